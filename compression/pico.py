@@ -1,0 +1,427 @@
+"""PICO: fit a mask policy to recorded behaviour (Reddy, Dragan and Levine, arXiv 2108.04219, section 3, algorithm 1).
+
+Offline and in batch, three networks one after the other:
+
+1. the action discriminator D(a, x): was this action taken on seeing the original?
+2. the image discriminator D(p, x), distilled from it: will an action taken under mask p look so?
+3. the mask policy f(z), trained so that D(f(z), x) says yes.
+
+x = (h, z): the world model's state and the latent of the original frame. With one mask per episode, f sees the latent
+of the episode's first frame, when the mask is chosen, and is judged on all steps that the mask will serve.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from compression.codec import Codec
+from compression.errors import TrainingError
+from compression.mask_file import MaskNetwork, Objective
+from compression.masks import BLOCKS, LATENTS, MaskInterval, best_blocks
+from compression.world_model import ACTIONS, HIDDEN
+
+Progress = Callable[[str, float], None]
+"""Told the stage and the fraction of the whole training that is done, in [0, 1]."""
+
+
+@dataclass(frozen=True)
+class PicoConfig:
+    """Settings of the training."""
+
+    objective: Objective = "pico"
+    """`pico`, or the paper's baseline `perceptual`, which keeps pixels instead of actions."""
+    blocks: int = BLOCKS // 2
+    """Blocks that the mask will send."""
+    iterations: int = 1500
+    """Gradient steps of each of the three networks (the released code: 10,000 smaller ones)."""
+    batch: int = 256
+    """Steps of recordings per gradient step."""
+    learning_rate: float = 1e-3
+    """Of Adam (released code)."""
+    weight_decay: float = 1e-3
+    """Decoupled; the recordings are few."""
+    held_out: float = 0.2
+    """Fraction of the episodes of each kind held out whole, at least one of each."""
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class RecordedEpisode:
+    """What training needs of one recorded episode of T steps."""
+
+    latents: NDArray[np.float32]
+    """float32[T, 32] of the original frames."""
+    received: NDArray[np.float32]
+    """float32[T, 32] that was shown."""
+    actions: NDArray[np.int8]
+    """int8[T] in {-1, 0, 1}."""
+    masks: NDArray[np.bool_]
+    """bool[T, 8] that was sent."""
+    original: bool
+    """Whether all features were shown (calibration, T = 1) or those of a random mask (exploration, T = 0)."""
+
+
+@dataclass(frozen=True)
+class TrainingSummary:
+    """How the fit went, measured on the held-out episodes."""
+
+    positive_steps: int
+    negative_steps: int
+    held_out_episodes: int
+    action_accuracy: float
+    """How often the action discriminator's likeliest action is the one taken on seeing the original; nan if unused."""
+    action_accuracy_of_commonest: float
+    """How often the commonest action of the training episodes is."""
+    calibration_error: float
+    """Expected calibration error of its probability of the action taken (10 equal bins)."""
+    mean_d_original: float
+    """Mean D(a, x) of actions taken on seeing the original."""
+    mean_d_compressed: float
+    """Mean D(a, x) of actions taken under random masks."""
+    mean_d_policy: float
+    """Mean D(p, x) that the fitted mask is expected to reach."""
+    mean_d_random: float
+    """Mean D(p, x) of the random masks that were recorded."""
+    block_frequency: tuple[float, ...]
+    """How often each of the 8 blocks is sent."""
+
+
+@dataclass(frozen=True)
+class _Data:
+    """Flat tensors of all steps of the episodes of one kind."""
+
+    x: Tensor
+    """float32[N, 288]: state of the world model and latent of the original."""
+    received_x: Tensor
+    """float32[N, 288], the same of what was shown."""
+    action: Tensor
+    """int64[N] in 0..2: left, straight, right."""
+    mask: Tensor
+    """float32[N, 8]"""
+    chooser: Tensor
+    """float32[N, 32], the latent that the mask of the step is chosen from."""
+    similarity: Tensor
+    """float32[N], 1 - mean absolute pixel difference of original and shown; zeros unless asked for."""
+
+
+def _mlp(inputs: int, outputs: int) -> nn.Sequential:
+    return nn.Sequential(nn.Linear(inputs, 256), nn.ReLU(), nn.Linear(256, 256), nn.ReLU(), nn.Linear(256, outputs))
+
+
+class ActionDiscriminator(nn.Module):
+    """D(a, x) from a 3-way action classifier: the taken action's logit against the log-sum-exp of the others."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.classifier = _mlp(HIDDEN + LATENTS, ACTIONS)
+
+    def forward(self, x: Tensor, action: Tensor) -> Tensor:
+        """Return the logit of D(a, x), float32[N]."""
+        logits = self.classifier(x)
+        taken = functional.one_hot(action, ACTIONS).bool()
+        others = logits.masked_fill(taken, -torch.inf).logsumexp(1)
+        result: Tensor = logits[taken] - others
+        return result
+
+
+class ImageDiscriminator(nn.Module):
+    """D(p, x), p being the 8 mask probabilities."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = _mlp(BLOCKS + HIDDEN + LATENTS, 1)
+
+    def forward(self, mask: Tensor, x: Tensor) -> Tensor:
+        """Return the logit of D(p, x), float32[N]."""
+        result: Tensor = self.layers(torch.cat([mask, x], 1))[:, 0]
+        return result
+
+
+def fit_mask(
+    episodes: list[RecordedEpisode],
+    interval: MaskInterval,
+    codec: Codec,
+    config: PicoConfig,
+    progress: Progress = lambda stage, done: None,
+) -> tuple[MaskNetwork, TrainingSummary]:
+    """Fit a mask policy. The same episodes and configuration give the same weights.
+
+    Args:
+        episodes: Recorded under `full` (calibration) and under `random` (exploration).
+        interval: How often the mask was chosen in the exploration episodes.
+        codec: Whose latents they hold.
+        config: Settings.
+        progress: Called now and then.
+
+    Raises:
+        TrainingError: If there are fewer than two episodes of either kind.
+    """
+    with _repeatable(config.seed):
+        return _fit(episodes, interval, codec, config, progress)
+
+
+def _fit(
+    episodes: list[RecordedEpisode], interval: MaskInterval, codec: Codec, config: PicoConfig, progress: Progress
+) -> tuple[MaskNetwork, TrainingSummary]:
+    generator = torch.Generator().manual_seed(config.seed)
+    parts: dict[Literal["train", "held_out"], list[RecordedEpisode]] = {"train": [], "held_out": []}
+    for original, phase in ((True, "calibration (full)"), (False, "exploration (random)")):
+        kind = [episode for episode in episodes if episode.original == original and len(episode.actions)]
+        if len(kind) < 2:
+            raise TrainingError(
+                f"training needs at least 2 {phase} episodes, and there are {len(kind)}; "
+                f"record more with `racer session start --protocol pilot`"
+            )
+        order = torch.randperm(len(kind), generator=generator).tolist()
+        count = max(1, round(config.held_out * len(kind)))
+        parts["held_out"] += [kind[i] for i in order[:count]]
+        parts["train"] += [kind[i] for i in order[count:]]
+
+    pixels = config.objective == "perceptual"
+    data = {}
+    for name, part in parts.items():
+        for original in (True, False):
+            chosen = [episode for episode in part if episode.original == original]
+            data[name, original] = _flatten(chosen, interval, codec, pixels and not original)
+    positives, negatives = data["train", True], data["train", False]
+    held_positives, held_negatives = data["held_out", True], data["held_out", False]
+
+    image = ImageDiscriminator()
+    if pixels:
+        action = None
+        targets, held_targets = negatives.similarity, held_negatives.similarity
+        weights = torch.ones(len(negatives.action))
+    else:
+        action = _fit_action_discriminator(
+            positives, negatives, held_positives, held_negatives, config, generator, progress
+        )
+        with torch.no_grad():
+            targets = action(negatives.x, negatives.action).sigmoid()
+            held_targets = action(held_negatives.x, held_negatives.action).sigmoid()
+        weights = _balance(negatives.action, negatives.action)
+
+    def image_loss(index: Tensor) -> Tensor:
+        logits = image(negatives.mask[index], negatives.x[index])
+        losses = functional.binary_cross_entropy_with_logits(logits, targets[index], reduction="none")
+        return (weights[index] * losses).mean()
+
+    def held_image_loss() -> Tensor:
+        logits = image(held_negatives.mask, held_negatives.x)
+        return functional.binary_cross_entropy_with_logits(logits, held_targets)
+
+    _optimise(image, len(targets), image_loss, held_image_loss, config, generator, progress, "image discriminator", 1)
+
+    policy = MaskNetwork()
+    everything = [positives, negatives]
+    x, chooser = torch.cat([d.x for d in everything]), torch.cat([d.chooser for d in everything])
+
+    def policy_loss(index: Tensor) -> Tensor:
+        mask = budgeted(policy(chooser[index]), config.blocks)
+        return -functional.logsigmoid(image(mask, x[index])).mean()
+
+    def held_policy_loss() -> Tensor:
+        return -functional.logsigmoid(
+            image(_hard(policy, held_negatives.chooser, config.blocks), held_negatives.x)
+        ).mean()
+
+    _optimise(policy, len(x), policy_loss, held_policy_loss, config, generator, progress, "mask policy", 2)
+    progress("done", 1.0)
+    return policy.eval(), _summarise(
+        action, image, policy, positives, negatives, held_positives, held_negatives, config, parts
+    )
+
+
+def _fit_action_discriminator(
+    positives: _Data,
+    negatives: _Data,
+    held_positives: _Data,
+    held_negatives: _Data,
+    config: PicoConfig,
+    generator: torch.Generator,
+    progress: Progress,
+) -> ActionDiscriminator:
+    """Fit D(a, x): positives are labelled 1, so are actions paired with what was shown; negatives 0.5."""
+    model = ActionDiscriminator()
+
+    def samples(first: _Data, second: _Data) -> tuple[Tensor, Tensor, Tensor]:
+        x = torch.cat([first.x, second.received_x, second.x])
+        action = torch.cat([first.action, second.action, second.action])
+        label = torch.ones(len(x))
+        label[len(first.x) + len(second.x) :] = 0.5
+        return x, action, label
+
+    x, action, label = samples(positives, negatives)
+    held_x, held_action, held_label = samples(held_positives, held_negatives)
+    weights, held_weights = _balance(action, action), _balance(action, held_action)
+
+    def loss(index: Tensor) -> Tensor:
+        logits = model(x[index], action[index])
+        losses = functional.binary_cross_entropy_with_logits(logits, label[index], reduction="none")
+        return (weights[index] * losses).mean()
+
+    def held_loss() -> Tensor:
+        losses = functional.binary_cross_entropy_with_logits(model(held_x, held_action), held_label, reduction="none")
+        return (held_weights * losses).mean()
+
+    _optimise(model, len(x), loss, held_loss, config, generator, progress, "action discriminator", 0)
+    return model
+
+
+def budgeted(scores: Tensor, blocks: int) -> Tensor:
+    """Return mask probabilities, float32[N, 8], that sum to `blocks`: sigmoid(score - threshold).
+
+    The threshold is found by bisection; a last Newton step makes the result differentiable through it. Without the
+    budget every probability would run to 1 and the order of the scores would mean nothing.
+    """
+    with torch.no_grad():
+        low, high = scores.min(1, keepdim=True).values - 20, scores.max(1, keepdim=True).values + 20
+        for _ in range(40):
+            middle = (low + high) / 2
+            too_many = (scores - middle).sigmoid().sum(1, keepdim=True) > blocks
+            low, high = torch.where(too_many, middle, low), torch.where(too_many, high, middle)
+        threshold = (low + high) / 2
+        slope = ((scores - threshold).sigmoid() * (threshold - scores).sigmoid()).sum(1, keepdim=True).clamp_min(1e-6)
+    threshold = threshold + ((scores - threshold).sigmoid().sum(1, keepdim=True) - blocks) / slope
+    return (scores - threshold).sigmoid()
+
+
+def _flatten(episodes: list[RecordedEpisode], interval: MaskInterval, codec: Codec, pixels: bool) -> _Data:
+    def x_of(latents: NDArray[np.float32], actions: NDArray[np.int8]) -> NDArray[np.float32]:
+        return np.concatenate([codec.histories(latents, actions), latents], axis=1)
+
+    def chooser_of(latents: NDArray[np.float32]) -> NDArray[np.float32]:
+        return latents if interval == "step" else np.broadcast_to(latents[:1], latents.shape)
+
+    def similarity(episode: RecordedEpisode) -> NDArray[np.float32]:
+        if not pixels:
+            return np.zeros(len(episode.actions), np.float32)
+        original = codec.decode_latents(episode.latents).astype(np.float32)
+        shown = codec.decode_latents(episode.received).astype(np.float32)
+        distance: NDArray[np.float32] = np.abs(original - shown).mean(axis=(1, 2, 3)) / 255
+        return 1 - distance
+
+    def gather(part: Callable[[RecordedEpisode], NDArray[np.generic]]) -> Tensor:
+        return torch.from_numpy(np.concatenate([np.ascontiguousarray(part(episode)) for episode in episodes]))
+
+    return _Data(
+        x=gather(lambda e: x_of(e.latents, e.actions)),
+        received_x=gather(lambda e: x_of(e.received, e.actions)),
+        action=gather(lambda e: e.actions.astype(np.int64) + 1),
+        mask=gather(lambda e: e.masks.astype(np.float32)),
+        chooser=gather(lambda e: chooser_of(e.latents)),
+        similarity=gather(similarity),
+    )
+
+
+def _optimise(
+    model: nn.Module,
+    count: int,
+    loss: Callable[[Tensor], Tensor],
+    held_out_loss: Callable[[], Tensor],
+    config: PicoConfig,
+    generator: torch.Generator,
+    progress: Progress,
+    stage: str,
+    number: int,
+) -> None:
+    """Run Adam on random batches and keep the weights of the lowest held-out loss."""
+    optimizer = torch.optim.AdamW(model.parameters(), config.learning_rate, weight_decay=config.weight_decay)
+    best, best_state = np.inf, {}
+    for iteration in range(config.iterations):
+        if iteration % 25 == 0:
+            with torch.no_grad():
+                held_out = held_out_loss().item()
+            if held_out < best:
+                best, best_state = held_out, {name: value.clone() for name, value in model.state_dict().items()}
+            progress(stage, (number + iteration / config.iterations) / 3)
+        optimizer.zero_grad()
+        loss(torch.randint(count, (config.batch,), generator=generator)).backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+    model.load_state_dict(best_state)
+
+
+def _balance(reference: Tensor, action: Tensor) -> Tensor:
+    """Return a weight for each action, inverse to its frequency in `reference`, of mean 1 over `reference`."""
+    counts = torch.bincount(reference, minlength=ACTIONS).clamp_min(1).float()
+    present = int((torch.bincount(reference, minlength=ACTIONS) > 0).sum())
+    return (len(reference) / (present * counts))[action]
+
+
+def _hard(policy: MaskNetwork, chooser: Tensor, blocks: int) -> Tensor:
+    with torch.no_grad():
+        scores = policy(chooser).numpy()
+    return torch.from_numpy(np.stack([best_blocks(row, blocks) for row in scores])).float()
+
+
+def _summarise(
+    action: ActionDiscriminator | None,
+    image: ImageDiscriminator,
+    policy: MaskNetwork,
+    positives: _Data,
+    negatives: _Data,
+    held_positives: _Data,
+    held_negatives: _Data,
+    config: PicoConfig,
+    parts: dict[Literal["train", "held_out"], list[RecordedEpisode]],
+) -> TrainingSummary:
+    masks = _hard(policy, held_negatives.chooser, config.blocks)
+    commonest = torch.bincount(positives.action, minlength=ACTIONS).argmax()
+    accuracy = calibration = original = compressed = float("nan")
+    with torch.no_grad():
+        if action is not None:
+            probabilities = action.classifier(held_positives.x).softmax(1)
+            likeliest = probabilities.max(1)
+            right = (likeliest.indices == held_positives.action).float()
+            accuracy = right.mean().item()
+            calibration = _calibration_error(likeliest.values, right)
+            original = action(held_positives.x, held_positives.action).sigmoid().mean().item()
+            compressed = action(held_negatives.x, held_negatives.action).sigmoid().mean().item()
+        expected = image(masks, held_negatives.x).sigmoid().mean().item()
+        random = image(held_negatives.mask, held_negatives.x).sigmoid().mean().item()
+    return TrainingSummary(
+        positive_steps=len(positives.action),
+        negative_steps=len(negatives.action),
+        held_out_episodes=len(parts["held_out"]),
+        action_accuracy=accuracy,
+        action_accuracy_of_commonest=(held_positives.action == commonest).float().mean().item(),
+        calibration_error=calibration,
+        mean_d_original=original,
+        mean_d_compressed=compressed,
+        mean_d_policy=expected,
+        mean_d_random=random,
+        block_frequency=tuple(masks.mean(0).tolist()),
+    )
+
+
+def _calibration_error(confidence: Tensor, right: Tensor) -> float:
+    """Return the expected calibration error over 10 equal bins of confidence."""
+    bins = (confidence * 10).long().clamp(0, 9)
+    error = 0.0
+    for number in range(10):
+        inside = bins == number
+        if inside.any():
+            gap = (confidence[inside].mean() - right[inside].mean()).abs()
+            error += float(gap * inside.float().mean())
+    return error
+
+
+@contextmanager
+def _repeatable(seed: int) -> Iterator[None]:
+    """Run on one thread from a seed, and leave torch's global state as it was."""
+    threads = torch.get_num_threads()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        torch.set_num_threads(1)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(threads)

@@ -1,0 +1,167 @@
+"""Gymnasium's CarRacing-v3, drawn several times faster to the very same bytes.
+
+Gymnasium transforms and rasterises every road tile and grass patch of the track on each step, on the screen or
+not. `FastCarRacing` finds the visible ones with one vectorised test and draws only those, with the same calls on
+the same numbers, so that every pixel keeps its value. Physics, reward and track generation are inherited.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pygame
+from gymnasium.envs.box2d import car_racing as stock
+from numpy.typing import NDArray
+from pygame import gfxdraw
+
+from racer.frames import OBSERVATION_SIZE, SCENE_ROWS
+
+INDICATOR_TOP = stock.WINDOW_H - 5 * stock.WINDOW_H // 40
+"""First screen row (of 800) that the indicator bar hides."""
+_SCALED_ROWS_ABOVE_BAR = INDICATOR_TOP * OBSERVATION_SIZE // stock.WINDOW_H
+assert _SCALED_ROWS_ABOVE_BAR == SCENE_ROWS
+_MARGIN = 4.0
+"""Pixels by which an outline may spill over its polygon (rounding and anti-aliasing)."""
+
+
+class FastCarRacing(stock.CarRacing):  # type: ignore[misc]  # gymnasium's CarRacing is untyped
+    """A drop-in for `CarRacing` (default colours) whose observations are byte-identical and cheaper.
+
+    Args:
+        draw_each_step: Render in every `step`, as Gymnasium does. With False, `step` and `reset` return an empty
+            observation and the caller asks `observation` or `scene` for pixels when it wants them.
+        lap_complete_percent: As in Gymnasium.
+    """
+
+    def __init__(self, draw_each_step: bool = True, lap_complete_percent: float = 0.95) -> None:
+        self._draw_each_step = draw_each_step
+        self._canvas = pygame.Surface((stock.WINDOW_W, stock.WINDOW_H), 0, 32)
+        self._upright = pygame.Surface((stock.WINDOW_W, stock.WINDOW_H), 0, 32)
+        self._grass = _grass_patches()
+        self._grass_corners = _corners(self._grass)
+        self._road_corners: NDArray[np.float64] | None = None
+        self._score: tuple[str, pygame.Surface] | None = None
+        super().__init__(lap_complete_percent=lap_complete_percent)
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[NDArray[np.uint8], Any]:
+        """Start the track of `seed`, as Gymnasium does."""
+        # Gymnasium's reset ends with a step that may draw the new track: its corners are gathered on demand.
+        self._road_corners = None
+        observation, info = super().reset(seed=seed, options=options)
+        return observation, info
+
+    def observation(self) -> NDArray[np.uint8]:
+        """Return the current observation, uint8[96, 96, 3], indicator bar included."""
+        return self._draw(stock.WINDOW_H, with_indicators=True)
+
+    def scene(self) -> NDArray[np.uint8]:
+        """Return the observation above the indicator bar, uint8[84, 96, 3]."""
+        return self._draw(INDICATOR_TOP, with_indicators=False)
+
+    def _render(self, mode: str) -> Any:
+        if mode != "state_pixels":
+            return super()._render(mode)
+        return self.observation() if self._draw_each_step else np.empty((0, 0, 3), np.uint8)
+
+    def _draw(self, rows: int, with_indicators: bool) -> NDArray[np.uint8]:
+        hull = self.car.hull
+        angle = -hull.angle
+        zoom = 0.1 * stock.SCALE * max(1 - self.t, 0) + stock.ZOOM * stock.SCALE * min(self.t, 1)
+        scroll = pygame.math.Vector2(-hull.position[0] * zoom, -hull.position[1] * zoom).rotate_rad(angle)
+        shift = (stock.WINDOW_W / 2 + scroll[0], stock.WINDOW_H / 4 + scroll[1])
+
+        self.surf = self._canvas
+        self._draw_field(zoom, shift, angle)
+        for index in self._visible(self._grass_corners, zoom, shift, angle):
+            self._draw_polygon(self._grass[index], self.grass_color, zoom, shift, angle)
+        if self._road_corners is None:
+            self._road_corners = _corners([polygon for polygon, _ in self.road_poly])
+        for index in self._visible(self._road_corners, zoom, shift, angle):
+            polygon, color = self.road_poly[index]
+            self._draw_polygon(polygon, [int(c) for c in color], zoom, shift, angle)
+        self.car.draw(self._canvas, zoom, shift, angle, draw_particles=False)
+
+        # What pygame.transform.flip does, without a new 3 MB surface each step.
+        pygame.surfarray.pixels2d(self._upright)[:, :rows] = pygame.surfarray.pixels2d(self._canvas)[
+            :, : -rows - 1 : -1
+        ]
+        self.surf = self._upright
+        if with_indicators:
+            self._render_indicators(stock.WINDOW_W, stock.WINDOW_H)
+            text = self._score_text()
+            self.surf.blit(text, text.get_rect(center=(60, stock.WINDOW_H - stock.WINDOW_H * 2.5 / 40.0)))
+        kept = self.surf.subsurface((0, 0, stock.WINDOW_W, rows))
+        scaled = pygame.transform.smoothscale(kept, (OBSERVATION_SIZE, rows * OBSERVATION_SIZE // stock.WINDOW_H))
+        return np.ascontiguousarray(pygame.surfarray.pixels3d(scaled).transpose(1, 0, 2))
+
+    def _score_text(self) -> pygame.Surface:
+        """Return the score as Gymnasium writes it, drawn anew only when it changes."""
+        text = f"{self.reward:04.0f}"
+        if self._score is None or self._score[0] != text:
+            pygame.font.init()
+            font = pygame.font.Font(pygame.font.get_default_font(), 42)
+            self._score = text, font.render(text, True, (255, 255, 255), (0, 0, 0))
+        return self._score[1]
+
+    def _draw_field(self, zoom: float, shift: tuple[float, float], angle: float) -> None:
+        """Draw the ground: a plain fill where the screen lies inside the field, else the field on black."""
+        reach = math.hypot(stock.WINDOW_W, stock.WINDOW_H) / zoom
+        if max(abs(self.car.hull.position[0]), abs(self.car.hull.position[1])) + reach < stock.PLAYFIELD:
+            self._canvas.fill([int(c) for c in self.bg_color])
+            return
+        self._canvas.fill((0, 0, 0))
+        edge = stock.PLAYFIELD
+        field = [(edge, edge), (edge, -edge), (-edge, -edge), (-edge, edge)]
+        self._draw_polygon(field, self.bg_color, zoom, shift, angle)
+
+    def _draw_polygon(self, polygon: Any, color: Any, zoom: float, shift: tuple[float, float], angle: float) -> None:
+        points = [
+            (v[0] * zoom + shift[0], v[1] * zoom + shift[1])
+            for v in (pygame.math.Vector2(p).rotate_rad(angle) for p in polygon)
+        ]
+        gfxdraw.aapolygon(self._canvas, points, color)
+        gfxdraw.filled_polygon(self._canvas, points, color)
+
+    def _visible(
+        self, corners: NDArray[np.float64], zoom: float, shift: tuple[float, float], angle: float
+    ) -> list[int]:
+        """Return, in drawing order, the quadrilaterals whose bounding box touches the screen.
+
+        Args:
+            corners: float64[2, 4, N], x and y of each quadrilateral's corners in track units.
+        """
+        cosine, sine = math.cos(angle) * zoom, math.sin(angle) * zoom
+        x = corners[0] * cosine - corners[1] * sine + shift[0]
+        y = corners[0] * sine + corners[1] * cosine + shift[1]
+        # The canvas is drawn upside down: its first rows end up under the indicator bar.
+        hidden = stock.WINDOW_H - INDICATOR_TOP
+        inside = (
+            (x.max(axis=0) > -_MARGIN)
+            & (x.min(axis=0) < stock.WINDOW_W + _MARGIN)
+            & (y.max(axis=0) > hidden - _MARGIN)
+            & (y.min(axis=0) < stock.WINDOW_H + _MARGIN)
+        )
+        indices: list[int] = np.flatnonzero(inside).tolist()
+        return indices
+
+
+def _corners(quadrilaterals: list[Any]) -> NDArray[np.float64]:
+    """Return the corners as float64[2, 4, N], contiguous along N."""
+    return np.ascontiguousarray(np.asarray(quadrilaterals, np.float64).transpose(2, 1, 0))
+
+
+def _grass_patches() -> list[list[tuple[float, float]]]:
+    """Return Gymnasium's 400 lighter squares of grass in its drawing order."""
+    side = stock.GRASS_DIM
+    return [
+        [
+            (side * x + side, side * y + 0),
+            (side * x + 0, side * y + 0),
+            (side * x + 0, side * y + side),
+            (side * x + side, side * y + side),
+        ]
+        for x in range(-20, 20, 2)
+        for y in range(-20, 20, 2)
+    ]

@@ -1,0 +1,101 @@
+"""Conditions: what a participant may be shown, and the channel that carries it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import get_args
+
+import numpy as np
+
+from compression.channel import Bypass, Channel, Receiver, Sender
+from compression.codec import Codec
+from compression.fill import FILLS, FillName
+from compression.mask_file import DEFAULT_MASK, LearnedMask, load_mask
+from compression.masks import BLOCKS, FixedMask, MaskInterval, MaskPolicy, RandomMasks
+from compression.packet import layout_for
+from racer.errors import ConfigError
+
+DEFAULT_BITS = 85
+_FULL_SLOTS = 2
+
+CONDITIONS: dict[str, str] = {
+    "raw": "the original frame; nothing is compressed",
+    "full": "all 32 features in two slots of 85 bits",
+    "random": "random blocks",
+    "perceptual": "the blocks that keep the picture alike",
+    "pico": "the blocks that keep the driver's actions alike",
+}
+"""Every condition and what it shows."""
+
+MASKED_CONDITIONS = ("perceptual", "pico")
+"""Conditions that need a mask file."""
+
+
+@dataclass(frozen=True)
+class ChannelConfig:
+    """How the latent channel is used."""
+
+    bits: int = DEFAULT_BITS
+    """Slot: the most bits that may cross per step."""
+    mask_interval: MaskInterval = "episode"
+    """`episode`: one mask per episode (the released experiment). `step`: a new mask every step (the paper's text)."""
+    fill: FillName = "hold"
+    """Where the features that are not sent come from: `prior`, `hold` or `predict`."""
+
+    def __post_init__(self) -> None:
+        if self.mask_interval not in get_args(MaskInterval):
+            raise ConfigError(f"mask interval must be episode or step; got {self.mask_interval!r}")
+        if self.fill not in FILLS:
+            raise ConfigError(f"fill must be one of {', '.join(FILLS)}; got {self.fill!r}")
+        layout_for(self.bits)  # raises SlotError where no packet fits
+
+
+def build_channel(
+    condition: str, config: ChannelConfig, codec: Codec, rng: np.random.Generator, mask: LearnedMask | None = None
+) -> Channel | Bypass:
+    """Return the channel of a condition.
+
+    Args:
+        condition: A key of `CONDITIONS`.
+        config: Slot, mask interval and fill.
+        codec: The weights at both ends.
+        rng: Source of the random masks.
+        mask: The fitted mask of the conditions that need one.
+
+    Raises:
+        ConfigError: If the condition is unknown or its mask is missing or fitted to another objective.
+    """
+    if condition == "raw":
+        return Bypass(codec)
+    if condition == "full":
+        layout = layout_for(DEFAULT_BITS, _FULL_SLOTS, BLOCKS)
+        policy: MaskPolicy = FixedMask(np.zeros(BLOCKS, np.float32))
+    else:
+        layout = layout_for(config.bits)
+        policy = RandomMasks(rng) if condition == "random" else _fitted(condition, mask)
+    return Channel(Sender(codec, layout, policy, config.mask_interval), Receiver(codec, layout, config.fill))
+
+
+def mask_for(condition: str, path: Path | None, codec: Codec) -> LearnedMask | None:
+    """Return the mask that a condition needs: from `path`, or the shipped one; None where it needs none.
+
+    Raises:
+        MaskError: If the file cannot be used with these weights.
+    """
+    if condition not in MASKED_CONDITIONS:
+        return None
+    return load_mask(path or DEFAULT_MASK, codec.sha256)
+
+
+def _fitted(condition: str, mask: LearnedMask | None) -> LearnedMask:
+    if condition not in CONDITIONS:
+        raise ConfigError(f"unknown condition {condition!r}; choose from {', '.join(CONDITIONS)}")
+    if mask is None:
+        raise ConfigError(f"condition {condition} needs a mask: give one with --mask, made by `racer train`")
+    if mask.record.objective != condition:
+        raise ConfigError(
+            f"the mask was trained for {mask.record.objective}, not {condition}; "
+            f"make one with `racer train --objective {condition}`"
+        )
+    return mask

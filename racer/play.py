@@ -1,0 +1,76 @@
+"""Drive now: the same step loop as a session, with nothing recorded."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from compression.codec import load_codec
+from racer.conditions import ChannelConfig, mask_for
+from racer.drivers import KEYBOARD
+from racer.errors import ConfigError
+from racer.pacing import Pacer
+from racer.protocol import EpisodePlan
+from racer.session import EpisodeResult, Sitting, SittingResult, Unrecorded, run_sitting
+from racer.start import check_pace, instructions, open_driver
+from racer.track import TrackConfig
+
+
+@dataclass(frozen=True)
+class PlayConfig:
+    """What `racer play` can be told."""
+
+    condition: str = "pico"
+    track: TrackConfig = field(default_factory=TrackConfig)
+    channel: ChannelConfig = field(default_factory=ChannelConfig)
+    driver: str = KEYBOARD
+    mask: Path | None = None
+    """Mask file; the shipped mask where none is given."""
+    seed: int = 0
+    pace: float = 10.0
+    """Steps per second, 1 to 50."""
+    episodes: int = 3
+    steps: int = 300
+    """Steps per episode."""
+    beside: bool = False
+    """Whether to show the original beside what was received."""
+    fullscreen: bool = False
+    headless: bool = False
+
+    def __post_init__(self) -> None:
+        check_pace(self.pace)
+        if self.headless and self.driver == KEYBOARD:
+            raise ConfigError("the keyboard driver needs a window: leave out --headless, or add --driver simulated")
+
+
+def play_episodes(
+    config: PlayConfig, on_episode: Callable[[EpisodeResult], None] = lambda result: None
+) -> SittingResult:
+    """Drive the episodes and return how they went.
+
+    Raises:
+        RacerError, CompressionError: If they cannot be driven.
+    """
+    codec = load_codec()
+    mask = mask_for(config.condition, config.mask, codec)
+    driver, display = open_driver(config.driver, config.seed, config.headless, config.fullscreen)
+    tracks = np.random.default_rng(config.seed).integers(1_000_000, size=config.episodes)
+    sitting = Sitting(
+        episodes=[EpisodePlan("drive", config.condition, int(track), config.steps) for track in tracks],
+        track=config.track,
+        channel=config.channel,
+        codec=codec,
+        masks={} if mask is None else {config.condition: mask},
+        seed=config.seed,
+        instructions=instructions(config.episodes),
+        beside=config.beside,
+    )
+    pacer = None if config.headless else Pacer(config.pace, time.monotonic_ns)
+    try:
+        return run_sitting(sitting, driver, display, Unrecorded(), pacer, on_episode)
+    finally:
+        display.close()

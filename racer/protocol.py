@@ -1,0 +1,124 @@
+"""Protocols: which episodes one sitting consists of, in which order, on which tracks."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import permutations
+from typing import Literal, get_args
+
+import numpy as np
+
+from racer.errors import ConfigError
+
+ProtocolName = Literal["pilot", "evaluation"]
+EVALUATED = ("random", "pico", "full")
+"""Conditions compared by the evaluation protocol."""
+DEFAULT_STEPS = 100
+_TRACKS = 1_000_000
+"""Track seeds of sessions lie below this; pretraining uses those from here on."""
+
+
+@dataclass(frozen=True)
+class ProtocolConfig:
+    """Numbers of episodes and their length."""
+
+    protocol: ProtocolName = "pilot"
+    """`pilot`: practice, calibration (`full`), exploration (`random`). `evaluation`: practice, then each condition."""
+    practice: int = 5
+    """Practice episodes, shown `full`."""
+    calibration: int = 10
+    """Calibration episodes, shown `full` (pilot)."""
+    exploration: int = 15
+    """Exploration episodes, shown `random` (pilot)."""
+    evaluation: int = 15
+    """Episodes per condition (evaluation)."""
+    steps: int = DEFAULT_STEPS
+    """Steps per episode."""
+    conditions: tuple[str, ...] = EVALUATED
+    """Conditions of the evaluation."""
+
+    def __post_init__(self) -> None:
+        if self.protocol not in get_args(ProtocolName):
+            raise ConfigError(f"protocol must be pilot or evaluation; got {self.protocol!r}")
+        for name in ("practice", "calibration", "exploration", "evaluation"):
+            if not 0 <= getattr(self, name) <= 1000:
+                raise ConfigError(f"{name} episodes must lie between 0 and 1000; got {getattr(self, name)}")
+        if not 1 <= self.steps <= 100_000:
+            raise ConfigError(f"steps per episode must lie between 1 and 100000; got {self.steps}")
+        if len(set(self.conditions)) != len(self.conditions) or not self.conditions:
+            raise ConfigError("conditions must be named once each, and at least one")
+
+
+@dataclass(frozen=True)
+class EpisodePlan:
+    """One episode to drive."""
+
+    phase: str
+    """`practice`, `calibration`, `exploration` or `evaluation`."""
+    condition: str
+    track_seed: int
+    steps: int
+
+
+def plan_episodes(
+    config: ProtocolConfig, participant: str, seed: int, order: int, shunned_tracks: frozenset[int] = frozenset()
+) -> list[EpisodePlan]:
+    """Return the episodes of a sitting in order.
+
+    Tracks follow from the participant's name and the seed, so that two participants meet different tracks; within a
+    participant, every condition is driven on the same tracks.
+
+    Args:
+        config: Numbers of episodes and their length.
+        participant: Whose sitting it is.
+        seed: Of the study.
+        order: Number of this participant among those evaluated; picks the order of conditions.
+        shunned_tracks: Tracks that must not be driven: those that a mask was trained on.
+    """
+    seeds = _track_seeds(participant, seed, shunned_tracks)
+
+    def block(phase: str, condition: str, tracks: list[int]) -> list[EpisodePlan]:
+        return [EpisodePlan(phase, condition, track, config.steps) for track in tracks]
+
+    plan = block("practice", "full", [next(seeds) for _ in range(config.practice)])
+    if config.protocol == "pilot":
+        plan += block("calibration", "full", [next(seeds) for _ in range(config.calibration)])
+        plan += block("exploration", "random", [next(seeds) for _ in range(config.exploration)])
+    else:
+        tracks = [next(seeds) for _ in range(config.evaluation)]
+        for condition in condition_order(config.conditions, order):
+            plan += block("evaluation", condition, tracks)
+    return plan
+
+
+def condition_order(conditions: tuple[str, ...], order: int) -> tuple[str, ...]:
+    """Return the `order`-th order of the conditions.
+
+    Up to four conditions take all their permutations in turn, so that after each full round every condition has stood
+    in every place, and followed every other, equally often; more conditions take the rows of a cyclic Latin square.
+    """
+    if len(conditions) <= 4:
+        orders = sorted(permutations(range(len(conditions))), key=_balanced_first)
+        return tuple(conditions[i] for i in orders[order % len(orders)])
+    shift = order % len(conditions)
+    return conditions[shift:] + conditions[:shift]
+
+
+def _balanced_first(order: tuple[int, ...]) -> tuple[bool, int]:
+    """Sort cyclic shifts of the listed order first: any `len(order)` in a row then already form a Latin square."""
+    size = len(order)
+    cyclic = all((order[i] + 1) % size == order[(i + 1) % size] for i in range(size - 1))
+    return not cyclic, order[0]
+
+
+def _track_seeds(participant: str, seed: int, shunned: frozenset[int]) -> Iterator[int]:
+    digest = hashlib.sha256(f"{seed}/{participant}".encode()).digest()
+    rng = np.random.default_rng(int.from_bytes(digest[:8], "big"))
+    seen = set(shunned)
+    while True:
+        track = int(rng.integers(_TRACKS))
+        if track not in seen:
+            seen.add(track)
+            yield track

@@ -1,0 +1,254 @@
+"""One recorded sitting: resolve its configuration, check it, open the record, drive, say how it went."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import sessions
+from compression.codec import Codec, load_codec
+from compression.mask_file import DEFAULT_MASK, LearnedMask, load_mask
+from racer.conditions import CONDITIONS, MASKED_CONDITIONS, ChannelConfig
+from racer.display import Display, NoDisplay, Page
+from racer.drivers import KEYBOARD, Driver, driver_seed, make_driver
+from racer.errors import ConfigError
+from racer.pacing import Pacer
+from racer.protocol import ProtocolConfig, condition_order, plan_episodes
+from racer.session import EpisodeResult, Sitting, SittingResult, run_sitting
+from racer.track import TrackConfig
+
+SLOWEST, FASTEST = 1.0, 50.0
+"""Steps per second that a session may be paced at."""
+
+
+@dataclass(frozen=True)
+class StartConfig:
+    """Everything that `racer session start` can be told."""
+
+    participant: str
+    protocol: ProtocolConfig = field(default_factory=ProtocolConfig)
+    track: TrackConfig = field(default_factory=TrackConfig)
+    channel: ChannelConfig = field(default_factory=ChannelConfig)
+    driver: str = KEYBOARD
+    """`keyboard`, `simulated`, or `package.module:factory`."""
+    masks: tuple[Path, ...] = ()
+    """Mask files; each serves the condition it was trained for. The shipped mask serves `pico` where none is given."""
+    data: Path = Path("recordings")
+    seed: int = 0
+    """Of the study: tracks follow from it and the participant's name."""
+    pace: float = 10.0
+    """Steps per second, 1 to 50."""
+    headless: bool = False
+    """No window: a simulated participant drives as fast as the machine allows."""
+    fullscreen: bool = False
+    pilot: bool = False
+    """A trial run: marked on the screen and in the file, kept out of training and analysis."""
+
+    def __post_init__(self) -> None:
+        sessions.check_name("participant", self.participant)
+        check_pace(self.pace)
+        if self.seed < 0:
+            raise ConfigError(f"seed must be 0 or more; got {self.seed}")
+        if self.headless and self.driver == KEYBOARD:
+            raise ConfigError("the keyboard driver needs a window: leave out --headless, or add --driver simulated")
+        unknown = [name for name in self.protocol.conditions if name not in CONDITIONS]
+        if unknown:
+            raise ConfigError(f"unknown condition {unknown[0]!r}; choose from {', '.join(CONDITIONS)}")
+
+
+def check_pace(pace: float) -> None:
+    """Raise ConfigError unless a window can keep this many steps a second."""
+    if not SLOWEST <= pace <= FASTEST:
+        raise ConfigError(f"pace must lie between {SLOWEST:g} and {FASTEST:g} steps a second; got {pace:g}")
+
+
+def start_session(
+    config: StartConfig,
+    on_ready: Callable[[Path, int], None] = lambda path, episodes: None,
+    on_episode: Callable[[EpisodeResult], None] = lambda result: None,
+) -> SittingResult:
+    """Run one sitting and return how it went.
+
+    Args:
+        config: What to run.
+        on_ready: Told the file being written and the number of episodes, before the first one.
+        on_episode: Told of each finished episode.
+
+    Raises:
+        RacerError, CompressionError, RecordingError: If it cannot be run; whatever was recorded is safe.
+    """
+    codec = load_codec()
+    masks = _load_masks(config, codec)
+    order = _next_order(config)
+    shunned = frozenset(track for mask in masks.values() for track in mask.record.track_seeds)
+    episodes = plan_episodes(config.protocol, config.participant, config.seed, order, shunned)
+    if not episodes:
+        raise ConfigError("the protocol has no episodes; raise one of the episode counts")
+    driver, display = open_driver(config.driver, driver_seed(config.participant), config.headless, config.fullscreen)
+    try:
+        recorder = sessions.Recorder(config.data, _session_info(config, codec, masks, order))
+        on_ready(recorder.path, len(episodes))
+        sitting = Sitting(
+            episodes=episodes,
+            track=config.track,
+            channel=config.channel,
+            codec=codec,
+            masks=masks,
+            seed=driver_seed(f"{config.seed}/{config.participant}"),
+            mark="PILOT RUN" if config.pilot else "",
+            instructions=instructions(len(episodes)),
+            thanks=Page("Thank you", ("That was the last drive. Everything is saved.",), "Press SPACE to close"),
+        )
+        pacer = None if config.headless else Pacer(config.pace, time.monotonic_ns)
+        return run_sitting(sitting, driver, display, recorder, pacer, on_episode)
+    finally:
+        display.close()
+
+
+def open_driver(name: str, seed: int, headless: bool, fullscreen: bool) -> tuple[Driver, Display]:
+    """Return a driver and the display it goes with; the keyboard shares its keys with the window.
+
+    Raises:
+        NoDisplayError: If a window is needed and none can be opened.
+        DriverError: If there is no such driver.
+    """
+    if headless:
+        return make_driver(name, seed), NoDisplay()
+    from racer.keys import HeldKeys, KeyboardDriver
+    from racer.window import Window
+
+    keys = HeldKeys()
+    driver: Driver = KeyboardDriver(keys) if name == KEYBOARD else make_driver(name, seed)
+    return driver, Window(fullscreen=fullscreen, keys=keys)
+
+
+def instructions(episodes: int) -> Page:
+    """Return the page a participant reads first."""
+    return Page(
+        "Keep the car on the road",
+        (
+            "Steer with the left and right arrow keys, or with A and D. The car drives by itself.",
+            f"There are {episodes} short drives. The picture may be blurred or partly wrong: "
+            "drive as well as you can by what you see.",
+            "Esc pauses at any time.",
+        ),
+        "Press SPACE to begin",
+        show_keys=True,
+    )
+
+
+def software() -> dict[str, str]:
+    """Return what this session runs on: versions, git commit of a checkout, platform."""
+    names = ("racer", "torch", "numpy", "gymnasium", "box2d", "pygame-ce", "h5py", "safetensors")
+    found = {"python": platform.python_version(), "platform": platform.platform()}
+    for name in names:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "unknown"
+    found["git_commit"] = _git_commit()
+    return found
+
+
+def resolved(config: StartConfig, order: int) -> dict[str, Any]:
+    """Return the configuration as it is stored with the recording."""
+    fields = asdict(config)
+    fields["masks"] = [str(path) for path in config.masks]
+    fields["data"] = str(config.data)
+    fields["order"] = order
+    return fields
+
+
+def _session_info(config: StartConfig, codec: Codec, masks: dict[str, LearnedMask], order: int) -> sessions.SessionInfo:
+    return sessions.SessionInfo(
+        session_id=sessions.new_session_id(),
+        participant=config.participant,
+        protocol=config.protocol.protocol,
+        study="",
+        pilot=config.pilot,
+        config=resolved(config, order),
+        created_utc=datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
+        software=software(),
+        codec_sha256=codec.sha256,
+        mask_sha256=" ".join(mask.sha256 for mask in masks.values()),
+        driver=config.driver,
+    )
+
+
+def _load_masks(config: StartConfig, codec: Codec) -> dict[str, LearnedMask]:
+    """Return the masks that the protocol's conditions need, by condition.
+
+    Raises:
+        ConfigError: If one is missing, of no use, or fitted to this very participant.
+        MaskError: If a file cannot be used.
+    """
+    needed = [name for name in config.protocol.conditions if name in MASKED_CONDITIONS]
+    if config.protocol.protocol == "pilot":
+        needed = []
+    masks: dict[str, LearnedMask] = {}
+    for path in config.masks:
+        mask = load_mask(path, codec.sha256)
+        if mask.record.objective in masks:
+            raise ConfigError(f"two masks for condition {mask.record.objective}; give one")
+        masks[mask.record.objective] = mask
+    if "pico" in needed and "pico" not in masks:
+        masks["pico"] = load_mask(DEFAULT_MASK, codec.sha256)
+    missing = [name for name in needed if name not in masks]
+    if missing:
+        raise ConfigError(
+            f"condition {missing[0]} needs a mask: add --mask FILE, made by `racer train --objective {missing[0]}`"
+        )
+    for mask in masks.values():
+        if config.participant in mask.record.participants:
+            raise ConfigError(
+                f"{config.participant} took part in training this mask and must not evaluate it; nothing was recorded: "
+                f"use another participant, or a mask trained on others"
+            )
+    return {name: masks[name] for name in needed}
+
+
+def _next_order(config: StartConfig) -> int:
+    """Return the order of conditions that fewest participants in the data folder have been given."""
+    if config.protocol.protocol != "evaluation":
+        return 0
+    given: Counter[int] = Counter()
+    for path in sessions.find_recordings(config.data):
+        try:
+            with sessions.open(path) as session:
+                order = session.info.config.get("order")
+                others = session.info.participant != config.participant and not session.info.pilot
+                if session.info.protocol == "evaluation" and others and isinstance(order, int):
+                    given[order] += session.status != "aborted"
+        except sessions.RecordingError:
+            continue
+    orders = _orders(config.protocol.conditions)
+    return min(range(orders), key=lambda order: (given[order], order))
+
+
+def _orders(conditions: tuple[str, ...]) -> int:
+    """Return how many different orders `condition_order` hands out."""
+    seen: set[tuple[str, ...]] = set()
+    while (order := condition_order(conditions, len(seen))) not in seen:
+        seen.add(order)
+    return len(seen)
+
+
+def _git_commit() -> str:
+    folder = Path(__file__).parent
+    if not (folder.parent / ".git").exists():
+        return ""
+    try:
+        result = subprocess.run(
+            ["git", "-C", str(folder), "rev-parse", "HEAD"], capture_output=True, text=True, timeout=5, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return result.stdout.strip()

@@ -1,0 +1,45 @@
+"""Recordings: what a session's HDF5 file holds, writing it and reading it.
+
+    import sessions
+
+    with sessions.open(path) as session:
+        print(session.info.participant, session.status)
+        for episode in session.episodes:
+            print(episode.info.condition, episode.progress[-1])
+"""
+
+from __future__ import annotations
+
+from sessions.errors import (
+    ParticipantNameError,
+    RecordingError,
+    RecordingExistsError,
+    StorageError,
+    UnreadableRecordingError,
+)
+from sessions.names import check_name, find_recordings, new_session_id, recording_name
+from sessions.reader import Episode, Session, open
+from sessions.recorder import Recorder
+from sessions.schema import SCHEMA_VERSION, Answer, EpisodeInfo, Event, SessionInfo, Step
+
+__all__ = [
+    "SCHEMA_VERSION",
+    "Answer",
+    "Episode",
+    "EpisodeInfo",
+    "Event",
+    "ParticipantNameError",
+    "Recorder",
+    "RecordingError",
+    "RecordingExistsError",
+    "Session",
+    "SessionInfo",
+    "Step",
+    "StorageError",
+    "UnreadableRecordingError",
+    "check_name",
+    "find_recordings",
+    "new_session_id",
+    "open",
+    "recording_name",
+]

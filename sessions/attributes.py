@@ -1,0 +1,89 @@
+"""Dataclasses as HDF5 attributes: one per field, JSON where the field is a dict."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
+
+import h5py
+import numpy as np
+
+from sessions.schema import MOST_TEXT_BYTES
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+    InfoT = TypeVar("InfoT", bound=DataclassInstance)
+
+
+def encode_info(info: DataclassInstance) -> dict[str, Any]:
+    """Return a dataclass's fields, of type str, int, bool or dict, as values to store as HDF5 attributes.
+
+    Raises:
+        ValueError: If a text has more than MOST_TEXT_BYTES bytes or a NUL, or a dict is not JSON.
+    """
+    return {field.name: _encode(field.name, getattr(info, field.name)) for field in fields(info)}
+
+
+def _encode(name: str, value: Any) -> Any:
+    if isinstance(value, dict):
+        try:
+            value = json.dumps(value, allow_nan=False)
+        except TypeError as error:
+            raise ValueError(f"{name} must be JSON: {error}") from error
+    if not isinstance(value, str):
+        return value if isinstance(value, bool) else np.int64(value)
+    if len(value.encode()) > MOST_TEXT_BYTES or "\0" in value:
+        raise ValueError(f"{name} must be at most {MOST_TEXT_BYTES} bytes of UTF-8 without NUL")
+    return value
+
+
+def read_info(kind: type[InfoT], group: h5py.Group) -> InfoT:
+    """Read a dataclass whose fields were stored with `encode_info`.
+
+    Raises:
+        ValueError: If an attribute is missing or is not what the field needs.
+    """
+    hints = get_type_hints(kind)
+    values: dict[str, Any] = {}
+    for field in fields(kind):
+        hint = hints[field.name]
+        if hint in (str, int, bool):
+            values[field.name] = read_attribute(group, field.name, hint)
+        else:
+            values[field.name] = _read_json(group, field.name)
+    return kind(**values)
+
+
+def read_attribute(group: h5py.Group, name: str, kind: type[Any]) -> Any:
+    """Read one attribute of type str, int or bool.
+
+    The stored type is looked at before the value, so that no object reference, array or long string is ever loaded.
+
+    Raises:
+        ValueError: If the attribute is missing or of another type.
+    """
+    if name not in group.attrs:
+        raise ValueError(f"attribute {name} is missing")
+    stored = group.attrs.get_id(name)
+    text = h5py.check_string_dtype(stored.dtype)
+    if kind is str:
+        fits = text is not None and text.length is None
+    elif kind is bool:
+        fits = stored.dtype == np.bool_
+    else:
+        fits = text is None and stored.dtype.kind in "iu"
+    if not fits or stored.shape != ():
+        raise ValueError(f"attribute {name} is no {kind.__name__}")
+    value = kind(group.attrs[name])
+    if kind is str and len(value.encode()) > MOST_TEXT_BYTES:
+        raise ValueError(f"attribute {name} has more than {MOST_TEXT_BYTES} bytes")
+    return value
+
+
+def _read_json(group: h5py.Group, name: str) -> dict[str, Any]:
+    value = json.loads(read_attribute(group, name, str))
+    if not isinstance(value, dict):
+        raise ValueError(f"attribute {name} is no JSON object")
+    return value

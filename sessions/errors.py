@@ -1,0 +1,23 @@
+"""The errors this package raises; each message is one line for a person: what is wrong, what is safe, what to do."""
+
+from __future__ import annotations
+
+
+class RecordingError(Exception):
+    """Base class: a recording cannot be made or read."""
+
+
+class ParticipantNameError(RecordingError, ValueError):
+    """A name cannot become part of a file name: letters, digits, `-` and `_` only, 1 to 64 of them."""
+
+
+class RecordingExistsError(RecordingError):
+    """A recording of that name exists already. Recordings are never overwritten."""
+
+
+class StorageError(RecordingError):
+    """The disk refused a write. The recording is closed; what was flushed before stays readable in it."""
+
+
+class UnreadableRecordingError(RecordingError):
+    """A file is missing, damaged, foreign, of a newer schema, or asks for something a recording never needs."""

@@ -1,0 +1,280 @@
+"""The recorder: one session into one HDF5 file that stays readable whatever happens to the process or the disk.
+
+    with Recorder(Path("recordings"), info) as recorder:
+        recorder.begin_episode(episode_info)
+        recorder.append(step)                      # at every step
+        recorder.end_episode("complete")
+        path = recorder.close("complete")
+
+Rows are held in memory, written in blocks, and committed about once a second and at every end of an episode.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from io import FileIO
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, Self
+
+import h5py
+import numpy as np
+
+from sessions.attributes import encode_info
+from sessions.errors import RecordingError, RecordingExistsError, StorageError
+from sessions.interrupts import interrupts_held
+from sessions.names import PARTIAL_SUFFIX, SUFFIX, recording_name
+from sessions.rows import EpisodeRows, TableRows
+from sessions.schema import (
+    ANSWER_CHUNK,
+    ANSWER_DTYPE,
+    COLUMNS,
+    EVENT_CHUNK,
+    EVENT_DTYPE,
+    MOST_EPISODES,
+    ROW_MEANING,
+    SCHEMA_VERSION,
+    EpisodeInfo,
+    SessionInfo,
+    Step,
+    episode_name,
+)
+from sessions.staging import StagedFile, rename_without_overwriting, sync_folder
+
+FLUSH_NS = 1_000_000_000
+"""Nanoseconds after which rows held in memory are put on disk."""
+
+EndStatus = Literal["complete", "aborted"]
+
+
+class Recorder:
+    """Writes one recording. A context manager: closes as complete, or as aborted when an exception passes.
+
+    Args:
+        folder: Where recordings are kept; made if missing.
+        info: About the session.
+        clock: Monotonic nanoseconds; decides when rows are flushed.
+        keep_frames: Whether steps carry frames, to be kept losslessly (about 2 kB each).
+
+    Raises:
+        RecordingExistsError: If the file or its `.partial` exists.
+        StorageError: If the file cannot be written; here and in every method, and for good.
+        ValueError: If `info` cannot be stored.
+    """
+
+    path: Path
+    """The file being written: `.h5.partial`."""
+    final_path: Path
+    """Its name once closed: `.h5`."""
+
+    def __init__(
+        self,
+        folder: Path,
+        info: SessionInfo,
+        *,
+        clock: Callable[[], int] = time.monotonic_ns,
+        keep_frames: bool = False,
+    ) -> None:
+        attributes = encode_info(info)
+        name = recording_name(info.participant, info.protocol, info.created, info.session_id)
+        self.final_path = folder / name
+        self.path = folder / (name.removesuffix(SUFFIX) + PARTIAL_SUFFIX)
+        self._clock = clock
+        self._keep_frames = keep_frames
+        self._episodes = 0
+        self._episode: EpisodeRows | None = None
+        self._steps = 0
+        self._steps_on_disk = 0
+        self._flushed_ns = clock()
+        self._failure: RecordingError | None = None
+        self._closed = False
+        with interrupts_held():
+            self._staged = self._create()
+            self._file = h5py.File(self._staged, "w", libver=("v108", "v108"))
+            with self._storing():
+                self._write_header(attributes)
+
+    def begin_episode(self, info: EpisodeInfo) -> None:
+        """Start the next episode.
+
+        Raises:
+            RuntimeError: If one is running or the recording is closed.
+            ValueError: If `info` cannot be stored or there are MOST_EPISODES already.
+        """
+        self._check_open()
+        if self._episode is not None:
+            raise RuntimeError("end the running episode first")
+        if self._episodes == MOST_EPISODES:
+            raise ValueError(f"a recording has at most {MOST_EPISODES} episodes")
+        with self._storing():
+            name = episode_name(self._episodes)
+            self._episode = EpisodeRows(self._file["episodes"], name, info, self._keep_frames)
+            self._episodes += 1
+
+    def append(self, step: Step) -> None:
+        """Record a step of the running episode. Takes microseconds, and milliseconds when a flush is due.
+
+        Raises:
+            RuntimeError: If no episode is running.
+            ValueError: If a value does not fit its column; the step is not recorded.
+        """
+        self._running_episode().append(step)
+        self._flush_if_due()
+
+    def end_episode(self, status: EndStatus) -> None:
+        """End the running episode and wait until it has reached the device.
+
+        Raises:
+            RuntimeError: If no episode is running.
+        """
+        episode = self._running_episode()
+        with self._storing():
+            episode.set_status(status)
+            self._flush(sync=True)
+            self._episode = None
+
+    def event(self, kind: str, detail: str, time_ns: int, episode: int, step: int) -> None:
+        """Record an event; see `Event` for the limits.
+
+        Raises:
+            ValueError: If a text is too long or holds a NUL.
+        """
+        self._check_open()
+        self._events.append(time_ns, episode, step, kind, detail)
+        self._flush_if_due()
+
+    def answer(self, item: str, answer: str, time_ns: int) -> None:
+        """Record the answer to a questionnaire item; see `Answer` for the limits.
+
+        Raises:
+            ValueError: If a text is too long or holds a NUL.
+        """
+        self._check_open()
+        self._answers.append(time_ns, item, answer)
+        self._flush_if_due()
+
+    def close(self, status: EndStatus) -> Path:
+        """Put everything on the device, drop `.partial` from the name and return the final path.
+
+        An episode that still runs ends as aborted. Closing again changes nothing.
+        """
+        if self._closed:
+            return self.final_path
+        self._check_open()
+        with self._storing():
+            if self._episode is not None:
+                self._episode.set_status("aborted")
+            self._file.attrs["status"] = status
+            self._write_rows()
+            self._file.close()
+            self._commit(sync=True)
+            self._staged.close()
+            rename_without_overwriting(self.path, self.final_path)
+            self._closed = True
+            sync_folder(self.path.parent)
+        return self.final_path
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if not (self._closed or self._failure):
+            self.close("complete" if error is None else "aborted")
+
+    def _create(self) -> StagedFile:
+        """Make the empty file, never over another one."""
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            if self.final_path.exists():
+                raise FileExistsError
+            return StagedFile(FileIO(self.path, "x+"))
+        except FileExistsError as error:
+            raise RecordingExistsError(
+                f"{self.final_path} exists already and was left as it is: start the session again to get a new name"
+            ) from error
+        except OSError as error:
+            raise StorageError(
+                f"cannot create {self.path}: {error.strerror}; nothing was recorded: choose another folder"
+            ) from error
+
+    def _write_header(self, attributes: dict[str, Any]) -> None:
+        """Make the file open from its first commit on."""
+        self._file.attrs["schema_version"] = np.int64(SCHEMA_VERSION)
+        self._file.attrs["status"] = "running"
+        self._file.attrs.update(attributes)
+        episodes = self._file.create_group("episodes")
+        episodes.attrs["row"] = ROW_MEANING
+        episodes.attrs["columns"] = json.dumps({column.name: f"{column.meaning} [{column.unit}]" for column in COLUMNS})
+        self._events = TableRows(self._file, "events", EVENT_DTYPE, EVENT_CHUNK)
+        self._answers = TableRows(self._file, "answers", ANSWER_DTYPE, ANSWER_CHUNK)
+        self._file.flush()
+        self._commit(sync=True)
+        sync_folder(self.path.parent)
+
+    def _flush_if_due(self) -> None:
+        full = self._events.full or self._answers.full or (self._episode is not None and self._episode.full)
+        if full or self._clock() - self._flushed_ns >= FLUSH_NS:
+            with self._storing():
+                self._flush(sync=False)
+
+    def _flush(self, *, sync: bool) -> None:
+        self._write_rows()
+        self._file.flush()
+        self._commit(sync=sync)
+
+    def _write_rows(self) -> None:
+        if self._episode is not None:
+            self._steps += self._episode.write()
+        self._events.write()
+        self._answers.write()
+
+    def _commit(self, *, sync: bool) -> None:
+        self._staged.commit(sync=sync)
+        self._steps_on_disk = self._steps
+        self._flushed_ns = self._clock()
+
+    def _running_episode(self) -> EpisodeRows:
+        self._check_open()
+        if self._episode is None:
+            raise RuntimeError("begin an episode first")
+        return self._episode
+
+    def _check_open(self) -> None:
+        if self._failure is not None:
+            raise self._failure
+        if self._closed:
+            raise RuntimeError("the recording is closed")
+
+    @contextmanager
+    def _storing(self) -> Iterator[None]:
+        """Keep signals out of HDF5, and end the recording when the disk refuses."""
+        try:
+            with interrupts_held():
+                yield
+        except (OSError, RuntimeError) as error:
+            self._failure = self._explain(error)
+            with suppress(OSError, RuntimeError):
+                self._file.close()
+            self._staged.close()
+            if not self._staged.committed:
+                self.path.unlink(missing_ok=True)
+            raise self._failure from error
+
+    def _explain(self, error: OSError | RuntimeError) -> RecordingError:
+        reason = (isinstance(error, OSError) and error.strerror) or str(error).partition("\n")[0]
+        if isinstance(error, FileExistsError):
+            return RecordingExistsError(
+                f"{self.final_path} exists already and was left as it is; the recording is complete in {self.path}: "
+                "rename it by hand"
+            )
+        if not self._staged.committed:
+            return StorageError(f"cannot write {self.path}: {reason}; nothing was recorded: make room and start again")
+        return StorageError(
+            f"cannot write {self.path}: {reason}; the {self._steps_on_disk} steps flushed before stay readable in it: "
+            "make room and start a new session"
+        )
