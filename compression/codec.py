@@ -95,6 +95,14 @@ class Codec:
         return sum(p.numel() for model in (self.vae, self.world_model) for p in model.parameters())
 
 
+def use_one_thread() -> None:
+    """Make this process run its models on one thread.
+
+    Single frames gain nothing from more, the window keeps a core to itself, and sums come out alike on every machine.
+    """
+    torch.set_num_threads(1)
+
+
 def images_from_frames(frames: Tensor) -> Tensor:
     """Return images float32[N, 3, 64, 64] in [0, 1] of frames uint8[N, 64, 64, 3], in channels-last memory."""
     return frames.permute(0, 3, 1, 2).float().div_(255)

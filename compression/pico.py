@@ -77,15 +77,14 @@ class TrainingSummary:
     positive_steps: int
     negative_steps: int
     held_out_episodes: int
-    action_accuracy: float
-    """How often the action discriminator's likeliest action is the one taken on seeing the original; nan if unused."""
-    action_accuracy_of_commonest: float
-    """How often the commonest action of the training episodes is."""
-    calibration_error: float
-    """Expected calibration error of its probability of the action taken (10 equal bins)."""
-    mean_d_original: float
+    action_accuracy: float | None
+    """How often the action discriminator's likeliest action is the one taken on seeing the original, averaged over the
+    three actions (guessing: 1/3); None where there is no action discriminator."""
+    calibration_error: float | None
+    """Expected calibration error of that action's probability, 10 equal bins, actions weighted alike."""
+    mean_d_original: float | None
     """Mean D(a, x) of actions taken on seeing the original."""
-    mean_d_compressed: float
+    mean_d_compressed: float | None
     """Mean D(a, x) of actions taken under random masks."""
     mean_d_policy: float
     """Mean D(p, x) that the fitted mask is expected to reach."""
@@ -374,15 +373,15 @@ def _summarise(
     parts: dict[Literal["train", "held_out"], list[RecordedEpisode]],
 ) -> TrainingSummary:
     masks = _hard(policy, held_negatives.chooser, config.blocks)
-    commonest = torch.bincount(positives.action, minlength=ACTIONS).argmax()
-    accuracy = calibration = original = compressed = float("nan")
+    accuracy = calibration = original = compressed = None
     with torch.no_grad():
         if action is not None:
             probabilities = action.classifier(held_positives.x).softmax(1)
             likeliest = probabilities.max(1)
             right = (likeliest.indices == held_positives.action).float()
-            accuracy = right.mean().item()
-            calibration = _calibration_error(likeliest.values, right)
+            weights = _balance(held_positives.action, held_positives.action)
+            accuracy = (weights * right).mean().item()
+            calibration = _calibration_error(likeliest.values, right, weights)
             original = action(held_positives.x, held_positives.action).sigmoid().mean().item()
             compressed = action(held_negatives.x, held_negatives.action).sigmoid().mean().item()
         expected = image(masks, held_negatives.x).sigmoid().mean().item()
@@ -392,7 +391,6 @@ def _summarise(
         negative_steps=len(negatives.action),
         held_out_episodes=len(parts["held_out"]),
         action_accuracy=accuracy,
-        action_accuracy_of_commonest=(held_positives.action == commonest).float().mean().item(),
         calibration_error=calibration,
         mean_d_original=original,
         mean_d_compressed=compressed,
@@ -402,16 +400,11 @@ def _summarise(
     )
 
 
-def _calibration_error(confidence: Tensor, right: Tensor) -> float:
-    """Return the expected calibration error over 10 equal bins of confidence."""
+def _calibration_error(confidence: Tensor, right: Tensor, weights: Tensor) -> float:
+    """Return the expected calibration error over 10 equal bins of confidence, each sample counted by its weight."""
     bins = (confidence * 10).long().clamp(0, 9)
-    error = 0.0
-    for number in range(10):
-        inside = bins == number
-        if inside.any():
-            gap = (confidence[inside].mean() - right[inside].mean()).abs()
-            error += float(gap * inside.float().mean())
-    return error
+    gaps = torch.zeros(10).index_add_(0, bins, weights * (confidence - right))
+    return float(gaps.abs().sum() / weights.sum())
 
 
 @contextmanager

@@ -29,7 +29,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Start with `racer play`; then `racer session start pilot01`, `racer train`, `racer study report`.",
+    epilog="Start with `racer demo`; then `racer session start NAME`, `racer train`, `racer study report`.",
 )
 session_app = typer.Typer(help="Record sittings and look after the recordings.", no_args_is_help=True)
 study_app = typer.Typer(help="Analyse a whole study.", no_args_is_help=True)
@@ -113,6 +113,37 @@ def root(
         raise typer.Exit
 
 
+@app.command(epilog="Example: racer demo --driver simulated")
+def demo(
+    driver: Annotated[
+        str | None, typer.Option(help="Who drives the pilot; `keyboard` where there is a display, else `simulated`.")
+    ] = None,
+    data: Annotated[Path | None, typer.Option(help="Folder to record to; else a new one in recordings.")] = None,
+    pace: PaceOption = 10.0,
+    as_json: JsonOption = False,
+) -> None:
+    """Go through the whole job once, in minutes: pilot, training, evaluation, report."""
+    from dataclasses import asdict
+
+    from racer.demo import DemoConfig, default_driver, default_folder, run_demo
+    from racer.listing import print_report
+
+    config = DemoConfig(data=data or default_folder(), driver=driver or default_driver(), pace=pace)
+    result = run_demo(config, tell=lambda line: None if as_json else print(line, flush=True))
+    if result is None:
+        print(f"Ended early; what was recorded is saved in {config.data}")
+        return
+    if as_json:
+        print(json.dumps({"mask": str(result.mask), "report": asdict(result.report)}))
+        return
+    print_report(result.report)
+    print(
+        "Two participants and a few drives prove nothing: docs/results.md has the real numbers.\n"
+        f"Saved in {config.data}"
+    )
+    print("Next: racer play --beside, or racer session start NAME")
+
+
 @app.command(epilog="Example: racer play --condition random --beside")
 def play(
     condition: Annotated[Condition, typer.Option(help="What you see.")] = Condition.pico,
@@ -175,7 +206,10 @@ def session_start(
     pilot: Annotated[bool, typer.Option("--pilot", help="A trial run: marked, never trained on or analysed.")] = False,
     practice: Annotated[int, typer.Option(min=0, help="Practice episodes.")] = 5,
     calibration: Annotated[int, typer.Option(min=0, help="Episodes under `full` (pilot).")] = 10,
-    exploration: Annotated[int, typer.Option(min=0, help="Episodes under `random` masks (pilot).")] = 15,
+    exploration: Annotated[int, typer.Option(min=0, help="Exploration episodes (pilot).")] = 15,
+    explore: Annotated[
+        str, typer.Option(help="What exploration shows: `random`; in a second round `pico`, with --mask (pilot).")
+    ] = "random",
     evaluation: Annotated[int, typer.Option(min=0, help="Episodes per condition (evaluation).")] = 15,
     conditions: Annotated[
         str, typer.Option(help="Conditions of the evaluation, comma-separated.")
@@ -204,6 +238,7 @@ def session_start(
             practice=practice,
             calibration=calibration,
             exploration=exploration,
+            explore=explore,
             evaluation=evaluation,
             steps=steps,
             conditions=tuple(name.strip() for name in conditions.split(",")),
@@ -311,8 +346,7 @@ def train(
     print(f"On {summary.held_out_episodes} held-out episodes:")
     if objective is ObjectiveChoice.pico:
         print(
-            f"  action discriminator: accuracy {summary.action_accuracy:.2f} "
-            f"(always the commonest action: {summary.action_accuracy_of_commonest:.2f}), "
+            f"  action discriminator: accuracy {summary.action_accuracy:.2f} over the three actions (guessing: 0.33), "
             f"calibration error {summary.calibration_error:.3f}"
         )
         print(
@@ -388,7 +422,7 @@ def _fail(message: str, code: int) -> int:
 
 
 def _command_words() -> list[str]:
-    known = {"play", "session", "start", "list", "show", "train", "study", "report"}
+    known = {"demo", "play", "session", "start", "list", "show", "train", "study", "report"}
     words = []
     for word in sys.argv[1:]:
         if word not in known:

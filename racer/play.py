@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from compression.codec import load_codec
+from compression.codec import load_codec, use_one_thread
 from racer.conditions import ChannelConfig, mask_for
 from racer.drivers import KEYBOARD
 from racer.errors import ConfigError
@@ -55,9 +55,10 @@ def play_episodes(
     Raises:
         RacerError, CompressionError: If they cannot be driven.
     """
+    use_one_thread()
     codec = load_codec()
     mask = mask_for(config.condition, config.mask, codec)
-    driver, display = open_driver(config.driver, config.seed, config.headless, config.fullscreen)
+    driver, display = open_driver(config.driver, config.seed, config.headless, config.fullscreen, recorded=False)
     tracks = np.random.default_rng(config.seed).integers(1_000_000, size=config.episodes)
     sitting = Sitting(
         episodes=[EpisodePlan("drive", config.condition, int(track), config.steps) for track in tracks],
@@ -66,7 +67,7 @@ def play_episodes(
         codec=codec,
         masks={} if mask is None else {config.condition: mask},
         seed=config.seed,
-        instructions=instructions(config.episodes),
+        instructions=instructions(config.episodes) if config.driver == KEYBOARD else None,
         beside=config.beside,
     )
     pacer = None if config.headless else Pacer(config.pace, time.monotonic_ns)

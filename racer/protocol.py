@@ -15,6 +15,8 @@ from racer.errors import ConfigError
 ProtocolName = Literal["pilot", "evaluation"]
 EVALUATED = ("random", "pico", "full")
 """Conditions compared by the evaluation protocol."""
+EXPLORED = ("random", "pico", "perceptual")
+"""Conditions under which a pilot's actions are gathered as negatives."""
 DEFAULT_STEPS = 100
 _TRACKS = 1_000_000
 """Track seeds of sessions lie below this; pretraining uses those from here on."""
@@ -25,13 +27,15 @@ class ProtocolConfig:
     """Numbers of episodes and their length."""
 
     protocol: ProtocolName = "pilot"
-    """`pilot`: practice, calibration (`full`), exploration (`random`). `evaluation`: practice, then each condition."""
+    """`pilot`: practice, calibration (`full`), exploration (random masks). `evaluation`: practice, then each condition."""
     practice: int = 5
     """Practice episodes, shown `full`."""
     calibration: int = 10
     """Calibration episodes, shown `full` (pilot)."""
     exploration: int = 15
-    """Exploration episodes, shown `random` (pilot)."""
+    """Exploration episodes, shown `explore` (pilot)."""
+    explore: str = "random"
+    """Condition of the exploration: `random`, or in a second round the mask of the first, `pico` or `perceptual`."""
     evaluation: int = 15
     """Episodes per condition (evaluation)."""
     steps: int = DEFAULT_STEPS
@@ -47,6 +51,8 @@ class ProtocolConfig:
                 raise ConfigError(f"{name} episodes must lie between 0 and 1000; got {getattr(self, name)}")
         if not 1 <= self.steps <= 100_000:
             raise ConfigError(f"steps per episode must lie between 1 and 100000; got {self.steps}")
+        if self.explore not in EXPLORED:
+            raise ConfigError(f"explore must be one of {', '.join(EXPLORED)}; got {self.explore!r}")
         if len(set(self.conditions)) != len(self.conditions) or not self.conditions:
             raise ConfigError("conditions must be named once each, and at least one")
 
@@ -85,7 +91,7 @@ def plan_episodes(
     plan = block("practice", "full", [next(seeds) for _ in range(config.practice)])
     if config.protocol == "pilot":
         plan += block("calibration", "full", [next(seeds) for _ in range(config.calibration)])
-        plan += block("exploration", "random", [next(seeds) for _ in range(config.exploration)])
+        plan += block("exploration", config.explore, [next(seeds) for _ in range(config.exploration)])
     else:
         tracks = [next(seeds) for _ in range(config.evaluation)]
         for condition in condition_order(config.conditions, order):

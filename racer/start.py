@@ -7,14 +7,14 @@ import subprocess
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import sessions
-from compression.codec import Codec, load_codec
+from compression.codec import Codec, load_codec, use_one_thread
 from compression.mask_file import DEFAULT_MASK, LearnedMask, load_mask
 from racer.conditions import CONDITIONS, MASKED_CONDITIONS, ChannelConfig
 from racer.display import Display, NoDisplay, Page
@@ -27,6 +27,8 @@ from racer.track import TrackConfig
 
 SLOWEST, FASTEST = 1.0, 50.0
 """Steps per second that a session may be paced at."""
+
+THANKS = Page("Thank you", ("That was the last drive. Everything is saved.",), "Press SPACE to close")
 
 
 @dataclass(frozen=True)
@@ -85,6 +87,7 @@ def start_session(
     Raises:
         RacerError, CompressionError, RecordingError: If it cannot be run; whatever was recorded is safe.
     """
+    use_one_thread()
     codec = load_codec()
     masks = _load_masks(config, codec)
     order = _next_order(config)
@@ -92,6 +95,7 @@ def start_session(
     episodes = plan_episodes(config.protocol, config.participant, config.seed, order, shunned)
     if not episodes:
         raise ConfigError("the protocol has no episodes; raise one of the episode counts")
+    attended = config.driver == KEYBOARD
     driver, display = open_driver(config.driver, driver_seed(config.participant), config.headless, config.fullscreen)
     try:
         recorder = sessions.Recorder(config.data, _session_info(config, codec, masks, order))
@@ -104,8 +108,8 @@ def start_session(
             masks=masks,
             seed=driver_seed(f"{config.seed}/{config.participant}"),
             mark="PILOT RUN" if config.pilot else "",
-            instructions=instructions(len(episodes)),
-            thanks=Page("Thank you", ("That was the last drive. Everything is saved.",), "Press SPACE to close"),
+            instructions=instructions(len(episodes)) if attended else None,
+            thanks=THANKS if attended else None,
         )
         pacer = None if config.headless else Pacer(config.pace, time.monotonic_ns)
         return run_sitting(sitting, driver, display, recorder, pacer, on_episode)
@@ -113,8 +117,17 @@ def start_session(
         display.close()
 
 
-def open_driver(name: str, seed: int, headless: bool, fullscreen: bool) -> tuple[Driver, Display]:
+def open_driver(
+    name: str, seed: int, headless: bool, fullscreen: bool, recorded: bool = True
+) -> tuple[Driver, Display]:
     """Return a driver and the display it goes with; the keyboard shares its keys with the window.
+
+    Args:
+        name: `keyboard`, or what `make_driver` takes.
+        seed: Identity of the driver.
+        headless: Whether to do without a window.
+        fullscreen: Whether the window fills the screen.
+        recorded: Whether the window may promise that everything is saved.
 
     Raises:
         NoDisplayError: If a window is needed and none can be opened.
@@ -123,11 +136,13 @@ def open_driver(name: str, seed: int, headless: bool, fullscreen: bool) -> tuple
     if headless:
         return make_driver(name, seed), NoDisplay()
     from racer.keys import HeldKeys, KeyboardDriver
+    from racer.texts import ENGLISH
     from racer.window import Window
 
     keys = HeldKeys()
     driver: Driver = KeyboardDriver(keys) if name == KEYBOARD else make_driver(name, seed)
-    return driver, Window(fullscreen=fullscreen, keys=keys)
+    texts = ENGLISH if recorded else replace(ENGLISH, end_answer="Nothing is being recorded.")
+    return driver, Window(fullscreen=fullscreen, keys=keys, texts=texts)
 
 
 def instructions(episodes: int) -> Page:
@@ -190,9 +205,9 @@ def _load_masks(config: StartConfig, codec: Codec) -> dict[str, LearnedMask]:
         ConfigError: If one is missing, of no use, or fitted to this very participant.
         MaskError: If a file cannot be used.
     """
-    needed = [name for name in config.protocol.conditions if name in MASKED_CONDITIONS]
-    if config.protocol.protocol == "pilot":
-        needed = []
+    evaluating = config.protocol.protocol == "evaluation"
+    shown = config.protocol.conditions if evaluating else (config.protocol.explore,)
+    needed = [name for name in shown if name in MASKED_CONDITIONS]
     masks: dict[str, LearnedMask] = {}
     for path in config.masks:
         mask = load_mask(path, codec.sha256)
@@ -207,7 +222,7 @@ def _load_masks(config: StartConfig, codec: Codec) -> dict[str, LearnedMask]:
             f"condition {missing[0]} needs a mask: add --mask FILE, made by `racer train --objective {missing[0]}`"
         )
     for mask in masks.values():
-        if config.participant in mask.record.participants:
+        if evaluating and config.participant in mask.record.participants:
             raise ConfigError(
                 f"{config.participant} took part in training this mask and must not evaluate it; nothing was recorded: "
                 f"use another participant, or a mask trained on others"

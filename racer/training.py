@@ -13,10 +13,9 @@ from compression.mask_file import MaskRecord, dump_mask
 from compression.masks import MaskInterval
 from compression.pico import PicoConfig, Progress, RecordedEpisode, TrainingSummary, fit_mask
 from racer.errors import RacerError
+from racer.protocol import EXPLORED
 
 POSITIVE_PHASE, NEGATIVE_PHASE = "calibration", "exploration"
-NEGATIVE_CONDITIONS = ("random", "pico", "perceptual")
-"""Conditions whose exploration episodes are negatives; round two explores under round one's mask."""
 
 
 class TrainingDataError(RacerError):
@@ -59,7 +58,7 @@ def read_training_set(paths: Iterable[Path], codec: Codec) -> TrainingSet:
             for episode in session.episodes:
                 phase, condition = episode.info.phase, episode.info.condition
                 positive = phase == POSITIVE_PHASE and condition == "full"
-                negative = phase == NEGATIVE_PHASE and condition in NEGATIVE_CONDITIONS
+                negative = phase == NEGATIVE_PHASE and condition in EXPLORED
                 if not (positive or negative) or episode.n_steps == 0:
                     continue
                 used = True

@@ -150,9 +150,8 @@ class Window:
 
     def close(self) -> None:
         """Close the window. Fonts and surfaces keep working: the game draws off screen in the same process."""
-        if pygame.display.get_init():
-            self._window.destroy()
-            pygame.display.quit()
+        self._window.destroy()
+        pygame.display.quit()
 
     # Pausing and counting down --------------------------------------------------------------------------------------
 

@@ -6,6 +6,8 @@
         print(session.info.participant, session.status)
         for episode in session.episodes:
             print(episode.info.condition, episode.progress[-1])
+
+Files are written by a `Recorder` and opened by `open`; both raise a `RecordingError` that a person can act on.
 """
 
 from __future__ import annotations

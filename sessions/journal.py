@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Iterable
+from collections.abc import Mapping
 from typing import BinaryIO
 
-Change = tuple[int, bytes]
-"""Offset in the file and the bytes that belong there."""
+PAGE = 4096
+"""Bytes of a page: changes start at a multiple of it and are no longer."""
 
 _CHANGE = struct.Struct("<QI")
 _END = struct.Struct("<QI16s")
@@ -22,31 +22,38 @@ _MOST_BYTES = 2**26
 """Longest record believed: one second of recording changes about 0.1 MB in place."""
 
 
-def pack_journal(changes: Iterable[Change]) -> bytes:
-    """Return the record of changes."""
-    body = b"".join(part for offset, data in changes for part in (_CHANGE.pack(offset, len(data)), data))
+def pack_journal(changes: Mapping[int, bytes]) -> bytes:
+    """Return the record of changes: offset of a page to the bytes at its start."""
+    body = b"".join(part for offset, data in changes.items() for part in (_CHANGE.pack(offset, len(data)), data))
     return body + _END.pack(len(body), zlib.crc32(body), _MAGIC)
 
 
-def read_journal(file: BinaryIO) -> tuple[int, list[Change]]:
-    """Return (where the file's own bytes end, changes still to be made to them); mostly (its size, none)."""
+def read_journal(file: BinaryIO) -> tuple[int, dict[int, bytes]]:
+    """Return (where the file's own bytes end, changes still to be made to them); mostly (its size, none).
+
+    Raises:
+        ValueError: If a record ends well but holds what no recorder writes.
+    """
     size = file.seek(0, 2)
-    if size < _END.size:
-        return size, []
-    file.seek(size - _END.size)
-    length, checksum, magic = _END.unpack(file.read(_END.size))
+    file.seek(max(0, size - _END.size))
+    tail = file.read(_END.size)
+    if not tail.endswith(_MAGIC) or len(tail) < _END.size:
+        return size, {}
+    length, checksum, _ = _END.unpack(tail)
     end = size - _END.size - length
-    if magic != _MAGIC or length > _MOST_BYTES or end < 0:
-        return size, []
+    if length > _MOST_BYTES or end < 0:
+        return size, {}
     file.seek(end)
     body = file.read(length)
-    if zlib.crc32(body) != checksum:
-        return size, []
-    changes: list[Change] = []
+    if len(body) < length or zlib.crc32(body) != checksum:
+        return size, {}
+    changes: dict[int, bytes] = {}
     at = 0
     while at < length:
-        offset, count = _CHANGE.unpack_from(body, at)
+        offset, count = _CHANGE.unpack(body[at : at + _CHANGE.size].ljust(_CHANGE.size, b"\0"))
         at += _CHANGE.size
-        changes.append((offset, body[at : at + count]))
+        if offset % PAGE or not 0 < count <= PAGE or offset + count > end or at + count > length:
+            raise ValueError("its redo record is no recorder's")
+        changes[offset] = body[at : at + count]
         at += count
     return end, changes

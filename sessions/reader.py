@@ -6,6 +6,7 @@ Recordings come from anyone. Whatever is wrong with a file, opening or reading i
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar, overload
@@ -51,6 +52,8 @@ def open(path: Path) -> Session:
 class Session:
     """One recording, opened. A context manager; close it to let go of the file.
 
+    A recording that is being written opens as of its last flush, and is to be read before the next one.
+
     Args:
         path: `.h5` or `.h5.partial`.
 
@@ -70,27 +73,23 @@ class Session:
         self.path = path
         if not path.is_file():
             raise UnreadableRecordingError(f"there is no recording {path}: check the name")
-        with refusing(path):
-            self._bytes = ReadOnlyFile(path)
-            try:
-                self._open()
-            except BaseException:
-                self._bytes.close()
-                raise
-
-    def _open(self) -> None:
-        if self._bytes.size == 0:
-            raise UnreadableRecordingError(f"{self.path} is empty: its session ended before anything was recorded")
-        self._file = h5py.File(self._bytes, "r")
-        self.schema_version = read_attribute(self._file, "schema_version", int)
-        if self.schema_version != SCHEMA_VERSION:
-            raise UnreadableRecordingError(
-                f"{self.path} has recording schema {self.schema_version} and this Racer reads {SCHEMA_VERSION}; "
-                "it was not changed: open it with the Racer that made it or a newer one"
-            )
-        self.info = read_info(SessionInfo, self._file)
-        self.status = _read_status(self._file)
-        self.episodes = _Episodes(self.path, open_group(self._file, "episodes"))
+        with refusing(path), ExitStack() as opened:
+            data = ReadOnlyFile(path)
+            opened.callback(data.close)
+            if data.size == 0:
+                raise UnreadableRecordingError(f"{path} is empty: its session ended before anything was recorded")
+            self._file = h5py.File(data, "r")
+            opened.callback(self._file.close)
+            self.schema_version = read_attribute(self._file, "schema_version", int)
+            if self.schema_version != SCHEMA_VERSION:
+                raise UnreadableRecordingError(
+                    f"{path} has recording schema {self.schema_version} and this Racer reads {SCHEMA_VERSION}; "
+                    "it was not changed: open it with the Racer that made it or a newer one"
+                )
+            self.info = read_info(SessionInfo, self._file)
+            self.status = _read_status(self._file)
+            self.episodes = _Episodes(path, open_group(self._file, "episodes"))
+            self._opened = opened.pop_all()
 
     def events(self) -> list[Event]:
         """Return the key presses, focus changes and pauses in the order recorded."""
@@ -103,8 +102,7 @@ class Session:
     def close(self) -> None:
         """Let go of the file."""
         with refusing(self.path):
-            self._file.close()
-        self._bytes.close()
+            self._opened.close()
 
     def __enter__(self) -> Self:
         return self

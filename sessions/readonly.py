@@ -7,7 +7,7 @@ from io import SEEK_END, SEEK_SET, FileIO
 from pathlib import Path
 from typing import Any
 
-from sessions.journal import read_journal
+from sessions.journal import PAGE, read_journal
 
 _START = b"\x89HDF\r\n\x1a\n" + b"\x02\x08\x08\x00" + bytes(8) + b"\xff" * 8
 """How every recording starts: HDF5 superblock version 2, numbers of 8 bytes, base address 0 and no extension (some
@@ -86,7 +86,8 @@ class ReadOnlyFile:
             return b""
         self._file.seek(start)
         data = bytearray(self._file.read(stop - start))
-        for offset, change in self._changes:
+        for offset in range(start - start % PAGE, stop, PAGE) if self._changes else ():
+            change = self._changes.get(offset, b"")
             first, last = max(start, offset), min(stop, offset + len(change))
             if first < last:
                 data[first - start : last - start] = change[first - offset : last - offset]

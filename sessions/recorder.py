@@ -18,7 +18,7 @@ from contextlib import contextmanager, suppress
 from io import FileIO
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, get_args
 
 import h5py
 import numpy as np
@@ -93,6 +93,7 @@ class Recorder:
         self._closed = False
         with interrupts_held():
             self._staged = self._create()
+            # The oldest format whose structures carry checksums, and one that every HDF5 since 2008 reads.
             self._file = h5py.File(self._staged, "w", libver=("v108", "v108"))
             with self._storing():
                 self._write_header(attributes)
@@ -129,7 +130,9 @@ class Recorder:
 
         Raises:
             RuntimeError: If no episode is running.
+            ValueError: If the status is another.
         """
+        _check_status(status)
         episode = self._running_episode()
         with self._storing():
             episode.set_status(status)
@@ -160,7 +163,12 @@ class Recorder:
         """Put everything on the device, drop `.partial` from the name and return the final path.
 
         An episode that still runs ends as aborted. Closing again changes nothing.
+
+        Raises:
+            RecordingExistsError: If a file has taken the final name meanwhile; the recording is complete at `path`.
+            ValueError: If the status is another.
         """
+        _check_status(status)
         if self._closed:
             return self.final_path
         self._check_open()
@@ -253,17 +261,17 @@ class Recorder:
     @contextmanager
     def _storing(self) -> Iterator[None]:
         """Keep signals out of HDF5, and end the recording when the disk refuses."""
-        try:
-            with interrupts_held():
+        with interrupts_held():
+            try:
                 yield
-        except (OSError, RuntimeError) as error:
-            self._failure = self._explain(error)
-            with suppress(OSError, RuntimeError):
-                self._file.close()
-            self._staged.close()
-            if not self._staged.committed:
-                self.path.unlink(missing_ok=True)
-            raise self._failure from error
+            except (OSError, RuntimeError) as error:
+                self._failure = self._explain(error)
+                with suppress(OSError, RuntimeError):
+                    self._file.close()
+                self._staged.close()
+                if not self._staged.committed:
+                    self.path.unlink(missing_ok=True)
+                raise self._failure from error
 
     def _explain(self, error: OSError | RuntimeError) -> RecordingError:
         reason = (isinstance(error, OSError) and error.strerror) or str(error).partition("\n")[0]
@@ -278,3 +286,8 @@ class Recorder:
             f"cannot write {self.path}: {reason}; the {self._steps_on_disk} steps flushed before stay readable in it: "
             "make room and start a new session"
         )
+
+
+def _check_status(status: str) -> None:
+    if status not in get_args(EndStatus):
+        raise ValueError(f"status must be {' or '.join(get_args(EndStatus))}; got {status!r}")

@@ -27,8 +27,8 @@ Status = Literal["running", "complete", "aborted"]
 
 ROW_MEANING = (
     "Row t holds the frame shown at step t, the action taken on seeing it, and the outcome of that action (control, "
-    "progress, off_road, speed, reward). In condition raw the frame is shown as it is: nothing crosses the channel, the "
-    "packet has no bytes, bits is 0 and received equals latent."
+    "progress, off_road, speed, reward). In condition raw the frame is shown as it is: nothing crosses the channel, "
+    "the packet has no bytes, bits is 0 and received equals latent."
 )
 
 MOST_EPISODES = 10_000

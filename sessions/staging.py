@@ -13,9 +13,7 @@ from io import SEEK_END, SEEK_SET, FileIO
 from pathlib import Path
 from typing import Any
 
-from sessions.journal import Change, pack_journal
-
-_PAGE = 4096
+from sessions.journal import PAGE, pack_journal
 
 
 class StagedFile:
@@ -83,7 +81,7 @@ class StagedFile:
         Raises:
             OSError: If the disk refuses. Nothing more can be committed.
         """
-        changes = list(self._changes())
+        changes = self._changes()
         fresh = self._bytes(self.committed, self._size - self.committed)
         try:
             self._put(self.committed, fresh + pack_journal(changes) if changes else fresh)
@@ -93,7 +91,7 @@ class StagedFile:
             with suppress(OSError):
                 self._file.truncate(self.committed)
             raise
-        for offset, data in changes:
+        for offset, data in changes.items():
             self._put(offset, data)
         if sync and changes:
             os.fsync(self._file.fileno())
@@ -105,13 +103,11 @@ class StagedFile:
         """Close the file; writes since the last commit are lost."""
         self._file.close()
 
-    def _changes(self) -> Iterator[Change]:
-        """Yield the writes to bytes that are on disk already."""
+    def _changes(self) -> dict[int, bytes]:
+        """Return the writes to bytes that are on disk already: offset of a page to the bytes at its start."""
         end = min(self.committed, self._size)
-        for page in sorted(self._pages):
-            offset = page * _PAGE
-            if offset < end:
-                yield offset, bytes(self._pages[page][: end - offset])
+        pages = (page for page in sorted(self._pages) if page * PAGE < end)
+        return {page * PAGE: bytes(self._pages[page][: end - page * PAGE]) for page in pages}
 
     def _bytes(self, offset: int, count: int) -> bytes:
         return b"".join(
@@ -120,12 +116,12 @@ class StagedFile:
         )
 
     def _on_disk(self, page: int) -> bytes:
-        offset = page * _PAGE
-        count = min(_PAGE, self.committed - offset)
+        offset = page * PAGE
+        count = min(PAGE, self.committed - offset)
         if count <= 0:
-            return bytes(_PAGE)
+            return bytes(PAGE)
         self._file.seek(offset)
-        return self._file.read(count).ljust(_PAGE, b"\0")
+        return self._file.read(count).ljust(PAGE, b"\0")
 
     def _put(self, offset: int, data: bytes) -> None:
         view = memoryview(data)
@@ -148,7 +144,11 @@ def rename_without_overwriting(source: Path, target: Path) -> None:
     except OSError:
         # No hard links here (FAT, some network drives): claim the name first, then replace our own empty file.
         os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
-        os.replace(source, target)
+        try:
+            os.replace(source, target)
+        except OSError:
+            os.unlink(target)
+            raise
     else:
         os.unlink(source)
 
@@ -168,7 +168,7 @@ def _pieces(offset: int, count: int) -> Iterator[tuple[int, int, int]]:
     """Yield (page, start, stop) for each page that `count` bytes from `offset` on lie in."""
     end = offset + count
     while offset < end:
-        page, start = divmod(offset, _PAGE)
-        stop = min(_PAGE, end - page * _PAGE)
+        page, start = divmod(offset, PAGE)
+        stop = min(PAGE, end - page * PAGE)
         yield page, start, stop
-        offset = page * _PAGE + stop
+        offset = page * PAGE + stop

@@ -28,7 +28,7 @@ def refusing(path: Path) -> Iterator[None]:
     except UnreadableRecordingError:
         raise
     except (ArithmeticError, LookupError, MemoryError, OSError, RuntimeError, TypeError, ValueError) as error:
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        reason = " ".join(str(error).split()).strip("\"'")[:200] or type(error).__name__
         raise UnreadableRecordingError(
             f"{path} is damaged or no Racer recording: {reason}; it was not changed, other recordings are not affected"
         ) from error

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from racer.keys import LEFT_KEYS, RIGHT_KEYS, HeldKeys, KeyboardDriver
 
-KEYS = sorted(LEFT_KEYS | RIGHT_KEYS) + ["space"]
+KEYS = [*sorted(LEFT_KEYS | RIGHT_KEYS), "space"]
 FRAME = np.zeros((64, 64, 3), np.uint8)
 HAPPENINGS = st.lists(st.tuples(st.sampled_from(["press", "release", "sample"]), st.sampled_from(KEYS)), max_size=60)
 
@@ -16,8 +16,18 @@ def side(keys: set[str]) -> int:
     return bool(keys & RIGHT_KEYS) - bool(keys & LEFT_KEYS)
 
 
+def played(happenings: list[tuple[str, str]]) -> HeldKeys:
+    keys = HeldKeys()
+    for what, key in happenings:
+        if what == "sample":
+            keys.sample()
+        else:
+            (keys.press if what == "press" else keys.release)(key)
+    return keys
+
+
 @given(HAPPENINGS)
-def test_a_sample_is_right_minus_left_of_what_was_down_at_any_time_since_the_last(happenings: list[tuple[str, str]]) -> None:
+def test_a_sample_is_right_minus_left_of_what_is_held_or_was_pressed_since(happenings: list[tuple[str, str]]) -> None:
     keys, held, down = HeldKeys(), set[str](), set[str]()
     for what, key in happenings:
         if what == "press":
@@ -35,18 +45,14 @@ def test_a_sample_is_right_minus_left_of_what_was_down_at_any_time_since_the_las
 
 @given(HAPPENINGS)
 def test_two_samples_in_a_row_leave_only_what_is_held(happenings: list[tuple[str, str]]) -> None:
-    keys = HeldKeys()
-    for what, key in happenings:
-        {"press": keys.press, "release": keys.release, "sample": lambda _: keys.sample()}[what](key)
+    keys = played(happenings)
     keys.sample()
     assert keys.sample() == keys.action
 
 
 @given(HAPPENINGS)
 def test_clear_forgets_held_keys_and_taps(happenings: list[tuple[str, str]]) -> None:
-    keys = HeldKeys()
-    for what, key in happenings:
-        {"press": keys.press, "release": keys.release, "sample": lambda _: keys.sample()}[what](key)
+    keys = played(happenings)
     keys.clear()
     assert (keys.action, keys.sample()) == (0, 0)
 

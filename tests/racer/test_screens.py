@@ -65,8 +65,9 @@ def test_a_drive_drawn_step_by_step_looks_like_one_drawn_from_scratch() -> None:
     screen, fresh = pygame.Surface((640, 480)), pygame.Surface((640, 480))
     painter = Painter(screen)
     painter.drive(noise(1), Hud("Run 1 of 10", 0.9, 0.99, "PILOT"), noise(2))
-    painter.menu(Menu("Paused", "", ("Resume", "End")), 0)
     for step in range(5):
+        painter.drive(noise(step), Hud("Run 2 of 10", step / 5, step / 9))
+        painter.menu(Menu("Paused", "", ("Resume", "End")), 0)
         painter.drive(noise(step), Hud("Run 2 of 10", step / 5, step / 9))
     Painter(fresh).drive(noise(4), Hud("Run 2 of 10", 4 / 5, 4 / 9))
     np.testing.assert_array_equal(pixels(screen), pixels(fresh))

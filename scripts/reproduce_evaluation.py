@@ -1,0 +1,106 @@
+"""Repeat the evaluation in docs/results.md: a pilot, training, twelve other participants (all simulated), the report.
+
+    python scripts/reproduce_evaluation.py --out build/evaluation
+
+Each setting gets a folder of recordings and its mask below --out; sittings that are already there are not repeated.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import sessions
+from compression.pico import PicoConfig
+from racer.conditions import ChannelConfig
+from racer.listing import print_report
+from racer.protocol import ProtocolConfig
+from racer.start import StartConfig, start_session
+from racer.study import report_study
+from racer.track import TrackConfig
+from racer.training import train_mask
+
+SETTINGS: dict[str, dict[str, Any]] = {
+    "episode-hold": {"channel": ChannelConfig(mask_interval="episode", fill="hold"), "track": TrackConfig()},
+    "step-prior": {"channel": ChannelConfig(mask_interval="step", fill="prior"), "track": TrackConfig()},
+    "episode-hold-speed-60": {
+        "channel": ChannelConfig(mask_interval="episode", fill="hold"),
+        "track": TrackConfig(target_speed=60),
+    },
+    "episode-hold-forgiving": {
+        "channel": ChannelConfig(mask_interval="episode", fill="hold"),
+        "track": TrackConfig(handling="forgiving"),
+    },
+}
+STEPS = 150
+
+
+def sit(config: StartConfig) -> None:
+    """Record one sitting unless it is there already."""
+    for path in sessions.find_recordings(config.data):
+        with sessions.open(path) as session:
+            if session.info.participant == config.participant and session.status == "complete":
+                return
+    start_session(config)
+
+
+def run_setting(name: str, out: Path, participants: int, episodes: int, processes: int) -> dict[str, Any]:
+    """Run one setting from pilot to report and return the report as a JSON object."""
+    setting = SETTINGS[name]
+    pilots, evaluations, mask = out / name / "pilot", out / name / "evaluation", out / name / "mask.safetensors"
+    sit(
+        StartConfig(
+            participant="pilot01",
+            protocol=ProtocolConfig("pilot", steps=STEPS),
+            driver="simulated",
+            headless=True,
+            data=pilots,
+            **setting,
+        )
+    )
+    if not mask.exists():
+        summary = train_mask(sessions.find_recordings(pilots), mask, PicoConfig())
+        print(json.dumps(asdict(summary)))
+    protocol = ProtocolConfig("evaluation", practice=0, evaluation=episodes, steps=STEPS)
+    configs = [
+        StartConfig(
+            participant=f"person{number:02d}",
+            protocol=protocol,
+            driver="simulated",
+            headless=True,
+            data=evaluations,
+            masks=(mask,),
+            **setting,
+        )
+        for number in range(1, participants + 1)
+    ]
+    with ProcessPoolExecutor(processes) as pool:
+        list(pool.map(sit, configs))
+    report = report_study(evaluations)
+    print(f"\n{name}, {episodes} episodes of {STEPS} steps per condition")
+    print_report(report)
+    return asdict(report)
+
+
+def main() -> None:
+    """Run the settings asked for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, default=Path("build/evaluation"))
+    parser.add_argument("--setting", choices=[*SETTINGS, "all"], default="all")
+    parser.add_argument("--participants", type=int, default=12)
+    parser.add_argument("--episodes", type=int, default=15, help="per condition and participant")
+    parser.add_argument("--processes", type=int, default=2)
+    args = parser.parse_args()
+    reports = {
+        name: run_setting(name, args.out, args.participants, args.episodes, args.processes)
+        for name in (SETTINGS if args.setting == "all" else [args.setting])
+    }
+    (args.out / "report.json").write_text(json.dumps(reports, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

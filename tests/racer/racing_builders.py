@@ -1,0 +1,201 @@
+"""Builders for the tests of `racer`: recordings and masks on disk, a display that acts, a clock that obeys."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+import sessions
+from compression.mask_file import MaskNetwork, MaskRecord, Objective, dump_mask
+from racer.display import EndSession, EventListener, Hud, Page
+
+SESSION = sessions.SessionInfo(
+    session_id="0a1b2c",
+    participant="p01",
+    protocol="pilot",
+    study="",
+    pilot=False,
+    config={},
+    created_utc="2026-01-31T14:05:09Z",
+    software={},
+    codec_sha256="ab" * 32,
+    mask_sha256="",
+    driver="keyboard",
+)
+EPISODE = sessions.EpisodeInfo(
+    phase="evaluation",
+    condition="random",
+    track_seed=7,
+    bits_per_step=85,
+    mask_interval="episode",
+    fill="hold",
+    road_patches=300,
+    packet_bytes=11,
+    started_ns=5,
+)
+STEP = sessions.Step(
+    time_ns=0,
+    action=0,
+    control=(0.0, 0.5, 0.0),
+    progress=0.0,
+    off_road=False,
+    speed=50.0,
+    reward=0.0,
+    latent=np.zeros(32, np.float32),
+    received=np.zeros(32, np.float32),
+    mask=np.zeros(8, bool),
+    packet=bytes(11),
+    bits=85,
+    stage_us=(1, 2, 3, 4),
+)
+
+
+@dataclass(frozen=True)
+class Drive:
+    """One episode to write down."""
+
+    info: sessions.EpisodeInfo
+    steps: Sequence[sessions.Step]
+    status: Literal["complete", "aborted"] = "complete"
+
+
+def scored(condition: str, progress: float, off_road: Sequence[bool] = (False,), **changes: Any) -> Drive:
+    """Return an evaluation episode that ends at this road progress, off the road in the steps marked."""
+    steps = [replace(STEP, progress=progress * (i + 1) / len(off_road), off_road=off) for i, off in enumerate(off_road)]
+    return Drive(replace(EPISODE, condition=condition, **changes), steps)
+
+
+def pilot_drives(
+    rng: np.random.Generator, calibration: int = 2, exploration: int = 2, steps: int = 6, **exploring: Any
+) -> list[Drive]:
+    """Return calibration and exploration episodes of random latents; `exploring` changes the latter's info."""
+
+    def random_step() -> sessions.Step:
+        latent, received = rng.standard_normal((2, 32), dtype=np.float32)
+        mask = rng.permutation(np.arange(8) < 4)
+        return replace(STEP, action=int(rng.integers(-1, 2)), latent=latent, received=received, mask=mask)
+
+    def drive(info: sessions.EpisodeInfo) -> Drive:
+        seeded = replace(info, track_seed=int(rng.integers(1_000_000)))
+        return Drive(seeded, [random_step() for _ in range(steps)])
+
+    full = replace(EPISODE, phase="calibration", condition="full")
+    random = replace(EPISODE, phase="exploration", **exploring)
+    return [drive(full) for _ in range(calibration)] + [drive(random) for _ in range(exploration)]
+
+
+def write_session(
+    folder: Path, drives: Iterable[Drive], status: Literal["complete", "aborted"] = "complete", **changes: Any
+) -> Path:
+    """Write a recording of `SESSION` with `changes` and return its path."""
+    with sessions.Recorder(folder, replace(SESSION, **changes)) as recorder:
+        for drive in drives:
+            recorder.begin_episode(drive.info)
+            for step in drive.steps:
+                recorder.append(step)
+            recorder.end_episode(drive.status)
+        return recorder.close(status)
+
+
+def write_mask(
+    path: Path, codec_sha256: str, objective: Objective = "pico", first: Sequence[int] = (), **changes: Any
+) -> Path:
+    """Write a mask file whose policy sends the blocks `first` and then those of the lowest numbers."""
+    network = MaskNetwork()
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.zero_()
+        list(network.parameters())[-1][list(first)] = 1.0
+    record = MaskRecord(
+        objective=objective,
+        codec_sha256=codec_sha256,
+        interval="episode",
+        participants=("somebody_else",),
+        sessions=("0a1b2c",),
+        track_seeds=(7,),
+        config={},
+    )
+    path.write_bytes(dump_mask(network, replace(record, **changes)))
+    return path
+
+
+class Clock:
+    """Monotonic nanoseconds that pass only when told to."""
+
+    def __init__(self) -> None:
+        self.now_ns = 0
+
+    def __call__(self) -> int:
+        return self.now_ns
+
+
+@dataclass
+class ScriptedDisplay:
+    """A display without a screen that keeps what it was shown and leaves where it is told to."""
+
+    leave_at_frame: int | None = None
+    """Count of frames, over all episodes, at which whoever sits there ends the session."""
+    leave_at_page: int | None = None
+    pause_ns: int = 0
+    """Length of the pause that each wait reports."""
+    listener: EventListener | None = None
+    frames: list[NDArray[np.uint8]] = field(default_factory=list)
+    originals: list[NDArray[np.uint8] | None] = field(default_factory=list)
+    huds: list[Hud] = field(default_factory=list)
+    pages: list[Page] = field(default_factory=list)
+    closed: bool = False
+
+    def page(self, page: Page) -> None:
+        """Keep the page, or leave."""
+        if len(self.pages) == self.leave_at_page:
+            raise EndSession
+        self.pages.append(page)
+
+    def countdown(self, hud: Hud, frame: NDArray[np.uint8], original: NDArray[np.uint8] | None = None) -> None:
+        """Go on at once."""
+
+    def show(self, frame: NDArray[np.uint8], hud: Hud, original: NDArray[np.uint8] | None = None) -> int:
+        """Keep the frame, tell the listener of a key, and return the frame's number as the time."""
+        self.frames.append(frame.copy())
+        self.originals.append(None if original is None else original.copy())
+        self.huds.append(hud)
+        if self.listener is not None:
+            self.listener("key_down", f"f{len(self.frames)}", len(self.frames))
+        return len(self.frames)
+
+    def wait(self, until_ns: int) -> int:
+        """Leave, or report the pause."""
+        if len(self.frames) == self.leave_at_frame:
+            raise EndSession
+        return self.pause_ns
+
+    def close(self) -> None:
+        """Note it."""
+        self.closed = True
+
+
+class Replayer:
+    """A driver that takes the actions it is given, over and over, and fails after so many steps if told to."""
+
+    def __init__(self, actions: Sequence[int], fail_after: int | None = None) -> None:
+        self._actions = actions
+        self._fail_after = fail_after
+        self.steps = 0
+        self.resets = 0
+
+    def reset(self) -> None:
+        """Count the episodes."""
+        self.resets += 1
+
+    def act(self, frame: NDArray[np.uint8]) -> int:
+        """Return the next action."""
+        if self.steps == self._fail_after:
+            raise RuntimeError("out of petrol")
+        self.steps += 1
+        return self._actions[(self.steps - 1) % len(self._actions)]

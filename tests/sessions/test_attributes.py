@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+from session_builders import EPISODE, SESSION
+
+from sessions import EpisodeInfo, SessionInfo
+from sessions.attributes import encode_info, read_attribute, read_info
+
+
+@pytest.fixture
+def group(tmp_path: Path) -> Iterator[h5py.Group]:
+    with h5py.File(tmp_path / "file.h5", "w") as file:
+        yield file
+
+
+def test_descriptions_come_back_equal(group: h5py.Group) -> None:
+    group.attrs.update(encode_info(SESSION))
+    assert read_info(SessionInfo, group) == SESSION
+    episode = group.create_group("episode")
+    episode.attrs.update(encode_info(EPISODE))
+    assert read_info(EpisodeInfo, episode) == EPISODE
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"config": {"path": Path("x")}},
+        {"config": {"speed": float("nan")}},
+        {"config": {"text": "x" * 2**17}},
+        {"study": "x" * (2**17 + 1)},
+        {"study": "a\0b"},
+        {"study": "\udc80"},
+    ],
+    ids=["no JSON", "not a number", "long JSON", "long text", "NUL", "half a character"],
+)
+def test_what_no_attribute_can_hold_is_refused(changes: dict[str, Any]) -> None:
+    with pytest.raises(ValueError):
+        encode_info(replace(SESSION, **changes))
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [
+        (str, 1),
+        (str, np.array(["a", "b"], object)),
+        (str, np.bytes_(b"fixed")),
+        (str, "x" * (2**17 + 1)),
+        (int, "1"),
+        (int, 1.0),
+        (int, True),
+        (int, np.arange(3)),
+        (bool, 1),
+        (bool, np.zeros(2, np.bool_)),
+        (int, h5py.Empty("i8")),
+    ],
+)
+def test_attribute_of_another_type_is_refused(group: h5py.Group, kind: type[Any], value: Any) -> None:
+    group.attrs["x"] = value
+    with pytest.raises(ValueError, match="attribute x"):
+        read_attribute(group, "x", kind)
+
+
+@pytest.mark.parametrize("kind", [str, int, bool])
+def test_object_reference_is_refused(group: h5py.Group, kind: type[Any]) -> None:
+    group.attrs["x"] = group.ref
+    with pytest.raises(ValueError, match="attribute x"):
+        read_attribute(group, "x", kind)
+
+
+def test_missing_attribute_is_refused(group: h5py.Group) -> None:
+    with pytest.raises(ValueError, match="attribute x is missing"):
+        read_attribute(group, "x", int)
+
+
+@pytest.mark.parametrize("text", ["[]", "1", "", "{", '{"a": 1', "[" * 100_000])
+def test_configuration_that_is_no_json_object_is_refused(group: h5py.Group, text: str) -> None:
+    group.attrs.update(encode_info(SESSION))
+    group.attrs["config"] = text
+    with pytest.raises((ValueError, RecursionError)):
+        read_info(SessionInfo, group)

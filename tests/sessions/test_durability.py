@@ -1,0 +1,228 @@
+"""What is left of a recording when the process or the disk gives up."""
+
+from __future__ import annotations
+
+import errno
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from io import FileIO
+from pathlib import Path
+
+import pytest
+import recording_child
+from session_builders import EPISODE, SESSION, Clock, assert_holds, random_steps
+
+import sessions
+from sessions import Recorder, StorageError, UnreadableRecordingError, find_recordings
+
+CHILD = Path(recording_child.__file__)
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(sessions.__file__).parents[1])}
+
+
+def check_recording(path: Path, status: str) -> int:
+    """Fail unless the recording holds the steps and events of `recording_child`, in order; return how many steps."""
+    total = 0
+    with sessions.open(path) as session:
+        assert session.status == status
+        for episode in session.episodes:
+            assert total == episode.index * recording_child.STEPS
+            assert_holds(episode, random_steps(recording_child.STEPS, seed=episode.index)[: episode.n_steps])
+            total += episode.n_steps
+        events = [event.detail for event in session.events()]
+    assert events == [str(step) for step in range(len(events))]
+    assert total - len(events) in (0, 1)
+    return total
+
+
+def start_child(folder: Path, *limit: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, str(CHILD), str(folder), *limit],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=ENVIRONMENT,
+    )
+
+
+@pytest.mark.parametrize(("end", "flushes"), [(end, n) for end in ("kill", "ctrl-c") for n in (1, 4, 17)])
+def test_killed_or_interrupted_process_leaves_every_flushed_step(tmp_path: Path, end: str, flushes: int) -> None:
+    with start_child(tmp_path) as child:
+        assert child.stdout
+        for _ in range(flushes):
+            flushed = int(child.stdout.readline())
+        child.send_signal(signal.SIGKILL if end == "kill" else signal.SIGINT)
+        child.stdout.read()
+    (path,) = find_recordings(tmp_path)
+    if end == "kill":
+        assert path.name.endswith(".h5.partial")
+        assert check_recording(path, "running") >= flushed
+    else:
+        assert path.suffix == ".h5"
+        assert check_recording(path, "aborted") >= flushed
+
+
+class Tape(FileIO):
+    """A file that remembers every change made to it, in order: (offset, bytes), or (size, None) for a truncation."""
+
+    changes: list[tuple[int, bytes | None]]
+
+    def write(self, data: memoryview) -> int:  # type: ignore[override]
+        self.changes.append((self.tell(), bytes(data)))
+        return super().write(data)
+
+    def truncate(self, size: int) -> int:  # type: ignore[override]
+        self.changes.append((size, None))
+        return super().truncate(size)
+
+
+def test_kill_between_any_two_writes_leaves_what_was_flushed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rebuild the file as it was after every write, and within it, and read it."""
+    changes: list[tuple[int, bytes | None]] = []
+    monkeypatch.setattr(Tape, "changes", changes, raising=False)
+    monkeypatch.setattr("sessions.recorder.FileIO", Tape)
+    clock = Clock()
+    recorder = Recorder(tmp_path, SESSION, clock=clock)
+    readable = [(len(changes), 0)]
+    for index in range(2):
+        recorder.begin_episode(EPISODE)
+        for number, step in enumerate(random_steps(recording_child.STEPS, seed=index)):
+            clock.now_ns += 60_000_000
+            recorder.append(step)
+            recorder.event("step", str(40 * index + number), 0, 0, 0)
+            readable.append((len(changes), check_recording(recorder.path, "running")))
+        recorder.end_episode("complete")
+        readable.append((len(changes), 40 * (index + 1)))
+
+    image = bytearray()
+    cut = tmp_path / "cut.h5"
+    random_number = random.Random(0)
+    for count, (offset, data) in enumerate(changes):
+        before = bytes(image)
+        if data is None:
+            image[offset:] = bytes(max(0, offset - len(image)))
+        else:
+            image[offset : offset + len(data)] = data
+        half = random_number.randrange(len(data)) if data else 0
+        for written, content in (
+            (count + 1, bytes(image)),
+            (count, before[:offset] + (data or b"")[:half] + before[offset + half :]),
+        ):
+            least = max((steps for done, steps in readable if done <= written), default=0)
+            most = min((steps for done, steps in readable if done > written), default=80)
+            cut.write_bytes(content)
+            if written < readable[0][0]:
+                with suppress(UnreadableRecordingError):
+                    assert check_recording(cut, "running") == 0
+            else:
+                assert check_recording(cut, "running") in (least, most)
+
+
+class SmallDisk(FileIO):
+    """A file on a disk with room for so many bytes; the write that does not fit is done in part."""
+
+    room: int
+
+    def write(self, data: memoryview) -> int:  # type: ignore[override]
+        fits = min(len(data), self.room - self.tell())
+        if fits <= 0 < len(data):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return super().write(data[:fits])
+
+
+@pytest.mark.parametrize("room", [1_000, 40_000, *range(90_000, 700_000, 41_003)])
+def test_full_disk_leaves_every_flushed_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, room: int) -> None:
+    monkeypatch.setattr(SmallDisk, "room", room, raising=False)
+    monkeypatch.setattr("sessions.recorder.FileIO", SmallDisk)
+    with pytest.raises(StorageError, match="No space left on device") as refusal:
+        recording_child.record(tmp_path)
+    assert len(str(refusal.value).splitlines()) == 1
+    recordings = find_recordings(tmp_path)
+    if not recordings:
+        assert room < 50_000
+        assert "nothing was recorded" in str(refusal.value)
+    else:
+        flushed = check_recording(recordings[0], "running")
+        assert f"the {flushed} steps flushed before stay readable" in str(refusal.value)
+        assert str(recordings[0]) in str(refusal.value)
+
+
+def test_after_a_full_disk_every_call_says_so_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(SmallDisk, "room", 50_000, raising=False)
+    monkeypatch.setattr("sessions.recorder.FileIO", SmallDisk)
+    recorder = Recorder(tmp_path, SESSION, clock=Clock())
+    recorder.begin_episode(EPISODE)
+    steps = random_steps(128)
+    for step in steps[:-1]:
+        recorder.append(step)
+    calls: list[Callable[[], object]] = [
+        lambda: recorder.append(steps[-1]),
+        lambda: recorder.append(steps[-1]),
+        lambda: recorder.event("", "", 0, 0, 0),
+        lambda: recorder.answer("", "", 0),
+        lambda: recorder.begin_episode(EPISODE),
+        lambda: recorder.end_episode("complete"),
+        lambda: recorder.close("complete"),
+    ]
+    for call in calls:
+        with pytest.raises(StorageError, match="stay readable"):
+            call()
+    assert find_recordings(tmp_path) == [recorder.path]
+
+
+@pytest.mark.parametrize("limit", [2_000, 150_000, 400_000])
+def test_file_size_limit_ends_the_process_cleanly_and_leaves_every_flushed_step(tmp_path: Path, limit: int) -> None:
+    with start_child(tmp_path, str(limit)) as child:
+        output, errors = child.communicate()
+    assert child.returncode == 2
+    assert len(errors.splitlines()) == 1
+    assert "File too large" in errors
+    recordings = find_recordings(tmp_path)
+    if output:
+        assert check_recording(recordings[0], "running") >= int(output.split()[-1])
+    else:
+        assert recordings == []
+
+
+def test_full_file_system_ends_the_process_cleanly_and_leaves_every_flushed_step(tmp_path: Path) -> None:
+    """Mount 512 kB of memory where only the child sees it, fill it, and copy out what the child left there."""
+    if not shutil.which("unshare"):
+        pytest.skip("needs unshare (util-linux)")
+    disk, copy = tmp_path / "disk", tmp_path / "copy"
+    disk.mkdir()
+    copy.mkdir()
+    script = 'mount -t tmpfs -o size=512k tmpfs "$1" || exit 99; "$2" "$3" "$1"; code=$?; cp "$1"/* "$4"; exit $code'
+    result = subprocess.run(
+        ["unshare", "--map-root-user", "--mount", "sh", "-c", script, "sh", disk, sys.executable, CHILD, copy],
+        capture_output=True,
+        text=True,
+        env=ENVIRONMENT,
+    )
+    if result.returncode in (1, 99):
+        pytest.skip(f"no private mounts here: {result.stderr.strip()}")
+    assert result.returncode == 2
+    assert len(result.stderr.splitlines()) == 1
+    assert "No space left on device" in result.stderr
+    (path,) = find_recordings(copy)
+    assert check_recording(path, "running") >= int(result.stdout.split()[-1])
+
+
+def test_process_that_forgets_to_close_exits_cleanly_and_leaves_what_was_flushed(tmp_path: Path) -> None:
+    script = (
+        "import sys; from pathlib import Path; from session_builders import *\n"
+        "recorder = Recorder(Path(sys.argv[1]), SESSION, clock=Clock())\n"
+        "recorder.begin_episode(EPISODE)\n"
+        "for step in random_steps(130): recorder.append(step)\n"
+    )
+    environment = {**ENVIRONMENT, "PYTHONPATH": os.pathsep.join([ENVIRONMENT["PYTHONPATH"], str(CHILD.parent)])}
+    result = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, env=environment
+    )
+    assert (result.returncode, result.stderr) == (0, "")
+    with sessions.open(find_recordings(tmp_path)[0]) as session:
+        assert_holds(session.episodes[0], random_steps(130)[:128])

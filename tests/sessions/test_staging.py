@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+import errno
+import os
+from io import SEEK_END, FileIO
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sessions.journal import read_journal
+from sessions.staging import StagedFile, rename_without_overwriting
+
+OPERATIONS = st.lists(
+    st.one_of(
+        st.tuples(st.just("write"), st.integers(0, 20_000), st.binary(min_size=1, max_size=9_000)),
+        st.tuples(st.just("truncate"), st.integers(0, 25_000), st.just(b"")),
+        st.tuples(st.just("commit"), st.just(0), st.just(b"")),
+    ),
+    max_size=12,
+)
+
+
+@given(OPERATIONS)
+def test_disk_holds_what_was_written_up_to_the_last_commit(
+    tmp_path_factory: pytest.TempPathFactory, operations: list[tuple[str, int, bytes]]
+) -> None:
+    path = tmp_path_factory.mktemp("staged") / "file"
+    staged = StagedFile(FileIO(path, "x+"))
+    model, committed = bytearray(), b""
+    for kind, offset, data in operations:
+        if kind == "write":
+            staged.seek(offset)
+            staged.write(data)
+            model.extend(bytes(max(0, offset + len(data) - len(model))))
+            model[offset : offset + len(data)] = data
+        elif kind == "truncate" and offset >= len(model):
+            staged.truncate(offset)
+            model.extend(bytes(offset - len(model)))
+        elif kind == "commit":
+            staged.commit(sync=False)
+            committed = bytes(model)
+        staged.seek(0)
+        assert staged.read(len(model)) == model
+        assert staged.seek(0, SEEK_END) == len(model)
+    assert path.read_bytes() == committed
+    staged.close()
+
+
+def test_file_gets_shorter_at_a_commit(tmp_path: Path) -> None:
+    staged = StagedFile(FileIO(tmp_path / "file", "x+"))
+    staged.write(b"a" * 10_000)
+    staged.commit(sync=True)
+    staged.truncate(6_000)
+    staged.seek(5_999)
+    staged.write(b"b")
+    staged.commit(sync=True)
+    assert (tmp_path / "file").read_bytes() == b"a" * 5_999 + b"b"
+
+
+class FailingDisk(FileIO):
+    """A file on a disk that refuses the n-th write, having taken half of it, and every later one."""
+
+    writes_left = 10**9
+
+    def write(self, data: memoryview) -> int:  # type: ignore[override]
+        self.writes_left -= 1
+        if self.writes_left >= 0:
+            return super().write(data)
+        if self.writes_left == -1:
+            return super().write(data[: len(data) // 2])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.mark.parametrize("writes", range(4))
+def test_refused_commit_leaves_all_or_nothing(tmp_path: Path, writes: int) -> None:
+    disk = FailingDisk(tmp_path / "file", "x+")
+    staged = StagedFile(disk)
+    old = b"a" * 9_000
+    staged.write(old)
+    staged.commit(sync=False)
+    for offset in (100, 5_000, 8_999):
+        staged.seek(offset)
+        staged.write(b"new")
+    staged.seek(0)
+    new = staged.read(9_002)
+    disk.writes_left = writes
+    with pytest.raises(OSError, match="No space left"):
+        staged.commit(sync=False)
+    end, changes = read_journal(FileIO(tmp_path / "file"))
+    data = bytearray((tmp_path / "file").read_bytes()[:end])
+    for offset, change in changes.items():
+        data[offset : offset + len(change)] = change
+    assert bytes(data) == (old if writes == 0 else new)
+
+
+def test_rename_gives_the_file_its_name(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("recording")
+    rename_without_overwriting(tmp_path / "a", tmp_path / "b")
+    assert [path.name for path in tmp_path.iterdir()] == ["b"]
+    assert (tmp_path / "b").read_text() == "recording"
+
+
+@pytest.mark.parametrize("hard_links", [True, False])
+def test_rename_never_overwrites(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hard_links: bool) -> None:
+    if not hard_links:
+        monkeypatch.setattr(os, "link", _no_hard_links)
+    (tmp_path / "a").write_text("recording")
+    (tmp_path / "b").write_text("another")
+    with pytest.raises(FileExistsError):
+        rename_without_overwriting(tmp_path / "a", tmp_path / "b")
+    assert (tmp_path / "a").read_text() == "recording"
+    assert (tmp_path / "b").read_text() == "another"
+
+
+def test_rename_works_without_hard_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "link", _no_hard_links)
+    (tmp_path / "a").write_text("recording")
+    rename_without_overwriting(tmp_path / "a", tmp_path / "b")
+    assert [path.name for path in tmp_path.iterdir()] == ["b"]
+    with pytest.raises(FileNotFoundError):
+        rename_without_overwriting(tmp_path / "a", tmp_path / "c")
+    assert not (tmp_path / "c").exists()
+
+
+def _no_hard_links(source: Path, target: Path) -> None:
+    raise PermissionError(errno.EPERM, "Operation not permitted")
