@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -46,7 +46,7 @@ class Codec:
     def encode_frames(self, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return the latents, float32[N, 32], of frames, uint8[N, 64, 64, 3]."""
         with torch.inference_mode():
-            mu, _ = self.vae.encoder(images_from_frames(torch.from_numpy(np.ascontiguousarray(frames))))
+            mu, _ = self.vae.encoder(images_from_frames(torch.from_numpy(np.require(frames, requirements=["C", "W"]))))
         result: NDArray[np.float32] = mu.numpy()
         return result
 
@@ -89,11 +89,6 @@ class Codec:
                 states[step + 1] = hidden[0].numpy()
         return states
 
-    @cached_property
-    def parameters(self) -> int:
-        """Number of weights of both models."""
-        return sum(p.numel() for model in (self.vae, self.world_model) for p in model.parameters())
-
 
 def use_one_thread() -> None:
     """Make this process run its models on one thread.
@@ -125,12 +120,17 @@ def _load(path: Path) -> Codec:
         raise WeightsError(f"cannot read codec weights {path}: {error.strerror}; reinstall racer") from error
     try:
         tensors = {name: tensor.float() for name, tensor in load_tensors(data).items()}
+        for name, tensor in tensors.items():
+            if not torch.isfinite(tensor).all():
+                raise ValueError(f"{name} is not finite")
         vae, world_model = VAE(), WorldModel()
         vae.load_state_dict(_part(tensors, "vae."))
         world_model.load_state_dict(_part(tensors, "world_model."))
         mean, covariance = tensors["latent.mean"].numpy(), tensors["latent.covariance"].numpy()
         if mean.shape != (LATENTS,) or covariance.shape != (LATENTS, LATENTS):
             raise ValueError("latent statistics have the wrong shape")
+        if len(tensors["quantizer.codebook"]) != LATENTS:
+            raise ValueError(f"the codebook must have {LATENTS} features")
         quantizer = Quantizer(tensors["quantizer.codebook"].numpy())
     except (SafetensorError, KeyError, RuntimeError, ValueError) as error:
         reason = str(error).splitlines()[0]

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from compression.world_model import HIDDEN, WorldModel
 
 FillName = Literal["prior", "hold", "predict"]
+_REACH = 4.0
+"""Standard deviations that a prediction may reach: changes add up where a feature is never sent."""
 FILLS: tuple[str, ...] = get_args(FillName)
 
 
@@ -98,7 +100,8 @@ class PriorFill:
             weights = np.linalg.solve(self._covariance[np.ix_(sent, sent)], cross.T).T.astype(np.float64)
             rest = self._covariance[np.ix_(~sent, ~sent)] - weights @ cross.T
             values, vectors = np.linalg.eigh(rest)
-            root: NDArray[np.float64] = vectors * np.sqrt(np.maximum(values, 0))
+            # The symmetric root: unlike the eigenvectors, it is unique, so every LAPACK draws the same.
+            root: NDArray[np.float64] = (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T
             self._conditionals[key] = weights, root
         return self._conditionals[key]
 
@@ -131,6 +134,6 @@ class PredictFill:
                 self._hidden, predicted = self._world_model(
                     torch.from_numpy(self._shown)[None], torch.tensor([action]), self._hidden
                 )
-            expected = predicted[0].numpy()
+            expected = predicted[0].numpy().clip(-_REACH, _REACH)
         self._shown = np.where(sent, values, expected).astype(np.float32)
         return self._shown.copy()

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar, get_args
 
 import numpy as np
 import torch
@@ -16,10 +17,12 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from compression.errors import MaskError
+from compression.fill import FillName
 from compression.masks import BLOCKS, LATENTS, MaskInterval, best_blocks
 
 FORMAT = "racer-mask-1"
 Objective = Literal["pico", "perceptual"]
+Item = TypeVar("Item")
 DEFAULT_MASK = Path(__file__).parent / "weights" / "default_mask.safetensors"
 _LARGEST_FILE = 4_000_000
 """Bytes; a mask file takes about 30,000."""
@@ -49,6 +52,8 @@ class MaskRecord:
     """Hash of the weights whose latents the mask chooses from."""
     interval: MaskInterval
     """How often the mask was chosen in the recordings it was fitted to."""
+    fill: FillName
+    """Where the features that were not sent came from in them."""
     participants: tuple[str, ...]
     """Who was recorded; they must not evaluate it."""
     sessions: tuple[str, ...]
@@ -78,7 +83,15 @@ class LearnedMask:
 def dump_mask(network: MaskNetwork, record: MaskRecord) -> bytes:
     """Return the bytes of a mask file: the same mask gives the same bytes."""
     tensors = {f"policy.{name}": tensor.contiguous() for name, tensor in network.state_dict().items()}
-    return save(tensors, {"format": FORMAT, "record": json.dumps(asdict(record), sort_keys=True)})
+    return _sorted_header(save(tensors, {"format": FORMAT, "record": json.dumps(asdict(record), sort_keys=True)}))
+
+
+def _sorted_header(data: bytes) -> bytes:
+    """Return a safetensors file with the keys of its header sorted: safetensors writes metadata in any order."""
+    end = 8 + int.from_bytes(data[:8], "little")
+    header = json.dumps(json.loads(data[8:end]), sort_keys=True).encode()
+    header += b" " * (-len(header) % 8)
+    return len(header).to_bytes(8, "little") + header + data[end:]
 
 
 def load_mask(path: Path, codec_sha256: str) -> LearnedMask:
@@ -89,6 +102,8 @@ def load_mask(path: Path, codec_sha256: str) -> LearnedMask:
     """
     try:
         size = path.stat().st_size
+        if not path.is_file():
+            raise MaskError(f"{path} is no file; check the path given to --mask")
         if size > _LARGEST_FILE:
             raise MaskError(f"{path} is no mask file: {size} bytes is too large; make one with `racer train`")
         data = path.read_bytes()
@@ -98,8 +113,8 @@ def load_mask(path: Path, codec_sha256: str) -> LearnedMask:
     except OSError as error:
         reason = error.strerror or error
         raise MaskError(f"cannot read mask {path}: {reason}; check the path given to --mask") from error
-    except SafetensorError as error:
-        raise MaskError(f"{path} is no mask file ({error}); make one with `racer train`") from error
+    except (SafetensorError, TypeError, ValueError, RuntimeError) as error:
+        raise MaskError(f"{path} is no mask file ({_one_line(error)}); make one with `racer train`") from error
     if metadata.get("format") != FORMAT:
         raise MaskError(f"{path} is no mask file of this version; make one with `racer train`")
     network = MaskNetwork()
@@ -109,14 +124,21 @@ def load_mask(path: Path, codec_sha256: str) -> LearnedMask:
         if not all(torch.isfinite(parameter).all() for parameter in network.parameters()):
             raise ValueError("it has weights that are not finite")
     except (KeyError, TypeError, ValueError, RuntimeError, RecursionError) as error:
-        reason = str(error).splitlines()[0]
-        raise MaskError(f"mask file {path} is damaged ({reason}); make it again with `racer train`") from error
+        raise MaskError(
+            f"mask file {path} is damaged ({_one_line(error)}); make it again with `racer train`"
+        ) from error
     if record.codec_sha256 != codec_sha256:
         raise MaskError(
             f"mask {path} was made for other weights (codec {record.codec_sha256[:12]}, installed "
             f"{codec_sha256[:12]}); train it again with `racer train`"
         )
     return LearnedMask(network.eval().requires_grad_(False), record, hashlib.sha256(data).hexdigest())
+
+
+def _one_line(error: Exception) -> str:
+    """Return the first line of an error's text, cut short; what a file put into it cannot steer the terminal."""
+    line = (str(error).splitlines() or [""])[0][:200]
+    return "".join(c if c.isprintable() else "?" for c in line)
 
 
 def _record(fields: Any) -> MaskRecord:
@@ -127,13 +149,23 @@ def _record(fields: Any) -> MaskRecord:
         objective=fields["objective"],
         codec_sha256=fields["codec_sha256"],
         interval=fields["interval"],
-        participants=tuple(map(str, fields["participants"])),
-        sessions=tuple(map(str, fields["sessions"])),
-        track_seeds=tuple(map(int, fields["track_seeds"])),
-        config=dict(fields["config"]),
+        fill=fields["fill"],
+        participants=_list_of(str, fields["participants"]),
+        sessions=_list_of(str, fields["sessions"]),
+        track_seeds=_list_of(int, fields["track_seeds"]),
+        config=fields["config"],
     )
-    if record.objective not in ("pico", "perceptual") or record.interval not in ("episode", "step"):
-        raise ValueError("its record names an unknown objective or interval")
-    if not isinstance(record.codec_sha256, str):
-        raise TypeError("its record names no codec")
+    for value, kind in ((record.objective, Objective), (record.interval, MaskInterval), (record.fill, FillName)):
+        if value not in get_args(kind):
+            raise ValueError("its record names an unknown objective, interval or fill")
+    if not isinstance(record.codec_sha256, str) or not re.fullmatch("[0-9a-f]{64}", record.codec_sha256):
+        raise ValueError("its record names no codec")
+    if not isinstance(record.config, dict):
+        raise TypeError("its record holds no configuration")
     return record
+
+
+def _list_of(kind: type[Item], items: Any) -> tuple[Item, ...]:
+    if not isinstance(items, list) or any(type(item) is not kind for item in items):
+        raise TypeError(f"its record holds no list of {kind.__name__}")
+    return tuple(items)

@@ -19,7 +19,6 @@ MaskInterval = Literal["episode", "step"]
 @lru_cache(maxsize=BLOCKS)
 def mask_table(blocks: int) -> NDArray[np.bool_]:
     """Return all masks of `blocks` of the 8 blocks, bool[C(8, blocks), 8], in lexicographic order; read-only."""
-    table = np.zeros((0, BLOCKS), bool)
     rows = list(combinations(range(BLOCKS), blocks))
     table = np.zeros((len(rows), BLOCKS), bool)
     for index, chosen in enumerate(rows):

@@ -14,6 +14,9 @@ from math import comb, prod
 from compression.errors import PacketError, SlotError
 from compression.masks import BLOCK_SIZE, BLOCKS
 
+CHANNEL_FORMAT = 1
+"""Raised whenever the same packets and weights would come out as other latents: recordings and masks name it."""
+
 MOST_LEVELS = 64
 """Quantiser tables ship for 1 to this many levels per feature."""
 _FINE_LEVELS = 30
@@ -79,7 +82,8 @@ class Layout:
             if not 0 <= symbol < levels:
                 raise ValueError(f"symbol must lie in [0, {levels}); got {symbol}")
             value = value * levels + symbol
-        assert value.bit_length() <= self.bits
+        if value.bit_length() > self.bits:
+            raise AssertionError(f"a message of {value.bit_length()} bits does not fit {self.bits}")
         low = (1 << self.slot_bits) - 1
         parts = [(value >> (self.slot_bits * i)) & low for i in reversed(range(self.slots))]
         return b"".join(part.to_bytes(self.slot_bytes, "big") for part in parts)
@@ -113,7 +117,7 @@ def layout_for(slot_bits: int, slots: int = 1, blocks: int | None = None) -> Lay
 
     Unless `blocks` says otherwise, half of the blocks are sent, as in the paper; more where every feature of more
     blocks can have 30 levels, fewer where half of the blocks cannot have 2. Features get equal levels, as many as
-    fit; what is left over adds a level to the first ones sent.
+    fit; what is left over adds a level to the first ones sent, to a single one if it is less than a bit.
 
     Args:
         slot_bits: Bits per slot, 1 or more.
@@ -155,16 +159,17 @@ def _affordable_blocks(capacity: int) -> int:
 
 
 def _equal_levels(states: int, features: int) -> tuple[int, ...]:
-    """Return the most even levels, each at most MOST_LEVELS, whose product is at most `states`."""
+    """Return nearly equal levels, each at most MOST_LEVELS, the larger first, whose product is at most `states`."""
     if states < 1:
         return (1,) * features
     base = 1
     while base < MOST_LEVELS and (base + 1) ** features <= states:
         base += 1
     levels = [base] * features
-    if base < MOST_LEVELS:
-        for index in range(features):
-            if prod(levels) // base * (base + 1) > states:
-                break
-            levels[index] = base + 1
+    # Where a whole bit is left over it is worth spending on several features; a fraction of one on a single one.
+    raised = features if states >= 2 * base**features else 1
+    for index in range(raised if base < MOST_LEVELS else 0):
+        if prod(levels) // base * (base + 1) > states:
+            break
+        levels[index] = base + 1
     return tuple(levels)

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import torch
@@ -24,10 +24,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from compression.codec import Codec
+from compression.discriminators import ActionDiscriminator, ImageDiscriminator, budgeted
 from compression.errors import TrainingError
 from compression.mask_file import MaskNetwork, Objective
 from compression.masks import BLOCKS, LATENTS, MaskInterval, best_blocks
-from compression.world_model import ACTIONS, HIDDEN
+from compression.world_model import ACTIONS
 
 Progress = Callable[[str, float], None]
 """Told the stage and the fraction of the whole training that is done, in [0, 1]."""
@@ -53,6 +54,16 @@ class PicoConfig:
     """Fraction of the episodes of each kind held out whole, at least one of each."""
     seed: int = 0
 
+    def __post_init__(self) -> None:
+        if self.objective not in get_args(Objective):
+            raise TrainingError(f"objective must be one of {', '.join(get_args(Objective))}; got {self.objective!r}")
+        if not 1 <= self.blocks < BLOCKS:
+            raise TrainingError(f"blocks sent must lie between 1 and {BLOCKS - 1}; got {self.blocks}")
+        if self.iterations < 1 or self.batch < 1 or not 0 <= self.seed < 2**63:
+            raise TrainingError("iterations and batch must be 1 or more, and the seed lie between 0 and 2**63")
+        if not (self.learning_rate > 0 and self.weight_decay >= 0 and 0 < self.held_out < 1):
+            raise TrainingError("learning rate and held-out fraction must be above 0, the fraction below 1")
+
 
 @dataclass(frozen=True)
 class RecordedEpisode:
@@ -68,6 +79,16 @@ class RecordedEpisode:
     """bool[T, 8] that was sent."""
     original: bool
     """Whether all features were shown (calibration, T = 1) or those of a random mask (exploration, T = 0)."""
+
+    def __post_init__(self) -> None:
+        steps = len(self.actions)
+        shapes = self.latents.shape, self.received.shape, self.masks.shape
+        if shapes != ((steps, LATENTS), (steps, LATENTS), (steps, BLOCKS)):
+            raise TrainingError("an episode's latents, received latents, masks and actions do not belong together")
+        if not (np.isfinite(self.latents).all() and np.isfinite(self.received).all()):
+            raise TrainingError("an episode holds latents that are not finite")
+        if not np.isin(self.actions, (-1, 0, 1)).all():
+            raise TrainingError("an episode holds actions other than -1, 0 and 1")
 
 
 @dataclass(frozen=True)
@@ -112,39 +133,6 @@ class _Data:
     """float32[N], 1 - mean absolute pixel difference of original and shown; zeros unless asked for."""
 
 
-def _mlp(inputs: int, outputs: int) -> nn.Sequential:
-    return nn.Sequential(nn.Linear(inputs, 256), nn.ReLU(), nn.Linear(256, 256), nn.ReLU(), nn.Linear(256, outputs))
-
-
-class ActionDiscriminator(nn.Module):
-    """D(a, x) from a 3-way action classifier: the taken action's logit against the log-sum-exp of the others."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.classifier = _mlp(HIDDEN + LATENTS, ACTIONS)
-
-    def forward(self, x: Tensor, action: Tensor) -> Tensor:
-        """Return the logit of D(a, x), float32[N]."""
-        logits = self.classifier(x)
-        taken = functional.one_hot(action, ACTIONS).bool()
-        others = logits.masked_fill(taken, -torch.inf).logsumexp(1)
-        result: Tensor = logits[taken] - others
-        return result
-
-
-class ImageDiscriminator(nn.Module):
-    """D(p, x), p being the 8 mask probabilities."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.layers = _mlp(BLOCKS + HIDDEN + LATENTS, 1)
-
-    def forward(self, mask: Tensor, x: Tensor) -> Tensor:
-        """Return the logit of D(p, x), float32[N]."""
-        result: Tensor = self.layers(torch.cat([mask, x], 1))[:, 0]
-        return result
-
-
 def fit_mask(
     episodes: list[RecordedEpisode],
     interval: MaskInterval,
@@ -181,7 +169,7 @@ def _fit(
                 f"record more with `racer session start --protocol pilot`"
             )
         order = torch.randperm(len(kind), generator=generator).tolist()
-        count = max(1, round(config.held_out * len(kind)))
+        count = min(max(1, round(config.held_out * len(kind))), len(kind) - 1)
         parts["held_out"] += [kind[i] for i in order[:count]]
         parts["train"] += [kind[i] for i in order[count:]]
 
@@ -198,7 +186,7 @@ def _fit(
     if pixels:
         action = None
         targets, held_targets = negatives.similarity, held_negatives.similarity
-        weights = torch.ones(len(negatives.action))
+        weights, held_weights = torch.ones(len(negatives.action)), torch.ones(len(held_negatives.action))
     else:
         action = _fit_action_discriminator(
             positives, negatives, held_positives, held_negatives, config, generator, progress
@@ -207,6 +195,7 @@ def _fit(
             targets = action(negatives.x, negatives.action).sigmoid()
             held_targets = action(held_negatives.x, held_negatives.action).sigmoid()
         weights = _balance(negatives.action, negatives.action)
+        held_weights = _balance(negatives.action, held_negatives.action)
 
     def image_loss(index: Tensor) -> Tensor:
         logits = image(negatives.mask[index], negatives.x[index])
@@ -215,11 +204,13 @@ def _fit(
 
     def held_image_loss() -> Tensor:
         logits = image(held_negatives.mask, held_negatives.x)
-        return functional.binary_cross_entropy_with_logits(logits, held_targets)
+        losses = functional.binary_cross_entropy_with_logits(logits, held_targets, reduction="none")
+        return (held_weights * losses).mean()
 
     _optimise(image, len(targets), image_loss, held_image_loss, config, generator, progress, "image discriminator", 1)
 
     policy = MaskNetwork()
+    image.eval()
     everything = [positives, negatives]
     x, chooser = torch.cat([d.x for d in everything]), torch.cat([d.chooser for d in everything])
 
@@ -275,24 +266,6 @@ def _fit_action_discriminator(
     return model
 
 
-def budgeted(scores: Tensor, blocks: int) -> Tensor:
-    """Return mask probabilities, float32[N, 8], that sum to `blocks`: sigmoid(score - threshold).
-
-    The threshold is found by bisection; a last Newton step makes the result differentiable through it. Without the
-    budget every probability would run to 1 and the order of the scores would mean nothing.
-    """
-    with torch.no_grad():
-        low, high = scores.min(1, keepdim=True).values - 20, scores.max(1, keepdim=True).values + 20
-        for _ in range(40):
-            middle = (low + high) / 2
-            too_many = (scores - middle).sigmoid().sum(1, keepdim=True) > blocks
-            low, high = torch.where(too_many, middle, low), torch.where(too_many, high, middle)
-        threshold = (low + high) / 2
-        slope = ((scores - threshold).sigmoid() * (threshold - scores).sigmoid()).sum(1, keepdim=True).clamp_min(1e-6)
-    threshold = threshold + ((scores - threshold).sigmoid().sum(1, keepdim=True) - blocks) / slope
-    return (scores - threshold).sigmoid()
-
-
 def _flatten(episodes: list[RecordedEpisode], interval: MaskInterval, codec: Codec, pixels: bool) -> _Data:
     def x_of(latents: NDArray[np.float32], actions: NDArray[np.int8]) -> NDArray[np.float32]:
         return np.concatenate([codec.histories(latents, actions), latents], axis=1)
@@ -337,14 +310,17 @@ def _optimise(
     best, best_state = np.inf, {}
     for iteration in range(config.iterations):
         if iteration % 25 == 0:
+            progress(stage, (number + iteration / config.iterations) / 3)
+        model.train()
+        optimizer.zero_grad()
+        loss(torch.randint(count, (config.batch,), generator=generator)).backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        if (iteration + 1) % 25 == 0 or iteration + 1 == config.iterations:  # never the untrained start
+            model.eval()
             with torch.no_grad():
                 held_out = held_out_loss().item()
             if held_out < best:
                 best, best_state = held_out, {name: value.clone() for name, value in model.state_dict().items()}
-            progress(stage, (number + iteration / config.iterations) / 3)
-        optimizer.zero_grad()
-        loss(torch.randint(count, (config.batch,), generator=generator)).backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
     model.load_state_dict(best_state)
 
 

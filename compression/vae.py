@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-LATENTS = 32
+from compression.masks import LATENTS
 
 
 class Encoder(nn.Module):

@@ -10,13 +10,32 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from racer import __version__
+from racer.options import (
+    BitsOption,
+    Condition,
+    DriverOption,
+    FillChoice,
+    FillOption,
+    FullscreenOption,
+    HandlingChoice,
+    HandlingOption,
+    HeadlessOption,
+    Interval,
+    IntervalOption,
+    JsonOption,
+    MaskOption,
+    ObjectiveChoice,
+    PaceOption,
+    Protocol,
+    SeedOption,
+    SpeedOption,
+)
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -35,72 +54,6 @@ session_app = typer.Typer(help="Record sittings and look after the recordings.",
 study_app = typer.Typer(help="Analyse a whole study.", no_args_is_help=True)
 app.add_typer(session_app, name="session")
 app.add_typer(study_app, name="study")
-
-
-class Condition(StrEnum):
-    """What the participant sees."""
-
-    raw = "raw"
-    full = "full"
-    random = "random"
-    perceptual = "perceptual"
-    pico = "pico"
-
-
-class Protocol(StrEnum):
-    """What a sitting consists of."""
-
-    pilot = "pilot"
-    evaluation = "evaluation"
-
-
-class HandlingChoice(StrEnum):
-    """How the car handles."""
-
-    stock = "stock"
-    forgiving = "forgiving"
-
-
-class Interval(StrEnum):
-    """How often a mask is chosen."""
-
-    episode = "episode"
-    step = "step"
-
-
-class FillChoice(StrEnum):
-    """Where features that are not sent come from."""
-
-    prior = "prior"
-    hold = "hold"
-    predict = "predict"
-
-
-class ObjectiveChoice(StrEnum):
-    """What a mask is trained to keep."""
-
-    pico = "pico"
-    perceptual = "perceptual"
-
-
-DriverOption = Annotated[
-    str, typer.Option(help="`keyboard`, `simulated`, `simulated:SEED`, or your own as `package.module:factory`.")
-]
-BitsOption = Annotated[int, typer.Option(help="Bits that may cross per step.")]
-IntervalOption = Annotated[Interval, typer.Option(help="Choose the mask once per episode, or anew each step.")]
-FillOption = Annotated[FillChoice, typer.Option(help="Where features that are not sent come from.")]
-HandlingOption = Annotated[
-    HandlingChoice, typer.Option(help="`stock`, or the released experiment's `forgiving` (grip x10, gas in pulses).")
-]
-SpeedOption = Annotated[float, typer.Option(help="Speed that the automatic throttle holds, track units per second.")]
-PaceOption = Annotated[float, typer.Option(help="Steps per second, 1 to 50.")]
-SeedOption = Annotated[int, typer.Option(min=0, help="Fixes tracks and random masks.")]
-MaskOption = Annotated[
-    list[Path] | None, typer.Option(help="Mask file from `racer train`. May be given once per trained condition.")
-]
-FullscreenOption = Annotated[bool, typer.Option("--fullscreen", help="Start in full screen (F11 changes it).")]
-HeadlessOption = Annotated[bool, typer.Option("--headless", help="No window, no waiting: for simulated drivers.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 
 
 @app.callback(invoke_without_command=True)
@@ -130,11 +83,11 @@ def demo(
 
     config = DemoConfig(data=data or default_folder(), driver=driver or default_driver(), pace=pace)
     result = run_demo(config, tell=lambda line: None if as_json else print(line, flush=True))
-    if result is None:
-        print(f"Ended early; what was recorded is saved in {config.data}")
-        return
     if as_json:
-        print(json.dumps({"mask": str(result.mask), "report": asdict(result.report)}))
+        _print_json({} if result is None else {"mask": str(result.mask), "report": asdict(result.report)})
+        return
+    if result is None:
+        print(f"Ended early; what was recorded is saved in {config.data}\nNext: racer session list {config.data}")
         return
     print_report(result.report)
     print(
@@ -186,7 +139,7 @@ def play(
         on_episode=_quiet if as_json else _print_episode,
     )
     if as_json:
-        print(json.dumps({"episodes": [_episode_json(episode) for episode in result.episodes]}))
+        _print_json({"episodes": [_episode_json(episode) for episode in result.episodes]})
         return
     if result.pace:
         print(f"pace: {result.pace}")
@@ -262,20 +215,20 @@ def session_start(
         )
     assert result.path is not None
     if as_json:
-        print(
-            json.dumps(
-                {
-                    "recording": str(result.path),
-                    "complete": result.complete,
-                    "episodes": [_episode_json(episode) for episode in result.episodes],
-                    "overruns": result.pace.overruns if result.pace else None,
-                }
-            )
+        _print_json(
+            {
+                "recording": str(result.path),
+                "complete": result.complete,
+                "episodes": [_episode_json(episode) for episode in result.episodes],
+                "overruns": result.pace.overruns if result.pace else None,
+            }
         )
         return
     print(f"{'Recorded' if result.complete else 'Ended early; saved'} {result.path}")
     print(f"{len(result.episodes)} episodes" + (f"; pace: {result.pace}" if result.pace else ""))
-    if protocol is Protocol.pilot:
+    if pilot:
+        print(f"A trial run is never trained on or analysed. Next: racer session show {result.path}")
+    elif protocol is Protocol.pilot:
         print(f"Next: racer train {result.path} --out masks/{config.participant}.safetensors")
     else:
         print(f"Next: racer study report {data}")
@@ -291,7 +244,7 @@ def session_list(
 
     rows = list_sessions(data)
     if as_json:
-        print(json.dumps({"sessions": rows}))
+        _print_json({"sessions": rows})
     else:
         print_sessions(data, rows)
 
@@ -306,7 +259,7 @@ def session_show(
 
     description = describe_session(recording)
     if as_json:
-        print(json.dumps(description))
+        _print_json(description)
     else:
         print_session(description)
 
@@ -339,7 +292,7 @@ def train(
 
         summary = train_mask(session, out, config, progress=progress)
     if as_json:
-        print(json.dumps({"mask": str(out), **asdict(summary)}))
+        _print_json({"mask": str(out), **asdict(summary)})
         return
     frequency = "  ".join(f"{block}:{100 * sent:.0f} %" for block, sent in enumerate(summary.block_frequency))
     print(f"Trained on {summary.positive_steps} steps under full and {summary.negative_steps} under random masks.")
@@ -358,7 +311,8 @@ def train(
     )
     print(f"  blocks sent: {frequency}")
     print(f"Wrote {out}")
-    print(f"Next: racer session start NAME --protocol evaluation --mask {out}")
+    conditions = "" if objective is ObjectiveChoice.pico else " --conditions random,perceptual,full"
+    print(f"Next: racer session start NAME --protocol evaluation --mask {out}{conditions}")
 
 
 @study_app.command("report", epilog="Example: racer study report recordings")
@@ -374,9 +328,10 @@ def study_report(
 
     report = report_study(data)
     if as_json:
-        print(json.dumps(asdict(report)))
+        _print_json(asdict(report))
     else:
         print_report(report)
+        print(f"Next: racer session list {data}")
 
 
 def main() -> None:
@@ -400,7 +355,9 @@ def _run() -> int:
         return _fail("interrupted", 130)
     except usage_error as error:
         message = error.format_message().replace("\n", " ")
-        return _fail(f"{message} See `racer {' '.join(_command_words())} --help`.".replace("  ", " "), 2)
+        command = getattr(getattr(error, "ctx", None), "command_path", "racer")
+        # Without a message the help has just been printed.
+        return _fail(f"{message} See `{command} --help`.", 2) if message else 2
     except Exception as error:
         if _is_for_the_user(error):
             return _fail(str(error), 2)
@@ -417,18 +374,14 @@ def _is_for_the_user(error: Exception) -> bool:
 
 
 def _fail(message: str, code: int) -> int:
-    print(f"racer: {message}", file=sys.stderr)
+    # One line, whatever a file or a library put into it, and nothing that steers the terminal.
+    line = "".join(character if character.isprintable() else " " for character in message)
+    print(f"racer: {line}", file=sys.stderr)
     return code
 
 
-def _command_words() -> list[str]:
-    known = {"demo", "play", "session", "start", "list", "show", "train", "study", "report"}
-    words = []
-    for word in sys.argv[1:]:
-        if word not in known:
-            break
-        words.append(word)
-    return words
+def _print_json(value: dict[str, Any]) -> None:
+    print(json.dumps(value, allow_nan=False))
 
 
 def _ask(what: str, otherwise: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
@@ -77,15 +78,34 @@ def build_channel(
     return Channel(Sender(codec, layout, policy, config.mask_interval), Receiver(codec, layout, config.fill))
 
 
-def mask_for(condition: str, path: Path | None, codec: Codec) -> LearnedMask | None:
-    """Return the mask that a condition needs: from `path`, or the shipped one; None where it needs none.
+def load_masks(conditions: Iterable[str], paths: Iterable[Path], codec: Codec) -> dict[str, LearnedMask]:
+    """Return the masks that these conditions need, by condition; the shipped mask serves `pico` where none is given.
 
     Raises:
-        MaskError: If the file cannot be used with these weights.
+        ConfigError: If one is missing, given twice, or trained for a condition that is not shown.
+        MaskError: If a file cannot be used with these weights.
     """
-    if condition not in MASKED_CONDITIONS:
-        return None
-    return load_mask(path or DEFAULT_MASK, codec.sha256)
+    needed = sorted({name for name in conditions if name in MASKED_CONDITIONS})
+    masks: dict[str, LearnedMask] = {}
+    for path in paths:
+        mask = load_mask(path, codec.sha256)
+        objective = mask.record.objective
+        if objective not in needed:
+            raise ConfigError(
+                f"mask {path} was trained for {objective}, which is not among the conditions shown; "
+                f"leave it out, or show {objective}"
+            )
+        if objective in masks:
+            raise ConfigError(f"there are two masks for condition {objective}; give one")
+        masks[objective] = mask
+    if "pico" in needed and "pico" not in masks:
+        masks["pico"] = load_mask(DEFAULT_MASK, codec.sha256)
+    missing = [name for name in needed if name not in masks]
+    if missing:
+        raise ConfigError(
+            f"condition {missing[0]} needs a mask: add --mask FILE, made by `racer train --objective {missing[0]}`"
+        )
+    return {name: masks[name] for name in needed}
 
 
 def _fitted(condition: str, mask: LearnedMask | None) -> LearnedMask:

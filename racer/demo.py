@@ -15,7 +15,7 @@ from racer.protocol import ProtocolConfig
 from racer.session import SittingResult
 from racer.start import StartConfig, start_session
 from racer.study import StudyReport, report_study
-from racer.training import train_mask
+from racer.training import refuse_existing, train_mask
 
 
 @dataclass(frozen=True)
@@ -61,6 +61,8 @@ def run_demo(config: DemoConfig, tell: Callable[[str], None]) -> DemoResult | No
         RacerError, CompressionError, RecordingError: If a step cannot be done.
     """
     headless = config.driver != KEYBOARD
+    mask = config.data / "demo_mask.safetensors"
+    refuse_existing(mask)
     tell("1 of 4  The pilot drives: 1 practice, 4 full, 8 random-mask episodes of 100 steps.")
     pilot = start_session(
         StartConfig(
@@ -75,7 +77,6 @@ def run_demo(config: DemoConfig, tell: Callable[[str], None]) -> DemoResult | No
     if not pilot.complete or pilot.path is None:
         return None
     tell("2 of 4  A mask is fitted to what the pilot did.")
-    mask = config.data / "demo_mask.safetensors"
     summary = train_mask([pilot.path], mask, PicoConfig(iterations=500))
     for number, name in enumerate(("demo_person1", "demo_person2"), start=3):
         tell(f"{number} of 4  {name}, simulated, drives under random, pico and full.")

@@ -7,7 +7,7 @@ from typing import Any
 
 from rich import box
 from rich.console import Console
-from rich.markup import escape
+from rich.markup import escape as escape_markup
 from rich.table import Table
 
 import sessions
@@ -69,6 +69,7 @@ def print_sessions(folder: Path, rows: list[dict[str, Any]]) -> None:
     for row in rows:
         if "error" in row:
             console.print(escape(row["error"]))
+    console.print(f"Next: racer session show {escape(rows[-1]['recording'])}")
 
 
 def describe_session(path: Path) -> dict[str, Any]:
@@ -144,6 +145,10 @@ def print_session(description: dict[str, Any]) -> None:
             episode["status"],
         )
     console.print(table)
+    following = "train" if description["protocol"] == "pilot" else "study report"
+    argument = description["recording"] if following == "train" else str(Path(description["recording"]).parent)
+    out = f" --out masks/{description['participant']}.safetensors" if following == "train" else ""
+    console.print(f"Next: racer {following} {escape(argument + out)}")
 
 
 def print_report(report: StudyReport) -> None:
@@ -156,7 +161,7 @@ def print_report(report: StudyReport) -> None:
         table.add_row(
             escape(mean.condition),
             f"{mean.progress:.4f}",
-            f"{mean.progress_se:.4f}",
+            _number(mean.progress_se),
             _percent(mean.off_road),
             _percent(mean.off_road_se),
         )
@@ -164,7 +169,7 @@ def print_report(report: StudyReport) -> None:
     if report.difference is not None:
         d = report.difference
         console.print(
-            f"{d.minuend} - {d.subtrahend}: {d.mean:+.4f} (SE {d.se:.4f}), "
+            f"{d.minuend} - {d.subtrahend}: {d.mean:+.4f} (SE {_number(d.se)}), "
             f"paired t({d.df}) = {_statistic(d.t)}, {_p(d.p)}"
         )
     if report.gap_closed is not None:
@@ -178,6 +183,11 @@ def print_report(report: StudyReport) -> None:
         console.print("One participant: no standard errors and no tests.")
     for path, reason in report.excluded.items():
         console.print(f"left out {escape(path)}: {escape(reason)}")
+
+
+def escape(text: str) -> str:
+    """Return text from a file so that it is shown as it is and cannot steer the terminal."""
+    return escape_markup("".join(character if character.isprintable() else "?" for character in text))
 
 
 def _console() -> Console:
@@ -194,6 +204,10 @@ def _table(*columns: str) -> Table:
 
 def _percent(value: float | None) -> str:
     return "-" if value is None else f"{100 * value:.1f} %"
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"
 
 
 def _statistic(value: float | None) -> str:

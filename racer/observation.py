@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from compression.codec import Codec, load_codec
 from compression.mask_file import LearnedMask
-from racer.conditions import ChannelConfig, build_channel, mask_for
+from racer.conditions import ChannelConfig, build_channel, load_masks
 from racer.errors import ConfigError
 from racer.frames import FRAME_SIZE, OBSERVATION_SIZE, frame_from_observation
 from racer.track import LEFT, RIGHT, STRAIGHT
@@ -60,7 +60,7 @@ class ChannelObservation(gymnasium.ObservationWrapper[NDArray[np.uint8], Any, ND
         self._codec = codec or load_codec()
         self._condition = condition
         self._config = config or ChannelConfig()
-        self._mask = mask or mask_for(condition, None, self._codec)
+        self._mask = mask or load_masks([condition], (), self._codec).get(condition)
         self._channel = self._build(np.random.default_rng())
         self._action = STRAIGHT
 

@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 
 from compression.codec import load_codec, use_one_thread
-from racer.conditions import ChannelConfig, mask_for
+from racer.conditions import ChannelConfig, load_masks
 from racer.drivers import KEYBOARD
 from racer.errors import ConfigError
 from racer.pacing import Pacer
-from racer.protocol import EpisodePlan
-from racer.session import EpisodeResult, Sitting, SittingResult, Unrecorded, run_sitting
+from racer.protocol import SESSION_TRACKS, EpisodePlan
+from racer.session import EpisodeResult, Sitting, SittingResult, SittingRun, Unrecorded
 from racer.start import check_pace, instructions, open_driver
 from racer.track import TrackConfig
 
@@ -57,21 +57,21 @@ def play_episodes(
     """
     use_one_thread()
     codec = load_codec()
-    mask = mask_for(config.condition, config.mask, codec)
+    masks = load_masks([config.condition], () if config.mask is None else (config.mask,), codec)
     driver, display = open_driver(config.driver, config.seed, config.headless, config.fullscreen, recorded=False)
-    tracks = np.random.default_rng(config.seed).integers(1_000_000, size=config.episodes)
+    tracks = np.random.default_rng(config.seed).integers(SESSION_TRACKS, size=config.episodes)
     sitting = Sitting(
         episodes=[EpisodePlan("drive", config.condition, int(track), config.steps) for track in tracks],
         track=config.track,
         channel=config.channel,
         codec=codec,
-        masks={} if mask is None else {config.condition: mask},
+        masks=masks,
         seed=config.seed,
         instructions=instructions(config.episodes) if config.driver == KEYBOARD else None,
         beside=config.beside,
     )
     pacer = None if config.headless else Pacer(config.pace, time.monotonic_ns)
     try:
-        return run_sitting(sitting, driver, display, Unrecorded(), pacer, on_episode)
+        return SittingRun(sitting, driver, display, Unrecorded(), pacer, on_episode).run()
     finally:
         display.close()

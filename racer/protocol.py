@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import permutations
 from typing import Literal, get_args
 
 import numpy as np
@@ -18,7 +17,7 @@ EVALUATED = ("random", "pico", "full")
 EXPLORED = ("random", "pico", "perceptual")
 """Conditions under which a pilot's actions are gathered as negatives."""
 DEFAULT_STEPS = 100
-_TRACKS = 1_000_000
+SESSION_TRACKS = 1_000_000
 """Track seeds of sessions lie below this; pretraining uses those from here on."""
 
 
@@ -27,7 +26,7 @@ class ProtocolConfig:
     """Numbers of episodes and their length."""
 
     protocol: ProtocolName = "pilot"
-    """`pilot`: practice, calibration (`full`), exploration (random masks). `evaluation`: practice, then each condition."""
+    """`pilot`: practice, calibration (`full`), exploration (random masks). `evaluation`: practice, each condition."""
     practice: int = 5
     """Practice episodes, shown `full`."""
     calibration: int = 10
@@ -100,23 +99,20 @@ def plan_episodes(
 
 
 def condition_order(conditions: tuple[str, ...], order: int) -> tuple[str, ...]:
-    """Return the `order`-th order of the conditions.
+    """Return the `order`-th order of the conditions, counted around the rows of a balanced Latin square."""
+    rows = balanced_rows(len(conditions))
+    return tuple(conditions[i] for i in rows[order % len(rows)])
 
-    Up to four conditions take all their permutations in turn, so that after each full round every condition has stood
-    in every place, and followed every other, equally often; more conditions take the rows of a cyclic Latin square.
+
+def balanced_rows(size: int) -> list[list[int]]:
+    """Return the rows of a balanced Latin square (E. J. Williams, 1949).
+
+    Over all rows every number stands in every place equally often, and follows every other equally often: `size` rows
+    where it is even, twice as many where it is odd; of those, the first half and the second are Latin squares.
     """
-    if len(conditions) <= 4:
-        orders = sorted(permutations(range(len(conditions))), key=_balanced_first)
-        return tuple(conditions[i] for i in orders[order % len(orders)])
-    shift = order % len(conditions)
-    return conditions[shift:] + conditions[:shift]
-
-
-def _balanced_first(order: tuple[int, ...]) -> tuple[bool, int]:
-    """Sort cyclic shifts of the listed order first: any `len(order)` in a row then already form a Latin square."""
-    size = len(order)
-    cyclic = all((order[i] + 1) % size == order[(i + 1) % size] for i in range(size - 1))
-    return not cyclic, order[0]
+    zigzag = [(place + 1) // 2 if place % 2 else size - place // 2 for place in range(size)]
+    rows = [[(number + shift) % size for number in zigzag] for shift in range(size)]
+    return rows if size % 2 == 0 else rows + [row[::-1] for row in rows]
 
 
 def _track_seeds(participant: str, seed: int, shunned: frozenset[int]) -> Iterator[int]:
@@ -124,7 +120,7 @@ def _track_seeds(participant: str, seed: int, shunned: frozenset[int]) -> Iterat
     rng = np.random.default_rng(int.from_bytes(digest[:8], "big"))
     seen = set(shunned)
     while True:
-        track = int(rng.integers(_TRACKS))
+        track = int(rng.integers(SESSION_TRACKS))
         if track not in seen:
             seen.add(track)
             yield track

@@ -1,4 +1,4 @@
-"""One sitting: the step loop, its record and its pace. People, simulated participants and agents all pass through."""
+"""One sitting: the step loop, its record and its pace. People and simulated participants all pass through it."""
 
 from __future__ import annotations
 
@@ -91,144 +91,147 @@ class Unrecorded:
         pass
 
 
-def run_sitting(
-    sitting: Sitting,
-    driver: Driver,
-    display: Display,
-    recorder: Recorder | Unrecorded,
-    pacer: Pacer | None,
-    on_episode: Callable[[EpisodeResult], None] = lambda result: None,
-    clock: Callable[[], int] = time.monotonic_ns,
-) -> SittingResult:
-    """Run all episodes, record every step and close the file, whatever happens.
+class SittingRun:
+    """Drives the episodes of one sitting.
 
     Args:
         sitting: What to run.
         driver: Steers.
         display: Shows frames and passes time.
-        recorder: Freshly opened; closed on return.
+        recorder: Freshly opened; closed by `run`.
         pacer: Keeps real time; None runs as fast as the machine allows.
         on_episode: Told of each finished episode.
         clock: Monotonic nanoseconds.
-
-    Raises:
-        Whatever the driver, the display or the recorder raises, after the file has been closed as aborted.
     """
-    results: list[EpisodeResult] = []
-    position = [0, 0]
-    display.listener = lambda kind, detail, time_ns: recorder.event(kind, detail, time_ns, *position)
-    complete = True
-    with recorder:
-        try:
-            if sitting.instructions:
-                display.page(sitting.instructions)
-            for index, plan in enumerate(sitting.episodes):
-                position[:] = [index, 0]
-                heading = _heading(sitting.episodes, index)
-                result = _run_episode(sitting, index, plan, heading, driver, display, recorder, pacer, position, clock)
-                results.append(result)
-                on_episode(result)
-            if sitting.thanks:
-                display.page(sitting.thanks)
-        except EndSession:
-            complete = len(results) == len(sitting.episodes)  # closing the window over the thanks loses nothing
-        finally:
-            display.listener = None
-        path = recorder.close("complete" if complete else "aborted")
-    return SittingResult(path, complete, results, pacer.summary() if pacer else None)
 
+    def __init__(
+        self,
+        sitting: Sitting,
+        driver: Driver,
+        display: Display,
+        recorder: Recorder | Unrecorded,
+        pacer: Pacer | None = None,
+        on_episode: Callable[[EpisodeResult], None] = lambda result: None,
+        clock: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
+        self._sitting = sitting
+        self._driver = driver
+        self._display = display
+        self._recorder = recorder
+        self._pacer = pacer
+        self._on_episode = on_episode
+        self._clock = clock
+        self._episode = self._step = 0
 
-def _run_episode(
-    sitting: Sitting,
-    index: int,
-    plan: EpisodePlan,
-    heading: str,
-    driver: Driver,
-    display: Display,
-    recorder: Recorder | Unrecorded,
-    pacer: Pacer | None,
-    position: list[int],
-    clock: Callable[[], int],
-) -> EpisodeResult:
-    track = Track(sitting.track, plan.track_seed)
-    channel = build_channel(
-        plan.condition,
-        sitting.channel,
-        sitting.codec,
-        np.random.default_rng([sitting.seed, index]),
-        sitting.masks.get(plan.condition),
-    )
-    channel.reset()
-    driver.reset()
-    action = STRAIGHT
+    def run(self) -> SittingResult:
+        """Run all episodes, record every step and close the file, whatever happens.
 
-    def hud(step: int) -> Hud:
-        return Hud(heading, step / plan.steps, track.progress, sitting.mark)
+        Raises:
+            Whatever the driver, the display or the recorder raises, after the file has been closed as aborted.
+        """
+        results: list[EpisodeResult] = []
+        episodes = self._sitting.episodes
+        self._display.listener = self._note
+        with self._recorder:
+            try:
+                if self._sitting.instructions:
+                    self._display.page(self._sitting.instructions)
+                for self._episode, plan in enumerate(episodes):
+                    results.append(self._run_episode(plan))
+                    self._on_episode(results[-1])
+                if self._sitting.thanks:
+                    self._display.page(self._sitting.thanks)
+            except EndSession:
+                pass  # over the thanks this loses nothing; earlier, `complete` says so
+            finally:
+                self._display.listener = None
+            complete = len(results) == len(episodes)
+            path = self._recorder.close("complete" if complete else "aborted")
+        return SittingResult(path, complete, results, self._pacer.summary() if self._pacer else None)
 
-    drawn = clock()
-    frame = track.frame()
-    environment_ns = clock() - drawn
-    sent = channel.transmit(frame, action)
-    display.countdown(hud(0), sent.shown, frame if sitting.beside else None)
-    recorder.begin_episode(
-        EpisodeInfo(
-            phase=plan.phase,
-            condition=plan.condition,
-            track_seed=plan.track_seed,
-            bits_per_step=channel.bits,
-            mask_interval=sitting.channel.mask_interval,
-            fill=sitting.channel.fill,
-            road_patches=track.road_patches,
-            packet_bytes=channel.packet_bytes,
-            started_ns=clock(),
+    def _note(self, kind: str, detail: str, time_ns: int) -> None:
+        self._recorder.event(kind, detail, time_ns, self._episode, self._step)
+
+    def _run_episode(self, plan: EpisodePlan) -> EpisodeResult:
+        sitting, clock, self._step = self._sitting, self._clock, 0
+        track = Track(sitting.track, plan.track_seed)
+        channel = build_channel(
+            plan.condition,
+            sitting.channel,
+            sitting.codec,
+            np.random.default_rng([sitting.seed, self._episode]),
+            sitting.masks.get(plan.condition),
         )
-    )
-    off_road_steps = step = 0
-    status: Literal["complete", "aborted"] = "aborted"
-    if pacer:
-        pacer.begin()
-    try:
-        for step in range(1, plan.steps + 1):
-            position[1] = step - 1
-            shown_from = clock()
-            shown_ns = display.show(sent.shown, hud(step - 1), frame if sitting.beside else None)
-            display_ns = clock() - shown_from
-            if pacer:
-                pacer.shown(shown_ns)
-                pacer.paused(display.wait(pacer.deadline()))
-            action = driver.act(sent.shown)
-            stepped = clock()
-            outcome = track.step(action)
-            over = outcome.over or step == plan.steps
-            environment_ns += clock() - stepped
-            recorder.append(
-                Step(
-                    time_ns=shown_ns,
-                    action=action,
-                    control=outcome.control,
-                    progress=outcome.progress,
-                    off_road=outcome.off_road,
-                    speed=outcome.speed,
-                    reward=outcome.reward,
-                    latent=sent.latent,
-                    received=sent.received,
-                    mask=sent.mask,
-                    packet=sent.packet,
-                    bits=sent.bits,
-                    stage_us=_microseconds(environment_ns, sent.sender_ns, sent.receiver_ns, display_ns),
-                )
+        channel.reset()
+        self._driver.reset()
+        heading = _heading(sitting.episodes, self._episode)
+
+        def hud() -> Hud:
+            return Hud(heading, self._step / plan.steps, track.progress, sitting.mark)
+
+        drawn = clock()
+        frame = track.frame()
+        environment_ns = clock() - drawn
+        sent = channel.transmit(frame, STRAIGHT)
+        self._display.countdown(hud(), sent.shown, frame if sitting.beside else None)
+        self._recorder.begin_episode(
+            EpisodeInfo(
+                phase=plan.phase,
+                condition=plan.condition,
+                track_seed=plan.track_seed,
+                bits_per_step=channel.bits,
+                mask_interval=sitting.channel.mask_interval,
+                fill=sitting.channel.fill,
+                road_patches=track.road_patches,
+                packet_bytes=channel.packet_bytes,
+                started_ns=clock(),
             )
-            off_road_steps += outcome.off_road
-            if over:
-                break
-            drawn = clock()
-            frame = track.frame()
-            environment_ns = clock() - drawn
-            sent = channel.transmit(frame, action)
-        status = "complete"
-    finally:
-        recorder.end_episode(status)
-    return EpisodeResult(plan, step, track.progress, off_road_steps / max(step, 1))
+        )
+        if self._pacer:
+            self._pacer.begin()
+        off_road_steps = 0
+        status: Literal["complete", "aborted"] = "aborted"
+        try:
+            while True:
+                show_begun = clock()
+                shown_ns = self._display.show(sent.shown, hud(), frame if sitting.beside else None)
+                display_ns = clock() - show_begun
+                if self._pacer:
+                    self._pacer.shown(shown_ns)
+                    self._pacer.paused(self._display.wait(self._pacer.deadline()))
+                action = self._driver.act(sent.shown)
+                step_begun = clock()
+                outcome = track.step(action)
+                environment_ns += clock() - step_begun
+                self._recorder.append(
+                    Step(
+                        time_ns=shown_ns,
+                        action=action,
+                        control=outcome.control,
+                        progress=outcome.progress,
+                        off_road=outcome.off_road,
+                        speed=outcome.speed,
+                        reward=outcome.reward,
+                        latent=sent.latent,
+                        received=sent.received,
+                        mask=sent.mask,
+                        packet=sent.packet,
+                        bits=sent.bits,
+                        stage_us=_microseconds(environment_ns, sent.sender_ns, sent.receiver_ns, display_ns),
+                    )
+                )
+                self._step += 1
+                off_road_steps += outcome.off_road
+                if outcome.over or self._step == plan.steps:
+                    break
+                drawn = clock()
+                frame = track.frame()
+                environment_ns = clock() - drawn
+                sent = channel.transmit(frame, action)
+            status = "complete"
+        finally:
+            self._recorder.end_episode(status)
+        return EpisodeResult(plan, self._step, track.progress, off_road_steps / self._step)
 
 
 def _microseconds(*durations_ns: int) -> tuple[int, int, int, int]:

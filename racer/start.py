@@ -15,18 +15,23 @@ from typing import Any
 
 import sessions
 from compression.codec import Codec, load_codec, use_one_thread
-from compression.mask_file import DEFAULT_MASK, LearnedMask, load_mask
-from racer.conditions import CONDITIONS, MASKED_CONDITIONS, ChannelConfig
+from compression.mask_file import LearnedMask
+from compression.packet import CHANNEL_FORMAT
+from racer import __version__
+from racer.conditions import CONDITIONS, ChannelConfig, load_masks
 from racer.display import Display, NoDisplay, Page
 from racer.drivers import KEYBOARD, Driver, driver_seed, make_driver
 from racer.errors import ConfigError
 from racer.pacing import Pacer
-from racer.protocol import ProtocolConfig, condition_order, plan_episodes
-from racer.session import EpisodeResult, Sitting, SittingResult, run_sitting
+from racer.protocol import ProtocolConfig, balanced_rows, plan_episodes
+from racer.session import EpisodeResult, Sitting, SittingResult, SittingRun
 from racer.track import TrackConfig
 
 SLOWEST, FASTEST = 1.0, 50.0
 """Steps per second that a session may be paced at."""
+
+_STILL_RUNNING_S = 1800
+"""Seconds without a write after which a session that never ended counts as killed."""
 
 THANKS = Page("Thank you", ("That was the last drive. Everything is saved.",), "Press SPACE to close")
 
@@ -51,6 +56,8 @@ class StartConfig:
     headless: bool = False
     """No window: a simulated participant drives as fast as the machine allows."""
     fullscreen: bool = False
+    order: int | None = None
+    """Which order of conditions to use; the one that fewest in the data folder have had if left out."""
     pilot: bool = False
     """A trial run: marked on the screen and in the file, kept out of training and analysis."""
 
@@ -112,7 +119,7 @@ def start_session(
             thanks=THANKS if attended else None,
         )
         pacer = None if config.headless else Pacer(config.pace, time.monotonic_ns)
-        return run_sitting(sitting, driver, display, recorder, pacer, on_episode)
+        return SittingRun(sitting, driver, display, recorder, pacer, on_episode).run()
     finally:
         display.close()
 
@@ -162,8 +169,8 @@ def instructions(episodes: int) -> Page:
 
 def software() -> dict[str, str]:
     """Return what this session runs on: versions, git commit of a checkout, platform."""
-    names = ("racer", "torch", "numpy", "gymnasium", "box2d", "pygame-ce", "h5py", "safetensors")
-    found = {"python": platform.python_version(), "platform": platform.platform()}
+    names = ("torch", "numpy", "gymnasium", "box2d", "pygame-ce", "h5py", "safetensors")
+    found = {"racer": __version__, "python": platform.python_version(), "platform": platform.platform()}
     for name in names:
         try:
             found[name] = version(name)
@@ -179,6 +186,7 @@ def resolved(config: StartConfig, order: int) -> dict[str, Any]:
     fields["masks"] = [str(path) for path in config.masks]
     fields["data"] = str(config.data)
     fields["order"] = order
+    fields["channel_format"] = CHANNEL_FORMAT
     return fields
 
 
@@ -202,58 +210,54 @@ def _load_masks(config: StartConfig, codec: Codec) -> dict[str, LearnedMask]:
     """Return the masks that the protocol's conditions need, by condition.
 
     Raises:
-        ConfigError: If one is missing, of no use, or fitted to this very participant.
+        ConfigError: If one is missing, of no use, fitted to another use of the channel, or to this very participant.
         MaskError: If a file cannot be used.
     """
     evaluating = config.protocol.protocol == "evaluation"
-    shown = config.protocol.conditions if evaluating else (config.protocol.explore,)
-    needed = [name for name in shown if name in MASKED_CONDITIONS]
-    masks: dict[str, LearnedMask] = {}
-    for path in config.masks:
-        mask = load_mask(path, codec.sha256)
-        if mask.record.objective in masks:
-            raise ConfigError(f"two masks for condition {mask.record.objective}; give one")
-        masks[mask.record.objective] = mask
-    if "pico" in needed and "pico" not in masks:
-        masks["pico"] = load_mask(DEFAULT_MASK, codec.sha256)
-    missing = [name for name in needed if name not in masks]
-    if missing:
-        raise ConfigError(
-            f"condition {missing[0]} needs a mask: add --mask FILE, made by `racer train --objective {missing[0]}`"
-        )
-    for mask in masks.values():
+    masks = load_masks(config.protocol.conditions if evaluating else [config.protocol.explore], config.masks, codec)
+    for condition, mask in masks.items():
+        trained, used = (mask.record.interval, mask.record.fill), (config.channel.mask_interval, config.channel.fill)
+        if trained != used:
+            raise ConfigError(
+                f"the {condition} mask was trained with a mask per {trained[0]} and {trained[1]} fill, and this "
+                f"session has a mask per {used[0]} and {used[1]} fill; nothing was recorded: train one for it, "
+                f"or use --mask-interval {trained[0]} --fill {trained[1]}"
+            )
         if evaluating and config.participant in mask.record.participants:
             raise ConfigError(
                 f"{config.participant} took part in training this mask and must not evaluate it; nothing was recorded: "
                 f"use another participant, or a mask trained on others"
             )
-    return {name: masks[name] for name in needed}
+    return masks
 
 
 def _next_order(config: StartConfig) -> int:
-    """Return the order of conditions that fewest participants in the data folder have been given."""
+    """Return the order of conditions that fewest participants in the data folder have completed or are driving."""
     if config.protocol.protocol != "evaluation":
         return 0
+    if config.order is not None:
+        return config.order
     given: Counter[int] = Counter()
     for path in sessions.find_recordings(config.data):
         try:
             with sessions.open(path) as session:
-                order = session.info.config.get("order")
-                others = session.info.participant != config.participant and not session.info.pilot
-                if session.info.protocol == "evaluation" and others and isinstance(order, int):
-                    given[order] += session.status != "aborted"
+                info, order = session.info, session.info.config.get("order")
+                counts = session.status == "complete" or (session.status == "running" and _just_written(path))
+                others = info.participant != config.participant and not info.pilot
+                if info.protocol == "evaluation" and counts and others and isinstance(order, int):
+                    given[order] += 1
         except sessions.RecordingError:
             continue
-    orders = _orders(config.protocol.conditions)
+    orders = len(balanced_rows(len(config.protocol.conditions)))
     return min(range(orders), key=lambda order: (given[order], order))
 
 
-def _orders(conditions: tuple[str, ...]) -> int:
-    """Return how many different orders `condition_order` hands out."""
-    seen: set[tuple[str, ...]] = set()
-    while (order := condition_order(conditions, len(seen))) not in seen:
-        seen.add(order)
-    return len(seen)
+def _just_written(path: Path) -> bool:
+    """Return whether a session may still be running: a killed one gives its place back."""
+    try:
+        return time.time() - path.stat().st_mtime < _STILL_RUNNING_S
+    except OSError:
+        return False
 
 
 def _git_commit() -> str:
@@ -262,7 +266,11 @@ def _git_commit() -> str:
         return ""
     try:
         result = subprocess.run(
-            ["git", "-C", str(folder), "rev-parse", "HEAD"], capture_output=True, text=True, timeout=5, check=False
+            ["git", "-C", str(folder), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],
+            capture_output=True,
+            text=True,
+            timeout=5,
+            check=False,
         )
     except (OSError, subprocess.TimeoutExpired):
         return ""

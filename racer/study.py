@@ -6,12 +6,14 @@ import math
 from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 import sessions
 from racer.conditions import CONDITIONS
+from racer.drivers import KEYBOARD
 from racer.errors import RacerError
 
 
@@ -27,11 +29,11 @@ class ConditionMean:
     participants: int
     progress: float
     """Road progress, in [0, 1]."""
-    progress_se: float
-    """Its standard error over participants."""
+    progress_se: float | None
+    """Its standard error over participants; None for a single one."""
     off_road: float
     """Fraction of steps off the road."""
-    off_road_se: float
+    off_road_se: float | None
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ class PairedDifference:
     minuend: str
     subtrahend: str
     mean: float
-    se: float
+    se: float | None
     t: float | None
     """Of the paired t-test; None where all participants differ by the same amount."""
     df: int
@@ -96,7 +98,8 @@ def report_study(folder: Path) -> StudyReport:
     """Analyse the complete evaluation sessions in a folder.
 
     Left out, with the reason: other protocols, trial runs, sessions that were not completed, a participant's second
-    session, sessions with other weights or another mask than the first, and files that cannot be read.
+    session, sessions that differ from the first in more than participant, tracks and order (other weights, mask,
+    driver, channel, handling, numbers of steps or episodes), and files that cannot be read.
 
     Raises:
         NothingToReportError: If nothing is left.
@@ -145,16 +148,15 @@ def _read(folder: Path) -> tuple[dict[str, _Scores], dict[str, str], bool]:
     scores: dict[str, _Scores] = {}
     excluded: dict[str, str] = {}
     simulated = False
-    made_with: tuple[str, str] | None = None
+    first: dict[str, Any] = {}
     for path in sessions.find_recordings(folder):
         try:
             with sessions.open(path) as session:
                 info = session.info
-                if reason := _reason_to_exclude(session, scores, made_with):
+                settings = _settings(info)
+                if reason := _reason_to_exclude(session, scores, settings, first):
                     excluded[str(path)] = reason
                     continue
-                made_with = info.codec_sha256, info.mask_sha256
-                simulated |= info.driver != "keyboard"
                 person = _Scores(path=str(path))
                 for episode in session.episodes:
                     known = episode.info.condition in CONDITIONS
@@ -169,14 +171,34 @@ def _read(folder: Path) -> tuple[dict[str, _Scores], dict[str, str], bool]:
                 if not person.progress:
                     excluded[str(path)] = "it has no evaluation episode"
                     continue
+                first = first or settings
+                simulated |= info.driver != KEYBOARD
                 scores[info.participant] = person
         except sessions.RecordingError as error:
             excluded[str(path)] = str(error)
     return scores, excluded, simulated
 
 
+def _settings(info: sessions.SessionInfo) -> dict[str, Any]:
+    """Return what must be alike in all sessions of one analysis, by its name for people."""
+    config = info.config
+    protocol = config.get("protocol")
+    protocol = protocol if isinstance(protocol, dict) else {}
+    return {
+        "codec weights": info.codec_sha256,
+        "packet format": config.get("channel_format"),
+        "mask": info.mask_sha256,
+        "kind of driver": info.driver == KEYBOARD,
+        "use of the channel": config.get("channel"),
+        "handling or speed": config.get("track"),
+        "steps per episode": protocol.get("steps"),
+        "episodes per condition": protocol.get("evaluation"),
+        "set of conditions": sorted(map(str, protocol.get("conditions") or ())),
+    }
+
+
 def _reason_to_exclude(
-    session: sessions.Session, scores: dict[str, _Scores], made_with: tuple[str, str] | None
+    session: sessions.Session, scores: dict[str, _Scores], settings: dict[str, Any], first: dict[str, Any]
 ) -> str | None:
     info = session.info
     if info.protocol != "evaluation":
@@ -187,10 +209,9 @@ def _reason_to_exclude(
         return f"not completed ({session.status})"
     if info.participant in scores:
         return "a second session of the same participant"
-    if made_with is not None and info.codec_sha256 != made_with[0]:
-        return "recorded with other weights than the first session"
-    if made_with is not None and info.mask_sha256 != made_with[1]:
-        return "recorded with another mask than the first session"
+    for name, value in first.items():
+        if settings[name] != value:
+            return f"another {name} than in the first session"
     return None
 
 
@@ -199,9 +220,9 @@ def _table(scores: dict[str, dict[str, list[float]]], conditions: list[str]) -> 
     return np.array([[np.mean(person[condition]) for condition in conditions] for person in scores.values()])
 
 
-def _mean_se(values: NDArray[np.float64]) -> tuple[float, float]:
-    se = values.std(ddof=1) / math.sqrt(len(values)) if len(values) > 1 else math.nan
-    return float(values.mean()), float(se)
+def _mean_se(values: NDArray[np.float64]) -> tuple[float, float | None]:
+    se = float(values.std(ddof=1) / math.sqrt(len(values))) if len(values) > 1 else None
+    return float(values.mean()), se
 
 
 def _paired(minuend: str, subtrahend: str, differences: NDArray[np.float64]) -> PairedDifference:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import get_args
 
 import sessions
 from compression.codec import Codec, load_codec
+from compression.fill import FillName
 from compression.mask_file import MaskRecord, dump_mask
 from compression.masks import MaskInterval
+from compression.packet import CHANNEL_FORMAT
 from compression.pico import PicoConfig, Progress, RecordedEpisode, TrainingSummary, fit_mask
 from racer.errors import RacerError
 from racer.protocol import EXPLORED
+from sessions.staging import rename_without_overwriting
 
 POSITIVE_PHASE, NEGATIVE_PHASE = "calibration", "exploration"
 
@@ -28,60 +32,98 @@ class TrainingSet:
 
     episodes: list[RecordedEpisode]
     interval: MaskInterval
+    """How often the exploration's masks were chosen."""
+    fill: FillName
+    """Where the exploration's missing features came from."""
+    blocks: int
+    """Blocks that the exploration's masks sent."""
     participants: tuple[str, ...]
     sessions: tuple[str, ...]
     track_seeds: tuple[int, ...]
 
 
 def read_training_set(paths: Iterable[Path], codec: Codec) -> TrainingSet:
-    """Read the calibration and exploration episodes of recorded sessions.
+    """Read the calibration and exploration episodes of recorded sessions, in the order of their session ids.
 
     Raises:
         RecordingError: If a file cannot be read.
-        TrainingDataError: If one was made with other weights, is marked as a pilot run, or mixes mask intervals.
+        TrainingDataError: If one was made with another codec, is a trial run, repeats another one's drives, or explored
+            in another way.
     """
     episodes: list[RecordedEpisode] = []
-    participants, ids, tracks, intervals = set(), set(), set(), set()
-    for path in sorted(set(paths)):
+    ways: set[tuple[str, str, int]] = set()
+    drives: set[tuple[str, int]] = set()
+    taken: list[sessions.SessionInfo] = []
+    for session_id, path in sorted((_session_id(path), path) for path in set(paths)):
         with sessions.open(path) as session:
             info = session.info
-            if info.codec_sha256 != codec.sha256:
-                raise TrainingDataError(
-                    f"{path} was recorded with other weights (codec {info.codec_sha256[:12]}, installed "
-                    f"{codec.sha256[:12]}); train with the version of racer that recorded it"
-                )
-            if info.pilot:
-                raise TrainingDataError(f"{path} is a trial run (--pilot), which is never trained on; leave it out")
-            if info.session_id in ids:
-                raise TrainingDataError(f"{path} holds session {info.session_id} a second time; name each session once")
-            used = False
+            _check_usable(path, info, codec)
+            if session_id in (other.session_id for other in taken):
+                raise TrainingDataError(f"{path} holds session {session_id} a second time; name each session once")
+            used: list[sessions.Episode] = []
             for episode in session.episodes:
                 phase, condition = episode.info.phase, episode.info.condition
                 positive = phase == POSITIVE_PHASE and condition == "full"
                 negative = phase == NEGATIVE_PHASE and condition in EXPLORED
                 if not (positive or negative) or episode.n_steps == 0:
                     continue
-                used = True
+                masks = episode.mask
                 if negative:
-                    intervals.add(episode.info.mask_interval)
-                tracks.add(episode.info.track_seed)
+                    ways.add((episode.info.mask_interval, episode.info.fill, int(masks[0].sum())))
+                used.append(episode)
                 episodes.append(
-                    RecordedEpisode(episode.latent, episode.received, episode.action, episode.mask, original=positive)
+                    RecordedEpisode(episode.latent, episode.received, episode.action, masks, original=positive)
                 )
+            driven = {(info.participant, episode.info.track_seed) for episode in used}
+            if driven & drives:
+                raise TrainingDataError(
+                    f"{path} repeats drives of {info.participant} on the same tracks; leave one of the two sessions "
+                    f"out, and record a second pilot with another --seed"
+                )
+            drives |= driven
             if used:
-                participants.add(info.participant)
-                ids.add(info.session_id)
-    if len(intervals) > 1:
-        raise TrainingDataError("the sessions mix masks per episode and masks per step; train on one kind")
-    interval: MaskInterval = "step" if intervals == {"step"} else "episode"
-    return TrainingSet(episodes, interval, tuple(sorted(participants)), tuple(sorted(ids)), tuple(sorted(tracks)))
+                taken.append(info)
+    if len(ways) > 1:
+        found = "; ".join(sorted(f"{blocks} blocks per {interval} with {fill} fill" for interval, fill, blocks in ways))
+        raise TrainingDataError(f"the sessions explored in different ways ({found}); train on one kind")
+    interval, fill, blocks = next(iter(ways), ("episode", "hold", 0))
+    if interval not in get_args(MaskInterval) or fill not in get_args(FillName):
+        raise TrainingDataError(f"the sessions explored in a way that this version does not know: {interval}, {fill}")
+    return TrainingSet(
+        episodes=episodes,
+        interval=interval,  # type: ignore[arg-type]  # checked above
+        fill=fill,  # type: ignore[arg-type]
+        blocks=blocks,
+        participants=tuple(sorted({info.participant for info in taken})),
+        sessions=tuple(info.session_id for info in taken),
+        track_seeds=tuple(sorted({track for _, track in drives})),
+    )
+
+
+def _session_id(path: Path) -> str:
+    with sessions.open(path) as session:
+        return session.info.session_id
+
+
+def _check_usable(path: Path, info: sessions.SessionInfo, codec: Codec) -> None:
+    if info.codec_sha256 != codec.sha256:
+        raise TrainingDataError(
+            f"{path} was recorded with other weights (codec {info.codec_sha256[:12]}, installed "
+            f"{codec.sha256[:12]}); train with the version of racer that recorded it"
+        )
+    if info.config.get("channel_format") != CHANNEL_FORMAT:
+        raise TrainingDataError(
+            f"{path} was recorded with another packet format than this version's {CHANNEL_FORMAT}; "
+            f"train with the version of racer that recorded it"
+        )
+    if info.pilot:
+        raise TrainingDataError(f"{path} is a trial run (--pilot), which is never trained on; leave it out")
 
 
 def train_mask(
     paths: Iterable[Path],
     out: Path,
     config: PicoConfig,
-    on_loaded: Callable[[TrainingSet], None] = lambda loaded: None,
     progress: Progress = lambda stage, done: None,
 ) -> TrainingSummary:
     """Fit a mask to recorded sessions and write it to a new file.
@@ -96,12 +138,14 @@ def train_mask(
     refuse_existing(out)
     codec = load_codec()
     loaded = read_training_set(paths, codec)
-    on_loaded(loaded)
+    if loaded.blocks:
+        config = replace(config, blocks=loaded.blocks)
     network, summary = fit_mask(loaded.episodes, loaded.interval, codec, config, progress)
     record = MaskRecord(
         objective=config.objective,
         codec_sha256=codec.sha256,
         interval=loaded.interval,
+        fill=loaded.fill,
         participants=loaded.participants,
         sessions=loaded.sessions,
         track_seeds=loaded.track_seeds,
@@ -113,7 +157,11 @@ def train_mask(
 
 def refuse_existing(path: Path) -> None:
     """Raise TrainingDataError if there is something at `path` already."""
-    if path.exists():
+    try:
+        taken = path.exists()
+    except OSError as error:
+        raise TrainingDataError(f"cannot write {path}: {error.strerror}; give another name with --out") from error
+    if taken:
         raise TrainingDataError(f"{path} exists and was left as it is; give another name with --out, or move it away")
 
 
@@ -131,7 +179,7 @@ def write_new(path: Path, data: bytes) -> None:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
-            os.link(unfinished, path)
+            rename_without_overwriting(unfinished, path)
         finally:
             unfinished.unlink(missing_ok=True)
     except FileExistsError as error:

@@ -29,7 +29,7 @@ from PIL import Image
 
 from compression.channel import Channel
 from compression.codec import load_codec
-from racer.conditions import ChannelConfig, build_channel, mask_for
+from racer.conditions import ChannelConfig, build_channel, load_masks
 from racer.participants import SimulatedParticipant
 from racer.protocol import ProtocolConfig
 from racer.start import StartConfig, start_session
@@ -82,7 +82,7 @@ def bench_environment() -> dict[str, Any]:
 def bench_codec() -> dict[str, Any]:
     """Time sender and receiver on one thread, and Pillow's codecs on the same frames in the same loop."""
     codec = load_codec()
-    mask = mask_for("pico", None, codec)
+    mask = load_masks(["pico"], (), codec)["pico"]
     channels = {
         f"{condition}, {fill} fill": build_channel(
             condition,

@@ -38,10 +38,13 @@ class PretrainConfig:
 
     kl_weight: float = 0.3
     """Weight of the KL divergence (nats) against the squared error summed over a frame's pixels in [0, 1]."""
+    free_nats: float = 0.5
+    """KL divergence per feature that costs nothing (free bits, Kingma et al. 2016): without it, a third of the
+    features end up carrying nothing, and a mask would choose among fewer than it seems to."""
     quantisation_noise: float = 0.004
     """Variance of the noise added to each latent on top of the posterior's, relative to the latent's own variance:
     a little more than 30-level quantisation adds, so that the decoder learns to bear it."""
-    vae_steps: int = 7_000
+    vae_steps: int = 5_000
     """Gradient steps of the VAE."""
     batch: int = 128
     """Frames per step; every other batch is mirrored left to right."""
@@ -82,20 +85,20 @@ def train_vae(config: PretrainConfig, frames: Tensor, device: torch.device) -> V
                 images = images.flip(3)
             mu, logvar = vae.encoder(images)
             logvar = logvar.clamp(-12, 4)
-            kl = 0.5 * (mu**2 + logvar.exp() - logvar - 1).sum(1).mean()
+            kl = kl_per_feature(mu, logvar)
             std = (logvar.exp() + config.quantisation_noise * mu.var(0).detach()).sqrt()
             noise = torch.randn(mu.shape, generator=generator).to(device)
             error = ((vae.decoder(mu + std * noise) - images) ** 2).sum((1, 2, 3)).mean()
             warm_up = min(1.0, (step + 1) / 1000)
             optimizer.zero_grad()
-            (error + config.kl_weight * warm_up * kl).backward()
+            (error + config.kl_weight * warm_up * kl.clamp_min(config.free_nats).sum()).backward()
             nn.utils.clip_grad_norm_(vae.parameters(), 50.0)
             optimizer.step()
             average.update_parameters(vae)
             if step % 100 == 99:
                 psnr = 10 * math.log10(images[0].numel() / error.item())
                 progress.console.print(
-                    f"VAE step {step + 1}: training PSNR {psnr:.2f} dB (with noise), KL {kl.item():.1f} nats"
+                    f"VAE step {step + 1}: training PSNR {psnr:.2f} dB (with noise), KL {kl.sum().item():.1f} nats"
                 )
             progress.update(task, advance=1)
     trained = average.module.cpu()
@@ -108,6 +111,14 @@ def encode(vae: VAE, frames: Tensor) -> tuple[Tensor, Tensor]:
     with torch.inference_mode():
         parts = [vae.encoder(images_from_frames(batch)) for batch in torch.split(frames, 256)]
     return torch.cat([mu for mu, _ in parts]), torch.cat([logvar for _, logvar in parts])
+
+
+def rate_per_feature(mu: Tensor, logvar: Tensor) -> Tensor:
+    """Return how many nats each feature carries about the frame, float32[32], whatever its scale.
+
+    The capacity of a Gaussian channel with the variance of mu as signal and the posterior's as noise.
+    """
+    return 0.5 * (1 + mu.var(0) / logvar.exp()).log().mean(0)
 
 
 def kl_per_feature(mu: Tensor, logvar: Tensor) -> Tensor:
@@ -204,7 +215,7 @@ def evaluate(out: Path, frames: Tensor, actions: NDArray[np.int8], starts: NDArr
         _, symbols = layout.unpack(layout.pack(0, codec.quantizer.encode(z, everything, layout.levels)))
         return codec.quantizer.decode(symbols, everything, layout.levels)
 
-    kl = kl_per_feature(mu, logvar)
+    rate = rate_per_feature(mu, logvar)
     exact, packet = quality(latents), quality(np.stack([through_packet(z) for z in latents]))
     losses = []
     for feature in range(LATENTS):
@@ -219,10 +230,10 @@ def evaluate(out: Path, frames: Tensor, actions: NDArray[np.int8], starts: NDArr
         "psnr_full_170_bits_db": packet[0],
         "psnr_full_170_bits_mean_over_frames_db": packet[1],
         "quantisation_cost_db": exact[0] - packet[0],
-        "kl_nats_per_feature": [round(value, 3) for value in kl.tolist()],
+        "nats_per_feature": [round(value, 3) for value in rate.tolist()],
         "psnr_lost_without_feature_db": [round(value, 3) for value in losses],
-        "informative_features": int(((kl > 0.1) & (torch.tensor(losses) > 0.05)).sum()),
-        "informative_means": "KL above 0.1 nat and at least 0.05 dB of PSNR lost when replaced by its mean",
+        "informative_features": int(((rate > 0.1) & (torch.tensor(losses) > 0.05)).sum()),
+        "informative_means": "carries over 0.1 nat, and over 0.05 dB of PSNR is lost when it is replaced by its mean",
         "next_latent_squared_error": predicted,
         "next_latent_squared_error_of_no_change": held,
     }
@@ -267,6 +278,10 @@ def main() -> None:
     # Adam's moments of idle weights decay into denormal numbers, which are ten times slower than zero.
     torch.set_flush_denormal(True)
     frames, actions, starts = load_split(args.frames, "train")
+    stages = args.work / "config.json"
+    if stages.exists() and json.loads(stages.read_text()) != asdict(config):
+        raise SystemExit(f"{args.work} holds stages trained with other settings; remove it, or give another --work")
+    stages.write_text(json.dumps(asdict(config)))
     vae, vae_file = VAE(), args.work / "vae.safetensors"
     if vae_file.exists():
         vae.load_state_dict(load_file(vae_file))

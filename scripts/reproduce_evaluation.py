@@ -8,6 +8,7 @@ Each setting gets a folder of recordings and its mask below --out; sittings that
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
@@ -15,11 +16,12 @@ from pathlib import Path
 from typing import Any
 
 import sessions
+from compression.codec import load_codec
 from compression.pico import PicoConfig
 from racer.conditions import ChannelConfig
 from racer.listing import print_report
-from racer.protocol import ProtocolConfig
-from racer.start import StartConfig, start_session
+from racer.protocol import ProtocolConfig, balanced_rows
+from racer.start import StartConfig, resolved, start_session
 from racer.study import report_study
 from racer.track import TrackConfig
 from racer.training import train_mask
@@ -40,11 +42,17 @@ STEPS = 150
 
 
 def sit(config: StartConfig) -> None:
-    """Record one sitting unless it is there already."""
+    """Record one sitting unless the very same is there already."""
     for path in sessions.find_recordings(config.data):
         with sessions.open(path) as session:
-            if session.info.participant == config.participant and session.status == "complete":
-                return
+            info = session.info
+            if info.participant != config.participant or session.status != "complete":
+                continue
+            wanted = json.loads(json.dumps(resolved(config, config.order or 0)))
+            masks = " ".join(hashlib.sha256(path.read_bytes()).hexdigest() for path in config.masks)
+            if (info.config, info.codec_sha256, info.mask_sha256) != (wanted, load_codec().sha256, masks):
+                raise SystemExit(f"{path} was recorded with other settings or weights: give another --out")
+            return
     start_session(config)
 
 
@@ -62,9 +70,9 @@ def run_setting(name: str, out: Path, participants: int, episodes: int, processe
             **setting,
         )
     )
-    if not mask.exists():
-        summary = train_mask(sessions.find_recordings(pilots), mask, PicoConfig())
-        print(json.dumps(asdict(summary)))
+    # Trained anew each time: it takes less than finding out whether an old one still fits.
+    mask.unlink(missing_ok=True)
+    print(json.dumps(asdict(train_mask(sessions.find_recordings(pilots), mask, PicoConfig()))))
     protocol = ProtocolConfig("evaluation", practice=0, evaluation=episodes, steps=STEPS)
     configs = [
         StartConfig(
@@ -74,6 +82,7 @@ def run_setting(name: str, out: Path, participants: int, episodes: int, processe
             headless=True,
             data=evaluations,
             masks=(mask,),
+            order=number % len(balanced_rows(len(protocol.conditions))),
             **setting,
         )
         for number in range(1, participants + 1)

@@ -71,9 +71,9 @@ class Session:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        if not path.is_file():
-            raise UnreadableRecordingError(f"there is no recording {path}: check the name")
         with refusing(path), ExitStack() as opened:
+            if not path.is_file():
+                raise UnreadableRecordingError(f"there is no recording {path}: check the name")
             data = ReadOnlyFile(path)
             opened.callback(data.close)
             if data.size == 0:

@@ -198,6 +198,11 @@ class Recorder:
         """Make the empty file, never over another one."""
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StorageError(
+                f"cannot make the folder {self.path.parent}: {error.strerror}; nothing was recorded: choose another one"
+            ) from error
+        try:
             if self.final_path.exists():
                 raise FileExistsError
             return StagedFile(FileIO(self.path, "x+"))

@@ -67,17 +67,19 @@ class EpisodeRows:
             raise ValueError(f"action must be -1, 0 or 1; got {step.action}")
         if len(step.packet) != self._packet_bytes:
             raise ValueError(f"packet must have {self._packet_bytes} bytes; got {len(step.packet)}")
-        row = self._held
+        if not 0 <= step.bits < 2**16:
+            raise ValueError(f"bits must fit uint16; got {step.bits}")
+        if not 0 <= min(step.stage_us) <= max(step.stage_us) < 2**32:
+            raise ValueError(f"stage_us must fit uint32; got {step.stage_us}")
+        if not -(2**63) <= step.time_ns < 2**63:
+            raise ValueError(f"time_ns must fit int64; got {step.time_ns}")
         for column in self._columns:
             value = getattr(step, column.name)
             if column.name == "packet":
                 value = np.frombuffer(step.packet, np.uint8)
             elif column.shape:
                 _check_row(column, value)
-            try:
-                self._blocks[column.name][row] = value
-            except OverflowError as error:
-                raise ValueError(f"{column.name} must fit {column.dtype}; got {value}") from error
+            self._blocks[column.name][self._held] = value
         self._held += 1
 
     def write(self) -> int:

