@@ -307,7 +307,8 @@ def _optimise(
 ) -> None:
     """Run Adam on random batches and keep the weights of the lowest held-out loss."""
     optimizer = torch.optim.AdamW(model.parameters(), config.learning_rate, weight_decay=config.weight_decay)
-    best, best_state = np.inf, {}
+    best = np.inf
+    best_state: dict[str, Tensor] = dict(model.state_dict())
     for iteration in range(config.iterations):
         if iteration % 25 == 0:
             progress(stage, (number + iteration / config.iterations) / 3)

@@ -347,7 +347,9 @@ def _run() -> int:
     # What typer raises for bad usage, wherever this version of it keeps the class.
     usage_error: type[Any] = next(base for base in BadParameter.__mro__ if base.__name__ == "ClickException")
     try:
-        code = app(standalone_mode=False)
+        code = app(standalone_mode=False, prog_name="racer")
+        if code == 130:  # typer turns Ctrl-C into this code by itself, and says nothing
+            return _fail("interrupted; what was recorded is saved", 130)
         return code if isinstance(code, int) else 0
     except KeyboardInterrupt:
         return _fail("interrupted; what was recorded is saved", 130)

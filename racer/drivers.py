@@ -67,12 +67,14 @@ def _import_driver(name: str, module: str, attribute: str, seed: int) -> Driver:
     try:
         factory = getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError, ValueError) as error:
-        raise DriverError(f"driver {name!r} cannot be imported: {error}; write it as package.module:factory") from error
-    except Exception as error:
+        raise DriverError(
+            f"driver {name!r} cannot be imported: {_brief(error)}; write it as package.module:factory"
+        ) from error
+    except (Exception, SystemExit) as error:
         raise DriverError(f"driver {name!r}: importing {module} failed: {_brief(error)}") from error
     try:
         driver = factory(seed)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise DriverError(f"driver {name!r}: {attribute}(seed) failed: {_brief(error)}") from error
     if not callable(getattr(driver, "reset", None)) or not callable(getattr(driver, "act", None)):
         raise DriverError(f"driver {name!r}: {attribute}(seed) must return an object with reset() and act(frame)")
@@ -99,10 +101,14 @@ class _Checked:
         except Exception as error:
             raise DriverError(f"driver {self._name!r}: act(frame) failed: {_brief(error)}") from error
         if isinstance(action, bool) or not isinstance(action, int | np.integer) or action not in ACTIONS:
-            raise DriverError(f"driver {self._name!r}: act(frame) must return -1, 0 or 1; it returned {action!r}")
+            returned = _one_line(repr(action))
+            raise DriverError(f"driver {self._name!r}: act(frame) must return -1, 0 or 1; it returned {returned}")
         return int(action)
 
 
-def _brief(error: Exception) -> str:
-    lines = str(error).splitlines()
-    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+def _brief(error: BaseException) -> str:
+    return f"{type(error).__name__}: {_one_line(str(error))}" if str(error) else type(error).__name__
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())[:200]

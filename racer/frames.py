@@ -26,8 +26,8 @@ def frame_from_observation(observation: NDArray[np.uint8]) -> NDArray[np.uint8]:
     Raises:
         ValueError: If the shape or the dtype is another one.
     """
-    rows, columns = observation.shape[:2]
-    if observation.dtype != np.uint8 or observation.ndim != 3 or rows < SCENE_ROWS or columns != OBSERVATION_SIZE:
+    whole = observation.ndim == 3 and len(observation) >= SCENE_ROWS and observation.shape[1:] == (OBSERVATION_SIZE, 3)
+    if observation.dtype != np.uint8 or not whole:
         raise ValueError(
             f"expected a CarRacing observation, uint8[96, 96, 3]; got {observation.dtype}{list(observation.shape)}"
         )

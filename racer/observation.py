@@ -17,12 +17,15 @@ from racer.frames import FRAME_SIZE, OBSERVATION_SIZE, frame_from_observation
 from racer.track import LEFT, RIGHT, STRAIGHT
 
 _DEAD_ZONE = 0.1
-"""Steering commands up to this, of 1, count as straight for the receiver."""
+"""Steering commands below this, of 1, count as straight for the receiver."""
 _DISCRETE_ACTIONS = {1: RIGHT, 2: LEFT}
 """CarRacing's discrete actions that steer; all others are straight."""
 
 
-class ChannelObservation(gymnasium.ObservationWrapper[NDArray[np.uint8], Any, NDArray[np.uint8]]):  # type: ignore[misc]
+class ChannelObservation(
+    gymnasium.ObservationWrapper[NDArray[np.uint8], Any, NDArray[np.uint8]],  # type: ignore[misc]  # untyped bases
+    gymnasium.utils.RecordConstructorArgs,  # type: ignore[misc]
+):
     """Replaces CarRacing's observation by what arrives through the channel: uint8[64, 64, 3].
 
     `info` carries `bits` (charged for the step), `packet` (the bytes that crossed) and `mask` (bool[8]).
@@ -52,6 +55,9 @@ class ChannelObservation(gymnasium.ObservationWrapper[NDArray[np.uint8], Any, ND
         mask: LearnedMask | None = None,
         codec: Codec | None = None,
     ) -> None:
+        gymnasium.utils.RecordConstructorArgs.__init__(
+            self, _disable_deepcopy=True, condition=condition, config=config, mask=mask, codec=codec
+        )
         super().__init__(env)
         space = env.observation_space
         if getattr(space, "shape", None) != (OBSERVATION_SIZE, OBSERVATION_SIZE, 3) or space.dtype != np.uint8:
@@ -97,4 +103,4 @@ class ChannelObservation(gymnasium.ObservationWrapper[NDArray[np.uint8], Any, ND
         if isinstance(self.env.action_space, Discrete):
             return _DISCRETE_ACTIONS.get(int(action), STRAIGHT)
         steer = float(np.asarray(action)[0])
-        return STRAIGHT if abs(steer) <= _DEAD_ZONE else (RIGHT if steer > 0 else LEFT)
+        return STRAIGHT if abs(steer) < _DEAD_ZONE else (RIGHT if steer > 0 else LEFT)

@@ -20,7 +20,7 @@ from compression.packet import CHANNEL_FORMAT
 from racer import __version__
 from racer.conditions import CONDITIONS, ChannelConfig, load_masks
 from racer.display import Display, NoDisplay, Page
-from racer.drivers import KEYBOARD, Driver, driver_seed, make_driver
+from racer.drivers import KEYBOARD, Driver, DriverError, driver_seed, make_driver
 from racer.errors import ConfigError
 from racer.pacing import Pacer
 from racer.protocol import ProtocolConfig, balanced_rows, plan_episodes
@@ -119,7 +119,10 @@ def start_session(
             thanks=THANKS if attended else None,
         )
         pacer = None if config.headless else Pacer(config.pace, time.monotonic_ns)
-        return SittingRun(sitting, driver, display, recorder, pacer, on_episode).run()
+        try:
+            return SittingRun(sitting, driver, display, recorder, pacer, on_episode).run()
+        except DriverError as error:
+            raise DriverError(f"{error}; what was driven before is saved in {recorder.final_path}") from error
     finally:
         display.close()
 

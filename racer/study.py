@@ -184,6 +184,7 @@ def _settings(info: sessions.SessionInfo) -> dict[str, Any]:
     config = info.config
     protocol = config.get("protocol")
     protocol = protocol if isinstance(protocol, dict) else {}
+    conditions = protocol.get("conditions")
     return {
         "codec weights": info.codec_sha256,
         "packet format": config.get("channel_format"),
@@ -193,7 +194,7 @@ def _settings(info: sessions.SessionInfo) -> dict[str, Any]:
         "handling or speed": config.get("track"),
         "steps per episode": protocol.get("steps"),
         "episodes per condition": protocol.get("evaluation"),
-        "set of conditions": sorted(map(str, protocol.get("conditions") or ())),
+        "set of conditions": sorted(map(str, conditions)) if isinstance(conditions, list) else None,
     }
 
 

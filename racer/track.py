@@ -129,10 +129,6 @@ class Track:
         """Draw the current frame, uint8[64, 64, 3]."""
         return frame_from_observation(self._env.scene())
 
-    def observation(self) -> NDArray[np.uint8]:
-        """Draw Gymnasium's own observation, uint8[96, 96, 3], byte for byte."""
-        return self._env.observation()
-
     def step(self, action: int) -> Outcome:
         """Advance one control tick (1/50 simulated second) with `action` in {-1, 0, 1}.
 

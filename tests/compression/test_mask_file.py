@@ -28,6 +28,7 @@ RECORD = MaskRecord(
     objective="pico",
     codec_sha256=CODEC,
     interval="episode",
+    fill="hold",
     participants=("p01", "p02"),
     sessions=("0a1b2c", "3d4e5f"),
     track_seeds=(7, 11, 2**40),

@@ -178,7 +178,7 @@ def test_with_one_mask_per_episode_the_fitted_mask_sends_them_too(
 
 
 def as_bytes(network: MaskNetwork) -> bytes:
-    return dump_mask(network, MaskRecord("pico", "ab" * 32, "step", ("p01",), ("0a1b2c",), (7,), {}))
+    return dump_mask(network, MaskRecord("pico", "ab" * 32, "step", "hold", ("p01",), ("0a1b2c",), (7,), {}))
 
 
 def same_weights(one: nn.Module, other: nn.Module) -> bool:

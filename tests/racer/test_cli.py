@@ -204,7 +204,9 @@ def test_a_request_that_cannot_be_met_is_one_line(
     refuse(arguments, told)
 
 
-@pytest.mark.parametrize("arguments", ["session start p01", "play", "session start p01 --driver simulated"])
+@pytest.mark.parametrize(
+    "arguments", ["session start p01", "play --condition raw", "session start p01 --driver simulated"]
+)
 def test_without_a_display_a_window_is_refused_before_anything_is_written(
     arguments: str, refuse: Callable[[str, str], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -307,13 +309,15 @@ def test_json_is_one_object_on_stdout_and_nothing_else(run: Racer, tmp_path: Pat
     assert (played.code, played.err) == (0, "")
     assert [episode["steps"] for episode in strictly(played.out)["episodes"]] == [2]
 
-    evaluated = strictly(run(f"session start p01 {QUICK} --protocol evaluation --pilot --json").out)
-    assert (evaluated["complete"], len(evaluated["episodes"]), evaluated["overruns"]) == (True, 3, None)
+    evaluated = strictly(
+        run(f"session start p01 {QUICK} --protocol evaluation --conditions raw,random --pilot --json").out
+    )
+    assert (evaluated["complete"], len(evaluated["episodes"]), evaluated["overruns"]) == (True, 2, None)
     assert Path(evaluated["recording"]).is_file()
     (listed,) = strictly(run("session list --json").out)["sessions"]
-    assert (listed["participant"], listed["pilot"], listed["steps"]) == ("p01", True, 6)
+    assert (listed["participant"], listed["pilot"], listed["steps"]) == ("p01", True, 4)
     shown = strictly(run(f"session show {evaluated['recording']} --json").out)
-    assert [episode["condition"] for episode in shown["episodes"]] == ["random", "pico", "full"]
+    assert [episode["condition"] for episode in shown["episodes"]] == ["raw", "random"]
 
     path = write_session(tmp_path, pilot_drives(np.random.default_rng(0)), codec_sha256=codec.sha256)
     for objective in ("pico", "perceptual"):
