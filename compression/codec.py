@@ -72,21 +72,21 @@ class Codec:
         return PredictFill(self.world_model, self.mean)
 
     def histories(self, latents: NDArray[np.float32], actions: NDArray[np.int8]) -> NDArray[np.float32]:
-        """Return the world model's states, float32[T, 256], before each step of an episode.
+        """Return the world model's states, float32[N, T, 256], before each step of N episodes of T steps.
 
         State t has seen latents and actions 0 to t - 1; state 0 is zero.
 
         Args:
-            latents: float32[T, 32] of the original frames.
-            actions: int8[T] in {-1, 0, 1}, taken on seeing them.
+            latents: float32[N, T, 32].
+            actions: int8[N, T] in {-1, 0, 1}, taken on seeing them.
         """
-        states = np.zeros((len(latents), HIDDEN), np.float32)
-        hidden = torch.zeros(1, HIDDEN)
-        z, a = torch.from_numpy(latents), torch.from_numpy(actions.astype(np.int64))
+        states = np.zeros((*latents.shape[:2], HIDDEN), np.float32)
+        hidden = torch.zeros(len(latents), HIDDEN)
+        z, a = torch.from_numpy(np.ascontiguousarray(latents)), torch.from_numpy(actions.astype(np.int64))
         with torch.inference_mode():
-            for step in range(len(latents) - 1):
-                hidden, _ = self.world_model(z[step : step + 1], a[step : step + 1], hidden)
-                states[step + 1] = hidden[0].numpy()
+            for step in range(latents.shape[1] - 1):
+                hidden, _ = self.world_model(z[:, step], a[:, step], hidden)
+                states[:, step + 1] = hidden.numpy()
         return states
 
 

@@ -23,7 +23,10 @@ class ActionDiscriminator(nn.Module):
 
     def forward(self, x: Tensor, action: Tensor) -> Tensor:
         """Return the logit of D(a, x), float32[N]."""
-        logits = self.classifier(x)
+        # Dropout, more on h: it holds the last actions, and most actions repeat the last one whatever is shown.
+        h, z = x[:, :HIDDEN], x[:, HIDDEN:]
+        h, z = functional.dropout(h, 0.5, self.training), functional.dropout(z, 0.2, self.training)
+        logits = self.classifier(torch.cat([h, z], 1))
         taken = functional.one_hot(action, ACTIONS).bool()
         others = logits.masked_fill(taken, -torch.inf).logsumexp(1)
         result: Tensor = logits[taken] - others

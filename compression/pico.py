@@ -1,21 +1,24 @@
 """PICO: fit a mask policy to recorded behaviour (Reddy, Dragan and Levine, arXiv 2108.04219, section 3, algorithm 1).
 
-Offline and in batch, three networks one after the other:
+Offline and in batch, one network after the other:
 
 1. the action discriminator D(a, x): was this action taken on seeing the original?
-2. the image discriminator D(p, x), distilled from it: will an action taken under mask p look so?
+2. the image discriminator D(p, x), distilled from it: will an action taken under mask p look so? The recorded
+   exploration holds few masks; a model of the driver's behaviour says what would have been done under others.
 3. the mask policy f(z), trained so that D(f(z), x) says yes.
 
 x = (h, z): the world model's state and the latent of the original frame. With one mask per episode, f sees the latent
-of the episode's first frame, when the mask is chosen, and is judged on all steps that the mask will serve.
+of the episode's first frame, when the mask is chosen, and is judged on steps of all episodes: the first frame, at rest
+on a straight, does not tell the bends to come.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Literal, get_args
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import get_args
 
 import numpy as np
 import torch
@@ -26,8 +29,11 @@ from torch.nn import functional
 from compression.codec import Codec
 from compression.discriminators import ActionDiscriminator, ImageDiscriminator, budgeted
 from compression.errors import TrainingError
+from compression.fill import FillName
+from compression.imagination import imagine
 from compression.mask_file import MaskNetwork, Objective
-from compression.masks import BLOCKS, LATENTS, MaskInterval, best_blocks
+from compression.masks import BLOCKS, MaskInterval, best_blocks
+from compression.recorded import RecordedEpisode
 from compression.world_model import ACTIONS
 
 Progress = Callable[[str, float], None]
@@ -42,14 +48,18 @@ class PicoConfig:
     """`pico`, or the paper's baseline `perceptual`, which keeps pixels instead of actions."""
     blocks: int = BLOCKS // 2
     """Blocks that the mask will send."""
-    iterations: int = 1500
-    """Gradient steps of each of the three networks (the released code: 10,000 smaller ones)."""
+    iterations: int = 600
+    """Gradient steps of each network (the released code: 10,000 smaller ones)."""
+    members: int = 3
+    """Action classifiers that are trained and averaged: the recordings are few, and each alone has its prejudices."""
     batch: int = 256
     """Steps of recordings per gradient step."""
     learning_rate: float = 1e-3
     """Of Adam (released code)."""
     weight_decay: float = 1e-3
     """Decoupled; the recordings are few."""
+    imagined: int = 8
+    """Random masks imagined for every recorded episode; 0 distils from the recorded exploration alone (the paper)."""
     held_out: float = 0.2
     """Fraction of the episodes of each kind held out whole, at least one of each."""
     seed: int = 0
@@ -59,36 +69,12 @@ class PicoConfig:
             raise TrainingError(f"objective must be one of {', '.join(get_args(Objective))}; got {self.objective!r}")
         if not 1 <= self.blocks < BLOCKS:
             raise TrainingError(f"blocks sent must lie between 1 and {BLOCKS - 1}; got {self.blocks}")
-        if self.iterations < 1 or self.batch < 1 or not 0 <= self.seed < 2**63:
-            raise TrainingError("iterations and batch must be 1 or more, and the seed lie between 0 and 2**63")
+        if self.imagined < 0:
+            raise TrainingError(f"imagined masks per episode must be 0 or more; got {self.imagined}")
+        if min(self.iterations, self.batch, self.members) < 1 or not 0 <= self.seed < 2**63:
+            raise TrainingError("iterations, batch and members must be 1 or more, and the seed lie between 0 and 2**63")
         if not (self.learning_rate > 0 and self.weight_decay >= 0 and 0 < self.held_out < 1):
             raise TrainingError("learning rate and held-out fraction must be above 0, the fraction below 1")
-
-
-@dataclass(frozen=True)
-class RecordedEpisode:
-    """What training needs of one recorded episode of T steps."""
-
-    latents: NDArray[np.float32]
-    """float32[T, 32] of the original frames."""
-    received: NDArray[np.float32]
-    """float32[T, 32] that was shown."""
-    actions: NDArray[np.int8]
-    """int8[T] in {-1, 0, 1}."""
-    masks: NDArray[np.bool_]
-    """bool[T, 8] that was sent."""
-    original: bool
-    """Whether all features were shown (calibration, T = 1) or those of a random mask (exploration, T = 0)."""
-
-    def __post_init__(self) -> None:
-        steps = len(self.actions)
-        shapes = self.latents.shape, self.received.shape, self.masks.shape
-        if shapes != ((steps, LATENTS), (steps, LATENTS), (steps, BLOCKS)):
-            raise TrainingError("an episode's latents, received latents, masks and actions do not belong together")
-        if not (np.isfinite(self.latents).all() and np.isfinite(self.received).all()):
-            raise TrainingError("an episode holds latents that are not finite")
-        if not np.isin(self.actions, (-1, 0, 1)).all():
-            raise TrainingError("an episode holds actions other than -1, 0 and 1")
 
 
 @dataclass(frozen=True)
@@ -136,6 +122,7 @@ class _Data:
 def fit_mask(
     episodes: list[RecordedEpisode],
     interval: MaskInterval,
+    fill: FillName,
     codec: Codec,
     config: PicoConfig,
     progress: Progress = lambda stage, done: None,
@@ -145,6 +132,7 @@ def fit_mask(
     Args:
         episodes: Recorded under `full` (calibration) and under `random` (exploration).
         interval: How often the mask was chosen in the exploration episodes.
+        fill: Where the features that were not sent came from in them.
         codec: Whose latents they hold.
         config: Settings.
         progress: Called now and then.
@@ -153,14 +141,96 @@ def fit_mask(
         TrainingError: If there are fewer than two episodes of either kind.
     """
     with _repeatable(config.seed):
-        return _fit(episodes, interval, codec, config, progress)
+        return _fit(episodes, interval, fill, codec, config, progress)
 
 
 def _fit(
-    episodes: list[RecordedEpisode], interval: MaskInterval, codec: Codec, config: PicoConfig, progress: Progress
+    episodes: list[RecordedEpisode],
+    interval: MaskInterval,
+    fill: FillName,
+    codec: Codec,
+    config: PicoConfig,
+    progress: Progress,
 ) -> tuple[MaskNetwork, TrainingSummary]:
     generator = torch.Generator().manual_seed(config.seed)
-    parts: dict[Literal["train", "held_out"], list[RecordedEpisode]] = {"train": [], "held_out": []}
+    train, held_out = _split(episodes, config, generator)
+    pixels = config.objective == "perceptual"
+    rng = np.random.default_rng(config.seed)
+
+    def flatten(part: list[RecordedEpisode], original: bool) -> _Data:
+        return _flatten([episode for episode in part if episode.original == original], interval, codec, pixels)
+
+    def flatten_imagined(part: list[RecordedEpisode]) -> _Data | None:
+        imagined = [
+            imagine(episode, interval, fill, config.blocks, codec, rng)
+            for episode in part
+            for _ in range(config.imagined)
+        ]
+        return _flatten(imagined, interval, codec, pixels) if imagined else None
+
+    positives, negatives = flatten(train, True), flatten(train, False)
+    held_positives, held_negatives = flatten(held_out, True), flatten(held_out, False)
+
+    action = None
+    if pixels:
+        targets, held_targets = _similarities(negatives), _similarities(held_negatives)
+        imagined, held_imagined = flatten_imagined(train), flatten_imagined(held_out)
+        if imagined and held_imagined:
+            targets, held_targets = (
+                targets.and_(_similarities(imagined)),
+                held_targets.and_(_similarities(held_imagined)),
+            )
+    else:
+        samples, held_samples = _discriminated(positives, negatives), _discriminated(held_positives, held_negatives)
+        action = _fit_classifier(samples, held_samples, config, generator, progress, "action discriminator", 0)
+        balance = _class_weights(positives.action)
+        targets = _agreements(action, negatives, balance)
+        held_targets = _agreements(action, held_negatives, balance)
+        imagined, held_imagined = flatten_imagined(train), flatten_imagined(held_out)
+        if imagined and held_imagined:
+            samples, held_samples = _behaved(positives, negatives), _behaved(held_positives, held_negatives)
+            behaviour = _fit_classifier(samples, held_samples, config, generator, progress, "model of the driver", 1)
+            targets = targets.and_(_expected_agreements(action, behaviour, imagined, balance))
+            held_targets = held_targets.and_(_expected_agreements(action, behaviour, held_imagined, balance))
+
+    image = ImageDiscriminator()
+    _optimise(
+        image,
+        len(targets.value),
+        lambda index: _distillation_loss(image, targets, index),
+        lambda: _distillation_loss(image, held_targets, slice(None)),
+        config,
+        generator,
+        progress,
+        "image discriminator",
+        2,
+    )
+    image.eval()
+
+    policy = MaskNetwork()
+    x = torch.cat([positives.x, negatives.x])
+    chooser = torch.cat([positives.chooser, negatives.chooser])
+
+    def policy_loss(index: Tensor) -> Tensor:
+        mask = budgeted(policy(chooser[index]), config.blocks)
+        served = index if interval == "step" else index[torch.randperm(len(index), generator=generator)]
+        return -functional.logsigmoid(image(mask, x[served])).mean()
+
+    def held_policy_loss() -> Tensor:
+        masks = _hard(policy, held_negatives.chooser, config.blocks)
+        return -functional.logsigmoid(image(masks, held_negatives.x)).mean()
+
+    _optimise(policy, len(x), policy_loss, held_policy_loss, config, generator, progress, "mask policy", 3)
+    progress("done", 1.0)
+    summary = _summarise(action, image, policy, positives, negatives, held_positives, held_negatives, config)
+    return policy.eval(), replace(summary, held_out_episodes=len(held_out))
+
+
+def _split(
+    episodes: list[RecordedEpisode], config: PicoConfig, generator: torch.Generator
+) -> tuple[list[RecordedEpisode], list[RecordedEpisode]]:
+    """Return the episodes to train on and those held out, whole, of either kind."""
+    train, held_out = [], []
     for original, phase in ((True, "calibration (full)"), (False, "exploration (random)")):
         kind = [episode for episode in episodes if episode.original == original and len(episode.actions)]
         if len(kind) < 2:
@@ -170,105 +240,141 @@ def _fit(
             )
         order = torch.randperm(len(kind), generator=generator).tolist()
         count = min(max(1, round(config.held_out * len(kind))), len(kind) - 1)
-        parts["held_out"] += [kind[i] for i in order[:count]]
-        parts["train"] += [kind[i] for i in order[count:]]
+        held_out += [kind[i] for i in order[:count]]
+        train += [kind[i] for i in order[count:]]
+    return train, held_out
 
-    pixels = config.objective == "perceptual"
-    data = {}
-    for name, part in parts.items():
-        for original in (True, False):
-            chosen = [episode for episode in part if episode.original == original]
-            data[name, original] = _flatten(chosen, interval, codec, pixels and not original)
-    positives, negatives = data["train", True], data["train", False]
-    held_positives, held_negatives = data["held_out", True], data["held_out", False]
 
-    image = ImageDiscriminator()
-    if pixels:
-        action = None
-        targets, held_targets = negatives.similarity, held_negatives.similarity
-        weights, held_weights = torch.ones(len(negatives.action)), torch.ones(len(held_negatives.action))
-    else:
-        action = _fit_action_discriminator(
-            positives, negatives, held_positives, held_negatives, config, generator, progress
-        )
+@dataclass(frozen=True)
+class _Classifiers:
+    """Action classifiers, averaged."""
+
+    members: list[ActionDiscriminator]
+
+    def probabilities(self, x: Tensor) -> Tensor:
+        """Return the probability of each action, float32[N, 3].
+
+        A classifier's softmax is the sigmoid of each action's logit against the others': D(a, x) for every a.
+        """
         with torch.no_grad():
-            targets = action(negatives.x, negatives.action).sigmoid()
-            held_targets = action(held_negatives.x, held_negatives.action).sigmoid()
-        weights = _balance(negatives.action, negatives.action)
-        held_weights = _balance(negatives.action, held_negatives.action)
+            return torch.stack([member.classifier(x).softmax(1) for member in self.members]).mean(0)
 
-    def image_loss(index: Tensor) -> Tensor:
-        logits = image(negatives.mask[index], negatives.x[index])
-        losses = functional.binary_cross_entropy_with_logits(logits, targets[index], reduction="none")
-        return (weights[index] * losses).mean()
+    def of(self, x: Tensor, action: Tensor) -> Tensor:
+        """Return D(a, x), float32[N]."""
+        return self.probabilities(x).gather(1, action[:, None])[:, 0]
 
-    def held_image_loss() -> Tensor:
-        logits = image(held_negatives.mask, held_negatives.x)
-        losses = functional.binary_cross_entropy_with_logits(logits, held_targets, reduction="none")
-        return (held_weights * losses).mean()
 
-    _optimise(image, len(targets), image_loss, held_image_loss, config, generator, progress, "image discriminator", 1)
+@dataclass(frozen=True)
+class _Samples:
+    """What an action classifier learns from."""
 
-    policy = MaskNetwork()
-    image.eval()
-    everything = [positives, negatives]
-    x, chooser = torch.cat([d.x for d in everything]), torch.cat([d.chooser for d in everything])
+    x: Tensor
+    action: Tensor
+    label: Tensor
+    """float32[N], the probability to say that the action was taken on seeing x."""
 
-    def policy_loss(index: Tensor) -> Tensor:
-        mask = budgeted(policy(chooser[index]), config.blocks)
-        return -functional.logsigmoid(image(mask, x[index])).mean()
 
-    def held_policy_loss() -> Tensor:
-        return -functional.logsigmoid(
-            image(_hard(policy, held_negatives.chooser, config.blocks), held_negatives.x)
-        ).mean()
+def _discriminated(positives: _Data, negatives: _Data) -> _Samples:
+    """Return D(a, x)'s samples: positives are 1, so are actions paired with what was shown; negatives 0.5.
 
-    _optimise(policy, len(x), policy_loss, held_policy_loss, config, generator, progress, "mask policy", 2)
-    progress("done", 1.0)
-    return policy.eval(), _summarise(
-        action, image, policy, positives, negatives, held_positives, held_negatives, config, parts
+    The labels are those of the released code (pico/discrim_models.py and its notebook).
+    """
+    seen = _behaved(positives, negatives)
+    doubtful = torch.full((len(negatives.action),), 0.5)
+    return _Samples(
+        torch.cat([seen.x, negatives.x]),
+        torch.cat([seen.action, negatives.action]),
+        torch.cat([seen.label, doubtful]),
     )
 
 
-def _fit_action_discriminator(
-    positives: _Data,
-    negatives: _Data,
-    held_positives: _Data,
-    held_negatives: _Data,
+def _behaved(positives: _Data, negatives: _Data) -> _Samples:
+    """Return what was shown and what was done on seeing it."""
+    x = torch.cat([positives.x, negatives.received_x])
+    return _Samples(x, torch.cat([positives.action, negatives.action]), torch.ones(len(x)))
+
+
+def _fit_classifier(
+    samples: _Samples,
+    held_out: _Samples,
     config: PicoConfig,
     generator: torch.Generator,
     progress: Progress,
-) -> ActionDiscriminator:
-    """Fit D(a, x): positives are labelled 1, so are actions paired with what was shown; negatives 0.5."""
-    model = ActionDiscriminator()
+    stage: str,
+    number: int,
+) -> _Classifiers:
+    """Fit action classifiers by binary cross-entropy on the action taken, all actions weighing alike."""
+    balance = _class_weights(samples.action)
 
-    def samples(first: _Data, second: _Data) -> tuple[Tensor, Tensor, Tensor]:
-        x = torch.cat([first.x, second.received_x, second.x])
-        action = torch.cat([first.action, second.action, second.action])
-        label = torch.ones(len(x))
-        label[len(first.x) + len(second.x) :] = 0.5
-        return x, action, label
+    def loss_of(model: ActionDiscriminator, part: _Samples, index: Tensor | slice) -> Tensor:
+        logits = model(part.x[index], part.action[index])
+        losses = functional.binary_cross_entropy_with_logits(logits, part.label[index], reduction="none")
+        return (balance[part.action[index]] * losses).mean()
 
-    x, action, label = samples(positives, negatives)
-    held_x, held_action, held_label = samples(held_positives, held_negatives)
-    weights, held_weights = _balance(action, action), _balance(action, held_action)
+    members = []
+    for member in range(config.members):
+        model = ActionDiscriminator()
+        _optimise(
+            model,
+            len(samples.x),
+            partial(loss_of, model, samples),
+            partial(loss_of, model, held_out, slice(None)),
+            config,
+            generator,
+            progress,
+            stage,
+            number + member / config.members,
+        )
+        members.append(model.eval())
+    return _Classifiers(members)
 
-    def loss(index: Tensor) -> Tensor:
-        logits = model(x[index], action[index])
-        losses = functional.binary_cross_entropy_with_logits(logits, label[index], reduction="none")
-        return (weights[index] * losses).mean()
 
-    def held_loss() -> Tensor:
-        losses = functional.binary_cross_entropy_with_logits(model(held_x, held_action), held_label, reduction="none")
-        return (held_weights * losses).mean()
+@dataclass(frozen=True)
+class _Targets:
+    """What the image discriminator is distilled from."""
 
-    _optimise(model, len(x), loss, held_loss, config, generator, progress, "action discriminator", 0)
-    return model
+    mask: Tensor
+    x: Tensor
+    value: Tensor
+    """float32[N] in [0, 1]."""
+    weight: Tensor
+    """float32[N]."""
+
+    def and_(self, other: _Targets) -> _Targets:
+        """Return both."""
+        return _Targets(
+            torch.cat([self.mask, other.mask]),
+            torch.cat([self.x, other.x]),
+            torch.cat([self.value, other.value]),
+            torch.cat([self.weight, other.weight]),
+        )
+
+
+def _similarities(data: _Data) -> _Targets:
+    return _Targets(data.mask, data.x, data.similarity, torch.ones(len(data.x)))
+
+
+def _agreements(action: _Classifiers, data: _Data, balance: Tensor) -> _Targets:
+    """Return D(a, x) of the actions taken."""
+    return _Targets(data.mask, data.x, action.of(data.x, data.action), balance[data.action])
+
+
+def _expected_agreements(action: _Classifiers, behaviour: _Classifiers, data: _Data, balance: Tensor) -> _Targets:
+    """Return D(a, x) averaged over the actions that the driver is expected to take on seeing what was imagined."""
+    value = (behaviour.probabilities(data.received_x) * action.probabilities(data.x)).sum(1)
+    return _Targets(data.mask, data.x, value, behaviour.probabilities(data.x) @ balance)
+
+
+def _distillation_loss(image: ImageDiscriminator, targets: _Targets, index: Tensor | slice) -> Tensor:
+    """Equation 2, up to a constant, each step weighted."""
+    logits = image(targets.mask[index], targets.x[index])
+    losses = functional.binary_cross_entropy_with_logits(logits, targets.value[index], reduction="none")
+    return (targets.weight[index] * losses).mean()
 
 
 def _flatten(episodes: list[RecordedEpisode], interval: MaskInterval, codec: Codec, pixels: bool) -> _Data:
     def x_of(latents: NDArray[np.float32], actions: NDArray[np.int8]) -> NDArray[np.float32]:
-        return np.concatenate([codec.histories(latents, actions), latents], axis=1)
+        return np.concatenate([codec.histories(latents[None], actions[None])[0], latents], axis=1)
 
     def chooser_of(latents: NDArray[np.float32]) -> NDArray[np.float32]:
         return latents if interval == "step" else np.broadcast_to(latents[:1], latents.shape)
@@ -303,7 +409,7 @@ def _optimise(
     generator: torch.Generator,
     progress: Progress,
     stage: str,
-    number: int,
+    number: float,
 ) -> None:
     """Run Adam on random batches and keep the weights of the lowest held-out loss."""
     optimizer = torch.optim.AdamW(model.parameters(), config.learning_rate, weight_decay=config.weight_decay)
@@ -311,7 +417,7 @@ def _optimise(
     best_state: dict[str, Tensor] = dict(model.state_dict())
     for iteration in range(config.iterations):
         if iteration % 25 == 0:
-            progress(stage, (number + iteration / config.iterations) / 3)
+            progress(stage, (number + iteration / config.iterations) / 4)
         model.train()
         optimizer.zero_grad()
         loss(torch.randint(count, (config.batch,), generator=generator)).backward()  # type: ignore[no-untyped-call]
@@ -325,11 +431,10 @@ def _optimise(
     model.load_state_dict(best_state)
 
 
-def _balance(reference: Tensor, action: Tensor) -> Tensor:
-    """Return a weight for each action, inverse to its frequency in `reference`, of mean 1 over `reference`."""
-    counts = torch.bincount(reference, minlength=ACTIONS).clamp_min(1).float()
-    present = int((torch.bincount(reference, minlength=ACTIONS) > 0).sum())
-    return (len(reference) / (present * counts))[action]
+def _class_weights(action: Tensor) -> Tensor:
+    """Return a weight for each action, float32[3], inverse to its frequency, of mean 1 over the steps given."""
+    counts = torch.bincount(action, minlength=ACTIONS)
+    return len(action) / (int((counts > 0).sum()) * counts.clamp_min(1).float())
 
 
 def _hard(policy: MaskNetwork, chooser: Tensor, blocks: int) -> Tensor:
@@ -339,7 +444,7 @@ def _hard(policy: MaskNetwork, chooser: Tensor, blocks: int) -> Tensor:
 
 
 def _summarise(
-    action: ActionDiscriminator | None,
+    action: _Classifiers | None,
     image: ImageDiscriminator,
     policy: MaskNetwork,
     positives: _Data,
@@ -347,26 +452,24 @@ def _summarise(
     held_positives: _Data,
     held_negatives: _Data,
     config: PicoConfig,
-    parts: dict[Literal["train", "held_out"], list[RecordedEpisode]],
 ) -> TrainingSummary:
     masks = _hard(policy, held_negatives.chooser, config.blocks)
     accuracy = calibration = original = compressed = None
     with torch.no_grad():
         if action is not None:
-            probabilities = action.classifier(held_positives.x).softmax(1)
-            likeliest = probabilities.max(1)
+            likeliest = action.probabilities(held_positives.x).max(1)
             right = (likeliest.indices == held_positives.action).float()
-            weights = _balance(held_positives.action, held_positives.action)
+            weights = _class_weights(held_positives.action)[held_positives.action]
             accuracy = (weights * right).mean().item()
             calibration = _calibration_error(likeliest.values, right, weights)
-            original = action(held_positives.x, held_positives.action).sigmoid().mean().item()
-            compressed = action(held_negatives.x, held_negatives.action).sigmoid().mean().item()
+            original = action.of(held_positives.x, held_positives.action).mean().item()
+            compressed = action.of(held_negatives.x, held_negatives.action).mean().item()
         expected = image(masks, held_negatives.x).sigmoid().mean().item()
         random = image(held_negatives.mask, held_negatives.x).sigmoid().mean().item()
     return TrainingSummary(
         positive_steps=len(positives.action),
         negative_steps=len(negatives.action),
-        held_out_episodes=len(parts["held_out"]),
+        held_out_episodes=0,
         action_accuracy=accuracy,
         calibration_error=calibration,
         mean_d_original=original,

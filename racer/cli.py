@@ -272,7 +272,7 @@ def train(
         ObjectiveChoice, typer.Option(help="Keep the driver's actions, or the picture (the paper's baseline).")
     ] = ObjectiveChoice.pico,
     seed: SeedOption = 0,
-    iterations: Annotated[int, typer.Option(min=25, help="Gradient steps of each network.")] = 1500,
+    iterations: Annotated[int, typer.Option(min=25, help="Gradient steps of each network.")] = 600,
     as_json: JsonOption = False,
 ) -> None:
     """Fit a mask to recorded sessions."""

@@ -77,7 +77,7 @@ def run_demo(config: DemoConfig, tell: Callable[[str], None]) -> DemoResult | No
     if not pilot.complete or pilot.path is None:
         return None
     tell("2 of 4  A mask is fitted to what the pilot did.")
-    summary = train_mask([pilot.path], mask, PicoConfig(iterations=500))
+    summary = train_mask([pilot.path], mask, PicoConfig())
     for number, name in enumerate(("demo_person1", "demo_person2"), start=3):
         tell(f"{number} of 4  {name}, simulated, drives under random, pico and full.")
         start_session(

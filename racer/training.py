@@ -14,7 +14,8 @@ from compression.fill import FillName
 from compression.mask_file import MaskRecord, dump_mask
 from compression.masks import MaskInterval
 from compression.packet import CHANNEL_FORMAT
-from compression.pico import PicoConfig, Progress, RecordedEpisode, TrainingSummary, fit_mask
+from compression.pico import PicoConfig, Progress, TrainingSummary, fit_mask
+from compression.recorded import RecordedEpisode
 from racer.errors import RacerError
 from racer.protocol import EXPLORED
 from sessions.staging import rename_without_overwriting
@@ -140,7 +141,7 @@ def train_mask(
     loaded = read_training_set(paths, codec)
     if loaded.blocks:
         config = replace(config, blocks=loaded.blocks)
-    network, summary = fit_mask(loaded.episodes, loaded.interval, codec, config, progress)
+    network, summary = fit_mask(loaded.episodes, loaded.interval, loaded.fill, codec, config, progress)
     record = MaskRecord(
         objective=config.objective,
         codec_sha256=codec.sha256,

@@ -86,7 +86,7 @@ def drive(run: Run) -> tuple[NDArray[np.uint8], NDArray[np.int8]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("build/frames"))
-    parser.add_argument("--train-tracks", type=int, default=400)
+    parser.add_argument("--train-tracks", type=int, default=320)
     parser.add_argument("--held-out-tracks", type=int, default=40)
     parser.add_argument("--processes", type=int, default=None)
     args = parser.parse_args()

@@ -203,7 +203,7 @@ def test_fills_come_by_name(codec: Codec) -> None:
 def test_histories_are_the_world_models_states_before_each_step(codec: Codec) -> None:
     latents = np.random.default_rng(3).standard_normal((6, LATENTS)).astype(np.float32)
     actions = np.array([-1, 0, 1, 1, 0, -1], np.int8)
-    states = codec.histories(latents, actions)
+    states = codec.histories(latents[None], actions[None])[0]
     assert states.shape == (6, HIDDEN)
     assert (states[0] == 0).all()
     hidden = torch.zeros(1, HIDDEN)
@@ -217,12 +217,12 @@ def test_histories_are_the_world_models_states_before_each_step(codec: Codec) ->
 def test_a_history_knows_nothing_of_its_own_step_or_later(codec: Codec) -> None:
     latents = np.random.default_rng(3).standard_normal((6, LATENTS)).astype(np.float32)
     actions = np.zeros(6, np.int8)
-    states = codec.histories(latents, actions)
+    states = codec.histories(latents[None], actions[None])[0]
     latents[3:], actions[3:] = 0, 1
-    changed = codec.histories(latents, actions)
+    changed = codec.histories(latents[None], actions[None])[0]
     assert states[:4].tobytes() == changed[:4].tobytes()
     assert (states[4] != changed[4]).any()
 
 
 def test_an_episode_without_steps_has_no_histories(codec: Codec) -> None:
-    assert codec.histories(np.zeros((0, LATENTS), np.float32), np.zeros(0, np.int8)).shape == (0, HIDDEN)
+    assert codec.histories(np.zeros((1, 0, LATENTS), np.float32), np.zeros((1, 0), np.int8)).shape == (1, 0, HIDDEN)

@@ -62,7 +62,7 @@ def few() -> list[RecordedEpisode]:
 
 @pytest.fixture(scope="module")
 def fitted(codec: Codec) -> tuple[MaskNetwork, TrainingSummary]:
-    return fit_mask(record_episodes((6, 14), steps=120), "step", codec, PicoConfig(iterations=300, batch=128))
+    return fit_mask(record_episodes((6, 14), steps=120), "step", "hold", codec, PicoConfig(iterations=300, batch=128))
 
 
 def masks_of(network: MaskNetwork, blocks: int = 4) -> NDArray[np.bool_]:
@@ -173,7 +173,7 @@ def test_with_one_mask_per_episode_the_fitted_mask_sends_them_too(
     codec: Codec, count: tuple[int, int], steps: int
 ) -> None:
     episodes = record_episodes(count, steps, interval="episode")
-    network, _ = fit_mask(episodes, "episode", codec, PicoConfig(iterations=200, batch=128))
+    network, _ = fit_mask(episodes, "episode", "hold", codec, PicoConfig(iterations=200, batch=128))
     assert masks_of(network).mean(axis=0)[MATTER].min() > 0.8
 
 
@@ -186,10 +186,10 @@ def same_weights(one: nn.Module, other: nn.Module) -> bool:
 
 
 def test_the_same_seed_gives_the_same_file_and_another_seed_another(codec: Codec, few: list[RecordedEpisode]) -> None:
-    first, _ = fit_mask(few, "step", codec, BRIEF)
+    first, _ = fit_mask(few, "step", "hold", codec, BRIEF)
     torch.rand(5)  # the global generator has no say
-    again, _ = fit_mask(few, "step", codec, BRIEF)
-    other, _ = fit_mask(few, "step", codec, replace(BRIEF, seed=1))
+    again, _ = fit_mask(few, "step", "hold", codec, BRIEF)
+    other, _ = fit_mask(few, "step", "hold", codec, replace(BRIEF, seed=1))
     assert same_weights(first, again)
     assert as_bytes(first) == as_bytes(again)
     assert not same_weights(first, other)
@@ -197,20 +197,20 @@ def test_the_same_seed_gives_the_same_file_and_another_seed_another(codec: Codec
 
 def test_training_leaves_torchs_global_state_alone(codec: Codec, few: list[RecordedEpisode]) -> None:
     state, threads = torch.get_rng_state(), torch.get_num_threads()
-    fit_mask(few, "step", codec, BRIEF)
+    fit_mask(few, "step", "hold", codec, BRIEF)
     assert torch.equal(torch.get_rng_state(), state)
     assert torch.get_num_threads() == threads
 
 
 def test_the_last_iterations_count(codec: Codec, few: list[RecordedEpisode]) -> None:
-    one, _ = fit_mask(few, "step", codec, replace(BRIEF, iterations=1))
-    twenty, _ = fit_mask(few, "step", codec, replace(BRIEF, iterations=20))
+    one, _ = fit_mask(few, "step", "hold", codec, replace(BRIEF, iterations=1))
+    twenty, _ = fit_mask(few, "step", "hold", codec, replace(BRIEF, iterations=20))
     assert not same_weights(one, twenty), "20 iterations trained no more than 1"
 
 
 def test_progress_only_grows_and_ends_at_one(codec: Codec, few: list[RecordedEpisode]) -> None:
     told: list[tuple[str, float]] = []
-    fit_mask(few, "step", codec, BRIEF, progress=lambda stage, done: told.append((stage, done)))
+    fit_mask(few, "step", "hold", codec, BRIEF, progress=lambda stage, done: told.append((stage, done)))
     fractions = [done for _, done in told]
     assert fractions == sorted(fractions)
     assert fractions[0] == 0
@@ -237,7 +237,7 @@ def test_the_perceptual_objective_sends_the_blocks_that_matter_for_pixels(codec:
     vae = VAE()
     vae.decoder = Painter()  # type: ignore[assignment]
     config = PicoConfig(objective="perceptual", iterations=300, batch=128)
-    network, summary = fit_mask(record_episodes((4, 14), steps=60), "step", replace(codec, vae=vae), config)
+    network, summary = fit_mask(record_episodes((4, 14), steps=60), "step", "hold", replace(codec, vae=vae), config)
     assert masks_of(network).mean(axis=0)[PAINTED].min() > 0.9
     assert summary.action_accuracy is None
     assert summary.calibration_error is None
@@ -250,7 +250,7 @@ def test_too_few_episodes_are_refused_in_one_line_that_names_the_kind(
     codec: Codec, count: tuple[int, int], kind: str
 ) -> None:
     with pytest.raises(TrainingError, match=kind) as error:
-        fit_mask(record_episodes(count, steps=5), "step", codec, BRIEF)
+        fit_mask(record_episodes(count, steps=5), "step", "hold", codec, BRIEF)
     assert "\n" not in str(error.value)
 
 
@@ -258,11 +258,11 @@ def test_episodes_without_steps_do_not_count(codec: Codec) -> None:
     rng = np.random.default_rng(0)
     empty = [record_episode(rng, original, 0, "step") for original in (True, False)]
     with pytest.raises(TrainingError):
-        fit_mask([*record_episodes((1, 1), steps=5), *empty], "step", codec, BRIEF)
+        fit_mask([*record_episodes((1, 1), steps=5), *empty], "step", "hold", codec, BRIEF)
 
 
 def test_a_driver_who_never_turns_can_be_fitted(codec: Codec, few: list[RecordedEpisode]) -> None:
     straight = [replace(episode, actions=np.zeros_like(episode.actions)) for episode in few]
-    network, summary = fit_mask(straight, "step", codec, BRIEF)
+    network, summary = fit_mask(straight, "step", "hold", codec, BRIEF)
     assert all(torch.isfinite(parameter).all() for parameter in network.parameters())
     assert np.isfinite(summary.mean_d_policy)
