@@ -60,6 +60,14 @@ class FastCarRacing(stock.CarRacing):  # type: ignore[misc]  # gymnasium's CarRa
         """Return the observation above the indicator bar, uint8[84, 96, 3]."""
         return self._draw(INDICATOR_TOP, with_indicators=False)
 
+    def close(self) -> None:
+        """Give everything back. The physics world and its contact listener hold each other beyond Python's reach."""
+        self._destroy()
+        self.world.contactListener = None
+        self.world.contactListener_bug_workaround = None
+        self.contactListener_keepref = None
+        super().close()
+
     def _render(self, mode: str) -> Any:
         if mode != "state_pixels":
             return super()._render(mode)

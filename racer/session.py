@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Self
 
 import numpy as np
 
+from compression.channel import Bypass, Channel
 from compression.codec import Codec
 from compression.mask_file import LearnedMask
 from racer.conditions import ChannelConfig, build_channel
@@ -153,8 +155,7 @@ class SittingRun:
         self._recorder.event(kind, detail, time_ns, self._episode, self._step)
 
     def _run_episode(self, plan: EpisodePlan) -> EpisodeResult:
-        sitting, clock, self._step = self._sitting, self._clock, 0
-        track = Track(sitting.track, plan.track_seed)
+        sitting, self._step = self._sitting, 0
         channel = build_channel(
             plan.condition,
             sitting.channel,
@@ -164,6 +165,11 @@ class SittingRun:
         )
         channel.reset()
         self._driver.reset()
+        with closing(Track(sitting.track, plan.track_seed)) as track:
+            return self._drive(plan, track, channel)
+
+    def _drive(self, plan: EpisodePlan, track: Track, channel: Channel | Bypass) -> EpisodeResult:
+        sitting, clock = self._sitting, self._clock
         heading = _heading(sitting.episodes, self._episode)
 
         def hud() -> Hud:

@@ -80,6 +80,7 @@ def drive(run: Run) -> tuple[NDArray[np.uint8], NDArray[np.int8]]:
         actions.append(action)
         if track.step(action).over:
             break
+    track.close()
     return np.stack(frames), np.array(actions, np.int8)
 
 
