@@ -40,6 +40,10 @@ Progress = Callable[[str, float], None]
 """Told the stage and the fraction of the whole training that is done, in [0, 1]."""
 
 
+_STAGES = 4
+"""The action discriminator, the model of the driver, the image discriminator, the mask policy."""
+
+
 @dataclass(frozen=True)
 class PicoConfig:
     """Settings of the training."""
@@ -324,6 +328,7 @@ def _fit_classifier(
             progress,
             stage,
             number + member / config.members,
+            1 / config.members,
         )
         members.append(model.eval())
     return _Classifiers(members)
@@ -410,6 +415,7 @@ def _optimise(
     progress: Progress,
     stage: str,
     number: float,
+    share: float = 1,
 ) -> None:
     """Run Adam on random batches and keep the weights of the lowest held-out loss."""
     optimizer = torch.optim.AdamW(model.parameters(), config.learning_rate, weight_decay=config.weight_decay)
@@ -417,7 +423,7 @@ def _optimise(
     best_state: dict[str, Tensor] = dict(model.state_dict())
     for iteration in range(config.iterations):
         if iteration % 25 == 0:
-            progress(stage, (number + iteration / config.iterations) / 4)
+            progress(stage, (number + share * iteration / config.iterations) / _STAGES)
         model.train()
         optimizer.zero_grad()
         loss(torch.randint(count, (config.batch,), generator=generator)).backward()  # type: ignore[no-untyped-call]

@@ -124,7 +124,7 @@ def test_budgeted_stays_finite_where_scores_are_far_apart(spread: float) -> None
 
 def test_the_action_discriminators_logit_is_that_of_the_classifiers_probability() -> None:
     generator = torch.Generator().manual_seed(2)
-    model = ActionDiscriminator().double()
+    model = ActionDiscriminator().double().eval()
     x = torch.randn(50, HIDDEN + LATENTS, generator=generator, dtype=torch.float64) * 5
     action = torch.randint(3, (50,), generator=generator)
     with torch.no_grad():

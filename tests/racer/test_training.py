@@ -199,7 +199,7 @@ def test_a_new_file_is_whole_and_alone_in_a_folder_made_for_it(tmp_path: Path) -
     assert (tmp_path / "deep" / "er" / "file").read_bytes() == b"content"
 
 
-def test_progress_runs_from_nothing_to_everything_through_three_stages(tmp_path: Path, codec: Codec) -> None:
+def test_progress_runs_from_nothing_to_everything_through_all_stages(tmp_path: Path, codec: Codec) -> None:
     told: list[tuple[str, float]] = []
     train_mask(
         [pilot(tmp_path, codec)],
@@ -210,8 +210,9 @@ def test_progress_runs_from_nothing_to_everything_through_three_stages(tmp_path:
     fractions = [done for _, done in told]
     assert (fractions[0], fractions[-1]) == (0.0, 1.0)
     assert fractions == sorted(fractions)
-    assert list(dict.fromkeys(stage for stage, _ in told))[:3] == [
+    assert list(dict.fromkeys(stage for stage, _ in told))[:4] == [
         "action discriminator",
+        "model of the driver",
         "image discriminator",
         "mask policy",
     ]
