@@ -217,6 +217,7 @@ def test_progress_only_grows_and_ends_at_one(codec: Codec, few: list[RecordedEpi
     assert fractions[-1] == 1
     assert list(dict.fromkeys(stage for stage, _ in told)) == [
         "action discriminator",
+        "model of the driver",
         "image discriminator",
         "mask policy",
         "done",
