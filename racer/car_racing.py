@@ -39,16 +39,14 @@ class FastCarRacing(stock.CarRacing):  # type: ignore[misc]  # gymnasium's CarRa
         self._draw_each_step = draw_each_step
         self._canvas = pygame.Surface((stock.WINDOW_W, stock.WINDOW_H), 0, 32)
         self._upright = pygame.Surface((stock.WINDOW_W, stock.WINDOW_H), 0, 32)
-        self._grass = _grass_patches()
-        self._grass_corners = _corners(self._grass)
-        self._road_corners: NDArray[np.float64] | None = None
+        self._road: _Quadrilaterals | None = None
         self._score: tuple[str, pygame.Surface] | None = None
         super().__init__(lap_complete_percent=lap_complete_percent)
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[NDArray[np.uint8], Any]:
         """Start the track of `seed`, as Gymnasium does."""
         # Gymnasium's reset ends with a step that may draw the new track: its corners are gathered on demand.
-        self._road_corners = None
+        self._road = None
         observation, info = super().reset(seed=seed, options=options)
         return observation, info
 
@@ -82,13 +80,13 @@ class FastCarRacing(stock.CarRacing):  # type: ignore[misc]  # gymnasium's CarRa
 
         self.surf = self._canvas
         self._draw_field(zoom, shift, angle)
-        for index in self._visible(self._grass_corners, zoom, shift, angle):
-            self._draw_polygon(self._grass[index], self.grass_color, zoom, shift, angle)
-        if self._road_corners is None:
-            self._road_corners = _corners([polygon for polygon, _ in self.road_poly])
-        for index in self._visible(self._road_corners, zoom, shift, angle):
-            polygon, color = self.road_poly[index]
-            self._draw_polygon(polygon, [int(c) for c in color], zoom, shift, angle)
+        grass_color = _whole(self.grass_color)
+        for index in self._visible(_GRASS, zoom, shift, angle):
+            self._draw_polygon(_GRASS.outlines[index], grass_color, zoom, shift, angle)
+        if self._road is None:
+            self._road = _Quadrilaterals([polygon for polygon, _ in self.road_poly])
+        for index in self._visible(self._road, zoom, shift, angle):
+            self._draw_polygon(self._road.outlines[index], _whole(self.road_poly[index][1]), zoom, shift, angle)
         self.car.draw(self._canvas, zoom, shift, angle, draw_particles=False)
 
         # What pygame.transform.flip does, without a new 3 MB surface each step.
@@ -117,29 +115,24 @@ class FastCarRacing(stock.CarRacing):  # type: ignore[misc]  # gymnasium's CarRa
         """Draw the ground: a plain fill where the screen lies inside the field, else the field on black."""
         reach = math.hypot(stock.WINDOW_W, stock.WINDOW_H) / zoom
         if max(abs(self.car.hull.position[0]), abs(self.car.hull.position[1])) + reach < stock.PLAYFIELD:
-            self._canvas.fill([int(c) for c in self.bg_color])
+            self._canvas.fill(_whole(self.bg_color))
             return
         self._canvas.fill((0, 0, 0))
         edge = stock.PLAYFIELD
-        field = [(edge, edge), (edge, -edge), (-edge, -edge), (-edge, edge)]
-        self._draw_polygon(field, self.bg_color, zoom, shift, angle)
+        field = _Quadrilaterals([[(edge, edge), (edge, -edge), (-edge, -edge), (-edge, edge)]])
+        self._draw_polygon(field.outlines[0], _whole(self.bg_color), zoom, shift, angle)
 
     def _draw_polygon(self, polygon: Any, color: Any, zoom: float, shift: tuple[float, float], angle: float) -> None:
-        points = [
-            (v[0] * zoom + shift[0], v[1] * zoom + shift[1])
-            for v in (pygame.math.Vector2(p).rotate_rad(angle) for p in polygon)
-        ]
+        points = []
+        for corner in polygon:
+            x, y = corner.rotate_rad(angle)
+            points.append((x * zoom + shift[0], y * zoom + shift[1]))
         gfxdraw.aapolygon(self._canvas, points, color)
         gfxdraw.filled_polygon(self._canvas, points, color)
 
-    def _visible(
-        self, corners: NDArray[np.float64], zoom: float, shift: tuple[float, float], angle: float
-    ) -> list[int]:
-        """Return, in drawing order, the quadrilaterals whose bounding box touches the screen.
-
-        Args:
-            corners: float64[2, 4, N], x and y of each quadrilateral's corners in track units.
-        """
+    def _visible(self, shapes: _Quadrilaterals, zoom: float, shift: tuple[float, float], angle: float) -> list[int]:
+        """Return, in drawing order, the shapes whose bounding box touches the screen."""
+        corners = shapes.corners
         cosine, sine = math.cos(angle) * zoom, math.sin(angle) * zoom
         x = corners[0] * cosine - corners[1] * sine + shift[0]
         y = corners[0] * sine + corners[1] * cosine + shift[1]
@@ -155,21 +148,34 @@ class FastCarRacing(stock.CarRacing):  # type: ignore[misc]  # gymnasium's CarRa
         return indices
 
 
-def _corners(quadrilaterals: list[Any]) -> NDArray[np.float64]:
-    """Return the corners as float64[2, 4, N], contiguous along N."""
-    return np.ascontiguousarray(np.asarray(quadrilaterals, np.float64).transpose(2, 1, 0))
+class _Quadrilaterals:
+    """Shapes in track units, ready to be found and drawn.
+
+    Args:
+        shapes: Four (x, y) corners each, in drawing order.
+    """
+
+    def __init__(self, shapes: list[Any]) -> None:
+        self.outlines = [[pygame.math.Vector2(corner) for corner in shape] for shape in shapes]
+        self.corners = np.ascontiguousarray(np.asarray(shapes, np.float64).transpose(2, 1, 0))
+        """float64[2, 4, N]: x and y of each corner."""
 
 
-def _grass_patches() -> list[list[tuple[float, float]]]:
-    """Return Gymnasium's 400 lighter squares of grass in its drawing order."""
-    side = stock.GRASS_DIM
-    return [
+def _whole(color: Any) -> list[int]:
+    """Return a colour as Gymnasium draws it: fractions cut off."""
+    return [int(c) for c in (color.tolist() if isinstance(color, np.ndarray) else color)]
+
+
+_GRASS = _Quadrilaterals(
+    [
         [
-            (side * x + side, side * y + 0),
-            (side * x + 0, side * y + 0),
-            (side * x + 0, side * y + side),
-            (side * x + side, side * y + side),
+            (stock.GRASS_DIM * x + stock.GRASS_DIM, stock.GRASS_DIM * y + 0),
+            (stock.GRASS_DIM * x + 0, stock.GRASS_DIM * y + 0),
+            (stock.GRASS_DIM * x + 0, stock.GRASS_DIM * y + stock.GRASS_DIM),
+            (stock.GRASS_DIM * x + stock.GRASS_DIM, stock.GRASS_DIM * y + stock.GRASS_DIM),
         ]
         for x in range(-20, 20, 2)
         for y in range(-20, 20, 2)
     ]
+)
+"""Gymnasium's 400 lighter squares of grass in its drawing order."""

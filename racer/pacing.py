@@ -11,9 +11,16 @@ _TOLERANCE_NS = 2_000_000
 """A step that lasts longer than its period by more than this is an overrun."""
 
 
+_LONGEST_LEAD_NS = 12_000_000
+"""Time set aside for deciding, stepping, drawing and transmitting, so that the next frame is ready on the beat."""
+
+
 @dataclass
 class Pacer:
-    """Hands out deadlines one period apart; a late step moves the beat instead of hurrying the next ones.
+    """Shows frames one period apart; a late one moves the beat instead of hurrying the next ones.
+
+    The driver decides a little before the next frame is due, and the frame, ready by then, waits for its beat: what a
+    step takes to compute may vary, the time between frames does not.
 
     Args:
         rate: Steps per second.
@@ -34,7 +41,7 @@ class Pacer:
     def begin(self) -> None:
         """Start an episode: the time since the last step does not count."""
         self._shown_ns = None
-        self._deadline_ns = self.clock()
+        self._beat_ns = self.clock()
 
     def shown(self, time_ns: int) -> None:
         """Note when a frame was shown."""
@@ -42,15 +49,19 @@ class Pacer:
             self.durations_ns.append(time_ns - self._shown_ns)
         self._shown_ns = time_ns
 
-    def deadline(self) -> int:
-        """Return when the step under way should end."""
-        self._deadline_ns = max(self._deadline_ns + self.period_ns, self.clock())
-        return self._deadline_ns
+    def decide_at(self) -> int:
+        """Return when the driver should decide the step under way."""
+        return self._beat_ns + self.period_ns - min(_LONGEST_LEAD_NS, 3 * self.period_ns // 5)
+
+    def show_at(self) -> int:
+        """Return when the next frame should be shown, and count from there."""
+        self._beat_ns = max(self._beat_ns + self.period_ns, self.clock())
+        return self._beat_ns
 
     def paused(self, nanoseconds: int) -> None:
         """Take a pause out of the beat and out of the durations."""
         if nanoseconds:
-            self._deadline_ns += nanoseconds
+            self._beat_ns += nanoseconds
             if self._shown_ns is not None:
                 self._shown_ns += nanoseconds
 

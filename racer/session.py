@@ -204,7 +204,7 @@ class SittingRun:
                 display_ns = clock() - show_begun
                 if self._pacer:
                     self._pacer.shown(shown_ns)
-                    self._pacer.paused(self._display.wait(self._pacer.deadline()))
+                    self._pacer.paused(self._display.wait(self._pacer.decide_at()))
                 action = self._driver.act(sent.shown)
                 step_begun = clock()
                 outcome = track.step(action)
@@ -234,6 +234,8 @@ class SittingRun:
                 frame = track.frame()
                 environment_ns = clock() - drawn
                 sent = channel.transmit(frame, action)
+                if self._pacer:
+                    self._pacer.paused(self._display.wait(self._pacer.show_at()))
             status = "complete"
         finally:
             self._recorder.end_episode(status)

@@ -13,17 +13,19 @@ MS = 1_000_000
 
 
 def run(pacer: Pacer, clock: Clock, late_ms: list[float], pauses_ms: dict[int, int] | None = None) -> list[int]:
-    """Take one step per entry, each ready that much after its deadline; return when the frames were shown."""
+    """Take one step per entry, each next frame shown that much after its beat; return when the frames were shown."""
     shown = []
     pacer.begin()
     for step, late in enumerate(late_ms):
         pacer.shown(clock())
         shown.append(clock())
         clock.now_ns += 3 * MS
-        deadline = pacer.deadline()
+        decide_at = pacer.decide_at()
         pause = (pauses_ms or {}).get(step, 0) * MS
-        clock.now_ns = max(clock(), deadline) + pause + round(late * MS)
+        clock.now_ns = max(clock(), decide_at) + pause
         pacer.paused(pause)
+        clock.now_ns += 2 * MS
+        clock.now_ns = max(clock(), pacer.show_at()) + round(late * MS)
     pacer.shown(clock())
     return [*shown, clock()]
 
@@ -37,6 +39,14 @@ def test_a_steady_loop_keeps_the_beat_exactly_and_never_drifts(rate: float, star
     assert shown == [start + step * pacer.period_ns for step in range(201)]
     assert abs(shown[-1] - start - 200e9 / rate) <= 100
     assert pacer.summary().overruns == 0
+
+
+@pytest.mark.parametrize("rate", [10.0, 50.0])
+def test_the_driver_decides_shortly_before_the_next_frame_is_due(rate: float) -> None:
+    clock = Clock()
+    pacer = Pacer(rate, clock)
+    pacer.begin()
+    assert 2 * pacer.period_ns / 5 <= pacer.decide_at() <= pacer.show_at() - 5 * MS
 
 
 def test_small_lateness_within_a_step_is_caught_up_not_added_up() -> None:
