@@ -56,13 +56,14 @@ def sit(config: StartConfig) -> None:
     start_session(config)
 
 
-def run_setting(name: str, out: Path, participants: int, episodes: int, processes: int) -> dict[str, Any]:
+def run_setting(name: str, out: Path, participants: int, episodes: int, processes: int, seed: int) -> dict[str, Any]:
     """Run one setting from pilot to report and return the report as a JSON object."""
     setting = SETTINGS[name]
     pilots, evaluations, mask = out / name / "pilot", out / name / "evaluation", out / name / "mask.safetensors"
     sit(
         StartConfig(
-            participant="pilot01",
+            participant=f"pilot{seed + 1:02d}",
+            seed=seed,
             protocol=ProtocolConfig("pilot", steps=STEPS),
             driver="simulated",
             headless=True,
@@ -76,7 +77,8 @@ def run_setting(name: str, out: Path, participants: int, episodes: int, processe
     protocol = ProtocolConfig("evaluation", practice=0, evaluation=episodes, steps=STEPS)
     configs = [
         StartConfig(
-            participant=f"person{number:02d}",
+            participant=f"person{100 * seed + number:02d}",
+            seed=seed,
             protocol=protocol,
             driver="simulated",
             headless=True,
@@ -102,10 +104,11 @@ def main() -> None:
     parser.add_argument("--setting", choices=[*SETTINGS, "all"], default="all")
     parser.add_argument("--participants", type=int, default=12)
     parser.add_argument("--episodes", type=int, default=15, help="per condition and participant")
+    parser.add_argument("--seed", type=int, default=0, help="another one: another pilot, other people, other tracks")
     parser.add_argument("--processes", type=int, default=2)
     args = parser.parse_args()
     reports = {
-        name: run_setting(name, args.out, args.participants, args.episodes, args.processes)
+        name: run_setting(name, args.out, args.participants, args.episodes, args.processes, args.seed)
         for name in (SETTINGS if args.setting == "all" else [args.setting])
     }
     (args.out / "report.json").write_text(json.dumps(reports, indent=2) + "\n")
