@@ -17,68 +17,23 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import partial
-from typing import get_args
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
+from compression.classifiers import Classifiers, Progress, Samples, class_weights, fit_classifier, optimise
 from compression.codec import Codec
-from compression.discriminators import ActionDiscriminator, ImageDiscriminator, budgeted
+from compression.discriminators import ImageDiscriminator, budgeted
 from compression.errors import TrainingError
 from compression.fill import FillName
 from compression.imagination import imagine
-from compression.mask_file import MaskNetwork, Objective
-from compression.masks import BLOCKS, MaskInterval, best_blocks
+from compression.mask_file import MaskNetwork
+from compression.masks import MaskInterval, best_blocks
+from compression.pico_config import PicoConfig
 from compression.recorded import RecordedEpisode
-from compression.world_model import ACTIONS
-
-Progress = Callable[[str, float], None]
-"""Told the stage and the fraction of the whole training that is done, in [0, 1]."""
-
-
-_STAGES = 4
-"""The action discriminator, the model of the driver, the image discriminator, the mask policy."""
-
-
-@dataclass(frozen=True)
-class PicoConfig:
-    """Settings of the training."""
-
-    objective: Objective = "pico"
-    """`pico`, or the paper's baseline `perceptual`, which keeps pixels instead of actions."""
-    blocks: int = BLOCKS // 2
-    """Blocks that the mask will send."""
-    iterations: int = 600
-    """Gradient steps of each network (the released code: 10,000 smaller ones)."""
-    members: int = 3
-    """Action classifiers that are trained and averaged: the recordings are few, and each alone has its prejudices."""
-    batch: int = 256
-    """Steps of recordings per gradient step."""
-    learning_rate: float = 1e-3
-    """Of Adam (released code)."""
-    weight_decay: float = 1e-3
-    """Decoupled; the recordings are few."""
-    imagined: int = 8
-    """Random masks imagined for every recorded episode; 0 distils from the recorded exploration alone (the paper)."""
-    held_out: float = 0.2
-    """Fraction of the episodes of each kind held out whole, at least one of each."""
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if self.objective not in get_args(Objective):
-            raise TrainingError(f"objective must be one of {', '.join(get_args(Objective))}; got {self.objective!r}")
-        if not 1 <= self.blocks < BLOCKS:
-            raise TrainingError(f"blocks sent must lie between 1 and {BLOCKS - 1}; got {self.blocks}")
-        if self.imagined < 0:
-            raise TrainingError(f"imagined masks per episode must be 0 or more; got {self.imagined}")
-        if min(self.iterations, self.batch, self.members) < 1 or not 0 <= self.seed < 2**63:
-            raise TrainingError("iterations, batch and members must be 1 or more, and the seed lie between 0 and 2**63")
-        if not (self.learning_rate > 0 and self.weight_decay >= 0 and 0 < self.held_out < 1):
-            raise TrainingError("learning rate and held-out fraction must be above 0, the fraction below 1")
 
 
 @dataclass(frozen=True)
@@ -186,19 +141,19 @@ def _fit(
             )
     else:
         samples, held_samples = _discriminated(positives, negatives), _discriminated(held_positives, held_negatives)
-        action = _fit_classifier(samples, held_samples, config, generator, progress, "action discriminator", 0)
-        balance = _class_weights(positives.action)
+        action = fit_classifier(samples, held_samples, config, generator, progress, "action discriminator", 0)
+        balance = class_weights(positives.action)
         targets = _agreements(action, negatives, balance)
         held_targets = _agreements(action, held_negatives, balance)
         imagined, held_imagined = flatten_imagined(train), flatten_imagined(held_out)
         if imagined and held_imagined:
             samples, held_samples = _behaved(positives, negatives), _behaved(held_positives, held_negatives)
-            behaviour = _fit_classifier(samples, held_samples, config, generator, progress, "model of the driver", 1)
+            behaviour = fit_classifier(samples, held_samples, config, generator, progress, "model of the driver", 1)
             targets = targets.and_(_expected_agreements(action, behaviour, imagined, balance))
             held_targets = held_targets.and_(_expected_agreements(action, behaviour, held_imagined, balance))
 
     image = ImageDiscriminator()
-    _optimise(
+    optimise(
         image,
         len(targets.value),
         lambda index: _distillation_loss(image, targets, index),
@@ -224,7 +179,7 @@ def _fit(
         masks = _hard(policy, held_negatives.chooser, config.blocks)
         return -functional.logsigmoid(image(masks, held_negatives.x)).mean()
 
-    _optimise(policy, len(x), policy_loss, held_policy_loss, config, generator, progress, "mask policy", 3)
+    optimise(policy, len(x), policy_loss, held_policy_loss, config, generator, progress, "mask policy", 3)
     progress("done", 1.0)
     summary = _summarise(action, image, policy, positives, negatives, held_positives, held_negatives, config)
     return policy.eval(), replace(summary, held_out_episodes=len(held_out))
@@ -249,89 +204,24 @@ def _split(
     return train, held_out
 
 
-@dataclass(frozen=True)
-class _Classifiers:
-    """Action classifiers, averaged."""
-
-    members: list[ActionDiscriminator]
-
-    def probabilities(self, x: Tensor) -> Tensor:
-        """Return the probability of each action, float32[N, 3].
-
-        A classifier's softmax is the sigmoid of each action's logit against the others': D(a, x) for every a.
-        """
-        with torch.no_grad():
-            return torch.stack([member.classifier(x).softmax(1) for member in self.members]).mean(0)
-
-    def of(self, x: Tensor, action: Tensor) -> Tensor:
-        """Return D(a, x), float32[N]."""
-        return self.probabilities(x).gather(1, action[:, None])[:, 0]
-
-
-@dataclass(frozen=True)
-class _Samples:
-    """What an action classifier learns from."""
-
-    x: Tensor
-    action: Tensor
-    label: Tensor
-    """float32[N], the probability to say that the action was taken on seeing x."""
-
-
-def _discriminated(positives: _Data, negatives: _Data) -> _Samples:
+def _discriminated(positives: _Data, negatives: _Data) -> Samples:
     """Return D(a, x)'s samples: positives are 1, so are actions paired with what was shown; negatives 0.5.
 
     The labels are those of the released code (pico/discrim_models.py and its notebook).
     """
     seen = _behaved(positives, negatives)
     doubtful = torch.full((len(negatives.action),), 0.5)
-    return _Samples(
+    return Samples(
         torch.cat([seen.x, negatives.x]),
         torch.cat([seen.action, negatives.action]),
         torch.cat([seen.label, doubtful]),
     )
 
 
-def _behaved(positives: _Data, negatives: _Data) -> _Samples:
+def _behaved(positives: _Data, negatives: _Data) -> Samples:
     """Return what was shown and what was done on seeing it."""
     x = torch.cat([positives.x, negatives.received_x])
-    return _Samples(x, torch.cat([positives.action, negatives.action]), torch.ones(len(x)))
-
-
-def _fit_classifier(
-    samples: _Samples,
-    held_out: _Samples,
-    config: PicoConfig,
-    generator: torch.Generator,
-    progress: Progress,
-    stage: str,
-    number: int,
-) -> _Classifiers:
-    """Fit action classifiers by binary cross-entropy on the action taken, all actions weighing alike."""
-    balance = _class_weights(samples.action)
-
-    def loss_of(model: ActionDiscriminator, part: _Samples, index: Tensor | slice) -> Tensor:
-        logits = model(part.x[index], part.action[index])
-        losses = functional.binary_cross_entropy_with_logits(logits, part.label[index], reduction="none")
-        return (balance[part.action[index]] * losses).mean()
-
-    members = []
-    for member in range(config.members):
-        model = ActionDiscriminator()
-        _optimise(
-            model,
-            len(samples.x),
-            partial(loss_of, model, samples),
-            partial(loss_of, model, held_out, slice(None)),
-            config,
-            generator,
-            progress,
-            stage,
-            number + member / config.members,
-            1 / config.members,
-        )
-        members.append(model.eval())
-    return _Classifiers(members)
+    return Samples(x, torch.cat([positives.action, negatives.action]), torch.ones(len(x)))
 
 
 @dataclass(frozen=True)
@@ -359,12 +249,12 @@ def _similarities(data: _Data) -> _Targets:
     return _Targets(data.mask, data.x, data.similarity, torch.ones(len(data.x)))
 
 
-def _agreements(action: _Classifiers, data: _Data, balance: Tensor) -> _Targets:
+def _agreements(action: Classifiers, data: _Data, balance: Tensor) -> _Targets:
     """Return D(a, x) of the actions taken."""
     return _Targets(data.mask, data.x, action.of(data.x, data.action), balance[data.action])
 
 
-def _expected_agreements(action: _Classifiers, behaviour: _Classifiers, data: _Data, balance: Tensor) -> _Targets:
+def _expected_agreements(action: Classifiers, behaviour: Classifiers, data: _Data, balance: Tensor) -> _Targets:
     """Return D(a, x) averaged over the actions that the driver is expected to take on seeing what was imagined."""
     value = (behaviour.probabilities(data.received_x) * action.probabilities(data.x)).sum(1)
     return _Targets(data.mask, data.x, value, behaviour.probabilities(data.x) @ balance)
@@ -405,44 +295,6 @@ def _flatten(episodes: list[RecordedEpisode], interval: MaskInterval, codec: Cod
     )
 
 
-def _optimise(
-    model: nn.Module,
-    count: int,
-    loss: Callable[[Tensor], Tensor],
-    held_out_loss: Callable[[], Tensor],
-    config: PicoConfig,
-    generator: torch.Generator,
-    progress: Progress,
-    stage: str,
-    number: float,
-    share: float = 1,
-) -> None:
-    """Run Adam on random batches and keep the weights of the lowest held-out loss."""
-    optimizer = torch.optim.AdamW(model.parameters(), config.learning_rate, weight_decay=config.weight_decay)
-    best = np.inf
-    best_state: dict[str, Tensor] = dict(model.state_dict())
-    for iteration in range(config.iterations):
-        if iteration % 25 == 0:
-            progress(stage, (number + share * iteration / config.iterations) / _STAGES)
-        model.train()
-        optimizer.zero_grad()
-        loss(torch.randint(count, (config.batch,), generator=generator)).backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
-        if (iteration + 1) % 25 == 0 or iteration + 1 == config.iterations:  # never the untrained start
-            model.eval()
-            with torch.no_grad():
-                held_out = held_out_loss().item()
-            if held_out < best:
-                best, best_state = held_out, {name: value.clone() for name, value in model.state_dict().items()}
-    model.load_state_dict(best_state)
-
-
-def _class_weights(action: Tensor) -> Tensor:
-    """Return a weight for each action, float32[3], inverse to its frequency, of mean 1 over the steps given."""
-    counts = torch.bincount(action, minlength=ACTIONS)
-    return len(action) / (int((counts > 0).sum()) * counts.clamp_min(1).float())
-
-
 def _hard(policy: MaskNetwork, chooser: Tensor, blocks: int) -> Tensor:
     with torch.no_grad():
         scores = policy(chooser).numpy()
@@ -450,7 +302,7 @@ def _hard(policy: MaskNetwork, chooser: Tensor, blocks: int) -> Tensor:
 
 
 def _summarise(
-    action: _Classifiers | None,
+    action: Classifiers | None,
     image: ImageDiscriminator,
     policy: MaskNetwork,
     positives: _Data,
@@ -465,7 +317,7 @@ def _summarise(
         if action is not None:
             likeliest = action.probabilities(held_positives.x).max(1)
             right = (likeliest.indices == held_positives.action).float()
-            weights = _class_weights(held_positives.action)[held_positives.action]
+            weights = class_weights(held_positives.action)[held_positives.action]
             accuracy = (weights * right).mean().item()
             calibration = _calibration_error(likeliest.values, right, weights)
             original = action.of(held_positives.x, held_positives.action).mean().item()

@@ -278,7 +278,7 @@ def train(
     """Fit a mask to recorded sessions."""
     from dataclasses import asdict
 
-    from compression.pico import PicoConfig
+    from compression.pico_config import PicoConfig
     from racer.training import train_mask
 
     config = PicoConfig(objective=objective.value, seed=seed, iterations=iterations)

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from compression.pico import PicoConfig, TrainingSummary
+from compression.pico import TrainingSummary
+from compression.pico_config import PicoConfig
 from racer.drivers import KEYBOARD, SIMULATED
 from racer.protocol import ProtocolConfig
 from racer.session import SittingResult

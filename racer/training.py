@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import get_args
 
 import sessions
+from compression.classifiers import Progress
 from compression.codec import Codec, load_codec
 from compression.fill import FillName
 from compression.mask_file import MaskRecord, dump_mask
 from compression.masks import MaskInterval
 from compression.packet import CHANNEL_FORMAT
-from compression.pico import PicoConfig, Progress, TrainingSummary, fit_mask
+from compression.pico import TrainingSummary, fit_mask
+from compression.pico_config import PicoConfig
 from compression.recorded import RecordedEpisode
 from racer.errors import RacerError
 from racer.protocol import EXPLORED

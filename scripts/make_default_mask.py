@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 
 import sessions
-from compression.pico import PicoConfig
+from compression.pico_config import PicoConfig
 from racer.protocol import ProtocolConfig
 from racer.start import StartConfig, start_session
 from racer.training import train_mask

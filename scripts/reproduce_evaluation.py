@@ -17,7 +17,7 @@ from typing import Any
 
 import sessions
 from compression.codec import load_codec
-from compression.pico import PicoConfig
+from compression.pico_config import PicoConfig
 from racer.conditions import ChannelConfig
 from racer.listing import print_report
 from racer.protocol import ProtocolConfig, balanced_rows

@@ -11,18 +11,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from compression.codec import Codec
+from compression.discriminators import ActionDiscriminator, ImageDiscriminator, budgeted
 from compression.errors import TrainingError
 from compression.mask_file import MaskNetwork, MaskRecord, dump_mask
 from compression.masks import LATENTS, MaskInterval, best_blocks, features_of, mask_table
-from compression.pico import (
-    ActionDiscriminator,
-    ImageDiscriminator,
-    PicoConfig,
-    RecordedEpisode,
-    TrainingSummary,
-    budgeted,
-    fit_mask,
-)
+from compression.pico import TrainingSummary, fit_mask
+from compression.pico_config import PicoConfig
+from compression.recorded import RecordedEpisode
 from compression.vae import VAE
 from compression.world_model import HIDDEN
 

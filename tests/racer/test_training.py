@@ -12,7 +12,7 @@ import sessions
 from compression.codec import Codec
 from compression.errors import TrainingError
 from compression.mask_file import dump_mask, load_mask
-from compression.pico import PicoConfig
+from compression.pico_config import PicoConfig
 from racer.training import TrainingDataError, read_training_set, train_mask, write_new
 
 QUICK = PicoConfig(iterations=60, batch=16)
