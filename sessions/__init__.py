@@ -23,6 +23,7 @@ from sessions.names import check_name, find_recordings, new_session_id, recordin
 from sessions.reader import Episode, Session, open
 from sessions.recorder import Recorder
 from sessions.schema import SCHEMA_VERSION, Answer, EpisodeInfo, Event, SessionInfo, Step
+from sessions.sittings import Sitting, find_sittings
 
 __all__ = [
     "SCHEMA_VERSION",
@@ -36,11 +37,13 @@ __all__ = [
     "RecordingExistsError",
     "Session",
     "SessionInfo",
+    "Sitting",
     "Step",
     "StorageError",
     "UnreadableRecordingError",
     "check_name",
     "find_recordings",
+    "find_sittings",
     "new_session_id",
     "open",
     "recording_name",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import fields
+from dataclasses import MISSING, fields
 from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
 
 import h5py
@@ -40,7 +40,7 @@ def _encode(name: str, value: Any) -> Any:
 
 
 def read_info(kind: type[InfoT], group: h5py.Group) -> InfoT:
-    """Read a dataclass whose fields were stored with `encode_info`.
+    """Read a dataclass whose fields were stored with `encode_info`; one with a default may be missing.
 
     Raises:
         ValueError: If an attribute is missing or is not what the field needs.
@@ -49,6 +49,8 @@ def read_info(kind: type[InfoT], group: h5py.Group) -> InfoT:
     values: dict[str, Any] = {}
     for field in fields(kind):
         hint = hints[field.name]
+        if field.default is not MISSING and field.name not in group.attrs:
+            continue
         if hint in (str, int, bool):
             values[field.name] = read_attribute(group, field.name, hint)
         else:

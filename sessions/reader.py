@@ -151,6 +151,8 @@ class Episode:
     index: int
     info: EpisodeInfo
     status: Status
+    rejected: bool
+    """Whether the experimenter had it driven again: kept, but out of training and analysis."""
     n_steps: int
     """Rows of every column; in an episode cut short by a kill, those that all columns have."""
     columns: tuple[str, ...]
@@ -178,6 +180,7 @@ class Episode:
             group = open_group(episodes, episode_name(index))
             self.info = read_info(EpisodeInfo, group)
             self.status = _read_status(group)
+            self.rejected = "rejected" in group.attrs and read_attribute(group, "rejected", bool)
             columns = episode_columns(self.info.packet_bytes, frames=group.id.links.exists(b"frame"))
             self._tables = {
                 column.name: Table(group, column.name, column.dtype, column.shape, column.chunk, MOST_STEPS)
@@ -188,6 +191,11 @@ class Episode:
             if len(rows) > 1 and self.status != "running":
                 raise ValueError(f"the columns of episode {index} differ in length")
             self.n_steps = max(0, min(rows))
+
+    @property
+    def accepted(self) -> bool:
+        """Whether it was driven to its end and not rejected: what training and analysis use."""
+        return self.status == "complete" and not self.rejected
 
     def __getitem__(self, name: str) -> NDArray[Any]:
         """Return a column, shape [n_steps, ...]; see `schema.COLUMNS`."""

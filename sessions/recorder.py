@@ -86,6 +86,7 @@ class Recorder:
         self._keep_frames = keep_frames
         self._episodes = 0
         self._episode: EpisodeRows | None = None
+        self._last_episode: EpisodeRows | None = None
         self._steps = 0
         self._steps_on_disk = 0
         self._flushed_ns = clock()
@@ -137,7 +138,20 @@ class Recorder:
         with self._storing():
             episode.set_status(status)
             self._flush(sync=True)
-            self._episode = None
+            self._last_episode, self._episode = episode, None
+
+    def reject_episode(self) -> None:
+        """Flag the last episode, which has ended, as rejected: it stays in the file and is driven again.
+
+        Raises:
+            RuntimeError: If an episode is running or none has ended.
+        """
+        self._check_open()
+        if self._episode is not None or self._last_episode is None:
+            raise RuntimeError("only an episode that has ended can be rejected")
+        with self._storing():
+            self._last_episode.reject()
+            self._flush(sync=True)
 
     def event(self, kind: str, detail: str, time_ns: int, episode: int, step: int) -> None:
         """Record an event; see `Event` for the limits.

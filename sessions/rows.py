@@ -45,6 +45,7 @@ class EpisodeRows:
         self._written = 0
         self._group.attrs.update(attributes)
         self._group.attrs["n_steps"] = np.int64(0)
+        self._group.attrs["rejected"] = False
         self.set_status("running")
         for column in self._columns:
             self._blocks[column.name] = np.zeros((BLOCK_ROWS, *column.shape), column.dtype)
@@ -99,6 +100,10 @@ class EpisodeRows:
     def set_status(self, status: Status) -> None:
         """Write the attribute `status`."""
         self._group.attrs["status"] = status
+
+    def reject(self) -> None:
+        """Write the attribute `rejected`."""
+        self._group.attrs["rejected"] = True
 
 
 class TableRows:

@@ -1,7 +1,7 @@
 """What a recording holds: schema version 1, in one place for the recorder and the reader.
 
     /                  attributes: `SessionInfo`, schema_version, status
-    /episodes/000/     attributes: `EpisodeInfo`, status, n_steps; one dataset per `Column`, one row per step
+    /episodes/000/     attributes: `EpisodeInfo`, status, rejected, n_steps; one dataset per `Column`, one row per step
     /events            one row per `Event`
     /answers           one row per `Answer`
 
@@ -137,9 +137,13 @@ class SessionInfo:
     """Of the mask file, hexadecimal; empty where there is none."""
     driver: str
     """`keyboard`, a simulated participant, or `package.module:factory`."""
+    resumes: str = ""
+    """Session id of the recording that this one continues; empty where it begins a sitting."""
 
     def __post_init__(self) -> None:
         check_session_id(self.session_id)
+        if self.resumes:
+            check_session_id(self.resumes)
         check_name("participant", self.participant)
         check_name("protocol", self.protocol)
         if not self.created_utc.endswith("Z"):

@@ -43,6 +43,7 @@ GOLDEN_ROOT = {
     "codec_sha256": "ab" * 32,
     "mask_sha256": "",
     "driver": "keyboard",
+    "resumes": "",
 }
 GOLDEN_EPISODE = {
     "phase": "calibration",
@@ -55,6 +56,7 @@ GOLDEN_EPISODE = {
     "packet_bytes": 11,
     "started_ns": 5,
     "status": "complete",
+    "rejected": False,
     "n_steps": 5,
 }
 GOLDEN_TABLES = {

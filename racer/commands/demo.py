@@ -1,0 +1,44 @@
+"""`racer demo`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from racer.commands.output import print_json
+from racer.options import (
+    JsonOption,
+    PaceOption,
+)
+
+
+def demo(
+    driver: Annotated[
+        str | None, typer.Option(help="Who drives the pilot; `keyboard` where there is a display, else `simulated`.")
+    ] = None,
+    data: Annotated[Path | None, typer.Option(help="Folder to record to; else a new one in recordings.")] = None,
+    pace: PaceOption = 10.0,
+    as_json: JsonOption = False,
+) -> None:
+    """Go through the whole job once, in minutes: pilot, training, evaluation, report."""
+    from dataclasses import asdict
+
+    from racer.demo import DemoConfig, default_driver, default_folder, run_demo
+    from racer.listing import print_report
+
+    config = DemoConfig(data=data or default_folder(), driver=driver or default_driver(), pace=pace)
+    result = run_demo(config, tell=lambda line: None if as_json else print(line, flush=True))
+    if as_json:
+        print_json({} if result is None else {"mask": str(result.mask), "report": asdict(result.report)})
+        return
+    if result is None:
+        print(f"Ended early; what was recorded is saved in {config.data}\nNext: racer session list {config.data}")
+        return
+    print_report(result.report)
+    print(
+        "Two participants and a few drives prove nothing: docs/results.md has the real numbers.\n"
+        f"Saved in {config.data}"
+    )
+    print("Next: racer play --beside, or racer session start NAME")
