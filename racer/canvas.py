@@ -5,12 +5,16 @@ Whatever is costly to make (fonts, words, shapes) is made once and kept until th
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Hashable
 
 import pygame
 from pygame import Rect, Surface
 
 Color = tuple[int, int, int]
+
+LEADING = 1.35
+"""Distance of lines within a paragraph, in sizes of the text."""
 
 _REFERENCE = (960, 720)
 _SMALLEST_TEXT = 11
@@ -54,10 +58,21 @@ class Canvas:
         return self._font(size).size(_printable(text))[0] // _FINER
 
     def fitted(self, text: str, size: int, color: Color, width: int) -> Surface:
-        """Return a line of text in `size`, or smaller where it would be wider than `width` pixels."""
+        """Return a line of text in `size`: smaller, and as a last resort cut, to be no wider than `width` pixels."""
         while size > _SMALLEST_TEXT and self.text_width(text, size) > width:
             size -= 1
-        return self.text(text, size, color)
+        return self.text(self._cut(text, size, width), size, color)
+
+    def paragraph(self, text: str, size: int, width: int, height: int) -> tuple[int, list[str]]:
+        """Return a text size and lines within `width` x `height` pixels: smaller, and as a last resort cut, to fit."""
+        while True:
+            lines = self.wrap(text, size, width)
+            room = max(height // round(LEADING * size), 1)
+            if len(lines) <= room:
+                return size, lines
+            if size <= _SMALLEST_TEXT:
+                return size, [*lines[: room - 1], self._cut(f"{lines[room - 1]} {lines[room]}", size, width)]
+            size = max(size - max(size // 16, 1), _SMALLEST_TEXT)
 
     def wrap(self, text: str, size: int, width: int) -> list[str]:
         """Return the text as lines no wider than `width` pixels; a word that is wider is broken."""
@@ -71,6 +86,20 @@ class Canvas:
                 if lines[-1] and self.text_width(lines[-1] + letter, size) > width:
                     lines.append("")
                 lines[-1] += letter
+        return lines
+
+    def wrap_typed(self, text: str, size: int, width: int) -> list[str]:
+        """Return what somebody typed as lines no wider than `width` pixels; every space and new line counts."""
+        lines: list[str] = []
+        for paragraph in text.split("\n"):
+            lines.append("")
+            for word in re.split(r"(?<= )", paragraph):
+                if lines[-1] and self.text_width((lines[-1] + word).rstrip(), size) > width:
+                    lines.append("")
+                for letter in word:
+                    if lines[-1] and letter != " " and self.text_width(lines[-1] + letter, size) > width:
+                        lines.append("")
+                    lines[-1] += letter
         return lines
 
     def line(self, text: str, size: int, color: Color, x: int, y: int, leading: float) -> int:
@@ -91,11 +120,36 @@ class Canvas:
         key = ("rounded", rect.size, radius, color)
         self.screen.blit(self.shape(key, lambda: smooth(rect.size, draw)), rect, area)
 
+    def button(self, rect: Rect, text: str, size: int, ground: Color, ink: Color) -> None:
+        """Draw a button with its words in the middle, in `size` or smaller."""
+        self.rounded(rect, self.px(14), ground)
+        self.place(self.fitted(text, min(size, rect.height), ink, rect.width - 2 * self.px(10)), center=rect.center)
+
+    def field(self, rect: Rect, text: str, size: int, ink: Color, ground: Color, edge: Color) -> None:
+        """Draw a field with the end of what was typed into it, and a caret behind that."""
+        border, pad, leading = max(self.px(2), 1), self.px(16), round(LEADING * size)
+        self.rounded(rect, self.px(14), edge)
+        self.rounded(rect.inflate(-2 * border, -2 * border), self.px(14) - border, ground)
+        lines = self.wrap_typed(text, size, rect.width - 2 * pad - 2 * border)
+        lines = lines[-max((rect.height - 2 * pad) // leading, 1) :]
+        for index, line in enumerate(lines):
+            self.screen.blit(self.text(line, size, ink), (rect.left + pad, rect.top + pad + index * leading))
+        caret = Rect(rect.left + pad + self.text_width(lines[-1], size) + border, 0, border, size)
+        caret.top = rect.top + pad + (len(lines) - 1) * leading
+        self.screen.fill(edge, caret.clip(rect))
+
     def shape(self, key: Hashable, draw: Callable[[], Surface]) -> Surface:
         """Return the shape of a key, drawn the first time that it is asked for."""
         if key not in self._shapes:
             self._shapes[key] = draw()
         return self._shapes[key]
+
+    def _cut(self, text: str, size: int, width: int) -> str:
+        if self.text_width(text, size) <= width:
+            return text
+        while text and self.text_width(f"{text}…", size) > width:
+            text = text[:-1]
+        return f"{text.rstrip()}…"
 
     def _font(self, size: int) -> pygame.Font:
         # The font that comes with pygame: every participant sees the same letters on every machine.

@@ -14,6 +14,7 @@ import typer
 from racer import __version__
 from racer.commands import session, study
 from racer.commands.demo import demo
+from racer.commands.doctor import doctor
 from racer.commands.play import play
 from racer.commands.train import train
 
@@ -25,6 +26,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Start with `racer demo`; then `racer study init NAME`, or `racer session start NAME`.",
 )
+app.command(epilog="Example: racer doctor --study demo")(doctor)
 app.command(epilog="Example: racer demo --driver simulated")(demo)
 app.command(epilog="Example: racer play --condition random --beside")(play)
 app.add_typer(session.app, name="session")

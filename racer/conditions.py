@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
@@ -53,7 +54,12 @@ class ChannelConfig:
 
 
 def build_channel(
-    condition: str, config: ChannelConfig, codec: Codec, rng: np.random.Generator, mask: LearnedMask | None = None
+    condition: str,
+    config: ChannelConfig,
+    codec: Codec,
+    rng: np.random.Generator,
+    mask: LearnedMask | None = None,
+    clock: Callable[[], int] = time.monotonic_ns,
 ) -> Channel | Bypass:
     """Return the channel of a condition.
 
@@ -63,6 +69,7 @@ def build_channel(
         codec: The weights at both ends.
         rng: Source of the random masks.
         mask: The fitted mask of the conditions that need one.
+        clock: Monotonic nanoseconds, by which both ends are timed.
 
     Raises:
         ConfigError: If the condition is unknown or its mask is missing or fitted to another objective.
@@ -75,7 +82,7 @@ def build_channel(
     else:
         layout = layout_for(config.bits)
         policy = RandomMasks(rng) if condition == "random" else _fitted(condition, mask)
-    return Channel(Sender(codec, layout, policy, config.mask_interval), Receiver(codec, layout, config.fill))
+    return Channel(Sender(codec, layout, policy, config.mask_interval), Receiver(codec, layout, config.fill), clock)
 
 
 def load_masks(conditions: Iterable[str], paths: Iterable[Path], codec: Codec) -> dict[str, LearnedMask]:

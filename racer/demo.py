@@ -13,9 +13,9 @@ from compression.pico import TrainingSummary
 from compression.pico_config import PicoConfig
 from racer.drivers import KEYBOARD, SIMULATED
 from racer.protocol import ProtocolConfig
+from racer.report.study import StudyReport, report_study
 from racer.session import SittingResult
 from racer.start import StartConfig, start_session
-from racer.study import StudyReport, report_study
 from racer.training import refuse_existing, train_mask
 
 

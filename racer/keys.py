@@ -11,37 +11,85 @@ course. So a sample asks of each side "was it held now, or pressed at any time s
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
+from difflib import get_close_matches
+from string import ascii_lowercase, digits
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-LEFT_KEYS = frozenset({"left", "a"})
-"""pygame's names of the keys that steer left."""
-RIGHT_KEYS = frozenset({"right", "d"})
+from racer.errors import ConfigError
+
+LEFT_KEYS: Final = ("left", "a")
+"""pygame's names of the keys that steer left; the first is the one that is drawn."""
+RIGHT_KEYS: Final = ("right", "d")
+
+_WINDOW_KEYS: Final = frozenset({"escape", "f11", "space", "return", "enter", "tab", "backspace", "up", "down"})
+"""What the window itself listens to."""
+_STEERING_KEYS: Final = frozenset(
+    {
+        *(ascii_lowercase + digits + "!\"#$%&'()*+,-./:;<=>?@[\\]^_`"),
+        *(f"[{key}]" for key in digits + ".+-*/"),
+        *(f"{side} {key}" for side in ("left", "right") for key in ("shift", "ctrl", "alt")),
+        *("left", "right", "home", "end", "page up", "page down", "insert", "delete"),
+        *(f"f{number}" for number in range(1, 13) if number != 11),
+    }
+)
+"""Names as `pygame.key.name` gives them; written down because pygame tells them only with a window open."""
+
+
+def check_keys(left: Sequence[str], right: Sequence[str]) -> None:
+    """Check names of steering keys.
+
+    Raises:
+        ConfigError: If a side has no key, a key steers both ways, there is no such key or the window needs it.
+    """
+    for side, names in (("left", left), ("right", right)):
+        if not names:
+            raise ConfigError(f"no key steers {side}; name at least one, such as {side!r}")
+        for name in names:
+            if name in _WINDOW_KEYS:
+                raise ConfigError(
+                    f"the key {name!r} cannot steer: the window needs it; choose another, such as {side!r}"
+                )
+            if name not in _STEERING_KEYS:
+                near = get_close_matches(name.lower(), _STEERING_KEYS, n=1, cutoff=0.5)
+                hint = (
+                    f"did you mean {near[0]!r}?" if near else "names are pygame's, such as 'left', 'a' or 'left shift'"
+                )
+                raise ConfigError(f"there is no steering key {name[:20]!r}; {hint}")
+    if both := set(left) & set(right):
+        raise ConfigError(f"a key cannot steer both ways: {', '.join(sorted(both))}")
+
+
+def key_label(name: str) -> str:
+    """Return what a keyboard has printed on the key of a name: `A` for `a`, `Left Shift`, `4` for `[4]`."""
+    if len(name) == 3 and name[0] == "[" and name[-1] == "]":
+        return name[1]
+    return name.title()
 
 
 class HeldKeys:
     """Which steering keys are down, and which were tapped since the last sample.
 
     Args:
-        left: Names of the keys that steer left; several held at once count as one.
+        left: Names of the keys that steer left, the one to be drawn first; several held at once count as one.
         right: Names of the keys that steer right. Keys of other names are ignored.
 
     Raises:
-        ValueError: If a key steers both ways.
+        ConfigError: If `check_keys` refuses them.
     """
 
-    def __init__(self, left: Iterable[str] = LEFT_KEYS, right: Iterable[str] = RIGHT_KEYS) -> None:
-        self._left, self._right = frozenset(left), frozenset(right)
-        if both := self._left & self._right:
-            raise ValueError(f"a key cannot steer both ways: {', '.join(sorted(both))}")
+    def __init__(self, left: Sequence[str] = LEFT_KEYS, right: Sequence[str] = RIGHT_KEYS) -> None:
+        check_keys(left, right)
+        self.left, self.right = tuple(left), tuple(right)
         self._held: set[str] = set()
         self._pressed: set[str] = set()
 
     def press(self, key: str) -> None:
         """Note that a key went down."""
-        if key in self._left or key in self._right:
+        if self.way(key):
             self._held.add(key)
             self._pressed.add(key)
 
@@ -58,6 +106,10 @@ class HeldKeys:
         """Forget past presses, keep what is held: time starts now."""
         self._pressed.clear()
 
+    def way(self, key: str) -> int:
+        """Return where a key steers: -1 (left), 1 (right), or 0 if it does not steer."""
+        return int(key in self.right) - int(key in self.left)
+
     @property
     def action(self) -> int:
         """What the keys held at this moment say: -1 (left), 0 or 1 (right)."""
@@ -70,7 +122,7 @@ class HeldKeys:
         return action
 
     def _steer(self, keys: set[str]) -> int:
-        return int(not self._right.isdisjoint(keys)) - int(not self._left.isdisjoint(keys))
+        return int(not keys.isdisjoint(self.right)) - int(not keys.isdisjoint(self.left))
 
 
 class KeyboardDriver:

@@ -11,7 +11,6 @@ from rich.markup import escape as escape_markup
 from rich.table import Table
 
 import sessions
-from racer.study import StudyReport
 
 
 def list_sessions(folder: Path) -> list[dict[str, Any]]:
@@ -151,40 +150,6 @@ def print_session(description: dict[str, Any]) -> None:
     console.print(f"Next: racer {following} {escape(argument + out)}")
 
 
-def print_report(report: StudyReport) -> None:
-    """Print the analysis of a study."""
-    console = _console()
-    who = "participants, simulated" if report.simulated else "participants"
-    console.print(f"{len(report.participants)} {who}: {escape(', '.join(report.participants))}")
-    table = _table("condition", "road progress", "SE", "off-road time", "SE")
-    for mean in report.conditions:
-        table.add_row(
-            escape(mean.condition),
-            f"{mean.progress:.4f}",
-            _number(mean.progress_se),
-            _percent(mean.off_road),
-            _percent(mean.off_road_se),
-        )
-    console.print(table)
-    if report.difference is not None:
-        d = report.difference
-        console.print(
-            f"{d.minuend} - {d.subtrahend}: {d.mean:+.4f} (SE {_number(d.se)}), "
-            f"paired t({d.df}) = {_statistic(d.t)}, {_p(d.p)}"
-        )
-    if report.gap_closed is not None:
-        console.print(f"pico closes {100 * report.gap_closed:.0f} % of the gap between random and full")
-    for anova in report.anova:
-        console.print(
-            f"RM-ANOVA, {' / '.join(anova.conditions)}: "
-            f"F({anova.df_condition:.0f}, {anova.df_error:.0f}) = {_statistic(anova.f)}, {_p(anova.p)}"
-        )
-    if len(report.participants) < 2:
-        console.print("One participant: no standard errors and no tests.")
-    for path, reason in report.excluded.items():
-        console.print(f"left out {escape(path)}: {escape(reason)}")
-
-
 def escape(text: str) -> str:
     """Return text from a file so that it is shown as it is and cannot steer the terminal."""
     return escape_markup("".join(character if character.isprintable() else "?" for character in text))
@@ -204,17 +169,3 @@ def _table(*columns: str) -> Table:
 
 def _percent(value: float | None) -> str:
     return "-" if value is None else f"{100 * value:.1f} %"
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4f}"
-
-
-def _statistic(value: float | None) -> str:
-    return "undefined (the differences do not vary)" if value is None else f"{value:.2f}"
-
-
-def _p(p: float | None) -> str:
-    if p is None:
-        return "no p"
-    return "p < .0001" if p < 0.0001 else f"p = {p:.4f}"

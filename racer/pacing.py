@@ -7,9 +7,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from racer.errors import ConfigError
+
+SLOWEST, FASTEST = 1.0, 50.0
+"""Steps per second that a session may be paced at."""
+
 _TOLERANCE_NS = 2_000_000
 """A step that lasts longer than its period by more than this is an overrun."""
-
 
 _LONGEST_LEAD_NS = 12_000_000
 """Time set aside for deciding, stepping, drawing and transmitting, so that the next frame is ready on the beat."""
@@ -97,3 +101,9 @@ class PaceSummary:
             f"{self.steps} steps at {self.rate:g} Hz: median {self.median_ms:.1f} ms, "
             f"99 % within {self.p99_ms:.1f} ms, {self.overruns} overran"
         )
+
+
+def check_pace(pace: float) -> None:
+    """Raise ConfigError unless a window can keep this many steps a second."""
+    if not SLOWEST <= pace <= FASTEST:
+        raise ConfigError(f"pace must lie between {SLOWEST:g} and {FASTEST:g} steps a second; got {pace:g}")

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
 from compression.codec import load_codec, use_one_thread
+from racer.agenda import Screens, make_agenda
 from racer.conditions import ChannelConfig, load_masks
 from racer.drivers import KEYBOARD
+from racer.episode import EpisodeResult, Setup, Unrecorded
 from racer.errors import ConfigError
-from racer.pacing import Pacer
+from racer.keys import HeldKeys
+from racer.pacing import Pacer, check_pace
 from racer.protocol import SESSION_TRACKS, EpisodePlan
-from racer.session import EpisodeResult, Sitting, SittingResult, SittingRun, Unrecorded
-from racer.start import check_pace, instructions, open_driver
+from racer.seat import open_display, open_driver
+from racer.session import Sitting, SittingResult, SittingRun
+from racer.texts import english
 from racer.track import TrackConfig
 
 
@@ -58,20 +62,28 @@ def play_episodes(
     use_one_thread()
     codec = load_codec()
     masks = load_masks([config.condition], () if config.mask is None else (config.mask,), codec)
-    driver, display = open_driver(config.driver, config.seed, config.headless, config.fullscreen, recorded=False)
-    tracks = np.random.default_rng(config.seed).integers(SESSION_TRACKS, size=config.episodes)
-    sitting = Sitting(
-        episodes=[EpisodePlan("drive", config.condition, int(track), config.steps) for track in tracks],
-        track=config.track,
-        channel=config.channel,
-        codec=codec,
-        masks=masks,
-        seed=config.seed,
-        instructions=instructions(config.episodes) if config.driver == KEYBOARD else None,
-        beside=config.beside,
-    )
-    pacer = None if config.headless else Pacer(config.pace, time.monotonic_ns)
+    keys, texts = HeldKeys(), english().texts
+    texts = replace(texts, end_answer=texts.end_answer_unrecorded)
+    display = open_display(keys, texts, headless=config.headless, fullscreen=config.fullscreen)
     try:
+        driver = open_driver(config.driver, config.seed, keys)
+        tracks = np.random.default_rng(config.seed).integers(SESSION_TRACKS, size=config.episodes)
+        plans = [
+            EpisodePlan(number, "drive", config.condition, int(track), config.steps)
+            for number, track in enumerate(tracks)
+        ]
+        agenda = make_agenda(plans, Screens(), texts, attended=config.driver == KEYBOARD)
+        setup = Setup(
+            track=config.track,
+            channel=config.channel,
+            codec=codec,
+            masks=masks,
+            seed=config.seed,
+            beside=config.beside,
+        )
+        # Nothing was done that anybody could be thanked for: the thanks are left out.
+        sitting = Sitting(agenda[:-1] if config.driver == KEYBOARD else agenda, setup, texts)
+        pacer = None if config.headless else Pacer(config.pace, time.monotonic_ns)
         return SittingRun(sitting, driver, display, Unrecorded(), pacer, on_episode).run()
     finally:
         display.close()

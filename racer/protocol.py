@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import cycle, islice
 from typing import Literal, get_args
 
 import numpy as np
@@ -41,6 +42,8 @@ class ProtocolConfig:
     """Steps per episode."""
     conditions: tuple[str, ...] = EVALUATED
     """Conditions of the evaluation."""
+    tracks: tuple[int, ...] = ()
+    """Track seeds that every phase goes through in turn; if empty, each participant gets tracks of their own."""
 
     def __post_init__(self) -> None:
         if self.protocol not in get_args(ProtocolName):
@@ -54,12 +57,16 @@ class ProtocolConfig:
             raise ConfigError(f"explore must be one of {', '.join(EXPLORED)}; got {self.explore!r}")
         if len(set(self.conditions)) != len(self.conditions) or not self.conditions:
             raise ConfigError("conditions must be named once each, and at least one")
+        if not all(0 <= track < 2**31 for track in self.tracks):
+            raise ConfigError("track seeds must lie between 0 and 2147483647")
 
 
 @dataclass(frozen=True)
 class EpisodePlan:
     """One episode to drive."""
 
+    number: int
+    """Its place in the sitting, from 0."""
     phase: str
     """`practice`, `calibration`, `exploration` or `evaluation`."""
     condition: str
@@ -72,29 +79,35 @@ def plan_episodes(
 ) -> list[EpisodePlan]:
     """Return the episodes of a sitting in order.
 
-    Tracks follow from the participant's name and the seed, so that two participants meet different tracks; within a
-    participant, every condition is driven on the same tracks.
+    Where the protocol names no tracks, they follow from the participant's name and the seed, so that two participants
+    meet different ones. Within a participant, every condition is driven on the same tracks.
 
     Args:
         config: Numbers of episodes and their length.
         participant: Whose sitting it is.
         seed: Of the study.
         order: Number of this participant among those evaluated; picks the order of conditions.
-        shunned_tracks: Tracks that must not be driven: those that a mask was trained on.
+        shunned_tracks: Tracks that must not be driven: those that a mask was trained on. Named tracks are driven all
+            the same.
     """
     seeds = _track_seeds(participant, seed, shunned_tracks)
+    plan: list[EpisodePlan] = []
 
-    def block(phase: str, condition: str, tracks: list[int]) -> list[EpisodePlan]:
-        return [EpisodePlan(phase, condition, track, config.steps) for track in tracks]
+    def tracks(count: int) -> list[int]:
+        return list(islice(cycle(config.tracks) if config.tracks else seeds, count))
 
-    plan = block("practice", "full", [next(seeds) for _ in range(config.practice)])
+    def block(phase: str, condition: str, tracks: list[int]) -> None:
+        for track in tracks:
+            plan.append(EpisodePlan(len(plan), phase, condition, track, config.steps))
+
+    block("practice", "full", tracks(config.practice))
     if config.protocol == "pilot":
-        plan += block("calibration", "full", [next(seeds) for _ in range(config.calibration)])
-        plan += block("exploration", config.explore, [next(seeds) for _ in range(config.exploration)])
+        block("calibration", "full", tracks(config.calibration))
+        block("exploration", config.explore, tracks(config.exploration))
     else:
-        tracks = [next(seeds) for _ in range(config.evaluation)]
+        evaluated = tracks(config.evaluation)
         for condition in condition_order(config.conditions, order):
-            plan += block("evaluation", condition, tracks)
+            block("evaluation", condition, evaluated)
     return plan
 
 

@@ -1,60 +1,37 @@
-"""One sitting: the step loop, its record and its pace. People and simulated participants all pass through it."""
+"""One sitting: goes through its agenda, records what happens, and closes the file whatever happens."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Self
 
 import numpy as np
 
-from compression.channel import Bypass, Channel
-from compression.codec import Codec
-from compression.mask_file import LearnedMask
-from racer.conditions import ChannelConfig, build_channel
-from racer.display import Display, EndSession, Hud, Page
+from racer.agenda import ACCEPTED, CONSENT, DECLINED, AgendaItem, Asking, Consent, Drive
+from racer.display import Display, EndSession, Page, RedoEpisode
 from racer.drivers import Driver
+from racer.episode import EpisodeResult, EpisodeRun, Setup, Unrecorded
 from racer.pacing import Pacer, PaceSummary
-from racer.protocol import EpisodePlan
-from racer.track import STRAIGHT, Track, TrackConfig
-from sessions import EpisodeInfo, Recorder, Step
+from racer.patience import PatientRecorder
+from racer.questionnaires import Item
+from racer.texts import Texts
+from sessions import Recorder, StorageWaitError
+
+NOTE = "note"
+"""Item of the experimenter's notes among the answers."""
 
 
 @dataclass(frozen=True)
 class Sitting:
-    """Everything that decides how the episodes of a sitting run."""
+    """Everything that decides how a sitting runs."""
 
-    episodes: list[EpisodePlan]
-    track: TrackConfig
-    channel: ChannelConfig
-    codec: Codec
-    masks: dict[str, LearnedMask]
-    """The fitted masks, by condition."""
-    seed: int
-    """Source of the random masks."""
-    mark: str = ""
-    """Shown all the time, such as `PILOT RUN`."""
-    instructions: Page | None = None
-    """Read before the first episode."""
-    thanks: Page | None = None
-    """Read after the last one."""
-    beside: bool = False
-    """Whether to show the original beside what was received."""
-
-
-@dataclass(frozen=True)
-class EpisodeResult:
-    """How one episode went."""
-
-    plan: EpisodePlan
-    steps: int
-    progress: float
-    """Road progress at its end, in [0, 1]."""
-    off_road: float
-    """Fraction of its steps off the road."""
+    agenda: tuple[AgendaItem, ...]
+    setup: Setup
+    texts: Texts
+    respondent: np.random.Generator | None = None
+    """Draws the answers to questionnaires where nobody sits there to give them; None asks at the display."""
 
 
 @dataclass(frozen=True)
@@ -64,37 +41,16 @@ class SittingResult:
     path: Path | None
     """The recording; None where nothing was recorded."""
     complete: bool
+    """Whether every drive and every questionnaire of the agenda was gone through."""
     episodes: list[EpisodeResult]
+    """The accepted ones."""
     pace: PaceSummary | None
-
-
-class Unrecorded:
-    """Stands in for a recorder where nothing is to be kept."""
-
-    def begin_episode(self, info: EpisodeInfo) -> None:
-        """Keep nothing."""
-
-    def append(self, step: Step) -> None:
-        """Keep nothing."""
-
-    def end_episode(self, status: Literal["complete", "aborted"]) -> None:
-        """Keep nothing."""
-
-    def event(self, kind: str, detail: str, time_ns: int, episode: int, step: int) -> None:
-        """Keep nothing."""
-
-    def close(self, status: Literal["complete", "aborted"]) -> None:
-        """Keep nothing."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        pass
+    declined: bool = False
+    """Whether the participant chose not to take part."""
 
 
 class SittingRun:
-    """Drives the episodes of one sitting.
+    """Goes through the agenda of one sitting.
 
     Args:
         sitting: What to run.
@@ -117,138 +73,120 @@ class SittingRun:
         clock: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         self._sitting = sitting
-        self._driver = driver
         self._display = display
-        self._recorder = recorder
+        self._recorder = PatientRecorder(recorder, self._wait_for_room) if isinstance(recorder, Recorder) else recorder
+        self._path = recorder.final_path if isinstance(recorder, Recorder) else None
         self._pacer = pacer
         self._on_episode = on_episode
         self._clock = clock
-        self._episode = self._step = 0
+        self._episodes = EpisodeRun(sitting.setup, driver, display, self._recorder, pacer, clock)
+        self._results: list[EpisodeResult] = []
+        self._redoable: int | None = None
+        """Place in the agenda of the last drive, while it can be driven again."""
+        self._consented = not any(isinstance(item, Consent) for item in sitting.agenda)
+        self._declined = False
+        self._place = 0
+        """In the agenda."""
 
     def run(self) -> SittingResult:
-        """Run all episodes, record every step and close the file, whatever happens.
+        """Go through the agenda, record every step and close the file, whatever happens.
 
         Raises:
             Whatever the driver, the display or the recorder raises, after the file has been closed as aborted.
         """
-        results: list[EpisodeResult] = []
-        episodes = self._sitting.episodes
         self._display.listener = self._note
         with self._recorder:
             try:
-                if self._sitting.instructions:
-                    self._display.page(self._sitting.instructions)
-                for self._episode, plan in enumerate(episodes):
-                    results.append(self._run_episode(plan))
-                    self._on_episode(results[-1])
-                if self._sitting.thanks:
-                    self._display.page(self._sitting.thanks)
+                self._go_through()
             except EndSession:
-                pass  # over the thanks this loses nothing; earlier, `complete` says so
+                pass  # over the last page this loses nothing; earlier, `complete` says so
             finally:
                 self._display.listener = None
-            complete = len(results) == len(episodes)
-            path = self._recorder.close("complete" if complete else "aborted")
-        return SittingResult(path, complete, results, self._pacer.summary() if self._pacer else None)
+            left = self._sitting.agenda[self._place :]
+            complete = self._consented and all(isinstance(item, Page) for item in left)
+            self._recorder.close("complete" if complete else "aborted")
+        pace = self._pacer.summary() if self._pacer else None
+        return SittingResult(self._path, complete, self._results, pace, self._declined)
+
+    def _go_through(self) -> None:
+        agenda = self._sitting.agenda
+        while self._place < len(agenda) and not self._declined:
+            begun = self._episodes.begun
+            try:
+                self._meet(agenda[self._place])
+            except RedoEpisode:
+                self._redo(cut_short=self._episodes.begun > begun)
+            else:
+                self._place += 1
+
+    def _meet(self, item: AgendaItem) -> None:
+        if isinstance(item, Drive):
+            self._drive(item)
+        elif isinstance(item, Asking):
+            self._ask(item)
+        elif isinstance(item, Consent):
+            self._ask_consent(item)
+        else:
+            self._display.page(item)
+
+    def _drive(self, drive: Drive) -> None:
+        result = self._episodes.run(drive.plan, drive.heading)
+        self._results.append(result)
+        self._redoable = self._place
+        self._on_episode(result)
+
+    def _redo(self, cut_short: bool) -> None:
+        """Flag the episode that was cut short, or else the last one, and go back to it; without one, go on."""
+        if cut_short:
+            self._recorder.reject_episode()
+        elif self._redoable is not None:
+            self._recorder.reject_episode()
+            self._results.pop()
+            self._place = self._redoable
+        self._redoable = None
+
+    def _ask(self, asking: Asking) -> None:
+        """Ask every item; each answer is recorded at once, and the last one to an item counts."""
+        items = asking.questionnaire.items
+        given: dict[int, int | str] = {}
+        index = 0
+        while index < len(items):
+            item = items[index]
+            answer = self._answer(item, index, len(items), given.get(index))
+            if answer is None:
+                index -= 1
+                continue
+            given[index] = answer
+            self._recorder.answer(asking.name(item), str(answer), self._clock())
+            index += 1
+
+    def _answer(self, item: Item, index: int, count: int, before: int | str | None) -> int | str | None:
+        if self._sitting.respondent is not None:
+            return "" if item.free else int(self._sitting.respondent.integers(1, item.points, endpoint=True))
+        heading = self._sitting.texts.question.format(number=index + 1, count=count)
+        return self._display.ask(item, heading, before, back=index > 0)
+
+    def _ask_consent(self, consent: Consent) -> None:
+        choice = self._display.choose(consent.page, consent.choices)
+        self._recorder.answer(CONSENT, DECLINED if choice else ACCEPTED, self._clock())
+        self._declined = bool(choice)
+        self._consented = not choice
+        if choice:
+            self._display.page(consent.declined)
+
+    def _wait_for_room(self, error: StorageWaitError) -> None:
+        """Tell whoever sits there that the disk refuses, until they want to try again."""
+        if self._sitting.respondent is not None:
+            raise error  # nobody sits there
+        texts = self._sitting.texts
+        self._note("pause", "storage", self._clock())
+        self._display.choose(Page(texts.disk_full_title, texts.disk_full_lines), (texts.disk_full_retry,))
+        self._note("resume", "storage", self._clock())
 
     def _note(self, kind: str, detail: str, time_ns: int) -> None:
-        self._recorder.event(kind, detail, time_ns, self._episode, self._step)
-
-    def _run_episode(self, plan: EpisodePlan) -> EpisodeResult:
-        sitting, self._step = self._sitting, 0
-        channel = build_channel(
-            plan.condition,
-            sitting.channel,
-            sitting.codec,
-            np.random.default_rng([sitting.seed, self._episode]),
-            sitting.masks.get(plan.condition),
-        )
-        channel.reset()
-        self._driver.reset()
-        with closing(Track(sitting.track, plan.track_seed)) as track:
-            return self._drive(plan, track, channel)
-
-    def _drive(self, plan: EpisodePlan, track: Track, channel: Channel | Bypass) -> EpisodeResult:
-        sitting, clock = self._sitting, self._clock
-        heading = _heading(sitting.episodes, self._episode)
-
-        def hud() -> Hud:
-            return Hud(heading, self._step / plan.steps, track.progress, sitting.mark)
-
-        drawn = clock()
-        frame = track.frame()
-        environment_ns = clock() - drawn
-        sent = channel.transmit(frame, STRAIGHT)
-        self._display.countdown(hud(), sent.shown, frame if sitting.beside else None)
-        self._recorder.begin_episode(
-            EpisodeInfo(
-                phase=plan.phase,
-                condition=plan.condition,
-                track_seed=plan.track_seed,
-                bits_per_step=channel.bits,
-                mask_interval=sitting.channel.mask_interval,
-                fill=sitting.channel.fill,
-                road_patches=track.road_patches,
-                packet_bytes=channel.packet_bytes,
-                started_ns=clock(),
-            )
-        )
-        if self._pacer:
-            self._pacer.begin()
-        off_road_steps = 0
-        status: Literal["complete", "aborted"] = "aborted"
-        try:
-            while True:
-                show_begun = clock()
-                shown_ns = self._display.show(sent.shown, hud(), frame if sitting.beside else None)
-                display_ns = clock() - show_begun
-                if self._pacer:
-                    self._pacer.shown(shown_ns)
-                    self._pacer.paused(self._display.wait(self._pacer.decide_at()))
-                action = self._driver.act(sent.shown)
-                step_begun = clock()
-                outcome = track.step(action)
-                environment_ns += clock() - step_begun
-                self._recorder.append(
-                    Step(
-                        time_ns=shown_ns,
-                        action=action,
-                        control=outcome.control,
-                        progress=outcome.progress,
-                        off_road=outcome.off_road,
-                        speed=outcome.speed,
-                        reward=outcome.reward,
-                        latent=sent.latent,
-                        received=sent.received,
-                        mask=sent.mask,
-                        packet=sent.packet,
-                        bits=sent.bits,
-                        stage_us=_microseconds(environment_ns, sent.sender_ns, sent.receiver_ns, display_ns),
-                    )
-                )
-                self._step += 1
-                off_road_steps += outcome.off_road
-                if outcome.over or self._step == plan.steps:
-                    break
-                drawn = clock()
-                frame = track.frame()
-                environment_ns = clock() - drawn
-                sent = channel.transmit(frame, action)
-                if self._pacer:
-                    self._pacer.paused(self._display.wait(self._pacer.show_at()))
-            status = "complete"
-        finally:
-            self._recorder.end_episode(status)
-        return EpisodeResult(plan, self._step, track.progress, off_road_steps / self._step)
-
-
-def _microseconds(*durations_ns: int) -> tuple[int, int, int, int]:
-    environment, sender, receiver, display = (round(duration / 1000) for duration in durations_ns)
-    return environment, sender, receiver, display
-
-
-def _heading(episodes: list[EpisodePlan], index: int) -> str:
-    """Return, for example, `Practice 2 of 5`, counting the episodes of a phase without naming conditions."""
-    phase = episodes[index].phase
-    same = [i for i, plan in enumerate(episodes) if plan.phase == phase]
-    return f"{phase.capitalize()} {same.index(index) + 1} of {len(same)}"
+        if kind == NOTE:
+            self._recorder.answer(NOTE, detail, time_ns)
+        elif self._consented:
+            # What somebody does who has not agreed to take part is nobody's business.
+            episode = max(self._episodes.begun - 1, 0)
+            self._recorder.event(kind, detail, time_ns, episode, self._episodes.step)

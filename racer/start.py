@@ -1,46 +1,68 @@
-"""One recorded sitting: resolve its configuration, check it, open the record, drive, say how it went."""
+"""One recorded sitting: resolve its configuration, claim its place, open the record, drive, say how it went."""
 
 from __future__ import annotations
 
-import platform
-import subprocess
 import time
-from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 import sessions
 from compression.codec import Codec, load_codec, use_one_thread
 from compression.mask_file import LearnedMask
 from compression.packet import CHANNEL_FORMAT
-from racer import __version__
+from racer.agenda import Screens, make_agenda, remaining
+from racer.claims import Claims
 from racer.conditions import CONDITIONS, ChannelConfig, load_masks
-from racer.display import Display, NoDisplay, Page
-from racer.drivers import KEYBOARD, Driver, DriverError, driver_seed, make_driver
+from racer.display import Display, Page
+from racer.drivers import KEYBOARD, DriverError, driver_seed
+from racer.episode import EpisodeResult, Setup
 from racer.errors import ConfigError
-from racer.pacing import Pacer
-from racer.protocol import ProtocolConfig, balanced_rows, plan_episodes
-from racer.session import EpisodeResult, Sitting, SittingResult, SittingRun
+from racer.keys import LEFT_KEYS, RIGHT_KEYS, HeldKeys
+from racer.pacing import Pacer, check_pace
+from racer.protocol import EpisodePlan, ProtocolConfig, balanced_rows, plan_episodes
+from racer.resume import Earlier, find_earlier, mask_hashes
+from racer.seat import open_display, open_driver
+from racer.session import Sitting, SittingResult, SittingRun
+from racer.simulated_time import SimulatedClock, SimulatedDisplay
+from racer.software import software
+from racer.texts import Language, english
 from racer.track import TrackConfig
 
-SLOWEST, FASTEST = 1.0, 50.0
-"""Steps per second that a session may be paced at."""
+_PREFIXES = {"pilot": "pilot", "evaluation": "p"}
+"""Of the names given to participants who come without one, by protocol."""
 
-_STILL_RUNNING_S = 1800
-"""Seconds without a write after which a session that never ended counts as killed."""
 
-THANKS = Page("Thank you", ("That was the last drive. Everything is saved.",), "Press SPACE to close")
+@dataclass(frozen=True)
+class StudyMark:
+    """Which study file a sitting belongs to."""
+
+    title: str
+    sha256: str
+    """Of the study file's bytes."""
+    settings: dict[str, Any]
+    """All that the file says, JSON, but for the experimenter's code."""
+
+
+@dataclass(frozen=True)
+class SimulatedIdentity:
+    """What names a recording of a simulated study, where a real one takes chance and the time."""
+
+    session_id: str
+    created: datetime
 
 
 @dataclass(frozen=True)
 class StartConfig:
     """Everything that `racer session start` can be told."""
 
-    participant: str
+    participant: str | None
+    """None for the next name that nobody has had: `p01`, `p02`, ...; of pilots `pilot01`, ..."""
     protocol: ProtocolConfig = field(default_factory=ProtocolConfig)
     track: TrackConfig = field(default_factory=TrackConfig)
     channel: ChannelConfig = field(default_factory=ChannelConfig)
@@ -60,9 +82,25 @@ class StartConfig:
     """Which order of conditions to use; the one that fewest in the data folder have had if left out."""
     pilot: bool = False
     """A trial run: marked on the screen and in the file, kept out of training and analysis."""
+    resume: bool = False
+    """Go on with the participant's unfinished session, or with the latest one where no participant is named."""
+    screens: Screens = field(default_factory=Screens)
+    language: Language = field(default_factory=english)
+    left_keys: tuple[str, ...] = LEFT_KEYS
+    right_keys: tuple[str, ...] = RIGHT_KEYS
+    countdown: int = 3
+    """Seconds counted down before every drive, 0 to 10."""
+    locked: bool = False
+    """Whether only the experimenter's keys end the session."""
+    code: str = ""
+    """What the experimenter types to open the menu; empty for nothing. Not recorded."""
+    study: StudyMark | None = None
+    simulated: SimulatedIdentity | None = None
+    """Makes the recording repeat to the byte: simulated time, and no claim on the data folder."""
 
     def __post_init__(self) -> None:
-        sessions.check_name("participant", self.participant)
+        if self.participant is not None:
+            sessions.check_name("participant", self.participant)
         check_pace(self.pace)
         if self.seed < 0:
             raise ConfigError(f"seed must be 0 or more; got {self.seed}")
@@ -71,12 +109,8 @@ class StartConfig:
         unknown = [name for name in self.protocol.conditions if name not in CONDITIONS]
         if unknown:
             raise ConfigError(f"unknown condition {unknown[0]!r}; choose from {', '.join(CONDITIONS)}")
-
-
-def check_pace(pace: float) -> None:
-    """Raise ConfigError unless a window can keep this many steps a second."""
-    if not SLOWEST <= pace <= FASTEST:
-        raise ConfigError(f"pace must lie between {SLOWEST:g} and {FASTEST:g} steps a second; got {pace:g}")
+        if self.simulated and not (self.headless and self.participant and self.order is not None):
+            raise ConfigError("a simulated study names each participant and order, and has no window")
 
 
 def start_session(
@@ -97,115 +131,152 @@ def start_session(
     use_one_thread()
     codec = load_codec()
     masks = _load_masks(config, codec)
-    order = _next_order(config)
-    shunned = frozenset(track for mask in masks.values() for track in mask.record.track_seeds)
-    episodes = plan_episodes(config.protocol, config.participant, config.seed, order, shunned)
-    if not episodes:
+    if not plan_episodes(config.protocol, "", config.seed, 0):
         raise ConfigError("the protocol has no episodes; raise one of the episode counts")
-    attended = config.driver == KEYBOARD
-    driver, display = open_driver(config.driver, driver_seed(config.participant), config.headless, config.fullscreen)
-    try:
-        recorder = sessions.Recorder(config.data, _session_info(config, codec, masks, order))
-        on_ready(recorder.path, len(episodes))
-        sitting = Sitting(
-            episodes=episodes,
-            track=config.track,
-            channel=config.channel,
-            codec=codec,
-            masks=masks,
-            seed=driver_seed(f"{config.seed}/{config.participant}"),
-            mark="PILOT RUN" if config.pilot else "",
-            instructions=instructions(len(episodes)) if attended else None,
-            thanks=THANKS if attended else None,
+    earlier = None
+    if config.participant is not None:
+        # What is wrong with a driver or a participant is said before anything is written or opened.
+        _refuse_trainers(config, masks)
+    keys = HeldKeys(config.left_keys, config.right_keys)
+    driver = None if config.participant is None else open_driver(config.driver, driver_seed(config.participant), keys)
+    if config.resume:
+        earlier = find_earlier(config, resolved(config, 0), codec, masks)
+        config = replace(config, participant=earlier.participant, order=earlier.order)
+    clock: Callable[[], int] = time.monotonic_ns
+    display: Display
+    if config.simulated:
+        clock = simulated_clock = SimulatedClock()
+        display = SimulatedDisplay(simulated_clock)
+    else:
+        display = open_display(
+            keys,
+            config.language.texts,
+            headless=config.headless,
+            fullscreen=config.fullscreen,
+            countdown=config.countdown,
+            locked=config.locked,
+            code=config.code,
         )
-        pacer = None if config.headless else Pacer(config.pace, time.monotonic_ns)
-        try:
-            return SittingRun(sitting, driver, display, recorder, pacer, on_episode).run()
-        except DriverError as error:
-            raise DriverError(f"{error}; what was driven before is saved in {recorder.final_path}") from error
+    try:
+        with _place(config) as (session_id, participant, order):
+            config = replace(config, participant=participant)
+            _refuse_trainers(config, masks)
+            shunned = frozenset(track for mask in masks.values() for track in mask.record.track_seeds)
+            plans = plan_episodes(config.protocol, participant, config.seed, order, shunned)
+            if earlier is not None:
+                earlier.check_plan(plans)
+            driver = driver or open_driver(config.driver, driver_seed(participant), keys)
+            sitting = _sitting(config, participant, plans, codec, masks, earlier)
+            info = _session_info(config, session_id, codec, masks, order, earlier)
+            recorder = sessions.Recorder(config.data, info, clock=clock)
+            on_ready(recorder.path, len(plans) - (earlier.done.episodes if earlier else 0))
+            pacer = Pacer(config.pace, clock) if config.simulated or not config.headless else None
+            try:
+                return SittingRun(sitting, driver, display, recorder, pacer, on_episode, clock).run()
+            except DriverError as error:
+                raise DriverError(f"{error}; what was driven before is saved in {recorder.final_path}") from error
     finally:
         display.close()
 
 
-def open_driver(
-    name: str, seed: int, headless: bool, fullscreen: bool, recorded: bool = True
-) -> tuple[Driver, Display]:
-    """Return a driver and the display it goes with; the keyboard shares its keys with the window.
-
-    Args:
-        name: `keyboard`, or what `make_driver` takes.
-        seed: Identity of the driver.
-        headless: Whether to do without a window.
-        fullscreen: Whether the window fills the screen.
-        recorded: Whether the window may promise that everything is saved.
-
-    Raises:
-        NoDisplayError: If a window is needed and none can be opened.
-        DriverError: If there is no such driver.
-    """
-    if headless:
-        return make_driver(name, seed), NoDisplay()
-    from racer.keys import HeldKeys, KeyboardDriver
-    from racer.texts import ENGLISH
-    from racer.window import Window
-
-    keys = HeldKeys()
-    driver: Driver = KeyboardDriver(keys) if name == KEYBOARD else make_driver(name, seed)
-    texts = ENGLISH if recorded else replace(ENGLISH, end_answer="Nothing is being recorded.")
-    return driver, Window(fullscreen=fullscreen, keys=keys, texts=texts)
-
-
-def instructions(episodes: int) -> Page:
-    """Return the page a participant reads first."""
-    return Page(
-        "Keep the car on the road",
-        (
-            "Steer with the left and right arrow keys, or with A and D. The car drives by itself.",
-            f"There are {episodes} short drives. The picture may be blurred or partly wrong: "
-            "drive as well as you can by what you see.",
-            "Esc pauses at any time.",
-        ),
-        "Press SPACE to begin",
-        show_keys=True,
-    )
-
-
-def software() -> dict[str, str]:
-    """Return what this session runs on: versions, git commit of a checkout, platform."""
-    names = ("torch", "numpy", "gymnasium", "box2d", "pygame-ce", "h5py", "safetensors")
-    found = {"racer": __version__, "python": platform.python_version(), "platform": platform.platform()}
-    for name in names:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            found[name] = "unknown"
-    found["git_commit"] = _git_commit()
-    return found
-
-
 def resolved(config: StartConfig, order: int) -> dict[str, Any]:
-    """Return the configuration as it is stored with the recording."""
-    fields = asdict(config)
-    fields["masks"] = [str(path) for path in config.masks]
-    fields["data"] = str(config.data)
-    fields["order"] = order
-    fields["channel_format"] = CHANNEL_FORMAT
-    return fields
+    """Return the configuration as it is stored with the recording: what was run, not where its files lay."""
+    return {
+        "participant": config.participant,
+        "protocol": asdict(config.protocol),
+        "track": asdict(config.track),
+        "channel": asdict(config.channel),
+        "driver": config.driver,
+        "masks": [path.name for path in config.masks],
+        "seed": config.seed,
+        "pace": config.pace,
+        "headless": config.headless,
+        "fullscreen": config.fullscreen,
+        "order": order,
+        "pilot": config.pilot,
+        "left_keys": list(config.left_keys),
+        "right_keys": list(config.right_keys),
+        "countdown": config.countdown,
+        "study_sha256": config.study.sha256 if config.study else "",
+        "study": config.study.settings if config.study else None,
+        "simulated_time": config.simulated is not None,
+        "channel_format": CHANNEL_FORMAT,
+    }
 
 
-def _session_info(config: StartConfig, codec: Codec, masks: dict[str, LearnedMask], order: int) -> sessions.SessionInfo:
+@contextmanager
+def _place(config: StartConfig) -> Iterator[tuple[str, str, int]]:
+    """Hold the session's place in the study while it runs: its id, the participant's name, the order of conditions."""
+    protocol = config.protocol.protocol
+    if config.simulated:
+        assert config.participant is not None and config.order is not None
+        yield config.simulated.session_id, config.participant, config.order
+        return
+    orders = len(balanced_rows(len(config.protocol.conditions))) if protocol == "evaluation" else 1
+    session_id = sessions.new_session_id()
+    with Claims(config.data).claim(
+        session_id,
+        config.participant,
+        protocol,
+        orders,
+        order=config.order if protocol == "evaluation" else 0,
+        pilot=config.pilot,
+        prefix=_PREFIXES[protocol],
+    ) as claim:
+        yield session_id, claim.participant, claim.order
+
+
+def _sitting(
+    config: StartConfig,
+    participant: str,
+    plans: list[EpisodePlan],
+    codec: Codec,
+    masks: dict[str, LearnedMask],
+    earlier: Earlier | None,
+) -> Sitting:
+    attended, texts = config.driver == KEYBOARD, config.language.texts
+    agenda = make_agenda(plans, config.screens, texts, config.left_keys, config.right_keys, attended)
+    if earlier is not None:
+        left = len(plans) - earlier.done.episodes
+        lines = tuple(line.format(episodes=left) for line in texts.resumed_lines)
+        welcome = Page(texts.resumed_title, lines, texts.press_space_to_begin, show_keys=True)
+        agenda = remaining(agenda, earlier.done, welcome if attended else None)
+    seed = driver_seed(f"{config.seed}/{participant}")
+    setup = Setup(
+        track=config.track,
+        channel=config.channel,
+        codec=codec,
+        masks=masks,
+        seed=seed,
+        mark=texts.pilot_mark if config.pilot else "",
+    )
+    respondent = None if attended else np.random.default_rng([seed, len(plans)])
+    return Sitting(agenda, setup, texts, respondent)
+
+
+def _session_info(
+    config: StartConfig,
+    session_id: str,
+    codec: Codec,
+    masks: dict[str, LearnedMask],
+    order: int,
+    earlier: Earlier | None,
+) -> sessions.SessionInfo:
+    assert config.participant is not None
+    created = config.simulated.created if config.simulated else datetime.now(UTC)
     return sessions.SessionInfo(
-        session_id=sessions.new_session_id(),
+        session_id=session_id,
         participant=config.participant,
         protocol=config.protocol.protocol,
-        study="",
+        study=config.study.title if config.study else "",
         pilot=config.pilot,
         config=resolved(config, order),
-        created_utc=datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
+        created_utc=created.isoformat(timespec="seconds").replace("+00:00", "Z"),
         software=software(),
         codec_sha256=codec.sha256,
-        mask_sha256=" ".join(mask.sha256 for mask in masks.values()),
+        mask_sha256=mask_hashes(masks),
         driver=config.driver,
+        resumes=earlier.session_id if earlier else "",
     )
 
 
@@ -213,7 +284,7 @@ def _load_masks(config: StartConfig, codec: Codec) -> dict[str, LearnedMask]:
     """Return the masks that the protocol's conditions need, by condition.
 
     Raises:
-        ConfigError: If one is missing, of no use, fitted to another use of the channel, or to this very participant.
+        ConfigError: If one is missing, of no use, or fitted to another use of the channel.
         MaskError: If a file cannot be used.
     """
     evaluating = config.protocol.protocol == "evaluation"
@@ -226,55 +297,15 @@ def _load_masks(config: StartConfig, codec: Codec) -> dict[str, LearnedMask]:
                 f"session has a mask per {used[0]} and {used[1]} fill; nothing was recorded: train one for it, "
                 f"or use --mask-interval {trained[0]} --fill {trained[1]}"
             )
-        if evaluating and config.participant in mask.record.participants:
-            raise ConfigError(
-                f"{config.participant} took part in training this mask and must not evaluate it; nothing was recorded: "
-                f"use another participant, or a mask trained on others"
-            )
     return masks
 
 
-def _next_order(config: StartConfig) -> int:
-    """Return the order of conditions that fewest participants in the data folder have completed or are driving."""
+def _refuse_trainers(config: StartConfig, masks: dict[str, LearnedMask]) -> None:
+    """Refuse to evaluate a mask on somebody whom it was trained on."""
     if config.protocol.protocol != "evaluation":
-        return 0
-    if config.order is not None:
-        return config.order
-    given: Counter[int] = Counter()
-    for path in sessions.find_recordings(config.data):
-        try:
-            with sessions.open(path) as session:
-                info, order = session.info, session.info.config.get("order")
-                counts = session.status == "complete" or (session.status == "running" and _just_written(path))
-                others = info.participant != config.participant and not info.pilot
-                if info.protocol == "evaluation" and counts and others and isinstance(order, int):
-                    given[order] += 1
-        except sessions.RecordingError:
-            continue
-    orders = len(balanced_rows(len(config.protocol.conditions)))
-    return min(range(orders), key=lambda order: (given[order], order))
-
-
-def _just_written(path: Path) -> bool:
-    """Return whether a session may still be running: a killed one gives its place back."""
-    try:
-        return time.time() - path.stat().st_mtime < _STILL_RUNNING_S
-    except OSError:
-        return False
-
-
-def _git_commit() -> str:
-    folder = Path(__file__).parent
-    if not (folder.parent / ".git").exists():
-        return ""
-    try:
-        result = subprocess.run(
-            ["git", "-C", str(folder), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],
-            capture_output=True,
-            text=True,
-            timeout=5,
-            check=False,
+        return
+    if any(config.participant in mask.record.participants for mask in masks.values()):
+        raise ConfigError(
+            f"{config.participant} took part in training this mask and must not evaluate it; nothing was recorded: "
+            f"use another participant, or a mask trained on others"
         )
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return result.stdout.strip()

@@ -55,9 +55,11 @@ def read_training_set(paths: Iterable[Path], codec: Codec) -> TrainingSet:
     """
     episodes: list[RecordedEpisode] = []
     ways: set[tuple[str, str, int]] = set()
-    drives: set[tuple[str, int]] = set()
+    drives: dict[tuple[str, int], str] = {}
     taken: list[sessions.SessionInfo] = []
-    for session_id, path in sorted((_session_id(path), path) for path in set(paths)):
+    infos = {path: _session_info(path) for path in set(paths)}
+    resumed = {info.session_id: info.resumes for info in infos.values()}
+    for session_id, path in sorted((info.session_id, path) for path, info in infos.items()):
         with sessions.open(path) as session:
             info = session.info
             _check_usable(path, info, codec)
@@ -68,7 +70,7 @@ def read_training_set(paths: Iterable[Path], codec: Codec) -> TrainingSet:
                 phase, condition = episode.info.phase, episode.info.condition
                 positive = phase == POSITIVE_PHASE and condition == "full"
                 negative = phase == NEGATIVE_PHASE and condition in EXPLORED
-                if not (positive or negative) or episode.n_steps == 0:
+                if not (positive or negative) or episode.n_steps == 0 or not episode.accepted:
                     continue
                 masks = episode.mask
                 if negative:
@@ -77,8 +79,10 @@ def read_training_set(paths: Iterable[Path], codec: Codec) -> TrainingSet:
                 episodes.append(
                     RecordedEpisode(episode.latent, episode.received, episode.action, masks, original=positive)
                 )
-            driven = {(info.participant, episode.info.track_seed) for episode in used}
-            if driven & drives:
+            # Recordings of one sitting, resumed after a crash, continue each other and may share tracks.
+            sitting = _beginning(session_id, resumed)
+            driven = {(info.participant, episode.info.track_seed): sitting for episode in used}
+            if any(drives.get(drive, sitting) != sitting for drive in driven):
                 raise TrainingDataError(
                     f"{path} repeats drives of {info.participant} on the same tracks; leave one of the two sessions "
                     f"out, and record a second pilot with another --seed"
@@ -103,9 +107,16 @@ def read_training_set(paths: Iterable[Path], codec: Codec) -> TrainingSet:
     )
 
 
-def _session_id(path: Path) -> str:
+def _beginning(session_id: str, resumed: dict[str, str]) -> str:
+    """Return the session that began a sitting; `resumed` says which one each continues, if any."""
+    for _ in resumed:
+        session_id = resumed.get(session_id) or session_id
+    return session_id
+
+
+def _session_info(path: Path) -> sessions.SessionInfo:
     with sessions.open(path) as session:
-        return session.info.session_id
+        return session.info
 
 
 def _check_usable(path: Path, info: sessions.SessionInfo, codec: Codec) -> None:

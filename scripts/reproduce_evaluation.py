@@ -19,10 +19,10 @@ import sessions
 from compression.codec import load_codec
 from compression.pico_config import PicoConfig
 from racer.conditions import ChannelConfig
-from racer.listing import print_report
 from racer.protocol import ProtocolConfig, balanced_rows
+from racer.report.study import report_study
+from racer.report.terminal import print_report
 from racer.start import StartConfig, resolved, start_session
-from racer.study import report_study
 from racer.track import TrackConfig
 from racer.training import train_mask
 

@@ -17,6 +17,7 @@ from sessions.errors import (
     RecordingError,
     RecordingExistsError,
     StorageError,
+    StorageWaitError,
     UnreadableRecordingError,
 )
 from sessions.names import check_name, find_recordings, new_session_id, recording_name
@@ -40,6 +41,7 @@ __all__ = [
     "Sitting",
     "Step",
     "StorageError",
+    "StorageWaitError",
     "UnreadableRecordingError",
     "check_name",
     "find_recordings",

@@ -29,7 +29,7 @@ def encode_info(info: DataclassInstance) -> dict[str, Any]:
 def _encode(name: str, value: Any) -> Any:
     if isinstance(value, dict):
         try:
-            value = json.dumps(value, allow_nan=False)
+            value = json.dumps(value, allow_nan=False, ensure_ascii=False)
         except TypeError as error:
             raise ValueError(f"{name} must be JSON: {error}") from error
     if not isinstance(value, str):

@@ -19,5 +19,9 @@ class StorageError(RecordingError):
     """The disk refused a write. The recording is closed; what was flushed before stays readable in it."""
 
 
+class StorageWaitError(StorageError):
+    """The disk refused a write for now. Nothing is lost while the recorder lives: `Recorder.retry` tries it again."""
+
+
 class UnreadableRecordingError(RecordingError):
     """A file is missing, damaged, foreign, of a newer schema, or asks for something a recording never needs."""

@@ -6,7 +6,8 @@
         recorder.end_episode("complete")
         path = recorder.close("complete")
 
-Rows are held in memory, written in blocks, and committed about once a second and at every end of an episode.
+Rows are held in memory, written in blocks, and committed about once a second and at every end of an episode. Where the
+disk refuses a commit, the rows stay in memory and a `StorageWaitError` says so; `retry` commits them once there is room.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ import h5py
 import numpy as np
 
 from sessions.attributes import encode_info
-from sessions.errors import RecordingError, RecordingExistsError, StorageError
+from sessions.errors import RecordingError, RecordingExistsError, StorageError, StorageWaitError
 from sessions.interrupts import interrupts_held
 from sessions.names import PARTIAL_SUFFIX, SUFFIX, recording_name
 from sessions.rows import EpisodeRows, TableRows
@@ -61,7 +62,9 @@ class Recorder:
 
     Raises:
         RecordingExistsError: If the file or its `.partial` exists.
-        StorageError: If the file cannot be written; here and in every method, and for good.
+        StorageError: If the file cannot be made; nothing is left of it then.
+        StorageWaitError: In every method but `event`, if the disk refuses a write for now; call `retry` when it may have
+            room again, before anything else.
         ValueError: If `info` cannot be stored.
     """
 
@@ -91,13 +94,19 @@ class Recorder:
         self._steps_on_disk = 0
         self._flushed_ns = clock()
         self._failure: RecordingError | None = None
+        self._sealed = False
+        """Whether HDF5 has finished with the file, which is then complete but for a commit and its name."""
         self._closed = False
         with interrupts_held():
             self._staged = self._create()
             # The oldest format whose structures carry checksums, and one that every HDF5 since 2008 reads.
             self._file = h5py.File(self._staged, "w", libver=("v108", "v108"))
-            with self._storing():
-                self._write_header(attributes)
+            try:
+                with self._storing():
+                    self._write_header(attributes)
+            except StorageWaitError as error:
+                self.abandon()
+                raise StorageError(str(error)) from error
 
     def begin_episode(self, info: EpisodeInfo) -> None:
         """Start the next episode.
@@ -137,8 +146,9 @@ class Recorder:
         episode = self._running_episode()
         with self._storing():
             episode.set_status(status)
-            self._flush(sync=True)
+            self._write_rows()
             self._last_episode, self._episode = episode, None
+            self._flush(sync=True)
 
     def reject_episode(self) -> None:
         """Flag the last episode, which has ended, as rejected: it stays in the file and is driven again.
@@ -154,14 +164,15 @@ class Recorder:
             self._flush(sync=True)
 
     def event(self, kind: str, detail: str, time_ns: int, episode: int, step: int) -> None:
-        """Record an event; see `Event` for the limits.
+        """Record an event; see `Event` for the limits. A disk that refuses waits for the next step or answer to say so.
 
         Raises:
             ValueError: If a text is too long or holds a NUL.
         """
         self._check_open()
         self._events.append(time_ns, episode, step, kind, detail)
-        self._flush_if_due()
+        with suppress(StorageWaitError):
+            self._flush_if_due()
 
     def answer(self, item: str, answer: str, time_ns: int) -> None:
         """Record the answer to a questionnaire item; see `Answer` for the limits.
@@ -187,17 +198,42 @@ class Recorder:
             return self.final_path
         self._check_open()
         with self._storing():
-            if self._episode is not None:
-                self._episode.set_status("aborted")
-            self._file.attrs["status"] = status
-            self._write_rows()
-            self._file.close()
+            if not self._sealed:
+                if self._episode is not None:
+                    self._episode.set_status("aborted")
+                self._file.attrs["status"] = status
+                self._write_rows()
+                self._sealed = True
+                self._file.close()
             self._commit(sync=True)
-            self._staged.close()
             rename_without_overwriting(self.path, self.final_path)
+            self._staged.close()
             self._closed = True
             sync_folder(self.path.parent)
         return self.final_path
+
+    def retry(self) -> None:
+        """Try again what a StorageWaitError stopped; `close` is called again by whoever called it.
+
+        Raises:
+            StorageWaitError: If the disk still refuses.
+        """
+        self._check_open()
+        with self._storing():
+            if self._sealed:
+                self._commit(sync=True)
+            else:
+                self._flush(sync=True)
+
+    def abandon(self) -> None:
+        """Let go of the file as it was committed last: what is still in memory is lost."""
+        self._closed = True
+        if not self._sealed:
+            with interrupts_held(), suppress(OSError, RuntimeError):
+                self._file.close()
+        self._staged.close()
+        if not self._staged.committed:
+            self.path.unlink(missing_ok=True)
 
     def __enter__(self) -> Self:
         return self
@@ -205,7 +241,11 @@ class Recorder:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if not (self._closed or self._failure):
+        if self._closed or self._failure:
+            return
+        if isinstance(error, StorageWaitError):
+            self.abandon()
+        else:
             self.close("complete" if error is None else "aborted")
 
     def _create(self) -> StagedFile:
@@ -261,7 +301,10 @@ class Recorder:
         self._answers.write()
 
     def _commit(self, *, sync: bool) -> None:
-        self._staged.commit(sync=sync)
+        try:
+            self._staged.commit(sync=sync)
+        except OSError as error:
+            raise StorageWaitError(self._explain(error)) from error
         self._steps_on_disk = self._steps
         self._flushed_ns = self._clock()
 
@@ -279,29 +322,35 @@ class Recorder:
 
     @contextmanager
     def _storing(self) -> Iterator[None]:
-        """Keep signals out of HDF5, and end the recording when the disk refuses."""
+        """Keep signals out of HDF5, and end the recording where HDF5 itself fails: its caches do not recover."""
         with interrupts_held():
             try:
                 yield
-            except (OSError, RuntimeError) as error:
-                self._failure = self._explain(error)
-                with suppress(OSError, RuntimeError):
-                    self._file.close()
-                self._staged.close()
-                if not self._staged.committed:
-                    self.path.unlink(missing_ok=True)
+            except FileExistsError as error:
+                self._failure = RecordingExistsError(
+                    f"{self.final_path} exists already and was left as it is; the recording is complete in "
+                    f"{self.path}: rename it by hand"
+                )
+                self.abandon()
                 raise self._failure from error
+            except OSError as error:
+                if self._sealed:
+                    raise StorageWaitError(self._explain(error)) from error
+                raise self._fail(error) from error
+            except (RuntimeError, MemoryError) as error:
+                raise self._fail(error) from error
 
-    def _explain(self, error: OSError | RuntimeError) -> RecordingError:
+    def _fail(self, error: Exception) -> RecordingError:
+        self._failure = StorageError(self._explain(error))
+        self.abandon()
+        return self._failure
+
+    def _explain(self, error: Exception) -> str:
         reason = (isinstance(error, OSError) and error.strerror) or str(error).partition("\n")[0]
-        if isinstance(error, FileExistsError):
-            return RecordingExistsError(
-                f"{self.final_path} exists already and was left as it is; the recording is complete in {self.path}: "
-                "rename it by hand"
-            )
+        reason = reason or type(error).__name__
         if not self._staged.committed:
-            return StorageError(f"cannot write {self.path}: {reason}; nothing was recorded: make room and start again")
-        return StorageError(
+            return f"cannot write {self.path}: {reason}; nothing was recorded: make room and start again"
+        return (
             f"cannot write {self.path}: {reason}; the {self._steps_on_disk} steps flushed before stay readable in it: "
             "make room and start a new session"
         )

@@ -30,6 +30,8 @@ class StagedFile:
         self._pages: dict[int, bytearray] = {}
         self._position = 0
         self._size = 0
+        self._unmade: tuple[int, dict[int, bytes]] | None = None
+        """Size and changes of a commit whose redo record is on disk while its changes are not."""
         self.committed = 0
         """Bytes of the file on disk that belong to the last commit."""
 
@@ -79,8 +81,9 @@ class StagedFile:
             sync: Whether to wait until the bytes have reached the device.
 
         Raises:
-            OSError: If the disk refuses. Nothing more can be committed.
+            OSError: If the disk refuses. The writes stay in memory, and the next commit tries them again.
         """
+        self._make_changes(sync)
         changes = self._changes()
         fresh = self._bytes(self.committed, self._size - self.committed)
         try:
@@ -91,13 +94,21 @@ class StagedFile:
             with suppress(OSError):
                 self._file.truncate(self.committed)
             raise
+        self._unmade = self._size, changes
+        self._make_changes(sync)
+        self._pages.clear()
+
+    def _make_changes(self, sync: bool) -> None:
+        """Make the changes of which there is a redo record, and cut it off."""
+        if self._unmade is None:
+            return
+        size, changes = self._unmade
         for offset, data in changes.items():
             self._put(offset, data)
         if sync and changes:
             os.fsync(self._file.fileno())
-        self._file.truncate(self._size)
-        self.committed = self._size
-        self._pages.clear()
+        self._file.truncate(size)
+        self.committed, self._unmade = size, None
 
     def close(self) -> None:
         """Close the file; writes since the last commit are lost."""

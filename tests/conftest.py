@@ -14,19 +14,21 @@ torch.set_num_threads(1)
 settings.register_profile("racer", deadline=None, derandomize=True)
 settings.load_profile("racer")
 
-XVFB_TOOLS = ("Xvfb", "xdotool")
+TOOLS = {"xvfb": ("Xvfb", "xdotool"), "chromium": ("chromium",)}
+"""Programs that the tests with a marker need."""
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out tests that need a virtual screen where there is none to be had; CI must have it."""
-    if os.environ.get("CI") or all(shutil.which(tool) for tool in XVFB_TOOLS):
+    """Leave out tests that need a program which is not here; CI must have them all."""
+    if os.environ.get("CI"):
         return
-    needing = [item for item in items if item.get_closest_marker("xvfb")]
+    missing = [marker for marker, tools in TOOLS.items() if not all(shutil.which(tool) for tool in tools)]
+    needing = [item for item in items if any(item.get_closest_marker(marker) for marker in missing)]
     items[:] = [item for item in items if item not in needing]
     config.hook.pytest_deselected(items=needing)
 
 
 def pytest_report_header() -> str | None:
     """Say which tools are missing."""
-    missing = [tool for tool in XVFB_TOOLS if not shutil.which(tool)]
-    return f"without {' and '.join(missing)}: tests in a real window are left out" if missing else None
+    missing = [tool for tools in TOOLS.values() for tool in tools if not shutil.which(tool)]
+    return f"without {' and '.join(missing)}: the tests that need it are left out" if missing else None

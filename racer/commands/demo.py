@@ -26,7 +26,7 @@ def demo(
     from dataclasses import asdict
 
     from racer.demo import DemoConfig, default_driver, default_folder, run_demo
-    from racer.listing import print_report
+    from racer.report.terminal import print_report
 
     config = DemoConfig(data=data or default_folder(), driver=driver or default_driver(), pace=pace)
     result = run_demo(config, tell=lambda line: None if as_json else print(line, flush=True))

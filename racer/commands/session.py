@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from racer.commands.export import export, replay, video
 from racer.commands.output import ask, episode_json, print_json, progress_bar
 from racer.options import (
     BitsOption,
     DriverOption,
     FillChoice,
     FillOption,
-    FullscreenOption,
     HandlingChoice,
     HandlingOption,
     HeadlessOption,
@@ -27,15 +27,32 @@ from racer.options import (
     SpeedOption,
 )
 
+if TYPE_CHECKING:
+    from racer.session import SittingResult
+    from racer.start import StartConfig
+
 app = typer.Typer(help="Record sittings and look after the recordings.", no_args_is_help=True)
 
 
-@app.command("start", epilog="Example: racer session start pilot01 --protocol pilot")
+@app.command("start", epilog="Example: racer session start --study demo, or racer session start pilot01")
 def session_start(
-    participant: Annotated[str | None, typer.Argument(help="Letters, digits, - and _; asked for if left out.")] = None,
+    context: typer.Context,
+    participant: Annotated[
+        str | None, typer.Argument(help="Letters, digits, - and _. With --study, the next free name if left out.")
+    ] = None,
+    study: Annotated[
+        Path | None, typer.Option(help="Run the next sitting of a study: its folder, or its study.toml.")
+    ] = None,
     protocol: Annotated[
-        Protocol, typer.Option(help="`pilot` gathers what training needs; `evaluation` compares conditions.")
-    ] = Protocol.pilot,
+        Protocol | None,
+        typer.Option(
+            help="`pilot` gathers what training needs; `evaluation` compares conditions. Left out: `pilot`, or with "
+            "--study what comes next."
+        ),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the unfinished session; give the options it was begun with.")
+    ] = False,
     mask: MaskOption = None,
     driver: DriverOption = "keyboard",
     headless: HeadlessOption = False,
@@ -59,7 +76,9 @@ def session_start(
     speed: SpeedOption = 50.0,
     pace: PaceOption = 10.0,
     seed: SeedOption = 0,
-    fullscreen: FullscreenOption = False,
+    fullscreen: Annotated[
+        bool | None, typer.Option("--fullscreen/--windowed", help="Fill the screen, or not; F11 changes it.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Record one sitting of one participant."""
@@ -68,29 +87,36 @@ def session_start(
     from racer.start import StartConfig, start_session
     from racer.track import TrackConfig
 
-    config = StartConfig(
-        participant=participant or ask("Participant", "give the participant's name: racer session start NAME"),
-        protocol=ProtocolConfig(
-            protocol=protocol.value,
-            practice=practice,
-            calibration=calibration,
-            exploration=exploration,
-            explore=explore,
-            evaluation=evaluation,
-            steps=steps,
-            conditions=tuple(name.strip() for name in conditions.split(",")),
-        ),
-        track=TrackConfig(handling=handling.value, target_speed=speed),
-        channel=ChannelConfig(bits=bits, mask_interval=mask_interval.value, fill=fill.value),
-        driver=driver,
-        masks=tuple(mask or ()),
-        data=data,
-        seed=seed,
-        pace=pace,
-        headless=headless,
-        fullscreen=fullscreen,
-        pilot=pilot,
-    )
+    if study is not None:
+        config = _study_sitting(context, study, participant, protocol, resume, driver, headless, fullscreen, pilot)
+    else:
+        name = participant
+        if name is None and not resume:
+            name = ask("Participant", "give the participant's name: racer session start NAME")
+        config = StartConfig(
+            participant=name,
+            protocol=ProtocolConfig(
+                protocol=(protocol or Protocol.pilot).value,
+                practice=practice,
+                calibration=calibration,
+                exploration=exploration,
+                explore=explore,
+                evaluation=evaluation,
+                steps=steps,
+                conditions=tuple(name.strip() for name in conditions.split(",")),
+            ),
+            track=TrackConfig(handling=handling.value, target_speed=speed),
+            channel=ChannelConfig(bits=bits, mask_interval=mask_interval.value, fill=fill.value),
+            driver=driver,
+            masks=tuple(mask or ()),
+            data=data,
+            seed=seed,
+            pace=pace,
+            headless=headless,
+            fullscreen=bool(fullscreen),
+            pilot=pilot,
+            resume=resume,
+        )
     with progress_bar("episodes", shown=headless and not as_json) as advance:
         result = start_session(
             config,
@@ -103,19 +129,70 @@ def session_start(
             {
                 "recording": str(result.path),
                 "complete": result.complete,
+                "declined": result.declined,
                 "episodes": [episode_json(episode) for episode in result.episodes],
                 "overruns": result.pace.overruns if result.pace else None,
             }
         )
         return
-    print(f"{'Recorded' if result.complete else 'Ended early; saved'} {result.path}")
-    print(f"{len(result.episodes)} episodes" + (f"; pace: {result.pace}" if result.pace else ""))
-    if pilot:
-        print(f"A trial run is never trained on or analysed. Next: racer session show {result.path}")
-    elif protocol is Protocol.pilot:
-        print(f"Next: racer train {result.path} --out masks/{config.participant}.safetensors")
+    if result.declined:
+        print(f"The participant declined to take part; {result.path} records that and nothing else.")
     else:
-        print(f"Next: racer study report {data}")
+        print(f"{'Recorded' if result.complete else 'Ended early; saved'} {result.path}")
+        print(f"{len(result.episodes)} episodes" + (f"; pace: {result.pace}" if result.pace else ""))
+    print(_next_after(config, study, result, result.path))
+
+
+def _study_sitting(
+    context: typer.Context,
+    study: Path,
+    participant: str | None,
+    protocol: Protocol | None,
+    resume: bool,
+    driver: str,
+    headless: bool,
+    fullscreen: bool | None,
+    pilot: bool,
+) -> StartConfig:
+    """Return the configuration of a study's next sitting; what the study file says cannot be given as an option."""
+    from racer.errors import ConfigError
+    from racer.study_file import load_study
+    from racer.study_sitting import next_protocol, sitting_config
+
+    own = {"participant", "study", "protocol", "resume", "driver", "headless", "fullscreen", "pilot", "as_json"}
+    for name in context.params:
+        source = context.get_parameter_source(name)
+        if name not in own and source is not None and source.name == "COMMANDLINE":
+            raise ConfigError(
+                f"--{name.replace('_', '-')} cannot be given with --study, whose file decides it; nothing was "
+                f"recorded: leave it out, or change {study}"
+            )
+    loaded = load_study(study)
+    return sitting_config(
+        loaded,
+        protocol.value if protocol else next_protocol(loaded),
+        participant,
+        driver=driver,
+        headless=headless,
+        fullscreen=fullscreen,
+        pilot=pilot,
+        resume=resume,
+    )
+
+
+def _next_after(config: StartConfig, study: Path | None, result: SittingResult, path: Path) -> str:
+    """Return what to do after a sitting."""
+    if config.pilot:
+        return f"A trial run is never trained on or analysed. Next: racer session show {path}"
+    if study is not None:
+        return f"Next: racer study status {study}"
+    if result.declined:
+        return "Next: racer session start NAME"
+    if not result.complete:
+        return "Next: the same command with --resume goes on where it ended"
+    if config.protocol.protocol == "pilot":
+        return f"Next: racer train {path} --out masks/{path.name.partition('_pilot_')[0]}.safetensors"
+    return f"Next: racer study report {config.data}"
 
 
 @app.command("list", epilog="Example: racer session list recordings --json")
@@ -146,3 +223,8 @@ def session_show(
         print_json(description)
     else:
         print_session(description)
+
+
+app.command(epilog="Example: racer session replay recordings/p01_*.h5 --speed 2")(replay)
+app.command(epilog="Example: racer session video recordings/p01_*.h5 --out p01.mp4")(video)
+app.command(epilog="Example: racer session export recordings --to csv --out tables")(export)

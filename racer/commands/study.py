@@ -1,34 +1,203 @@
-"""`racer study`: a whole study."""
+"""`racer study`: a whole study, from its file to its report."""
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from racer.commands.output import print_json
-from racer.options import (
-    JsonOption,
-)
+from racer.commands.output import print_json, progress_bar
+from racer.options import JsonOption
 
-app = typer.Typer(help="Analyse a whole study.", no_args_is_help=True)
+app = typer.Typer(help="Plan, run and analyse a whole study.", no_args_is_help=True)
+
+StudyArgument = Annotated[
+    Path | None, typer.Argument(help="The study's folder, or its study.toml; the one that is here if left out.")
+]
 
 
-@app.command("report", epilog="Example: racer study report recordings")
-def study_report(
-    data: Annotated[Path, typer.Argument(help="Folder that keeps the evaluation recordings.")],
+class Preset(StrEnum):
+    """What a new study begins from."""
+
+    default = "default"
+    paper = "paper"
+
+
+class BuiltInLanguage(StrEnum):
+    """What the screens can be shown in without a translation."""
+
+    en = "en"
+    de = "de"
+
+
+@app.command("init", epilog="Example: racer study init demo --preset paper")
+def study_init(
+    name: Annotated[str, typer.Argument(help="Of the study and its folder: letters, digits, - and _.")],
+    preset: Annotated[
+        Preset, typer.Option(help="`default`: varied tracks, stock handling. `paper`: the released experiment.")
+    ] = Preset.default,
+    language: Annotated[BuiltInLanguage, typer.Option(help="Of the screens.")] = BuiltInLanguage.en,
     as_json: JsonOption = False,
 ) -> None:
-    """Compare the conditions over all participants in a folder."""
+    """Make a folder with a study file in which every setting is explained."""
+    from racer.study_init import init_study
+
+    path = init_study(name, preset.value, Path(), language.value)
+    if as_json:
+        print_json({"study": str(path)})
+        return
+    print(f"Wrote {path}; every setting in it is explained, and none has to be changed.")
+    print(f"Next: racer session start --study {name}, or racer study run {name} to simulate it all")
+
+
+@app.command("status", epilog="Example: racer study status demo")
+def study_status(study: StudyArgument = None, as_json: JsonOption = False) -> None:
+    """Say who has driven, what is missing and what comes next."""
     from dataclasses import asdict
 
-    from racer.listing import print_report
-    from racer.study import report_study
+    from racer.listing import escape
+    from racer.study_file import find_study, load_study
+    from racer.study_status import study_status as status_of
 
-    report = report_study(data)
+    status = status_of(load_study(find_study(study)))
     if as_json:
-        print_json(asdict(report))
+        print_json(asdict(status))
+        return
+
+    def listed(names: tuple[str, ...]) -> str:
+        return f": {', '.join(names)}" if names else ""
+
+    print(status.title)
+    print(f"pilots        {len(status.pilots)} of {status.pilots_planned}{listed(status.pilots)}")
+    print(f"masks         {'missing' + listed(status.masks_missing) if status.masks_missing else 'all there'}")
+    print(f"participants  {len(status.participants)} of {status.participants_planned}{listed(status.participants)}")
+    print(f"orders        {' '.join(map(str, status.orders))} (participants who completed each order of conditions)")
+    if status.unfinished:
+        print(f"unfinished    {', '.join(status.unfinished)}: running now, or to go on with by --resume")
+    for path, reason in status.unusable.items():
+        print(f"left out      {escape(path)}: {escape(reason)}")
+    print(f"Next: {status.next}")
+
+
+@app.command("train", epilog="Example: racer study train demo")
+def study_train(study: StudyArgument = None, as_json: JsonOption = False) -> None:
+    """Train the masks that are missing on the recordings of the study's pilots."""
+    from dataclasses import asdict
+
+    from racer.study_file import find_study, load_study
+    from racer.study_train import train_study
+
+    loaded = load_study(find_study(study))
+    with progress_bar("training", shown=not as_json) as advance:
+        advance(0, 100)
+        done = [0.0]
+
+        def progress(stage: str, fraction: float) -> None:
+            advance(100 * (fraction - done[0]), None)
+            done[0] = fraction
+
+        trained = train_study(loaded, progress)
+    if as_json:
+        print_json({"masks": {str(path): asdict(summary) for path, summary in trained.items()}})
+        return
+    for path, summary in trained.items():
+        frequency = "  ".join(f"{block}:{100 * sent:.0f} %" for block, sent in enumerate(summary.block_frequency))
+        print(f"Wrote {path}; blocks sent: {frequency}")
+    if not trained:
+        print("Every mask that the study needs is there.")
+    print(f"Next: racer session start --study {loaded.folder}")
+
+
+@app.command("run", epilog="Example: racer study run demo --participants 12")
+def study_run(
+    study: StudyArgument = None,
+    participants: Annotated[
+        int | None, typer.Option(min=1, max=1000, help="How many to evaluate; as many as the study plans if left out.")
+    ] = None,
+    driver: Annotated[str, typer.Option(help="`simulated`, or your own as `package.module:factory`.")] = "simulated",
+    jobs: Annotated[
+        int | None, typer.Option(min=1, max=256, help="Sittings at a time; one per processor if left out.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Simulate a whole study: pilots, training, evaluation. The same study file gives the same recordings."""
+    from racer.study_file import find_study, load_study
+    from racer.study_run import run_study
+
+    loaded = load_study(find_study(study))
+    with progress_bar("sittings", shown=not as_json) as advance:
+        reached = [0]
+
+        def progress(what: str, done: int, total: int) -> None:
+            advance(done - reached[0], total)
+            reached[0] = done
+
+        run = run_study(loaded, participants, driver=driver, jobs=jobs, progress=progress)
+    if as_json:
+        print_json(
+            {
+                "recordings": [str(path) for path in run.recordings],
+                "recorded": run.recorded,
+                "masks": [str(path) for path in run.masks],
+            }
+        )
+        return
+    kept = len(run.recordings) - run.recorded
+    print(f"Recorded {run.recorded} simulated sittings in {loaded.recordings}" + (f"; {kept} were there" * bool(kept)))
+    for path in run.masks:
+        print(f"Trained {path}")
+    print(f"Next: racer study report {loaded.folder} --out {loaded.folder / 'report.html'}")
+
+
+@app.command("report", epilog="Example: racer study report demo --out demo/report.html")
+def study_report(
+    data: Annotated[
+        Path | None, typer.Argument(help="A study's folder, or a folder of recordings; what is here if left out.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Write the whole report, with its figures, to this HTML file.")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that is no report.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Compare the conditions over all participants."""
+    from dataclasses import asdict
+
+    from racer.report.study import report_study
+    from racer.report.terminal import print_report
+    from racer.report.write import write_report
+
+    folder, item_texts = _recordings(data)
+    if out is None:
+        report, written = report_study(folder), None
     else:
-        print_report(report)
-        print(f"Next: racer session list {data}")
+        with progress_bar("report", shown=not as_json) as advance:
+            written = write_report(folder, out, overwrite, lambda stage: advance(0, None), item_texts)
+        report = written.report
+    if as_json:
+        files = {"page": str(written.page), "files": str(written.files)} if written else {}
+        print_json(asdict(report) | files)
+        return
+    print_report(report)
+    if written is None:
+        print(f"Next: racer study report {data or ''} --out report.html writes it all down with figures")
+    else:
+        for name, reason in written.left_out.items():
+            print(f"left out {name}: {reason}")
+        print(f"Wrote {written.page}, and its figures and numbers to {written.files}")
+
+
+def _recordings(data: Path | None) -> tuple[Path, dict[tuple[str, str], str]]:
+    """Return the folder of recordings that is meant, and the wording of its questionnaires where a study tells it."""
+    from racer.study_file import STUDY_FILE, find_study, load_study
+
+    if data is not None and not (data / STUDY_FILE).is_file() and data.suffix != ".toml":
+        return data, {}
+    if data is None and not any(Path().glob(f"*/{STUDY_FILE}")) and not Path(STUDY_FILE).is_file():
+        return Path("recordings"), {}
+    study = load_study(find_study(data))
+    custom = {entry.name: entry.questionnaire() for entry in study.file.questionnaires.custom}
+    known = {**study.language.questionnaires, **custom}
+    return study.recordings, {(name, item.id): item.text for name, each in known.items() for item in each.items}

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 import sessions
 from compression.mask_file import MaskNetwork, MaskRecord, Objective, dump_mask
 from compression.packet import CHANNEL_FORMAT
-from racer.display import EndSession, EventListener, Hud, Page
+from racer.display import EndSession, EventListener, Hud, Page, RedoEpisode
+from racer.questionnaires import Item
 
 SESSION = sessions.SessionInfo(
     session_id="0a1b2c",
@@ -154,6 +155,14 @@ class ScriptedDisplay:
     originals: list[NDArray[np.uint8] | None] = field(default_factory=list)
     huds: list[Hud] = field(default_factory=list)
     pages: list[Page] = field(default_factory=list)
+    redo_at: dict[str, int] = field(default_factory=dict)
+    """When the experimenter wants an episode again: `frame` or `ask`, and how many of them came before."""
+    choice: int = 0
+    """What is chosen wherever there is a choice."""
+    replies: list[int | str | None] = field(default_factory=list)
+    """To questions, in order; then 1, or no words."""
+    asked: list[tuple[str, str, int | str | None, bool]] = field(default_factory=list)
+    """Id of each item asked, its heading, what was answered before, and whether there was a way back."""
     closed: bool = False
 
     def page(self, page: Page) -> None:
@@ -161,6 +170,23 @@ class ScriptedDisplay:
         if len(self.pages) == self.leave_at_page:
             raise EndSession
         self.pages.append(page)
+
+    def choose(self, page: Page, choices: tuple[str, ...]) -> int:
+        """Press a key, for the listener to hear, and choose."""
+        self.page(page)
+        if self.listener is not None:
+            self.listener("key_down", "return", 0)
+        return self.choice
+
+    def ask(self, item: Item, heading: str, answer: int | str | None, back: bool) -> int | str | None:
+        """Keep what was asked and give the next reply."""
+        if self.redo_at.get("ask") == len(self.asked):
+            del self.redo_at["ask"]
+            raise RedoEpisode
+        self.asked.append((item.id, heading, answer, back))
+        if self.replies:
+            return self.replies.pop(0)
+        return "" if item.free else 1
 
     def countdown(self, hud: Hud, frame: NDArray[np.uint8], original: NDArray[np.uint8] | None = None) -> None:
         """Go on at once."""
@@ -176,6 +202,9 @@ class ScriptedDisplay:
 
     def wait(self, until_ns: int) -> int:
         """Leave, or report the pause."""
+        if self.redo_at.get("frame") == len(self.frames):
+            del self.redo_at["frame"]
+            raise RedoEpisode
         if len(self.frames) == self.leave_at_frame:
             raise EndSession
         return self.pause_ns

@@ -284,7 +284,7 @@ def test_a_drivers_failure_is_one_line_that_says_the_recording_is_safe(run: Race
 def test_the_whole_job_prints_what_it_wrote_and_the_next_command(run: Racer, tmp_path: Path) -> None:
     pilot = run(f"session start pilot01 {QUICK}")
     assert (pilot.code, pilot.err) == (0, "")
-    (recording,) = (tmp_path / "recordings").iterdir()
+    (recording,) = sessions.find_recordings(tmp_path / "recordings")
     assert f"Recorded recordings/{recording.name}" in pilot.out
     command = next(line for line in pilot.out.splitlines() if line.startswith("Next: racer train "))
     trained = run(command.removeprefix("Next: racer ") + " --iterations 25")
@@ -391,7 +391,7 @@ def test_a_signal_during_a_sitting_closes_the_file_and_ends_with_130(number: sig
         process.kill()
     assert (process.returncode, out) == (130, "")
     assert err == "racer: interrupted; what was recorded is saved\n"
-    (path,) = tmp_path.iterdir()
+    (path,) = sessions.find_recordings(tmp_path)
     assert path.suffix == ".h5"
     with sessions.open(path) as session:
         assert session.status == "aborted"

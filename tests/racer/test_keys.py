@@ -1,19 +1,24 @@
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
+import pygame
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from racer.keys import LEFT_KEYS, RIGHT_KEYS, HeldKeys, KeyboardDriver
+from racer.errors import ConfigError
+from racer.keys import LEFT_KEYS, RIGHT_KEYS, HeldKeys, KeyboardDriver, check_keys, key_label
 
-KEYS = [*sorted(LEFT_KEYS | RIGHT_KEYS), "space"]
+KEYS = [*LEFT_KEYS, *RIGHT_KEYS, "space"]
 FRAME = np.zeros((64, 64, 3), np.uint8)
 HAPPENINGS = st.lists(st.tuples(st.sampled_from(["press", "release", "sample"]), st.sampled_from(KEYS)), max_size=60)
 
 
 def side(keys: set[str]) -> int:
-    return bool(keys & RIGHT_KEYS) - bool(keys & LEFT_KEYS)
+    return bool(keys & set(RIGHT_KEYS)) - bool(keys & set(LEFT_KEYS))
 
 
 def played(happenings: list[tuple[str, str]]) -> HeldKeys:
@@ -117,3 +122,55 @@ def test_the_driver_samples_and_its_reset_keeps_held_keys_but_not_taps() -> None
     assert driver.act(FRAME) == 1
     keys.release("right")
     assert driver.act(FRAME) == 0
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "why"),
+    [
+        ([], ["d"], "no key steers left"),
+        (["a"], [], "no key steers right"),
+        (["Left"], ["d"], "did you mean 'left'"),
+        (["lshift"], ["d"], "did you mean 'left shift'"),
+        (["a"], ["the pedal"], "no steering key"),
+        (["a"], [""], "no steering key"),
+        (["a"], ["\x00" * 1000], "no steering key"),
+        (["a", "j"], ["j"], "both ways: j"),
+        *((["a"], [key], "the window needs it") for key in ("escape", "f11", "space", "return", "enter", "tab", "up")),
+    ],
+)
+def test_keys_that_cannot_steer_are_refused_in_one_line(left: list[str], right: list[str], why: str) -> None:
+    for check in (check_keys, HeldKeys):
+        with pytest.raises(ConfigError, match=why) as refusal:
+            check(left, right)
+        assert "\n" not in str(refusal.value) and len(str(refusal.value)) < 200
+
+
+def test_every_key_that_may_steer_is_one_that_pygame_names_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
+    pygame.display.init()
+    codes = {value for name, value in vars(pygame).items() if name.startswith("K_")}
+    names = {pygame.key.name(code) for code in codes}
+    pygame.display.quit()
+    allowed = [name for name in names | {"left", "q", "[7]", "é", "A"} if steers(name)]
+    assert {"left", "a", "right shift", "[4]", "page up", "7", ";"} <= set(allowed) <= names
+    assert len(allowed) > 80
+
+
+def steers(name: str) -> bool:
+    try:
+        check_keys([name], ["x" if name != "x" else "y"])
+    except ConfigError:
+        return False
+    return True
+
+
+def test_key_names_are_checked_without_pygame() -> None:
+    code = "import sys; from racer.keys import check_keys; check_keys(['j'], ['l']); sys.exit('pygame' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "label"), [("a", "A"), ("left shift", "Left Shift"), ("[4]", "4"), ("[", "["), ("f1", "F1")]
+)
+def test_a_key_is_called_what_the_keyboard_has_printed_on_it(name: str, label: str) -> None:
+    assert key_label(name) == label

@@ -8,8 +8,7 @@ import pytest
 from racing_builders import pilot_drives, scored, write_session
 
 import sessions
-from racer.listing import describe_session, list_sessions, print_report, print_session, print_sessions
-from racer.study import report_study
+from racer.listing import describe_session, list_sessions, print_session, print_sessions
 
 
 def test_recordings_are_listed_oldest_first_with_what_they_hold(tmp_path: Path) -> None:
@@ -90,21 +89,3 @@ def test_text_from_a_recording_is_shown_as_it_is_and_styles_nothing(
     out = capsys.readouterr().out
     assert out.count("[bold red]me[/bold red] [/]") >= 4
     assert "\x1b" not in out
-
-
-def test_a_report_is_printed_with_its_tests_and_what_was_left_out(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    for number, (random, pico, full) in enumerate([(0.1, 0.2, 0.3), (0.2, 0.35, 0.4), (0.1, 0.15, 0.6)]):
-        drives = [scored("random", random), scored("pico", pico), scored("full", full)]
-        write_session(tmp_path, drives, participant=f"p{number}", protocol="evaluation", session_id=f"{number:06x}")
-    left_out = write_session(tmp_path, [], participant="odd")
-    report = report_study(tmp_path)
-    print_report(report)
-    lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "3 participants: p0, p1, p2"
-    assert any(line.split()[:3] == ["random", "0.1333", "0.0333"] for line in lines)
-    assert any(line.startswith("pico - random: +0.1000 (SE 0.0289), paired t(2) = 3.46, p = 0.0742") for line in lines)
-    assert "pico closes 33 % of the gap between random and full" in lines
-    assert "RM-ANOVA, random / pico: F(1, 2) = 12.00, p = 0.0742" in lines
-    assert f"left out {left_out}: protocol pilot" in lines

@@ -104,7 +104,7 @@ def test_a_participant_drives_a_pilot_from_the_first_page_to_the_last(display: s
         process.kill()
     assert (process.returncode, err) == (0, "")
 
-    (path,) = (tmp_path / "recordings").iterdir()
+    (path,) = sessions.find_recordings(tmp_path / "recordings")
     assert f"Recorded recordings/{path.name}" in out
     with sessions.open(path) as session:
         assert session.status == "complete"

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,20 +16,25 @@ from compression.fill import FillName
 from compression.mask_file import load_mask
 from compression.masks import MaskInterval
 from compression.packet import layout_for
+from racer.agenda import AgendaItem, Asking, Consent, Drive, heading
 from racer.conditions import ChannelConfig
-from racer.display import NoDisplay, Page
+from racer.display import EndSession, NoDisplay, Page
 from racer.drivers import Driver
+from racer.episode import EpisodeResult, Setup, Unrecorded
 from racer.pacing import Pacer
 from racer.protocol import EpisodePlan
-from racer.session import EpisodeResult, Sitting, SittingResult, SittingRun, Unrecorded
+from racer.questionnaires import Item, Questionnaire
+from racer.session import Sitting, SittingResult, SittingRun
+from racer.texts import english
 from racer.track import STRAIGHT, Track, TrackConfig
 
+TEXTS = english().texts
 STEPS = 8
 PLAN = [
-    EpisodePlan("practice", "full", 11, STEPS),
-    EpisodePlan("evaluation", "random", 12, STEPS),
-    EpisodePlan("evaluation", "pico", 12, STEPS),
-    EpisodePlan("evaluation", "raw", 13, STEPS),
+    EpisodePlan(0, "practice", "full", 11, STEPS),
+    EpisodePlan(1, "evaluation", "random", 12, STEPS),
+    EpisodePlan(2, "evaluation", "pico", 12, STEPS),
+    EpisodePlan(3, "evaluation", "raw", 13, STEPS),
 ]
 ACTIONS = [0, 1, 1, -1, 0, -1, 1]
 """Seven, so that every episode of eight steps steers differently."""
@@ -37,7 +43,17 @@ ACTIONS = [0, 1, 1, -1, 0, -1, 1]
 @pytest.fixture
 def sitting(tmp_path: Path, codec: Codec) -> Sitting:
     mask = load_mask(write_mask(tmp_path / "mask", codec.sha256, first=(0, 2, 5, 6)), codec.sha256)
-    return Sitting(PLAN, TrackConfig(), ChannelConfig(), codec, {"pico": mask}, seed=3)
+    setup = Setup(TrackConfig(), ChannelConfig(), codec, {"pico": mask}, seed=3)
+    return Sitting(drives(PLAN), setup, TEXTS, respondent=np.random.default_rng(0))
+
+
+def drives(plans: Sequence[EpisodePlan]) -> tuple[AgendaItem, ...]:
+    return tuple(Drive(plan, heading(plans, plan, TEXTS)) for plan in plans)
+
+
+def changed(sitting: Sitting, **changes: Any) -> Sitting:
+    """Return the sitting with another setup."""
+    return replace(sitting, setup=replace(sitting.setup, **changes))
 
 
 def run(
@@ -59,7 +75,7 @@ def test_whoever_has_packets_actions_and_weights_recomputes_every_frame_shown(
     interval: MaskInterval, fill: FillName, sitting: Sitting, tmp_path: Path
 ) -> None:
     display = ScriptedDisplay()
-    run(replace(sitting, channel=ChannelConfig(mask_interval=interval, fill=fill)), tmp_path / "data", None, display)
+    run(changed(sitting, channel=ChannelConfig(mask_interval=interval, fill=fill)), tmp_path / "data", None, display)
     shown = iter(display.frames)
     with recorded(tmp_path / "data") as session:
         assert session.status == "complete"
@@ -70,14 +86,14 @@ def test_whoever_has_packets_actions_and_weights_recomputes_every_frame_shown(
             if episode.info.condition == "raw":
                 continue
             layout = layout_for(85, 2, 8) if episode.info.condition == "full" else layout_for(85)
-            receiver = Receiver(sitting.codec, layout, fill)
+            receiver = Receiver(sitting.setup.codec, layout, fill)
             before = [STRAIGHT, *episode.action[:-1].tolist()]
             masks = set()
             for row, (packet, action) in enumerate(zip(episode.packet, before, strict=True)):
                 latent = receiver.receive(packet.tobytes(), action)
                 assert np.array_equal(latent, episode.received[row])
                 assert np.array_equal(receiver.mask, episode.mask[row])
-                assert np.array_equal(sitting.codec.decode_latent(latent), next(shown))
+                assert np.array_equal(sitting.setup.codec.decode_latent(latent), next(shown))
                 masks.add(episode.mask[row].tobytes())
             assert interval == "step" or len(masks) == 1
 
@@ -103,10 +119,10 @@ def test_row_t_holds_the_frame_shown_at_t_the_action_on_it_and_the_progress_afte
         for number, episode in enumerate(session.episodes):
             expected = [ACTIONS[(number * STEPS + step) % len(ACTIONS)] for step in range(STEPS)]
             assert episode.action.tolist() == expected
-            track = Track(sitting.track, episode.info.track_seed)
+            track = Track(sitting.setup.track, episode.info.track_seed)
             assert episode.info.road_patches == track.road_patches
             for row, action in enumerate(expected):
-                assert np.array_equal(sitting.codec.encode_frame(track.frame()), episode.latent[row])
+                assert np.array_equal(sitting.setup.codec.encode_frame(track.frame()), episode.latent[row])
                 outcome = track.step(action)
                 for name in ("progress", "speed", "reward", "control"):
                     assert np.array_equal(np.float32(getattr(outcome, name)), episode[name][row]), name
@@ -115,9 +131,9 @@ def test_row_t_holds_the_frame_shown_at_t_the_action_on_it_and_the_progress_afte
 
 def test_raw_shows_the_original_and_beside_shows_it_always(sitting: Sitting, tmp_path: Path) -> None:
     display = ScriptedDisplay()
-    run(replace(sitting, beside=True), tmp_path / "beside", None, display)
+    run(changed(sitting, beside=True), tmp_path / "beside", None, display)
     for plan, first in zip(PLAN, range(0, len(display.frames), STEPS), strict=True):
-        original = Track(sitting.track, plan.track_seed).frame()
+        original = Track(sitting.setup.track, plan.track_seed).frame()
         assert np.array_equal(display.originals[first], original)  # type: ignore[arg-type]
         assert np.array_equal(display.frames[first], original) == (plan.condition == "raw")
     alone = ScriptedDisplay()
@@ -130,8 +146,8 @@ def test_what_surrounds_the_frame_counts_episodes_and_steps_and_never_names_the_
     sitting: Sitting, tmp_path: Path
 ) -> None:
     display = ScriptedDisplay()
-    run(replace(sitting, mark="PILOT RUN"), tmp_path / "data", None, display)
-    headings = ["Practice 1 of 1", "Evaluation 1 of 3", "Evaluation 2 of 3", "Evaluation 3 of 3"]
+    run(changed(sitting, mark="PILOT RUN"), tmp_path / "data", None, display)
+    headings = ["Practice 1 of 1", "Drive 1 of 3", "Drive 2 of 3", "Drive 3 of 3"]
     assert [hud.heading for hud in display.huds] == [heading for heading in headings for _ in range(STEPS)]
     assert [hud.steps_done for hud in display.huds[:STEPS]] == [step / STEPS for step in range(STEPS)]
     assert {hud.mark for hud in display.huds} == {"PILOT RUN"}
@@ -156,7 +172,7 @@ def test_times_are_the_displays_and_events_say_in_which_step_they_came(sitting: 
 
 def test_stage_times_are_taken_on_the_clock_given(sitting: Sitting, tmp_path: Path) -> None:
     ticks = iter(range(0, 10**12, 1_000_000))
-    run(replace(sitting, episodes=PLAN[:2]), tmp_path / "data", clock=lambda: next(ticks))
+    run(replace(sitting, agenda=drives(PLAN[:2])), tmp_path / "data", clock=lambda: next(ticks))
     with recorded(tmp_path / "data") as session:
         for episode in session.episodes:
             # One look at the clock takes a millisecond: two stretches of environment, one of display.
@@ -196,10 +212,10 @@ def test_the_same_sitting_twice_differs_in_nothing_but_time(sitting: Sitting, tm
 
 
 def test_random_masks_differ_between_episodes_and_follow_the_sittings_seed(sitting: Sitting, tmp_path: Path) -> None:
-    several = [EpisodePlan("exploration", "random", 12, 1) for _ in range(8)]
+    several = [EpisodePlan(number, "exploration", "random", 12, 1) for number in range(8)]
 
     def masks(seed: int, name: str) -> list[bytes]:
-        run(replace(sitting, episodes=several, seed=seed), tmp_path / name)
+        run(replace(changed(sitting, seed=seed), agenda=drives(several)), tmp_path / name)
         with recorded(tmp_path / name) as session:
             return [episode.mask.tobytes() for episode in session.episodes]
 
@@ -209,8 +225,8 @@ def test_random_masks_differ_between_episodes_and_follow_the_sittings_seed(sitti
 
 
 def test_an_episode_is_over_and_complete_when_the_car_has_left_the_field(sitting: Sitting, tmp_path: Path) -> None:
-    plans = [EpisodePlan("practice", "raw", 11, 1000), EpisodePlan("practice", "raw", 11, 2)]
-    fast = replace(sitting, episodes=plans, track=TrackConfig("forgiving"))
+    plans = [EpisodePlan(0, "practice", "raw", 11, 1000), EpisodePlan(1, "practice", "raw", 11, 2)]
+    fast = replace(changed(sitting, track=TrackConfig("forgiving")), agenda=drives(plans))
     result = run(fast, tmp_path / "data", Replayer([STRAIGHT]), NoDisplay())
     assert 100 < result.episodes[0].steps < 1000
     with recorded(tmp_path / "data") as session:
@@ -237,7 +253,7 @@ def test_ending_the_session_in_the_middle_keeps_every_step_taken(sitting: Sittin
 def test_leaving_over_the_instructions_aborts_and_over_the_thanks_loses_nothing(
     page: int, complete: bool, episodes: int, sitting: Sitting, tmp_path: Path
 ) -> None:
-    pages = replace(sitting, instructions=Page("Welcome", ()), thanks=Page("Thanks", ()))
+    pages = replace(sitting, agenda=(Page("Welcome", ()), *sitting.agenda, Page("Thanks", ())))
     result = run(pages, tmp_path / "data", None, ScriptedDisplay(leave_at_page=page))
     assert result.complete == complete
     with recorded(tmp_path / "data") as session:
@@ -247,7 +263,7 @@ def test_leaving_over_the_instructions_aborts_and_over_the_thanks_loses_nothing(
 
 def test_pages_frame_the_sitting(sitting: Sitting, tmp_path: Path) -> None:
     display, welcome, thanks = ScriptedDisplay(), Page("Welcome", ()), Page("Thanks", ())
-    run(replace(sitting, instructions=welcome, thanks=thanks), tmp_path / "data", None, display)
+    run(replace(sitting, agenda=(welcome, *sitting.agenda, thanks)), tmp_path / "data", None, display)
     assert display.pages == [welcome, thanks]
 
 
@@ -284,7 +300,7 @@ def test_pauses_are_no_overruns(sitting: Sitting, tmp_path: Path) -> None:
 
     clock = Clock()
     pacer = Pacer(10.0, clock)
-    result = run(replace(sitting, episodes=PLAN[:2]), tmp_path / "data", None, PausingDisplay(), pacer=pacer)
+    result = run(replace(sitting, agenda=drives(PLAN[:2])), tmp_path / "data", None, PausingDisplay(), pacer=pacer)
     assert result.pace is not None
     assert (result.pace.steps, result.pace.overruns, result.pace.median_ms) == (2 * (STEPS - 1), 0, 100.0)
 
@@ -294,3 +310,136 @@ def test_nothing_is_kept_where_nothing_is_recorded(sitting: Sitting, tmp_path: P
     result = SittingRun(sitting, Replayer(ACTIONS), display, Unrecorded()).run()
     assert (result.path, result.complete, len(display.frames)) == (None, True, len(PLAN) * STEPS)
     assert {path.name for path in tmp_path.iterdir()} == {"mask"}
+
+
+FEELING = Questionnaire(
+    "feeling", (Item("calm", "I was calm."), Item("fast", "It was fast."), Item("why", "Why?", free=True))
+)
+ASKING = Asking(FEELING, "evaluation/1/pico")
+CONSENT_PAGE = Consent(Page("Do you agree?", ()), ("yes", "no"), Page("Goodbye", ()))
+
+
+def answers(session: sessions.Session) -> list[tuple[str, str]]:
+    return [(answer.item, answer.answer) for answer in session.answers()]
+
+
+def test_answers_are_recorded_with_what_they_are_about_and_the_last_one_after_going_back_counts(
+    sitting: Sitting, tmp_path: Path
+) -> None:
+    display = ScriptedDisplay(replies=[3, None, 4, 5, "dunno"])
+    run(replace(sitting, agenda=(ASKING,), respondent=None), tmp_path / "data", None, display)
+    assert display.asked == [
+        ("calm", "Question 1 of 3", None, False),
+        ("fast", "Question 2 of 3", None, True),
+        ("calm", "Question 1 of 3", 3, False),
+        ("fast", "Question 2 of 3", None, True),
+        ("why", "Question 3 of 3", None, True),
+    ]
+    with recorded(tmp_path / "data") as session:
+        assert answers(session) == [
+            ("evaluation/1/pico/feeling/calm", "3"),
+            ("evaluation/1/pico/feeling/calm", "4"),
+            ("evaluation/1/pico/feeling/fast", "5"),
+            ("evaluation/1/pico/feeling/why", "dunno"),
+        ]
+
+
+def test_simulated_participants_answer_on_the_scale_and_by_seed(sitting: Sitting, tmp_path: Path) -> None:
+    def given(seed: int, name: str) -> list[tuple[str, str]]:
+        many = Questionnaire("many", tuple(Item(f"i{i}", "?", points=5) for i in range(40)))
+        asked = replace(sitting, agenda=(Asking(many, "end/0/-"),), respondent=np.random.default_rng(seed))
+        run(asked, tmp_path / name)
+        with recorded(tmp_path / name) as session:
+            return answers(session)
+
+    assert {answer for _, answer in given(0, "a")} == {"1", "2", "3", "4", "5"}
+    assert given(0, "b") == given(0, "c") != given(1, "d")
+
+
+def test_whoever_declines_leaves_nothing_behind_but_that(sitting: Sitting, tmp_path: Path) -> None:
+    display = ScriptedDisplay(choice=1)
+    result = run(replace(sitting, agenda=(CONSENT_PAGE, *sitting.agenda)), tmp_path / "data", None, display)
+    assert (result.declined, result.complete, result.episodes) == (True, False, [])
+    assert display.pages == [CONSENT_PAGE.page, CONSENT_PAGE.declined]
+    with recorded(tmp_path / "data") as session:
+        assert answers(session) == [("consent", "declined")]
+        assert (session.status, len(session.episodes), session.events()) == ("aborted", 0, [])
+
+
+def test_what_was_pressed_before_agreeing_is_not_recorded(sitting: Sitting, tmp_path: Path) -> None:
+    agenda = (CONSENT_PAGE, *drives(PLAN[:1]))
+    assert run(replace(sitting, agenda=agenda), tmp_path / "data").complete
+    with recorded(tmp_path / "data") as session:
+        assert answers(session) == [("consent", "accepted")]
+        assert {event.detail for event in session.events()} == {f"f{n}" for n in range(1, STEPS + 1)}
+
+
+def test_leaving_over_the_consent_page_is_no_agreement(sitting: Sitting, tmp_path: Path) -> None:
+    result = run(replace(sitting, agenda=(CONSENT_PAGE,)), tmp_path / "data", None, ScriptedDisplay(leave_at_page=0))
+    assert (result.complete, result.declined) == (False, False)
+    with recorded(tmp_path / "data") as session:
+        assert (answers(session), session.events()) == ([], [])
+
+
+def driven(session: sessions.Session) -> list[tuple[str, str, bool]]:
+    return [(episode.info.condition, episode.status, episode.rejected) for episode in session.episodes]
+
+
+def test_an_episode_redone_while_it_runs_is_kept_flagged_and_driven_again_with_the_same_mask(
+    sitting: Sitting, tmp_path: Path
+) -> None:
+    display = ScriptedDisplay(redo_at={"frame": STEPS + 3})
+    result = run(
+        replace(sitting, agenda=drives(PLAN[:2])), tmp_path / "data", None, display, pacer=Pacer(10.0, Clock())
+    )
+    assert result.complete
+    assert [each.plan for each in result.episodes] == PLAN[:2]
+    with recorded(tmp_path / "data") as session:
+        assert driven(session) == [
+            ("full", "complete", False), ("random", "aborted", True), ("random", "complete", False)
+        ]  # fmt: skip
+        _, rejected, accepted = session.episodes
+        assert np.array_equal(rejected.mask[0], accepted.mask[0])
+        assert [event.episode for event in session.events()] == [0] * STEPS + [1] * 3 + [2] * STEPS
+
+
+def test_the_last_episode_can_be_redone_once_it_is_over_and_only_that_one(sitting: Sitting, tmp_path: Path) -> None:
+    display = ScriptedDisplay(redo_at={"ask": 1})
+    agenda = (*drives(PLAN[:2]), ASKING)
+    result = run(replace(sitting, agenda=agenda, respondent=None), tmp_path / "data", None, display)
+    assert (result.complete, len(result.episodes)) == (True, 2)
+    assert [item for item, *_ in display.asked] == ["calm", "calm", "fast", "why"]
+    with recorded(tmp_path / "data") as session:
+        assert driven(session) == [
+            ("full", "complete", False), ("random", "complete", True), ("random", "complete", False)
+        ]  # fmt: skip
+
+
+def test_wanting_to_redo_before_anything_was_driven_changes_nothing(sitting: Sitting, tmp_path: Path) -> None:
+    display = ScriptedDisplay(redo_at={"ask": 0})
+    agenda = (ASKING, *drives(PLAN[:1]))
+    assert run(replace(sitting, agenda=agenda, respondent=None), tmp_path / "data", None, display).complete
+    with recorded(tmp_path / "data") as session:
+        assert driven(session) == [("full", "complete", False)]
+
+
+def test_a_sitting_left_before_its_last_question_is_not_complete(sitting: Sitting, tmp_path: Path) -> None:
+    class Leaving(ScriptedDisplay):
+        def ask(self, *question: Any, **others: Any) -> int | str | None:
+            raise EndSession
+
+    agenda = (*drives(PLAN[:1]), ASKING, Page("Thanks", ()))
+    assert not run(replace(sitting, agenda=agenda, respondent=None), tmp_path / "data", None, Leaving()).complete
+
+
+def test_the_experimenters_notes_are_kept_with_their_time_also_before_consent(sitting: Sitting, tmp_path: Path) -> None:
+    class Noting(ScriptedDisplay):
+        def choose(self, page: Page, choices: tuple[str, ...]) -> int:
+            assert self.listener is not None
+            self.listener("note", "glasses <b>broken</b>", 17)
+            return 0
+
+    run(replace(sitting, agenda=(CONSENT_PAGE,)), tmp_path / "data", None, Noting())
+    with recorded(tmp_path / "data") as session:
+        note = session.answers()[0]
+    assert (note.item, note.answer, note.time_ns) == ("note", "glasses <b>broken</b>", 17)

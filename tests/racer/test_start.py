@@ -17,7 +17,7 @@ from racer.conditions import ChannelConfig
 from racer.drivers import DriverError
 from racer.errors import ConfigError, RacerError
 from racer.protocol import ProtocolConfig, condition_order, plan_episodes
-from racer.start import StartConfig, start_session
+from racer.start import StartConfig, resolved, start_session
 from racer.track import TrackConfig
 
 PILOT = ProtocolConfig("pilot", practice=1, calibration=1, exploration=1, steps=2)
@@ -31,7 +31,8 @@ def config(data: Path, participant: str = "p01", protocol: ProtocolConfig = PILO
 
 
 def files(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.rglob("*"))
+    """Return the names of everything below the folder, but for the claims."""
+    return sorted(path.name for path in folder.rglob("*") if ".claims" not in path.parts)
 
 
 def evaluated(data: Path, participant: str, order: object, **changes: Any) -> None:
@@ -66,8 +67,13 @@ def test_a_pilot_is_recorded_with_all_that_is_needed_to_repeat_it(tmp_path: Path
         info = session.info
         assert (info.participant, info.protocol, info.driver, info.pilot) == ("p01", "pilot", "simulated", True)
         assert (info.codec_sha256, info.mask_sha256) == (codec.sha256, "")
-        stored = asdict(settings) | {"data": str(settings.data), "order": 0}
-        assert {key: info.config[key] for key in stored} == json.loads(json.dumps(stored))
+        assert info.config == json.loads(json.dumps(resolved(settings, 0)))
+        kept = {"protocol": PILOT, "track": settings.track, "channel": settings.channel}
+        for name, part in kept.items():
+            assert info.config[name] == json.loads(json.dumps(asdict(part)))
+        assert [info.config[name] for name in ("participant", "driver", "seed", "pilot", "order")] == [
+            "p01", "simulated", 4, True, 0
+        ]  # fmt: skip
         assert info.software["torch"].startswith("2.")
         assert {"python", "platform", "numpy", "gymnasium", "git_commit"} <= set(info.software)
         planned = plan_episodes(PILOT, "p01", 4, 0)
@@ -185,12 +191,12 @@ def test_tracks_that_the_mask_was_trained_on_are_not_driven(tmp_path: Path, code
 
 def refused(settings: StartConfig, error: type[Exception], told: str) -> None:
     """Check that a sitting is refused in one line that says so, and that nothing is written."""
-    before = files(settings.data.parent)
+    before = sorted(settings.data.parent.rglob("*"))
     with pytest.raises(error) as refusal:
         start_session(settings)
     assert told in str(refusal.value)
     assert len(str(refusal.value).splitlines()) == 1
-    assert files(settings.data.parent) == before
+    assert sorted(settings.data.parent.rglob("*")) == before
 
 
 def test_nobody_evaluates_a_mask_fitted_to_themselves(tmp_path: Path, codec: Codec) -> None:
@@ -247,7 +253,7 @@ def test_an_unknown_driver_is_refused_before_anything_is_written(tmp_path: Path)
 
 def test_a_data_folder_that_is_a_file_is_called_that(tmp_path: Path) -> None:
     (tmp_path / "data").write_text("not a folder")
-    refused(config(tmp_path / "data"), sessions.RecordingError, "cannot")
+    refused(config(tmp_path / "data"), RacerError, "is not a folder")
 
 
 def test_a_drivers_failure_names_the_driver_and_keeps_what_was_driven(

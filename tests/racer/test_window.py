@@ -1,105 +1,58 @@
 from __future__ import annotations
 
-import os
-import shutil
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import numpy as np
 import pygame
 import pytest
 from pygame.event import Event
+from window_builders import (
+    ARROW_DOWN,
+    ESC,
+    FOCUS_GAINED,
+    FOCUS_LOST,
+    FRAME,
+    HUD,
+    MS,
+    PAGE,
+    QUIT,
+    RETURN,
+    SPACE,
+    TICK,
+    Clock,
+    OpenWindow,
+    Script,
+    click,
+    down,
+    up,
+    wait_until,
+    windows_opened,
+    x_server,
+)
 
-from racer.display import EndSession, Hud, Page
+from racer.display import EndSession, Page
 from racer.errors import ConfigError, NoDisplayError, RacerError
-from racer.keys import KeyboardDriver
+from racer.keys import HeldKeys, KeyboardDriver
+from racer.questionnaires import Item
 from racer.window import Window
-
-MS = 1_000_000
-FRAME = np.full((64, 64, 3), 90, np.uint8)
-HUD = Hud("Run 1 of 3", 0.0, 0.0)
-PAGE = Page("Welcome", ("Steer with the arrow keys.",))
-
-
-def down(key: int) -> Event:
-    return Event(pygame.KEYDOWN, key=key)
-
-
-def up(key: int) -> Event:
-    return Event(pygame.KEYUP, key=key)
-
-
-def click(x: int = 5, y: int = 5) -> Event:
-    return Event(pygame.MOUSEBUTTONDOWN, button=1, pos=(x, y))
-
-
-SPACE, RETURN, ESC, ARROW_DOWN = map(down, (pygame.K_SPACE, pygame.K_RETURN, pygame.K_ESCAPE, pygame.K_DOWN))
-QUIT = Event(pygame.QUIT)
-FOCUS_LOST, FOCUS_GAINED = Event(pygame.WINDOWFOCUSLOST), Event(pygame.WINDOWFOCUSGAINED)
-TICK = down(pygame.K_F9)
-"""A key that means nothing to the window: a script reacts to its being noted."""
-
-
-class Clock:
-    """Time that passes by being asked for; posts each event when its time comes."""
-
-    def __init__(self) -> None:
-        self.now = 0
-        self._due: list[tuple[int, Event]] = []
-
-    def at(self, milliseconds: int, *events: Event) -> None:
-        self._due += [(milliseconds * MS, event) for event in events]
-
-    def __call__(self) -> int:
-        self.now += 10 * MS
-        while self._due and self._due[0][0] <= self.now:
-            pygame.event.post(self._due.pop(0)[1])
-        return self.now
-
-
-class Script:
-    """A listener that keeps what it is told and answers with events: each answer is given once."""
-
-    def __init__(self, **answers: list[Event]) -> None:
-        self.told: list[tuple[str, str]] = []
-        self.times: list[int] = []
-        self._answers = answers
-
-    def __call__(self, kind: str, detail: str, time_ns: int) -> None:
-        self.told.append((kind, detail))
-        self.times.append(time_ns)
-        for name in (kind, f"{kind}_{detail}"):
-            for event in self._answers.pop(name, []):
-                pygame.event.post(event)
-
-    @property
-    def kinds(self) -> list[str]:
-        return [kind for kind, _ in self.told if not kind.startswith("key")]
-
-
-OpenWindow = Callable[..., Window]
 
 
 @pytest.fixture
 def open_window(monkeypatch: pytest.MonkeyPatch) -> Iterator[OpenWindow]:
-    monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
-    opened: list[Window] = []
-
-    def open_one(**settings: Any) -> Window:
-        opened.append(Window(size=(640, 480), **settings))
-        pygame.event.clear()
-        return opened[-1]
-
-    yield open_one
-    for window in opened:
-        window.close()
+    with windows_opened(monkeypatch) as open_one:
+        yield open_one
 
 
 @pytest.fixture
 def clock() -> Clock:
     return Clock()
+
+
+@pytest.fixture
+def xdotool(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
+    with x_server(monkeypatch) as run:
+        yield run
 
 
 @pytest.mark.parametrize("way_on", [SPACE, RETURN, down(pygame.K_KP_ENTER), click()])
@@ -301,6 +254,85 @@ def test_a_window_that_never_had_the_focus_does_not_pause_for_it(open_window: Op
     assert script.kinds == ["focus_lost"]
 
 
+def test_a_break_ends_no_sooner_than_its_seconds(open_window: OpenWindow, clock: Clock) -> None:
+    window = open_window(clock=clock)
+    window.listener = script = Script()
+    for milliseconds in range(100, 1500, 200):
+        clock.at(milliseconds, SPACE)
+    window.page(Page("Break", (), least_seconds=1))
+    assert 1000 * MS <= clock.now < 1300 * MS
+    assert script.told.count(("key_down", "space")) == 6
+
+
+def test_a_key_test_ends_only_after_both_ways_were_pressed(open_window: OpenWindow) -> None:
+    window = open_window(keys=HeldKeys(left=["j"], right=["l", "k"]))
+    window.listener = script = Script(
+        key_down_f9=[SPACE, down(pygame.K_k), up(pygame.K_k), SPACE, down(pygame.K_a), SPACE, down(pygame.K_j), SPACE]
+    )
+    pygame.event.post(TICK)
+    window.page(Page("Keys", (), show_keys=True, test_keys=True))
+    assert script.told.count(("key_down", "space")) == 4
+
+
+def test_keys_tested_before_the_page_appeared_do_not_count(open_window: OpenWindow) -> None:
+    window = open_window()
+    both = [down(pygame.K_a), down(pygame.K_d)]
+    for event in (*both, TICK):
+        pygame.event.post(event)
+    window.listener = script = Script(key_down_f9=[SPACE, *both, RETURN])
+    window.page(Page("Keys", (), show_keys=True, test_keys=True))
+    assert script.told[-1] == ("key_down", "return")
+
+
+def test_what_is_written_is_told_to_nobody_but_the_keys_pressed_before_come_up(
+    open_window: OpenWindow, clock: Clock
+) -> None:
+    window = open_window(clock=clock)
+    window.listener = script = Script()
+    typed = [
+        event
+        for letter in "lad"
+        for event in (down(ord(letter)), Event(pygame.TEXTINPUT, text=letter), up(ord(letter)))
+    ]
+    pygame.event.post(down(pygame.K_LEFT))
+    window.wait(clock.now + 20 * MS)
+    clock.at(500, *typed, up(pygame.K_LEFT), down(pygame.K_RETURN, pygame.KMOD_LCTRL))
+    assert window.ask(Item("comment", "Anything?", free=True), "Question 1 of 1", None, back=False) == "lad"
+    clock.at(clock.now // MS + 100, up(pygame.K_RETURN), down(pygame.K_LEFT))
+    window.wait(clock.now + 500 * MS)
+    assert script.told == [("key_down", "left"), ("key_up", "left"), ("key_down", "left")]
+    assert window.keys.sample() == -1
+
+
+def test_esc_pauses_amid_writing_and_nothing_written_is_lost(open_window: OpenWindow, clock: Clock) -> None:
+    window = open_window(clock=clock)
+    window.listener = script = Script(pause=[down(pygame.K_x), RETURN])
+    clock.at(500, Event(pygame.TEXTINPUT, text="é"), ESC)
+    clock.at(900, Event(pygame.TEXTINPUT, text="ß"), down(pygame.K_KP_ENTER, pygame.KMOD_RCTRL))
+    assert window.ask(Item("comment", "Anything?", free=True), "", "a ", back=True) == "a éß"
+    assert script.kinds == ["pause", "resume"]
+
+
+def test_answers_given_before_are_begun_from(open_window: OpenWindow, clock: Clock) -> None:
+    window = open_window(clock=clock)
+    clock.at(500, down(pygame.K_RIGHT), RETURN)
+    assert window.ask(Item("control", "The car obeyed."), "", 3, back=False) == 4
+
+
+def test_one_can_go_back_to_the_question_before(open_window: OpenWindow, clock: Clock) -> None:
+    window = open_window(clock=clock)
+    clock.at(500, down(pygame.K_BACKSPACE))
+    assert window.ask(Item("control", "The car obeyed."), "", None, back=True) is None
+
+
+def test_a_stray_space_agrees_to_nothing(open_window: OpenWindow, clock: Clock) -> None:
+    window = open_window(clock=clock)
+    for milliseconds in range(0, 600, 50):
+        clock.at(milliseconds, SPACE, RETURN)
+    clock.at(600, ARROW_DOWN, ARROW_DOWN, RETURN)
+    assert window.choose(Page("Consent", ("We record what you drive.",)), ("I agree", "I decline")) == 1
+
+
 def test_f11_resizes_at_once_on_a_page_and_pauses_while_time_runs(open_window: OpenWindow, clock: Clock) -> None:
     window = open_window(clock=clock, countdown_from=1)
     window.listener = script = Script(resize=[SPACE], key_down_f9=[down(pygame.K_F11)])
@@ -364,34 +396,6 @@ def test_plain_pygame_is_refused_with_the_way_to_mend_it(monkeypatch: pytest.Mon
     monkeypatch.delattr(pygame, "IS_CE")
     with pytest.raises(RacerError, match="--force-reinstall pygame-ce"):
         Window()
-
-
-@pytest.fixture
-def xdotool(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
-    """A bare X server, no window manager, and the command that presses its keys."""
-    for program in ("Xvfb", "xdotool"):
-        assert shutil.which(program), f"{program} is not installed (Debian: xvfb, xdotool); deselect with -m 'not xvfb'"
-    reading, writing = os.pipe()
-    command = ["Xvfb", "-displayfd", str(writing), "-screen", "0", "1024x768x24", "-nolisten", "tcp"]
-    with subprocess.Popen(command, pass_fds=[writing], stderr=subprocess.DEVNULL) as server:
-        os.close(writing)
-        with os.fdopen(reading) as pipe:
-            monkeypatch.setenv("DISPLAY", ":" + pipe.readline().strip())
-        monkeypatch.delenv("SDL_VIDEODRIVER", raising=False)
-
-        def run(*words: str) -> None:
-            subprocess.run(["xdotool", *words], check=True)
-
-        yield run
-        pygame.display.quit()
-        server.terminate()
-
-
-def wait_until(window: Window, happened: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
-    while not happened():
-        assert time.monotonic() < deadline, "the X server's events never came"
-        window.wait(time.monotonic_ns() + 5 * MS)
 
 
 @pytest.mark.xvfb

@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from io import FileIO
 from pathlib import Path
 
@@ -19,7 +20,8 @@ import recording_child
 from session_builders import EPISODE, SESSION, Clock, assert_holds, random_steps
 
 import sessions
-from sessions import Recorder, StorageError, UnreadableRecordingError, find_recordings
+from sessions import Recorder, StorageError, StorageWaitError, UnreadableRecordingError, find_recordings
+from sessions.recorder import FLUSH_NS
 
 CHILD = Path(recording_child.__file__)
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(sessions.__file__).parents[1])}
@@ -155,24 +157,66 @@ def test_full_disk_leaves_every_flushed_step(tmp_path: Path, monkeypatch: pytest
 def test_after_a_full_disk_every_call_says_so_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(SmallDisk, "room", 50_000, raising=False)
     monkeypatch.setattr("sessions.recorder.FileIO", SmallDisk)
-    recorder = Recorder(tmp_path, SESSION, clock=Clock())
+    recorder = Recorder(tmp_path, SESSION, clock=(clock := Clock()))
     recorder.begin_episode(EPISODE)
     steps = random_steps(128)
     for step in steps[:-1]:
         recorder.append(step)
+    clock.now_ns += FLUSH_NS
     calls: list[Callable[[], object]] = [
         lambda: recorder.append(steps[-1]),
-        lambda: recorder.append(steps[-1]),
-        lambda: recorder.event("", "", 0, 0, 0),
+        recorder.retry,
         lambda: recorder.answer("", "", 0),
-        lambda: recorder.begin_episode(EPISODE),
         lambda: recorder.end_episode("complete"),
+        recorder.reject_episode,
+        lambda: recorder.close("complete"),
+        recorder.retry,
         lambda: recorder.close("complete"),
     ]
     for call in calls:
-        with pytest.raises(StorageError, match="stay readable"):
+        with pytest.raises(StorageWaitError, match="stay readable"):
             call()
     assert find_recordings(tmp_path) == [recorder.path]
+    recorder.abandon()
+    assert check_recording(recorder.path, "running") == 0
+
+
+@pytest.mark.parametrize("room", range(60_000, 560_000, 37_003))
+def test_once_a_full_disk_has_room_again_nothing_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, room: int
+) -> None:
+    monkeypatch.setattr(SmallDisk, "room", room, raising=False)
+    monkeypatch.setattr("sessions.recorder.FileIO", SmallDisk)
+    refused = 0
+
+    def patiently(call: Callable[[], object], retry: Callable[[], object]) -> None:
+        nonlocal refused
+        try:
+            call()
+        except StorageWaitError:
+            refused += 1
+            with pytest.raises(StorageWaitError):
+                retry()
+            monkeypatch.setattr(SmallDisk, "room", 10**9)
+            retry()
+
+    recorder = Recorder(tmp_path, SESSION, clock=(clock := Clock()))
+    for index in range(3):
+        recorder.begin_episode(EPISODE)
+        for step in random_steps(150, seed=index):
+            clock.now_ns += 60_000_000
+            recorder.event("key_down", "left", 0, index, 0)
+            patiently(partial(recorder.append, step), recorder.retry)
+        patiently(lambda: recorder.end_episode("complete"), recorder.retry)
+    close = partial(recorder.close, "complete")
+    patiently(close, close)
+    assert refused == 1
+    with sessions.open(recorder.close("complete")) as session:
+        assert session.status == "complete"
+        assert len(session.events()) == 450
+        for index, episode in enumerate(session.episodes):
+            assert episode.accepted
+            assert_holds(episode, random_steps(150, seed=index))
 
 
 @pytest.mark.parametrize("limit", [2_000, 150_000, 400_000])

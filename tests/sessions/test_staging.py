@@ -95,6 +95,31 @@ def test_refused_commit_leaves_all_or_nothing(tmp_path: Path, writes: int) -> No
     assert bytes(data) == (old if writes == 0 else new)
 
 
+@pytest.mark.parametrize("writes", range(4))
+def test_a_refused_commit_is_made_whole_by_the_next_with_what_was_written_meanwhile(
+    tmp_path: Path, writes: int
+) -> None:
+    disk = FailingDisk(tmp_path / "file", "x+")
+    staged = StagedFile(disk)
+    staged.write(b"a" * 9_000)
+    staged.commit(sync=False)
+    for offset in (100, 5_000, 8_999):
+        staged.seek(offset)
+        staged.write(b"new")
+    disk.writes_left = writes
+    with pytest.raises(OSError, match="No space left"):
+        staged.commit(sync=False)
+    for offset in (50, 4_999, 12_000):
+        staged.seek(offset)
+        staged.write(b"later")
+    staged.seek(0)
+    expected = staged.read(12_005)
+    disk.writes_left = 10**9
+    staged.commit(sync=True)
+    assert (tmp_path / "file").read_bytes() == expected
+    assert read_journal(FileIO(tmp_path / "file")) == (12_005, {})
+
+
 def test_rename_gives_the_file_its_name(tmp_path: Path) -> None:
     (tmp_path / "a").write_text("recording")
     rename_without_overwriting(tmp_path / "a", tmp_path / "b")

@@ -8,47 +8,20 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from racing_builders import Drive, scored, write_session
+from racing_builders import scored
+from report_builders import CONDITIONS, CONFIG, SCORES, evaluation, recorded, write_study
 from scipy import stats
 
-from racer.study import NothingToReportError, StudyReport, report_study
+from racer.report.study import NothingToReportError, StudyReport, report_study
 
-CONDITIONS = ("random", "pico", "full")
-SCORES = {"random": [0.1], "pico": [0.2], "full": [0.3]}
-CONFIG: dict[str, Any] = {
-    "channel_format": 1,
-    "channel": {"bits": 85, "mask_interval": "episode", "fill": "hold"},
-    "track": {"handling": "stock", "target_speed": 50.0},
-    "protocol": {"steps": 100, "evaluation": 15, "conditions": list(CONDITIONS)},
-}
 EXERCISE = np.array([[45, 50, 55], [42, 42, 45], [36, 41, 43], [39, 35, 40], [51, 55, 59], [44, 49, 56]])
 """A textbook's fitness of six people before, three and six months into an exercise programme (Laerd Statistics,
 one-way repeated-measures ANOVA): F(2, 10) = 12.53, p = .002."""
 
 
-def evaluation(
-    folder: Path, participant: str, drives: list[Drive] | dict[str, list[float]], number: int = 0, **changes: Any
-) -> Path:
-    """Write an evaluation session; `number` sets it after those with lower ones."""
-    if isinstance(drives, dict):
-        drives = [scored(condition, progress) for condition, values in drives.items() for progress in values]
-    settings: dict[str, Any] = {
-        "protocol": "evaluation",
-        "participant": participant,
-        "session_id": f"{number:06x}",
-        "created_utc": f"2026-01-31T14:{number:02d}:09Z",
-        "mask_sha256": "cd" * 32,
-        "config": CONFIG,
-    }
-    return write_session(folder, drives, **settings | changes)
-
-
-def study(folder: Path, table: NDArray[Any], conditions: tuple[str, ...] = CONDITIONS, **changes: Any) -> StudyReport:
+def study(folder: Path, table: NDArray[Any], conditions: tuple[str, ...] = CONDITIONS) -> StudyReport:
     """Write one session per row, one episode per condition, and report."""
-    for number, row in enumerate(table):
-        scores = {condition: [float(value)] for condition, value in zip(conditions, row, strict=True)}
-        evaluation(folder, f"p{number:02d}", scores, number, **changes)
-    return report_study(folder)
+    return report_study(write_study(folder, table, conditions))
 
 
 def one_way_anova(table: NDArray[np.float64]) -> tuple[float, float]:
@@ -61,11 +34,6 @@ def one_way_anova(table: NDArray[np.float64]) -> tuple[float, float]:
     df = conditions - 1, (conditions - 1) * (people - 1)
     f = (between_conditions / df[0]) / (error / df[1])
     return float(f), float(stats.f.sf(f, *df))
-
-
-def recorded(values: Any) -> NDArray[np.float64]:
-    """Return numbers as a recording's float32 column gives them back."""
-    return np.asarray(values, np.float32).astype(np.float64)
 
 
 def test_each_persons_episodes_are_averaged_before_the_people_are(tmp_path: Path) -> None:
@@ -176,6 +144,7 @@ def test_a_study_of_people_is_not_simulated_and_the_two_kinds_are_not_mixed(tmp_
         ({"mask_sha256": "34" * 32}, "another mask"),
         ({"driver": "simulated"}, "kind of driver"),
         ({"config": CONFIG | {"channel_format": 2}}, "packet format"),
+        ({"config": CONFIG | {"study_sha256": "ef" * 32}}, "study file"),
         ({"config": CONFIG | {"channel": {"bits": 20}}}, "use of the channel"),
         ({"config": CONFIG | {"track": {"target_speed": 60.0}}}, "handling or speed"),
         ({"config": CONFIG | {"protocol": CONFIG["protocol"] | {"steps": 50}}}, "steps per episode"),
@@ -238,3 +207,76 @@ def test_nothing_to_report_is_one_line_with_the_reason_and_what_to_do(with_pilot
 def test_a_folder_that_does_not_exist_has_nothing_to_report(tmp_path: Path) -> None:
     with pytest.raises(NothingToReportError, match="no recordings"):
         report_study(tmp_path / "nowhere")
+
+
+def test_a_rejected_episode_counts_nowhere(tmp_path: Path) -> None:
+    drives = [scored("random", 0.9), scored("random", 0.1), scored("pico", 0.2)]
+    evaluation(tmp_path, "ann", drives, rejected=[0])
+    report = report_study(tmp_path)
+    assert [(score.condition, score.episodes, round(score.progress, 6)) for score in report.scores] == [
+        ("random", 1, 0.1),
+        ("pico", 1, 0.2),
+    ]
+    assert [(point.condition, point.place) for point in report.by_episode] == [("random", 1), ("pico", 1)]
+
+
+def test_a_resumed_sitting_counts_as_one_with_the_episodes_of_both_files(tmp_path: Path) -> None:
+    cut = replace(scored("pico", 0.9), status="aborted")
+    evaluation(tmp_path, "ann", [scored("random", 0.1), scored("pico", 0.2), cut], 1, "aborted")
+    evaluation(tmp_path, "ann", [scored("pico", 0.4), scored("full", 0.5)], 2, resumes="000001")
+    report = report_study(tmp_path)
+    assert report.excluded == {}
+    assert [(score.condition, score.block, score.episodes, round(score.progress, 6)) for score in report.scores] == [
+        ("full", 3, 1, 0.5),
+        ("random", 1, 1, 0.1),
+        ("pico", 2, 2, 0.3),
+    ]
+
+
+def test_a_resumed_sitting_that_was_never_finished_is_left_out_with_both_files(tmp_path: Path) -> None:
+    write_study(tmp_path, np.array([[0.1, 0.2, 0.3]]))
+    paths = [evaluation(tmp_path, "ann", SCORES, 1, "aborted")]
+    paths.append(evaluation(tmp_path, "ann", SCORES, 2, "aborted", resumes="000001"))
+    report = report_study(tmp_path)
+    assert report.excluded == {str(path): "not completed (aborted)" for path in paths}
+
+
+def test_a_sitting_resumed_with_other_settings_is_left_out(tmp_path: Path) -> None:
+    write_study(tmp_path, np.array([[0.1, 0.2, 0.3]]))
+    evaluation(tmp_path, "ann", SCORES, 1, "aborted")
+    evaluation(tmp_path, "ann", SCORES, 2, resumes="000001", mask_sha256="ef" * 32)
+    report = report_study(tmp_path)
+    assert report.participants == ("p00",)
+    assert set(report.excluded.values()) == {"another mask than in the first session"}
+    assert len(report.excluded) == 2
+
+
+@pytest.mark.parametrize(
+    "conditions", [("raw",), ("random", "full"), ("raw", "full", "perceptual"), ("pico", "raw"), ("random", "pico")]
+)
+def test_any_set_of_conditions_is_compared_as_far_as_it_goes(conditions: tuple[str, ...], tmp_path: Path) -> None:
+    table = np.random.default_rng(0).uniform(0.1, 0.5, (4, len(conditions)))
+    report = study(tmp_path, table, conditions)
+    assert {mean.condition for mean in report.conditions} == set(conditions)
+    assert len(report.pairs) == len(conditions) * (len(conditions) - 1) // 2
+    assert (report.difference is not None) == ({"random", "pico"} <= set(conditions))
+    assert len(report.anova) == (len(conditions) > 1)
+    assert report.gap_closed is None
+    assert (report.friedman is not None) == (len(conditions) > 2)
+    json.dumps(asdict(report), allow_nan=False)
+
+
+def test_the_title_is_that_of_all_recordings_or_none(tmp_path: Path) -> None:
+    evaluation(tmp_path, "ann", SCORES, 0, study="Bends")
+    assert report_study(tmp_path).study == "Bends"
+    evaluation(tmp_path, "ben", SCORES, 1, study="Other bends")
+    assert report_study(tmp_path).study == ""
+
+
+def test_versions_that_differ_are_named_with_their_counts(tmp_path: Path) -> None:
+    for number, version in enumerate(["1.0", "1.0", "2.0"]):
+        evaluation(tmp_path, f"p{number}", SCORES, number, software={"torch": version, "numpy": "2.4"})
+    found = {one.name: one for one in report_study(tmp_path).provenance}
+    assert (found["software: torch"].values, found["software: torch"].differs) == ({"1.0": 2, "2.0": 1}, True)
+    assert (found["software: numpy"].values, found["software: numpy"].differs) == ({"2.4": 3}, False)
+    assert found["codec weights (SHA-256)"].values == {"ab" * 32: 3}

@@ -1,0 +1,250 @@
+"""`racer session verify`, `repair`, `merge`, `withdraw`: looking after recordings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from racer.commands.output import print_json, progress_bar
+from racer.options import JsonOption
+
+if TYPE_CHECKING:
+    from racer.verification import Verification
+
+VERIFY_EPILOG = "Example: racer session verify recordings --expected 24"
+REPAIR_EPILOG = "Example: racer session repair recordings/p01_pilot_*.h5.partial"
+MERGE_EPILOG = "Example: racer session merge desk1/recordings desk2/recordings --into recordings"
+WITHDRAW_EPILOG = "Example: racer session withdraw p07 --dry-run"
+
+
+def verify(
+    recording: Annotated[list[Path], typer.Argument(help="Recordings, or folders of them.")],
+    expected: Annotated[int | None, typer.Option(min=0, help="Complete sittings there should be.")] = None,
+    jobs: Annotated[int | None, typer.Option(min=1, help="Processes to use; else one per processor.")] = None,
+    no_replay: Annotated[
+        bool, typer.Option("--no-replay", help="Do not drive every episode again, which takes most of the time.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Check recordings: exit code 0 if all are in order, 1 if a check fails."""
+    from racer.verification import find_files, verify_recordings
+
+    paths = find_files(recording)
+    with progress_bar("recordings", shown=not as_json) as advance:
+        advance(0, len(paths))
+        result = verify_recordings(
+            paths,
+            expected=expected,
+            jobs=jobs,
+            replay=not no_replay,
+            running=_may_run,
+            on_recording=lambda verified: advance(1, None),
+        )
+    if as_json:
+        print_json(result.json())
+    else:
+        _print_verification(result)
+    if not result.passed:
+        raise typer.Exit(1)
+
+
+def repair(
+    recording: Annotated[list[Path], typer.Argument(help="`.h5.partial` files that killed sessions left.")],
+    out: Annotated[Path | None, typer.Option(help="Folder for the repaired recordings; else beside each.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write what a killed session recorded as a finished recording; the original stays as it is."""
+    import sessions
+    from racer.errors import ConfigError, RacerError
+    from sessions.repair import repair, repaired_path
+
+    repaired: dict[Path, Path] = {}
+    failed: dict[Path, str] = {}
+    for path in recording:
+        try:
+            repaired_path(path)
+            with sessions.open(path) as session:
+                session_id = session.info.session_id
+            if _runs(path.parent, session_id):
+                raise ConfigError(f"{path} is being recorded right now; it was not changed: repair it when that ended")
+            repaired[path] = repair(path, out)
+        except (sessions.RecordingError, RacerError) as error:
+            failed[path] = str(error)
+    if as_json:
+        print_json(
+            {
+                "repaired": [{"recording": str(path), "repaired": str(new)} for path, new in repaired.items()],
+                "failed": [{"recording": str(path), "reason": reason} for path, reason in failed.items()],
+            }
+        )
+    for path, new in repaired.items() if not as_json else ():
+        _say(f"Repaired {path}: what it held is in {new}, marked as ended early; the original was kept")
+    for reason in failed.values():
+        _say(f"racer: {reason}", stderr=True)
+    if failed:
+        raise typer.Exit(2)
+    if not as_json:
+        _say(f"Next: racer session verify {' '.join(str(new) for new in repaired.values())}")
+
+
+def merge(
+    source: Annotated[list[Path], typer.Argument(help="Folders of recordings from several machines.")],
+    into: Annotated[Path, typer.Option(help="Folder to bring them together in.")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Bring recordings together; nothing is overwritten or removed. Exit code 1 if something had to be left behind."""
+    from racer.errors import ConfigError
+    from sessions.merge import merge
+
+    for place in source:
+        if not place.exists():
+            raise ConfigError(f"there is no folder {place}; nothing was copied: check the name")
+    with progress_bar("recordings", shown=not as_json) as advance:
+        result = merge(source, into, dry_run=dry_run, running=_may_run, on_recording=lambda recording: advance(1, None))
+    left = [recording for recording in result.recordings if recording.left_behind]
+    if as_json:
+        print_json(
+            {
+                "dry_run": dry_run,
+                "recordings": [
+                    {
+                        "source": str(recording.source),
+                        "fate": recording.fate,
+                        "target": str(recording.target) if recording.target else None,
+                        "detail": recording.detail,
+                    }
+                    for recording in result.recordings
+                ],
+                "shared_names": list(result.shared_names),
+            }
+        )
+    else:
+        for recording in result.recordings:
+            if recording.detail:
+                _say(f"{recording.fate}: {recording.source}: {recording.detail}")
+        for name in result.shared_names:
+            _say(f"warning: {name} has different sittings in two folders: one person, or two with the same name?")
+        copied = sum(recording.fate == "copied" for recording in result.recordings)
+        here = sum(recording.fate in ("identical", "contained") for recording in result.recordings)
+        _say(
+            f"{'Would copy' if dry_run else 'Copied'} {_count(copied, 'recording')} into {into}; {here} were there "
+            f"already, {len(left)} left behind. The sources were not changed."
+        )
+        _say(f"Next: racer session verify {into}")
+    if left:
+        raise typer.Exit(1)
+
+
+def withdraw(
+    participant: Annotated[str, typer.Argument(help="Whose recordings to remove.")],
+    data: Annotated[Path, typer.Option(help="Folder that keeps the recordings.")] = Path("recordings"),
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="List what would be removed, and do nothing.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Remove a person's recordings and what was made from them; only that it happened is kept."""
+    from datetime import UTC, datetime
+
+    from racer.errors import ConfigError
+    from racer.withdrawal import forget, masks_trained_on, refuse_running
+    from sessions.withdraw import plan_withdrawal, withdraw
+
+    plan = plan_withdrawal(participant, data)
+    if not plan.files:
+        raise ConfigError(f"nothing in {data} is {participant}'s; nothing was removed: check the name with --data")
+    refuse_running(plan)
+    masks = masks_trained_on(plan)
+    if not as_json:
+        for path in plan.files:
+            _say(f"  {path}")
+        for path in plan.unreadable:
+            _say(f"cannot be read, and stays: {path}; look whether it is {participant}'s")
+    sessions = _count(len(plan.session_ids), "session")
+    if not dry_run:
+        if not yes:
+            if as_json or not _asks():
+                raise ConfigError("nothing was removed: add --yes to remove these files without being asked")
+            typer.confirm(f"Remove these {len(plan.files)} files ({sessions}) for good?", abort=True)
+        withdraw(plan, datetime.now(UTC))
+        forget(plan)
+    if as_json:
+        print_json(
+            {
+                "removed": not dry_run,
+                "sessions": len(plan.session_ids),
+                "files": [str(path) for path in plan.files],
+                "unreadable": [str(path) for path in plan.unreadable],
+                "masks_to_retrain": [str(path) for path in masks],
+            }
+        )
+        return
+    _say(f"{'Would remove' if dry_run else 'Removed'} {_count(len(plan.files), 'file')} of {sessions}.")
+    for path in masks:
+        _say(f"trained on this person's data: {path}; train it again without them: racer train")
+    if not dry_run:
+        _say("Copies elsewhere, and reports and exports of several people, still hold their data: make those again.")
+
+
+def _print_verification(result: Verification) -> None:
+    skipped: dict[tuple[str, str], int] = {}
+    for recording in result.recordings:
+        for finding in recording.findings:
+            if finding.outcome in ("warn", "fail"):
+                mark = "FAIL" if finding.outcome == "fail" else "warn"
+                _say(f"{mark}  {recording.path.name}: {finding.check}: {finding.detail}")
+            elif finding.outcome == "skipped":
+                key = finding.check, finding.detail
+                skipped[key] = skipped.get(key, 0) + 1
+    for (check, reason), count in skipped.items():
+        _say(f"skipped  {check} of {_count(count, 'recording')}: {reason}")
+    failed = sum(recording.outcome == "fail" for recording in result.recordings)
+    if result.expected is not None and result.sittings != result.expected:
+        _say(f"FAIL  {_count(result.sittings, 'complete sitting')}, and {result.expected} expected")
+    _say(
+        f"{_count(len(result.recordings), 'recording')}, {_count(result.sittings, 'complete sitting')}: "
+        + (f"{failed} failed" if failed else "no check failed" if result.passed else "not as expected")
+    )
+
+
+def _runs(folder: Path, session_id: str) -> bool:
+    """Return whether a process records this session now.
+
+    Raises:
+        ClaimError: If that cannot be told.
+    """
+    from racer.claims import Claims
+
+    return Claims(folder).is_live(session_id)
+
+
+def _may_run(folder: Path, session_id: str) -> bool:
+    """Return whether a process is known to record this session now; a folder that cannot be locked is an archive."""
+    from racer.claims import ClaimError
+
+    try:
+        return _runs(folder, session_id)
+    except ClaimError:
+        return False
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
+def _say(line: str, stderr: bool = False) -> None:
+    """Print a line, whatever names and files put into it, as it is."""
+    from rich.console import Console
+
+    from racer.listing import escape
+
+    Console(width=10_000, highlight=False, emoji=False, stderr=stderr).print(escape(line))
+
+
+def _asks() -> bool:
+    """Return whether somebody is there to answer."""
+    import sys
+
+    return sys.stdin.isatty()

@@ -1,0 +1,69 @@
+"""`racer doctor`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from racer.commands.output import print_json
+from racer.options import JsonOption
+
+if TYPE_CHECKING:
+    from racer.machine import Check
+
+
+def doctor(
+    data: Annotated[
+        Path | None, typer.Option(help="Folder that will keep the recordings; else the study's, or `recordings`.")
+    ] = None,
+    study: Annotated[Path | None, typer.Option(help="Look at what this study needs: its folder or study.toml.")] = None,
+    pace: Annotated[float | None, typer.Option(help="Steps per second, 1 to 50; else the study's, or 10.")] = None,
+    keys: Annotated[bool, typer.Option("--keys", help="Ask for keys to be held at once, to see which arrive.")] = False,
+    headless: Annotated[bool, typer.Option("--headless", help="Leave out the window, the pace and the keys.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Check the machine before a participant sits down. Exit code 1 where something fails."""
+    from dataclasses import asdict
+
+    from racer.doctor import DoctorConfig, examine, verdict
+
+    checks = examine(DoctorConfig(data=data, study=study, pace=pace, headless=headless, keys=keys))
+    if as_json:
+        print_json({"verdict": verdict(checks), "checks": [asdict(check) for check in checks]})
+    else:
+        _print_checks(checks)
+    if verdict(checks) == "fail":
+        raise typer.Exit(1)
+
+
+def _print_checks(checks: list[Check]) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    from racer.doctor import verdict
+    from racer.listing import escape
+
+    console = Console(width=10_000, highlight=False)
+    table = Table(box=box.SIMPLE_HEAD)
+    for column in ("check", "status", "found"):
+        table.add_column(column)
+    colours = {"ok": "green", "warn": "yellow", "fail": "red"}
+    for check in checks:
+        colour = colours[check.status]
+        table.add_row(escape(check.name), f"[{colour}]{check.status}[/{colour}]", escape(check.value))
+    console.print(table)
+    for check in checks:
+        if check.advice:
+            console.print(escape(f"{check.name}: {check.advice}"))
+    warnings = sum(check.status == "warn" for check in checks)
+    failures = sum(check.status == "fail" for check in checks)
+    console.print(
+        {
+            "ok": "Ready. Next: racer session start",
+            "warn": f"Ready, but look at the {warnings} marked `warn`. Next: racer session start",
+            "fail": f"Not ready: mend the {failures} marked `fail`, then run racer doctor again",
+        }[verdict(checks)]
+    )

@@ -1,0 +1,190 @@
+"""`racer session export`, `racer session replay` and `racer session video`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from racer.commands.output import print_json, progress_bar
+from racer.options import JsonOption
+
+
+class ExportFormat(StrEnum):
+    """What recordings can be exported to."""
+
+    csv = "csv"
+    parquet = "parquet"
+    npz = "npz"
+    minari = "minari"
+
+
+EpisodeOption = Annotated[
+    int | None, typer.Option(min=0, help="Number of the episode, as `racer session show` has it.")
+]
+NoOriginalOption = Annotated[bool, typer.Option("--no-original", help="Leave the original out.")]
+
+
+def export(
+    recording: Annotated[list[Path], typer.Argument(help="Recordings, or folders of recordings.")],
+    to: Annotated[
+        ExportFormat,
+        typer.Option(
+            help="`csv` or `parquet`: tables with a data dictionary (Psych-DS); `npz`: a file of arrays per episode; "
+            "`minari`: a dataset of the accepted episodes, for offline learning."
+        ),
+    ],
+    out: Annotated[Path, typer.Option(help="Folder to make; must not exist. For Minari named like `steering-v0`.")],
+    episode: EpisodeOption = None,
+    original: Annotated[
+        bool, typer.Option("--original", help="Original frames instead of those the driver saw (minari).")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Export recordings for other programs; whole or not at all.
+
+    Tables and arrays hold every episode and flag those that were cut short or rejected; Minari gets the accepted ones.
+    """
+    from racer.errors import ConfigError
+
+    if episode is not None and to is not ExportFormat.npz:
+        raise ConfigError(f"--episode goes with --to npz; {to} takes whole recordings: leave it out")
+    if original and to is not ExportFormat.minari:
+        raise ConfigError(f"--original goes with --to minari; {to} holds no frames the driver saw: leave it out")
+    if to is ExportFormat.minari:
+        _export_minari(recording, out, original, as_json)
+    else:
+        _export_files(recording, to, out, episode, as_json)
+
+
+def _export_files(recordings: list[Path], to: ExportFormat, out: Path, episode: int | None, as_json: bool) -> None:
+    from sessions.export import export_arrays, export_tables
+
+    with progress_bar("recordings", shown=not as_json) as advance:
+        progress = _telling(advance)
+        if to is ExportFormat.npz:
+            summary = export_arrays(recordings, out, episode, progress)
+        else:
+            summary = export_tables(recordings, out, to.value, progress)
+    left_out = {str(path): reason for path, reason in summary.left_out.items()}
+    if as_json:
+        print_json(
+            {
+                "out": str(out),
+                "format": to.value,
+                "recordings": summary.recordings,
+                "episodes": summary.episodes,
+                "left_out": left_out,
+            }
+        )
+        return
+    _print_left_out(left_out)
+    print(f"Wrote {summary.episodes} episodes of {summary.recordings} recordings to {out}")
+    if to is ExportFormat.npz:
+        print("Next: open one in Python with numpy.load(file); its `attributes` say what the columns mean")
+    else:
+        print(f"Next: read {out / 'README.md'}; {out / 'dataset_description.json'} describes every column")
+
+
+def _export_minari(recordings: list[Path], out: Path, original: bool, as_json: bool) -> None:
+    from racer.minari_export import export_minari
+
+    with progress_bar("episodes", shown=not as_json) as advance:
+        summary = export_minari(recordings, out, original, _telling(advance))
+    if as_json:
+        print_json(
+            {
+                "out": str(out),
+                "format": "minari",
+                "dataset_id": summary.dataset_id,
+                "recordings": summary.recordings,
+                "episodes": summary.episodes,
+                "steps": summary.steps,
+                "last_repeated": summary.last_repeated,
+                "left_out": summary.left_out,
+            }
+        )
+        return
+    _print_left_out(summary.left_out)
+    if summary.last_repeated:
+        print(
+            f"{summary.last_repeated} episodes go otherwise when driven again here: their last observation repeats the "
+            "one before"
+        )
+    print(f"Wrote {summary.episodes} episodes ({summary.steps} steps) to {out}")
+    load = f"import minari; print(minari.load_dataset('{summary.dataset_id}').spec)"
+    print(f'Next: MINARI_DATASETS_PATH="{out.resolve().parent}" python -c "{load}"')
+
+
+def replay(
+    recording: Annotated[Path, typer.Argument(help="A recording.")],
+    episode: EpisodeOption = None,
+    speed: Annotated[float, typer.Option(help="Multiple of the recorded pace, 0.125 to 16.")] = 1.0,
+    no_original: NoOriginalOption = False,
+    fullscreen: Annotated[bool, typer.Option("--fullscreen", help="Start in full screen (F11 changes it).")] = False,
+) -> None:
+    """Watch a recording in a window: what the driver saw beside the original, and the keys."""
+    from contextlib import closing
+
+    from racer.replay import KEYS, Replay
+
+    window = Replay(recording, episode, speed, beside=not no_original, fullscreen=fullscreen, on_note=_note)
+    with closing(window):
+        print(f"{KEYS}.")
+        window.run()
+
+
+def video(
+    recording: Annotated[list[Path], typer.Argument(help="Recordings; several are shown beside each other.")],
+    out: Annotated[Path, typer.Option(help="Video to write, ending in .mp4; must not exist.")],
+    episode: EpisodeOption = None,
+    fps: Annotated[float | None, typer.Option(help="Steps per second; the recorded pace if left out.")] = None,
+    scale: Annotated[int, typer.Option(help="Pixels of the video per pixel of a frame, 2 to 16.")] = 4,
+    no_original: NoOriginalOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Make a video of recordings: what the driver saw beside the original, and the keys."""
+    from racer.video import VideoConfig, make_video
+
+    config = VideoConfig(tuple(recording), out, episode, fps, scale, beside=not no_original)
+    with progress_bar("pictures", shown=not as_json) as advance:
+        summary = make_video(config, _telling(advance))
+    if as_json:
+        print_json(
+            {
+                "out": str(out),
+                "pictures": summary.pictures,
+                "size": list(summary.size),
+                "fps": summary.fps,
+                "without_original": {str(path): reason for path, reason in summary.without_original.items()},
+            }
+        )
+        return
+    for path, reason in summary.without_original.items():
+        _note(f"{path}: the original is left out: {reason}")
+    print(f"Wrote {summary.pictures} pictures of {summary.size[0]} x {summary.size[1]} pixels to {out}")
+
+
+def _telling(advance: Any) -> Callable[[int, int], None]:
+    """Return what is told (done, total) of a progress bar that is told how much more is done."""
+    before = 0
+
+    def progress(done: int, total: int) -> None:
+        nonlocal before
+        advance(done - before, total)
+        before = done
+
+    return progress
+
+
+def _print_left_out(left_out: dict[str, str]) -> None:
+    for name, reason in left_out.items():
+        _note(f"left out {name}: {reason}")
+
+
+def _note(line: str) -> None:
+    """Print a line that may hold what a file says: nothing in it steers the terminal."""
+    print("".join(character if character.isprintable() else "?" for character in line))

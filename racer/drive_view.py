@@ -1,0 +1,143 @@
+"""Draws the drive: the frame, what surrounds it, and the countdown. Redraws only what changes from step to step."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pygame
+from numpy.typing import NDArray
+from pygame import Rect, Surface
+
+from racer.canvas import Canvas, Color, smooth
+from racer.display import Hud
+from racer.frames import FRAME_SIZE
+from racer.palette import BLUE, EDGE, GROUND, INK, ORANGE, QUIET, YELLOW
+from racer.texts import Texts
+
+_DISC_ALPHA = 200
+"""Opacity, of 255, of the disc behind the countdown's number."""
+_HEADER, _FOOTER, _PAD, _CAPTION = 66, 68, 24, 40
+"""Like every length below in pixels of a 960 x 720 window."""
+
+
+@dataclass(frozen=True)
+class _DriveLayout:
+    frame: Rect
+    original: Rect | None
+    footer: Rect
+    bars: tuple[Rect, Rect]
+
+
+class DriveView:
+    """Draws drives on a canvas.
+
+    Args:
+        canvas: To draw on.
+        texts: The words to use.
+    """
+
+    def __init__(self, canvas: Canvas, texts: Texts) -> None:
+        self._canvas = canvas
+        self._texts = texts
+        self._shown_pixels = Surface((FRAME_SIZE, FRAME_SIZE), 0, canvas.screen)
+        self._original_pixels = Surface((FRAME_SIZE, FRAME_SIZE), 0, canvas.screen)
+        self._layouts: dict[bool, _DriveLayout] = {}
+        self._surroundings: tuple[str, str, bool] | None = None
+
+    def covered(self) -> None:
+        """Take note that something else was drawn: the next drive is drawn from scratch."""
+        self._surroundings = None
+
+    def drive(self, frame: NDArray[np.uint8], hud: Hud, original: NDArray[np.uint8] | None = None) -> None:
+        """Draw the frame, uint8[64, 64, 3], what surrounds it and, beside it, the original if given."""
+        layout = self._layout(original is not None)
+        surroundings = (hud.heading, hud.mark, original is not None)
+        if self._surroundings != surroundings:
+            self._draw_surroundings(hud, layout)
+            self._surroundings = surroundings
+        self._magnify(frame, self._shown_pixels, layout.frame)
+        if original is not None and layout.original is not None:
+            self._magnify(original, self._original_pixels, layout.original)
+        self._canvas.screen.fill(GROUND, layout.footer)
+        percent = round(100 * min(max(hud.road_progress, 0.0), 1.0))
+        time, road = self._texts.time, self._texts.road
+        self._draw_bar(layout.bars[0], time, time, hud.steps_done, BLUE)
+        self._draw_bar(layout.bars[1], f"{road} {percent} %", f"{road} 100 %", hud.road_progress, ORANGE)
+
+    def number(self, number: int, with_original: bool) -> None:
+        """Draw the countdown's number over the frame of a drive just drawn."""
+        canvas, frame = self._canvas, self._layout(with_original).frame
+        # Above the middle: the road right ahead of the car stays in sight.
+        side, (x, y) = frame.width, (frame.centerx, frame.top + round(0.27 * frame.width))
+        canvas.place(canvas.shape(("disc", side), lambda: _disc(round(0.44 * side))), center=(x, y))
+        canvas.place(canvas.text(str(number), round(0.2 * side), INK), center=(x, y - round(0.03 * side)))
+        ready = canvas.fitted(self._texts.get_ready, round(0.046 * side), INK, round(0.34 * side))
+        canvas.place(ready, center=(x, y + round(0.12 * side)))
+        self.covered()
+
+    def _layout(self, with_original: bool) -> _DriveLayout:
+        if with_original not in self._layouts:
+            self._layouts[with_original] = self._lay_out(with_original)
+        return self._layouts[with_original]
+
+    def _lay_out(self, with_original: bool) -> _DriveLayout:
+        canvas, px = self._canvas, self._canvas.px
+        width, height = canvas.width, canvas.height
+        pad, columns = px(_PAD), 2 if with_original else 1
+        above = px(_HEADER) + (px(_CAPTION) if with_original else 0)
+        room = min((width - (columns + 1) * pad) // columns, height - above - px(_FOOTER))
+        # Whole multiples only: with any other factor some pixels come out wider than others and shimmer in motion.
+        side = room // FRAME_SIZE * FRAME_SIZE if room >= FRAME_SIZE else max(room, 1)
+        left = (width - columns * side - (columns - 1) * pad) // 2
+        top = above + (height - above - px(_FOOTER) - side) // 2
+        original = Rect(left, top, side, side) if with_original else None
+        frame = Rect(left + (columns - 1) * (side + pad), top, side, side)
+
+        across = min(width - 2 * pad, max(columns * side + (columns - 1) * pad, px(620)))
+        footer = Rect((width - across) // 2, height - px(_FOOTER), across, px(_FOOTER))
+        bar = Rect(footer.left, footer.top, (across - px(32)) // 2, footer.height)
+        return _DriveLayout(frame, original, footer, (bar, bar.move(footer.right - bar.right, 0)))
+
+    def _draw_surroundings(self, hud: Hud, layout: _DriveLayout) -> None:
+        canvas, px = self._canvas, self._canvas.px
+        canvas.screen.fill(GROUND)
+        pad, middle = px(_PAD), px(_HEADER) // 2
+        room = canvas.width - 2 * pad
+        if hud.mark:
+            mark = canvas.fitted(hud.mark, canvas.text_px(20), GROUND, room // 2)
+            pill = mark.get_rect(midright=(canvas.width - pad - px(14), middle)).inflate(px(28), px(12))
+            canvas.rounded(pill, pill.height // 2, YELLOW)
+            canvas.place(mark, center=pill.center)
+            room -= pill.width + pad
+        canvas.place(canvas.fitted(hud.heading, canvas.text_px(26), INK, room), midleft=(pad, middle))
+        for rect, caption in ((layout.original, self._texts.original), (layout.frame, self._texts.shown)):
+            if rect is not None:
+                pygame.draw.rect(canvas.screen, EDGE, rect.inflate(2 * px(2), 2 * px(2)), px(2))
+            if rect is not None and layout.original is not None:
+                text = canvas.fitted(caption, canvas.text_px(21), QUIET, rect.width)
+                canvas.place(text, midbottom=(rect.centerx, rect.top - px(8)))
+
+    def _magnify(self, frame: NDArray[np.uint8], pixels: Surface, target: Rect) -> None:
+        pygame.surfarray.blit_array(pixels, frame.transpose(1, 0, 2))
+        pygame.transform.scale(pixels, target.size, self._canvas.screen.subsurface(target))
+
+    def _draw_bar(self, area: Rect, label: str, widest: str, fraction: float, color: Color) -> None:
+        canvas, px = self._canvas, self._canvas.px
+        # Room for the widest label, so that the bar keeps its place while the percentage grows.
+        reserved = min(canvas.text_width(widest, canvas.text_px(20)), 2 * area.width // 3)
+        canvas.place(canvas.fitted(label, canvas.text_px(20), QUIET, reserved), midleft=area.midleft)
+        bar = Rect(0, 0, max(area.width - reserved - px(14), 1), px(14))
+        bar.midright = area.midright
+        canvas.rounded(bar, bar.height // 2, EDGE)
+        done = round(bar.width * min(max(fraction, 0.0), 1.0))
+        canvas.rounded(bar, bar.height // 2, color, Rect(0, 0, done, bar.height))
+
+
+def _disc(side: int) -> Surface:
+    def draw(surface: Surface, finer: int) -> None:
+        surface.fill((*GROUND, 0))
+        radius = side * finer // 2
+        pygame.draw.circle(surface, (*GROUND, _DISC_ALPHA), (radius, radius), radius)
+
+    return smooth((side, side), draw)

@@ -1,0 +1,152 @@
+"""What a recorded episode looked like: the frame shown at each step and, beside it, the original."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from compression.codec import Codec
+from racer.errors import RacerError
+from racer.rerun import Rerun, RerunError, step_times
+from racer.scene import View
+from sessions import Episode, Session, SessionInfo
+
+_LONGEST_TEXT = 60
+"""Letters of a text from a file that are drawn."""
+
+
+class FootageError(RacerError):
+    """What was shown in an episode cannot be seen again."""
+
+
+class Footage:
+    """One episode, ready to be looked at in any order. A context manager.
+
+    Args:
+        session: Open for as long as the footage is made; not needed afterwards.
+        episode: One of its episodes, of at least one step.
+        codec: Decodes what was shown.
+        beside: Whether the original is wanted as well.
+
+    Raises:
+        FootageError: If what was shown cannot be had.
+        RecordingError: If the recording is damaged.
+    """
+
+    without_original: str
+    """Why there is no original, as the end of a sentence; empty where there is one or none is wanted."""
+
+    def __init__(self, session: Session, episode: Episode, codec: Codec, beside: bool = True) -> None:
+        self._raw = episode.info.condition == "raw"
+        self._codec = codec
+        self._beside = beside
+        self._opened = ExitStack()
+        name = f"episode {episode.index} of {session.path}"
+        if not episode.n_steps:
+            raise FootageError(f"{name} has no steps: choose another --episode")
+        if not self._raw:
+            check_codec(session.info, codec, name)
+        self._rerun: Rerun | None = None
+        self.without_original = ""
+        if beside or self._raw:
+            try:
+                self._rerun = Rerun(session.info, episode)
+                self._opened.callback(self._rerun.close)
+            except RerunError as error:
+                self.without_original = str(error)
+                if self._raw:
+                    raise FootageError(f"what was shown in {name} cannot be drawn: {error}") from error
+        self.info, self.index, self.n_steps = episode.info, episode.index, episode.n_steps
+        self.action = episode.action
+        self.times_ns = step_times(session.info, episode)
+        self._bits, self._progress, self._received = episode.bits, episode.progress, episode.received
+        cut_short = "" if episode.accepted else ", rejected" if episode.rejected else f", {episode.status}"
+        self._heading = (
+            f"{_shortened(session.info.participant)}   {_shortened(episode.info.phase)}   "
+            f"{_shortened(episode.info.condition)}{cut_short}"
+        )
+
+    def shown(self, step: int) -> NDArray[np.uint8]:
+        """Return the frame that the driver saw at a step, uint8[64, 64, 3]."""
+        if self._raw:
+            assert self._rerun is not None
+            return self._rerun.frame(step)
+        # One by one, as in the session: a batch may round otherwise.
+        return self._codec.decode_latent(self._received[step])
+
+    def original(self, step: int) -> NDArray[np.uint8] | None:
+        """Return the original frame of a step, uint8[64, 64, 3]; None where there is none or none is wanted."""
+        return self._rerun.frame(step) if self._rerun is not None and self._beside else None
+
+    def view(self, step: int, remark: str = "") -> View:
+        """Return all that is to be drawn of a step; `remark` stands at the right of the heading."""
+        progress = float(np.nan_to_num(self._progress[step]))
+        return View(
+            heading=self._heading,
+            remark=remark,
+            facts=(
+                f"episode {self.index}   step {step + 1} of {self.n_steps}   {self.times_ns[step] / 1e9:.1f} s   "
+                f"{self._bits[step]} bits   road {100 * progress:.1f} %"
+            ),
+            shown=self.shown(step),
+            original=self.original(step),
+            action=int(self.action[step]),
+            steps_done=(step + 1) / self.n_steps,
+            progress=progress,
+        )
+
+    def close(self) -> None:
+        """Give everything back."""
+        self._opened.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def episodes_with_steps(session: Session) -> list[int]:
+    """Return the indices of the episodes that can be looked at.
+
+    Raises:
+        FootageError: If there are none.
+    """
+    indices = [episode.index for episode in session.episodes if episode.n_steps]
+    if not indices:
+        raise FootageError(f"{session.path} holds no steps: there is nothing to see")
+    return indices
+
+
+def choose_episode(session: Session, indices: list[int], index: int) -> int:
+    """Return the index, which must be among `indices`.
+
+    Raises:
+        FootageError: If it is not.
+    """
+    if index not in indices:
+        raise FootageError(
+            f"{session.path} has no episode {index} with steps in it: choose one of those that "
+            f"`racer session show {session.path}` lists"
+        )
+    return index
+
+
+def check_codec(info: SessionInfo, codec: Codec, name: str) -> None:
+    """Raise FootageError unless a session was recorded with these weights; `name` says what cannot be seen."""
+    if info.codec_sha256 != codec.sha256:
+        version = _shortened(str(info.software.get("racer", "unknown")))
+        raise FootageError(
+            f"what was shown in {name} cannot be decoded: it was recorded with other codec weights "
+            f"(Racer {version}); the recording is whole: use the Racer that made it"
+        )
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _LONGEST_TEXT else f"{text[: _LONGEST_TEXT - 3]}..."

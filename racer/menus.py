@@ -1,0 +1,103 @@
+"""Menus and short entries over the present screen: what a person's keys and clicks do to them."""
+
+from __future__ import annotations
+
+import pygame
+from pygame import Rect
+from pygame.event import Event
+
+from racer.menu_view import Menu
+from racer.screens import Painter
+from racer.stage import Screen, Wish, accepts, clicks
+from racer.text_field import TextField
+
+
+class Choice(Screen):
+    """A menu, of whose answers the first is lit: it is what a slip of the hand chooses.
+
+    Args:
+        menu: The question and its answers.
+        closing: What the close button chooses; nothing if None.
+    """
+
+    over = True
+
+    def __init__(self, menu: Menu, closing: int | None = None) -> None:
+        super().__init__()
+        self.chosen = 0
+        self._menu = menu
+        self._closing = closing
+        self._buttons: list[Rect] = []
+
+    def draw(self, painter: Painter) -> None:
+        """Draw the menu over what is there."""
+        self._buttons = painter.menu(self._menu, self.chosen)
+
+    def handle(self, event: Event) -> None:
+        """Take in a key or the mouse."""
+        if event.type == pygame.KEYDOWN and event.key in (pygame.K_UP, pygame.K_DOWN):
+            step = 1 if event.key == pygame.K_DOWN else -1
+            self.chosen = min(max(self.chosen + step, 0), len(self._menu.choices) - 1)
+        elif accepts(event):
+            self.done = True
+        elif event.type == pygame.MOUSEMOTION or clicks(event):
+            under = Rect(event.pos, (1, 1)).collidelist(self._buttons)
+            if under >= 0:
+                self.chosen, self.done = under, clicks(event)
+
+    def obeys(self, wish: Wish) -> bool:
+        """Esc chooses the first answer, and the close button what was said."""
+        if wish == "escape":
+            self.chosen, self.done = 0, True
+        elif wish == "close" and self._closing is not None:
+            self.chosen, self.done = self._closing, True
+        return wish in ("escape", "close", "focus")
+
+
+class Entry(Screen):
+    """A line to type over the present screen; Enter confirms, Esc gives up.
+
+    Args:
+        menu: The question, with a field and two answers: to confirm, to give up.
+        most: Characters, at most.
+        hidden: Whether to show dots in the place of letters.
+    """
+
+    over = True
+    typing = True
+
+    def __init__(self, menu: Menu, most: int, hidden: bool = False) -> None:
+        super().__init__()
+        self.given_up = False
+        self._menu = menu
+        self._field = TextField("", most)
+        self._hidden = hidden
+        self._buttons: list[Rect] = []
+
+    @property
+    def text(self) -> str:
+        """What was typed, nothing where the person gave up."""
+        return "" if self.given_up else self._field.text
+
+    def draw(self, painter: Painter) -> None:
+        """Draw the entry over what is there."""
+        self._buttons = painter.menu(self._menu, 0, "•" * len(self.text) if self._hidden else self.text)
+
+    def tick(self, now_ns: int) -> bool:
+        """Delete on while Backspace is held."""
+        return super().tick(now_ns) | self._field.tick(now_ns)
+
+    def handle(self, event: Event) -> None:
+        """Take in a key, a text or a click."""
+        self._field.handle(event)
+        if event.type == pygame.KEYDOWN and event.key in (pygame.K_RETURN, pygame.K_KP_ENTER):
+            self.done = True
+        elif clicks(event):
+            under = Rect(event.pos, (1, 1)).collidelist(self._buttons)
+            self.done, self.given_up = under >= 0, under == 1
+
+    def obeys(self, wish: Wish) -> bool:
+        """Give up on Esc; nothing else interrupts an entry."""
+        if wish == "escape":
+            self.done = self.given_up = True
+        return True

@@ -1,0 +1,71 @@
+"""Opens a window, or says in one line why none can be opened."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Final
+
+import pygame
+
+from racer.errors import NoDisplayError, RacerError
+
+SMALLEST_WINDOW: Final = (320, 240)
+"""Width and height, pixels."""
+_NOT_A_SCREEN: Final = ("dummy", "offscreen")
+
+
+def open_window(title: str, size: tuple[int, int], fullscreen: bool) -> pygame.Window:
+    """Connect to the display and open a window that can be resized.
+
+    Args:
+        title: Its caption.
+        size: Width and height in pixels.
+        fullscreen: Whether it begins in full screen.
+
+    Raises:
+        NoDisplayError: If there is no display; also where SDL would fall back to a driver that shows nothing.
+        RacerError: If pygame stands where pygame-ce should.
+    """
+    require_pygame_ce()
+    wanted = os.environ.get("SDL_VIDEODRIVER") or os.environ.get("SDL_VIDEO_DRIVER") or ""
+    if sys.platform == "linux" and not (wanted or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+        raise _no_display("neither DISPLAY nor WAYLAND_DISPLAY is set")
+    # SDL would turn SIGTERM into a click on the close button; whoever sends it does not sit at the window.
+    os.environ.setdefault("SDL_NO_SIGNAL_HANDLERS", "1")
+    try:
+        pygame.display.init()
+        driver = pygame.display.get_driver()
+        if driver in _NOT_A_SCREEN and driver not in wanted.split(","):
+            pygame.display.quit()
+            raise _no_display(f"no display answers at DISPLAY={os.environ.get('DISPLAY', '')!r}")
+        if driver == "x11":
+            # By default SDL sends each frame through OpenGL: without a GPU that takes 2 to 9 ms instead of 0.3.
+            os.environ.setdefault("SDL_FRAMEBUFFER_ACCELERATION", "0")
+        window = pygame.Window(title, size, resizable=True, fullscreen_desktop=fullscreen)
+        window.minimum_size = SMALLEST_WINDOW
+        window.get_surface()
+    except pygame.error as error:
+        pygame.display.quit()
+        raise _no_display(str(error)) from None
+    return window
+
+
+def require_pygame_ce() -> None:
+    """Check that the module `pygame` is pygame-ce, not plain pygame installed over it.
+
+    Raises:
+        RacerError: If it is plain pygame.
+    """
+    if not getattr(pygame, "IS_CE", False):
+        raise RacerError(
+            "plain pygame was installed over pygame-ce, which Racer needs; no recording is affected. Mend it with: "
+            "pip uninstall -y pygame; pip install --force-reinstall pygame-ce"
+        )
+
+
+def _no_display(reason: str) -> NoDisplayError:
+    return NoDisplayError(
+        f"no window can be opened: {reason}. Nothing was recorded and nothing is lost. "
+        "Set DISPLAY to a running display, or use --headless with a simulated --driver"
+    )

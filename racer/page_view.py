@@ -1,0 +1,201 @@
+"""Draws pages of text, with the steering keys or with buttons to choose from below."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pygame
+from pygame import Rect, Surface
+
+from racer.canvas import Canvas, Color, round_rect, smooth
+from racer.display import Page
+from racer.keys import HeldKeys, key_label
+from racer.palette import BLUE, EDGE, GROUND, INK, PANEL, QUIET
+from racer.texts import Texts
+
+_MARGIN, _PROMPT_ROOM = 32, 100
+"""Like every length below in pixels of a 960 x 720 window."""
+_BUTTON, _BUTTON_GAP, _BUTTONS_WIDTH, _HINT_ROOM = 66, 16, 600, 72
+_SCALES = (1.0, 0.94, 0.88, 0.82)
+"""A page that is too long is set smaller by these factors before it is split over several screens."""
+_TITLE, _BODY = 44, 26
+_TITLE_LEADING, _BODY_LEADING, _GAP_LEADING = 1.2, 1.5, 0.7
+
+
+@dataclass(frozen=True)
+class PageAreas:
+    """What a page takes at the window's size."""
+
+    screens: int
+    buttons: list[Rect]
+    """Where each choice can be clicked; none before the last screen."""
+
+
+@dataclass(frozen=True)
+class PageLayout:
+    """A page's text as it is broken up at the window's size."""
+
+    scale: float
+    title: list[str]
+    screens: list[list[str]]
+    """The lines of each screen; an empty line is the gap between paragraphs."""
+
+
+class PageView:
+    """Draws pages on a canvas.
+
+    Args:
+        canvas: To draw on.
+        texts: The words to use.
+        keys: The steering keys to draw.
+    """
+
+    def __init__(self, canvas: Canvas, texts: Texts, keys: HeldKeys) -> None:
+        self._canvas = canvas
+        self._texts = texts
+        self._keys = keys
+        self._layouts: dict[tuple[Page, int], PageLayout] = {}
+
+    def page(
+        self,
+        page: Page,
+        index: int,
+        action: int,
+        prompt: tuple[str, Color],
+        choices: Sequence[str],
+        selected: int | None,
+    ) -> PageAreas:
+        """Draw one screen of a page.
+
+        Args:
+            page: What to draw.
+            index: Which screen, from 0; beyond the last means the last.
+            action: Key cap to light up where the page shows keys: -1 (left), 0 for none, 1 (right).
+            prompt: Shown below the last screen; below those before, what leads to the next.
+            choices: Buttons above the prompt of the last screen.
+            selected: The button to light up, if any.
+        """
+        canvas, px = self._canvas, self._canvas.px
+        layout = self.layout(page, len(choices))
+        title_size, body_size = self._sizes(layout.scale)
+        index = min(index, len(layout.screens) - 1)
+        last = index == len(layout.screens) - 1
+        lines = layout.screens[index]
+        footer = self._footer(len(choices)) if last else px(_PROMPT_ROOM)
+        keys_height = self._keys_height(layout.scale) if page.show_keys and last else 0
+        height = self._lines_height(layout.title, lines, layout.scale) + keys_height
+        left, right = self._column()
+        y = max(px(_MARGIN), (canvas.height - footer - height) // 2)
+
+        canvas.screen.fill(GROUND)
+        for line in layout.title:
+            y = canvas.line(line, title_size, INK, left, y, _TITLE_LEADING)
+        y += round(_GAP_LEADING * title_size)
+        for line in lines:
+            y = canvas.line(line, body_size, INK, left, y, _BODY_LEADING if line else _GAP_LEADING)
+        if keys_height:
+            self._draw_keys(y + body_size, layout.scale, action)
+        words, color = prompt if last else (self._texts.more, BLUE)
+        below = canvas.fitted(words, canvas.text_px(_BODY), color, right - left)
+        room = px(_HINT_ROOM if choices and last else _PROMPT_ROOM)
+        canvas.place(below, center=(canvas.width // 2, canvas.height - room // 2))
+        buttons = self._draw_buttons(choices, selected, canvas.height - footer) if last else []
+        return PageAreas(len(layout.screens), buttons)
+
+    def layout(self, page: Page, choices: int) -> PageLayout:
+        """Return how the text of a page with that many choices is broken up."""
+        if (page, choices) not in self._layouts:
+            self._layouts[page, choices] = self._lay_out(page, choices)
+        return self._layouts[page, choices]
+
+    def _lay_out(self, page: Page, choices: int) -> PageLayout:
+        canvas, (left, right) = self._canvas, self._column()
+        room = canvas.height - canvas.px(_MARGIN) - self._footer(choices)
+        for scale in _SCALES:
+            title_size, body_size = self._sizes(scale)
+            title = canvas.wrap(page.title, title_size, right - left)
+            lines: list[str] = []
+            for paragraph in page.lines:
+                lines += [""] * bool(lines) + canvas.wrap(paragraph, body_size, right - left)
+            keys_height = self._keys_height(scale) if page.show_keys else 0
+            if self._lines_height(title, lines, scale) + keys_height <= room:
+                return PageLayout(scale, title, [lines])
+        screens: list[list[str]] = [[]]
+        for line in lines:
+            if screens[-1] and self._lines_height(title, [*screens[-1], line], scale) + keys_height > room:
+                screens.append([])
+            if line or screens[-1]:
+                screens[-1].append(line)
+        return PageLayout(scale, title, screens)
+
+    def _footer(self, choices: int) -> int:
+        px = self._canvas.px
+        return px(_HINT_ROOM) + choices * (px(_BUTTON) + px(_BUTTON_GAP)) if choices else px(_PROMPT_ROOM)
+
+    def _sizes(self, scale: float) -> tuple[int, int]:
+        return self._canvas.text_px(_TITLE * scale), self._canvas.text_px(_BODY * scale)
+
+    def _lines_height(self, title: Sequence[str], lines: Sequence[str], scale: float) -> int:
+        title_size, body_size = self._sizes(scale)
+        height = len(title) * round(_TITLE_LEADING * title_size) + round(_GAP_LEADING * title_size)
+        return height + sum(round((_BODY_LEADING if line else _GAP_LEADING) * body_size) for line in lines)
+
+    def _column(self) -> tuple[int, int]:
+        """Return the left and right edge of a page's text."""
+        canvas = self._canvas
+        width = min(canvas.px(800), canvas.width - 2 * canvas.px(_MARGIN))
+        return (canvas.width - width) // 2, (canvas.width + width) // 2
+
+    def _draw_buttons(self, choices: Sequence[str], selected: int | None, top: int) -> list[Rect]:
+        canvas, px, (left, right) = self._canvas, self._canvas.px, self._column()
+        button = Rect(0, 0, min(px(_BUTTONS_WIDTH), right - left), px(_BUTTON))
+        button.midtop = (canvas.width // 2, top)
+        buttons = [button.move(0, index * (button.height + px(_BUTTON_GAP))) for index in range(len(choices))]
+        for index, (place, choice) in enumerate(zip(buttons, choices, strict=True)):
+            canvas.button(place, choice, canvas.text_px(_BODY), *button_colors(index == selected))
+        return buttons
+
+    def _keys_height(self, scale: float) -> int:
+        return self._canvas.px(170 * scale) + self._sizes(scale)[1]
+
+    def _draw_keys(self, top: int, scale: float, action: int) -> None:
+        canvas, px, texts = self._canvas, self._canvas.px, self._texts
+        side, gap, text_size = px(96 * scale), px(140 * scale), canvas.text_px(_BODY * scale)
+        for way, direction, names in ((-1, texts.left, self._keys.left), (1, texts.right, self._keys.right)):
+            x, y = canvas.width // 2 + way * (side + gap) // 2, top + side + px(8 * scale)
+            others = " ".join(texts.or_key.format(key=key_label(name)) for name in names[1:])
+            canvas.place(self._key_cap(side, names[0], lit=way == action), midtop=(x, top))
+            for caption, color in ((direction, INK), (others, QUIET)):
+                canvas.place(canvas.fitted(caption, text_size, color, side + gap - px(8)), midtop=(x, y))
+                y += round(1.3 * text_size)
+
+    def _key_cap(self, side: int, name: str, lit: bool) -> Surface:
+        """Return the cap of a key, `side` pixels wide, with an arrow or a name on it, lit up while it is pressed."""
+        canvas, lip = self._canvas, side // 14
+        way = {"left": -1, "right": 1}.get(name, 0)
+
+        def draw(surface: Surface, finer: int) -> None:
+            edge, radius = side * finer, side * finer // 6
+            lip = edge // 14
+            round_rect(surface, surface.get_rect(), radius, EDGE)
+            face = surface.get_rect().inflate(-2 * lip, -3 * lip).move(0, lip // 2 if lit else -lip // 2)
+            pygame.draw.rect(surface, BLUE if lit else PANEL, face, border_radius=radius - lip)
+            reach = edge // 4
+            arrow = ((1.0, 0.0), (0.0, -0.85), (0.0, -0.3), (-1.0, -0.3), (-1.0, 0.3), (0.0, 0.3), (0.0, 0.85))
+            points = [(face.centerx + way * reach * x, face.centery + reach * y) for x, y in arrow]
+            if way:
+                pygame.draw.polygon(surface, GROUND if lit else INK, points)
+
+        cap = canvas.shape(("key", side, way, lit), lambda: smooth((side, side), draw))
+        if way:
+            return cap
+        named, color = cap.copy(), GROUND if lit else INK
+        label = canvas.fitted(key_label(name), side // 2, color, side - 4 * lip)
+        named.blit(label, label.get_rect(center=(side // 2, side // 2 + (lip // 2 if lit else -lip // 2))))
+        return named
+
+
+def button_colors(lit: bool) -> tuple[Color, Color]:
+    """Return the colours of a button's ground and of its words."""
+    return (BLUE, GROUND) if lit else (EDGE, INK)

@@ -1,0 +1,61 @@
+"""Where a replay stands: which step is on the screen, and when the next one is due. Knows no window and no clock."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+SPEEDS = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
+"""Multiples of the recorded pace that the keys choose from."""
+
+
+class Playhead:
+    """The position in one episode.
+
+    Args:
+        times_ns: When each step is due, int64[n_steps], rising from 0; at least one step.
+        speed: Multiple of the recorded pace.
+    """
+
+    def __init__(self, times_ns: NDArray[np.int64], speed: float = 1.0) -> None:
+        self._times = times_ns
+        # A float: at an eighth of the pace, a nanosecond of the clock is an eighth of one here.
+        self._now = 0.0
+        self.step = 0
+        """On the screen."""
+        self.speed = speed
+        self.paused = False
+
+    @property
+    def at_end(self) -> bool:
+        """Whether the last step is on the screen."""
+        return self.step == len(self._times) - 1
+
+    def pass_time(self, nanoseconds: int) -> None:
+        """Move on by this much time of the clock, unless paused; stop and pause at the last step."""
+        if self.paused:
+            return
+        self._now += nanoseconds * self.speed
+        self.step = int(np.searchsorted(self._times, self._now, side="right")) - 1
+        self.paused = self.at_end
+
+    def toggle(self) -> None:
+        """Pause or go on; from the last step, start over."""
+        if self.paused and self.at_end:
+            self.seek(0)
+        self.paused = not self.paused
+
+    def seek(self, step: int) -> None:
+        """Put a step on the screen; those beyond the ends mean the ends."""
+        self.step = min(max(step, 0), len(self._times) - 1)
+        self._now = float(self._times[self.step])
+
+    def walk(self, steps: int) -> None:
+        """Pause, and move by so many steps."""
+        self.paused = True
+        self.seek(self.step + steps)
+
+    def hurry(self, ways: int) -> None:
+        """Go to the next speed up (1) or down (-1)."""
+        nearest = min(range(len(SPEEDS)), key=lambda index: abs(SPEEDS[index] - self.speed))
+        self.speed = SPEEDS[min(max(nearest + ways, 0), len(SPEEDS) - 1)]

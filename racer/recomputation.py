@@ -1,0 +1,235 @@
+"""Checks of a recording that need the codec or the game: what it holds must come out again."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import closing
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from compression.channel import Receiver
+from compression.codec import Codec, load_codec
+from compression.errors import CompressionError, PacketError
+from compression.fill import FILLS
+from compression.masks import BLOCKS, features_of, mask_table
+from compression.packet import CHANNEL_FORMAT, Layout, layout_for
+from racer.conditions import CONDITIONS, DEFAULT_BITS
+from racer.errors import ConfigError
+from racer.expectation import config_part, foreign_weights
+from racer.software import software
+from racer.track import Track, TrackConfig
+from sessions import Episode, EpisodeInfo, Session
+from sessions.verify import Check, Columns, Finding
+
+PHYSICS = ("racer", "gymnasium", "box2d", "numpy")
+"""Software that the progress of a drive depends on."""
+_ARITHMETIC = ("torch", "numpy")
+"""Software that the fills `prior` and `predict` depend on."""
+_ROUNDING = 1e-3
+"""Most by which their latents may differ between machines."""
+_OTHER_FORMAT = f"recorded with another packet format than this version's {CHANNEL_FORMAT}"
+
+
+class Packets(Check):
+    """Each packet decodes, costs what was charged and no more than its slots, and holds what the sender saw."""
+
+    name = "packets"
+
+    def session(self, session: Session) -> Iterator[Finding]:
+        """Find the codec; without it, packets are still unpacked."""
+        self._reason = foreign_weights(session)
+        self._codec = None if self._reason else load_codec()
+        self._known = session.info.config.get("channel_format") == CHANNEL_FORMAT
+        if not self._known:
+            yield self.found("skipped", _OTHER_FORMAT)
+
+    def episode(self, episode: Episode, columns: Columns) -> Iterator[Finding]:
+        """Unpack every packet of an episode."""
+        info = episode.info
+        if not self._known:
+            return
+        if info.condition not in CONDITIONS:
+            yield self.found("skipped", f"episode {episode.index}: condition {info.condition!r} is not known here")
+            return
+        if info.condition == "raw":
+            if info.bits_per_step or columns["bits"].any():
+                yield self.failed(episode, "bits are charged in condition raw")
+            return
+        try:
+            layout = layout_of(info)
+        except CompressionError as error:
+            yield self.failed(episode, str(error))
+            return
+        if (info.bits_per_step, info.packet_bytes) != (layout.bits, layout.packet_bytes):
+            yield self.failed(
+                episode,
+                f"a packet has {info.packet_bytes} bytes and costs {info.bits_per_step} bits "
+                f"where {layout.packet_bytes} and {layout.bits} are due",
+            )
+            return
+        charged = np.flatnonzero(columns["bits"] != layout.bits)
+        if len(charged):
+            yield self.failed(episode, f"bits at step {charged[0]} are not the {layout.bits} that its slots cost")
+        yield from self._unpack(episode, columns, layout)
+
+    def _unpack(self, episode: Episode, columns: Columns, layout: Layout) -> Iterator[Finding]:
+        masks = mask_table(layout.blocks)
+        for step, (packet, mask, latent) in enumerate(
+            zip(columns["packet"], columns["mask"], columns["latent"], strict=True)
+        ):
+            try:
+                index, symbols = layout.unpack(packet.tobytes())
+            except PacketError as error:
+                yield self.failed(episode, f"packet at step {step}: {error}")
+                return
+            if masks[index].tobytes() != mask.tobytes():
+                yield self.failed(episode, f"mask at step {step} is not the one in the packet")
+                return
+            if self._codec is None:
+                continue
+            features = np.flatnonzero(features_of(mask))
+            if symbols != self._codec.quantizer.encode(latent, features, layout.levels):
+                yield self.failed(episode, f"packet at step {step} does not hold the latent that was encoded")
+                return
+
+
+class Received(Check):
+    """The receiver's latents come out of packets and actions alone, bit for bit."""
+
+    name = "received"
+
+    def session(self, session: Session) -> Iterator[Finding]:
+        """Find the codec."""
+        self._codec: Codec | None = None
+        known = session.info.config.get("channel_format") == CHANNEL_FORMAT
+        if reason := foreign_weights(session) or ("" if known else _OTHER_FORMAT):
+            yield self.found("skipped", reason)
+            return
+        self._codec = load_codec()
+        self._elsewhere = _differences(session.info.software, _ARITHMETIC) or (
+            "another machine" if session.info.software.get("platform") != _installed()["platform"] else ""
+        )
+
+    def episode(self, episode: Episode, columns: Columns) -> Iterator[Finding]:
+        """Receive every packet of an episode again."""
+        info = episode.info
+        actions = columns["action"]
+        if self._codec is None or info.condition == "raw" or info.condition not in CONDITIONS or not len(actions):
+            return
+        if info.fill not in FILLS:
+            yield self.failed(episode, f"fill {info.fill!r} is unknown")
+            return
+        if (np.abs(actions) > 1).any():
+            return  # as the check of values says
+        before = [0, *actions[:-1].tolist()]
+        try:
+            receiver = Receiver(self._codec, layout_of(info), info.fill)  # type: ignore[arg-type]  # checked above
+            again = [
+                receiver.receive(packet.tobytes(), action)
+                for packet, action in zip(columns["packet"], before, strict=True)
+            ]
+        except CompressionError as error:
+            yield self.failed(episode, f"received cannot be recomputed: {error}")
+            return
+        expected, received = np.array(again, np.float32), columns["received"]
+        step = _first_difference(expected, received)
+        if step is None:
+            return
+        largest = float(np.abs(expected - received).max())
+        detail = f"received at step {step} does not come out of the packets"
+        if info.fill != "hold" and self._elsewhere and largest <= _ROUNDING:
+            yield self.found(
+                "warn", f"episode {episode.index}: {detail} exactly ({self._elsewhere}; {largest:.1g} off)"
+            )
+        else:
+            yield self.failed(episode, detail)
+
+
+class Replay(Check):
+    """The outcome of every step comes out again when its episode is driven again, without drawing it."""
+
+    name = "replay"
+    _COLUMNS = ("control", "progress", "off_road", "speed", "reward")
+
+    def session(self, session: Session) -> Iterator[Finding]:
+        """See whether the same software is installed."""
+        self._config: TrackConfig | None = None
+        if reason := _differences(session.info.software, PHYSICS):
+            yield self.found("skipped", f"recorded with other software ({reason})")
+            return
+        try:
+            self._config = TrackConfig(**config_part(session, "track"))
+        except (ConfigError, TypeError) as error:
+            yield self.found("fail", f"the configuration's track cannot be used: {error}")
+
+    def episode(self, episode: Episode, columns: Columns) -> Iterator[Finding]:
+        """Drive an episode again."""
+        if self._config is None:
+            return
+        again: dict[str, list[Any]] = {name: [] for name in self._COLUMNS}
+        with closing(Track(self._config, episode.info.track_seed)) as track:
+            if track.road_patches != episode.info.road_patches:
+                yield self.failed(episode, f"road_patches are {episode.info.road_patches} of {track.road_patches}")
+                return
+            for step, action in enumerate(columns["action"].tolist()):
+                if action not in (-1, 0, 1):
+                    return  # as the check of values says
+                outcome = track.step(action)
+                for name, values in again.items():
+                    values.append(getattr(outcome, name))
+                if outcome.over and step < episode.n_steps - 1:
+                    yield self.failed(episode, f"it goes on after its end at step {step} (action)")
+                    return
+        for name, values in again.items():
+            expected = np.array(values, columns[name].dtype).reshape(columns[name].shape)
+            if (wrong := _first_difference(expected, columns[name])) is not None:
+                yield self.failed(episode, f"{name} at step {wrong} does not follow from track and actions")
+
+
+def layout_of(info: EpisodeInfo) -> Layout:
+    """Return what a packet of an episode holds.
+
+    Raises:
+        SlotError: If no packet fits the bits that the episode names.
+    """
+    if info.condition == "full":
+        return layout_for(DEFAULT_BITS, 2, BLOCKS)
+    return layout_for(info.bits_per_step)
+
+
+def _first_difference(expected: NDArray[Any], found: NDArray[Any]) -> int | None:
+    """Return the first row in which two columns differ in any bit; None where there is none."""
+    rows = len(expected)
+    if not rows:
+        return None
+    one, other = (np.ascontiguousarray(values).view(np.uint8).reshape(rows, -1) for values in (expected, found))
+    wrong = np.flatnonzero((one != other).any(axis=1))
+    return int(wrong[0]) if len(wrong) else None
+
+
+def _differences(recorded: dict[str, str], names: tuple[str, ...]) -> str:
+    """Return in which of these programs, and in what kind of machine, a recording's software differs from this one."""
+    here = _installed()
+    different = [
+        f"{name} {recorded.get(name, '?')[:40]}, here {here[name]}"
+        for name in names
+        if recorded.get(name) != here[name]
+    ]
+    if _kind(recorded.get("platform", "")) != _kind(here["platform"]):
+        different.append(f"{recorded.get('platform', '?')[:80]}, here {here['platform']}")
+    return "; ".join(different)
+
+
+def _kind(platform: str) -> tuple[str, str, str]:
+    """Return system, processor and C library of a platform such as `Linux-6.1.0-x86_64-with-glibc2.36`."""
+    processor = re.search(r"x86_64|AMD64|arm64|aarch64|ARM64", platform)
+    return platform.partition("-")[0], processor[0] if processor else "", platform.partition("-with-")[2]
+
+
+@lru_cache(maxsize=1)
+def _installed() -> dict[str, str]:
+    return software()

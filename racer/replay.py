@@ -1,0 +1,202 @@
+"""A window that plays a recording: what the driver saw beside the original, the keys, and the time as it passed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Final
+
+import pygame
+from pygame.event import Event
+
+import sessions
+from compression.codec import load_codec, use_one_thread
+from racer.errors import ConfigError, NoDisplayError
+from racer.footage import Footage, FootageError, choose_episode, episodes_with_steps
+from racer.opening import open_window
+from racer.playhead import SPEEDS, Playhead
+from racer.scene import Scene
+
+KEYS = (
+    "SPACE pauses; left and right step; up and down change the speed; [ and ] change the episode; Home and End; Esc "
+    "closes"
+)
+"""What the keys do, for people."""
+
+_WAIT_NS: Final = 4_000_000
+"""Pause between two looks at events and clock."""
+_REPEAT_MS: Final = (350, 40)
+"""A key held down repeats after so many milliseconds, and then after each so many."""
+_WALKS: Final = {pygame.K_LEFT: -1, pygame.K_RIGHT: 1}
+_HURRIES: Final = {pygame.K_UP: 1, pygame.K_DOWN: -1}
+_TURNS: Final = {
+    pygame.K_PAGEUP: -1,
+    pygame.K_LEFTBRACKET: -1,
+    pygame.K_PAGEDOWN: 1,
+    pygame.K_RIGHTBRACKET: 1,
+}
+
+
+class Replay:
+    """Plays the episodes of a recording that have steps, one after the other as its viewer chooses.
+
+    Args:
+        path: The recording.
+        episode: Index of the episode to begin with; the first with steps if None.
+        speed: Multiple of the recorded pace, 0.125 to 16.
+        beside: Whether to show the original.
+        fullscreen: Begin in full screen; F11 toggles.
+        size: Width and height of the window, pixels.
+        clock: Monotonic nanoseconds.
+        wait: Called with nanoseconds to pass.
+        on_note: Told in a line why an episode's original is missing.
+
+    Raises:
+        NoDisplayError: If no window can be opened.
+        ConfigError: If the speed cannot be had.
+        FootageError: If there is no such episode, or nothing to show.
+        RecordingError: If the recording cannot be read.
+    """
+
+    footage: Footage
+    """The episode on the screen."""
+    playhead: Playhead
+    """Where it stands."""
+
+    def __init__(
+        self,
+        path: Path,
+        episode: int | None = None,
+        speed: float = 1.0,
+        beside: bool = True,
+        fullscreen: bool = False,
+        size: tuple[int, int] = (1280, 800),
+        clock: Callable[[], int] = time.monotonic_ns,
+        wait: Callable[[int], None] = lambda nanoseconds: time.sleep(nanoseconds / 1e9),
+        on_note: Callable[[str], None] = lambda note: None,
+    ) -> None:
+        if not SPEEDS[0] <= speed <= SPEEDS[-1]:
+            raise ConfigError(f"speed must lie between {SPEEDS[0]:g} and {SPEEDS[-1]:g}; got {speed:g}")
+        use_one_thread()
+        self._codec = load_codec()
+        self._beside, self._fullscreen = beside, fullscreen
+        self._clock, self._wait, self._on_note = clock, wait, on_note
+        self._noted: set[str] = set()
+        self._now = clock()
+        self._opened = ExitStack()
+        self._shown = ExitStack()
+        try:
+            self._session = self._opened.enter_context(sessions.open(path))
+            self._episodes = episodes_with_steps(self._session)
+            if episode is not None:
+                choose_episode(self._session, self._episodes, episode)
+            self._opened.callback(self._shown.close)
+            self._load(self._episodes[0] if episode is None else episode, speed)
+            self._open(path, size)
+        except BaseException:
+            self.close()
+            raise
+
+    def run(self) -> None:
+        """Play until the viewer closes the window."""
+        self._now = self._clock()
+        drawn = None
+        while True:
+            for event in pygame.event.get():
+                if _closes(event):
+                    return
+                self._obey(event)
+                drawn = None
+            before, self._now = self._now, self._clock()
+            self.playhead.pass_time(self._now - before)
+            state = (self.playhead.step, self.playhead.paused)
+            if state != drawn:
+                self._draw()
+                drawn = state
+            self._wait(_WAIT_NS)
+
+    def close(self) -> None:
+        """Close the window and let go of the recording. May be called twice."""
+        self._opened.close()
+
+    def _open(self, path: Path, size: tuple[int, int]) -> None:
+        try:
+            self._window = open_window(f"Racer: {path.name}", size, self._fullscreen)
+        except NoDisplayError as error:
+            raise NoDisplayError(
+                f"{str(error).partition('. ')[0]}. The recording is safe. Set DISPLAY to a running display, or make a "
+                f"video of it: racer session video {path} --out replay.mp4"
+            ) from error
+        self._opened.callback(pygame.display.quit)
+        self._opened.callback(self._window.destroy)
+        self._opened.callback(pygame.key.set_repeat)
+        pygame.key.stop_text_input()
+        pygame.key.set_repeat(*_REPEAT_MS)
+        self._scene = self._lay_out()
+
+    def _load(self, index: int, speed: float) -> None:
+        footage = Footage(self._session, self._session.episodes[index], self._codec, self._beside)
+        self._shown.close()
+        self._shown.callback(footage.close)
+        self.footage, self.playhead = footage, Playhead(footage.times_ns, speed)
+        # Loading takes no time of the episode.
+        self._now = self._clock()
+        reason = footage.without_original
+        if reason and reason not in self._noted:
+            self._noted.add(reason)
+            self._on_note(f"the original is left out: {reason}")
+
+    def _obey(self, event: Event) -> None:
+        if event.type in (pygame.WINDOWSIZECHANGED, pygame.VIDEORESIZE):
+            self._scene = self._lay_out()
+        if event.type != pygame.KEYDOWN:
+            return
+        playhead, key = self.playhead, event.key
+        if key == pygame.K_SPACE:
+            playhead.toggle()
+        elif key in _WALKS:
+            playhead.walk(_WALKS[key])
+        elif key in _HURRIES:
+            playhead.hurry(_HURRIES[key])
+        elif key in _TURNS:
+            self._turn(_TURNS[key])
+        elif key == pygame.K_HOME:
+            playhead.seek(0)
+        elif key == pygame.K_END:
+            playhead.seek(self.footage.n_steps)
+        elif key == pygame.K_F11:
+            self._toggle_fullscreen()
+
+    def _turn(self, ways: int) -> None:
+        """Go to the next or the previous episode, if there is one."""
+        place = self._episodes.index(self.footage.index) + ways
+        if 0 <= place < len(self._episodes):
+            try:
+                self._load(self._episodes[place], self.playhead.speed)
+            except FootageError as error:
+                self._on_note(str(error))
+
+    def _toggle_fullscreen(self) -> None:
+        self._fullscreen = not self._fullscreen
+        if self._fullscreen:
+            self._window.set_fullscreen(desktop=True)
+        else:
+            self._window.set_windowed()
+        self._scene = self._lay_out()
+
+    def _lay_out(self) -> Scene:
+        return Scene(self._window.get_surface(), self._beside)
+
+    def _draw(self) -> None:
+        playhead = self.playhead
+        speed = "" if playhead.speed == 1 else f"{playhead.speed:g} x"
+        state = "end" if playhead.paused and playhead.at_end else "paused" if playhead.paused else ""
+        self._scene.draw(self.footage.view(playhead.step, "   ".join(filter(None, (speed, state)))))
+        self._window.flip()
+
+
+def _closes(event: Event) -> bool:
+    pressed = event.type == pygame.KEYDOWN and event.key in (pygame.K_ESCAPE, pygame.K_q)
+    return pressed or event.type in (pygame.QUIT, pygame.WINDOWCLOSE)

@@ -1,0 +1,151 @@
+"""What participants did besides how far they came: actions compared, blocks they were sent, learning."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from racer.report.recordings import EvaluatedEpisode, Person
+from racer.report.statistics import mean_se
+from racer.track import ACTIONS
+
+REFERENCE = "full"
+"""The condition that actions are compared with."""
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How alike a participant acts under a condition and under `full`, at the same step of the same track."""
+
+    condition: str
+    participants: int
+    """Those who drove a track under both."""
+    steps: int
+    """Pairs of steps compared, over all participants."""
+    equal: float
+    """Share of equal actions: mean over participants, in [0, 1]."""
+    equal_se: float | None
+    kappa: float | None
+    """Cohen's kappa (1960): mean over the participants for whom it is defined; None where there are none."""
+    kappa_se: float | None
+    kappa_participants: int
+    """Those for whom it is defined: it is not for somebody who always did the same."""
+
+
+@dataclass(frozen=True)
+class BlockFrequency:
+    """How often a condition's mask sends each block."""
+
+    condition: str
+    sent: tuple[float, ...]
+    """Of the 8 blocks, fraction of an episode's steps, in [0, 1]: mean over a person's episodes, then over people."""
+
+
+@dataclass(frozen=True)
+class LearningPoint:
+    """Road progress at one place in the sitting, over participants."""
+
+    condition: str
+    place: int
+    """Number of the episode within its condition, or of the condition within the sitting, from 1."""
+    participants: int
+    progress: float
+    progress_se: float | None
+
+
+def action_agreement(people: tuple[Person, ...], conditions: tuple[str, ...]) -> list[Agreement]:
+    """Return the agreement of every other condition with `full`; nothing where `full` is missing."""
+    if REFERENCE not in conditions:
+        return []
+    found = []
+    for condition in conditions:
+        if condition == REFERENCE:
+            continue
+        tables = [confusion(person, condition) for person in people]
+        tables = [table for table in tables if table.sum()]
+        if not tables:
+            continue
+        equal = np.array([np.trace(table) / table.sum() for table in tables])
+        kappas = [kappa for table in tables if (kappa := cohens_kappa(table)) is not None]
+        kappa, kappa_se = mean_se(np.array(kappas)) if kappas else (None, None)
+        steps = int(sum(table.sum() for table in tables))
+        found.append(Agreement(condition, len(tables), steps, *mean_se(equal), kappa, kappa_se, len(kappas)))
+    return found
+
+
+def confusion(person: Person, condition: str) -> NDArray[np.int64]:
+    """Return counts int64[3, 3] of (action under `full`, action under `condition`) at equal tracks and steps.
+
+    A track driven several times under a condition is paired in the order driven; of two episodes of different length
+    the steps that both have count.
+    """
+    table = np.zeros((len(ACTIONS), len(ACTIONS)), np.int64)
+    others = dict(_numbered(person.under(condition)))
+    for key, reference in _numbered(person.under(REFERENCE)):
+        if (other := others.get(key)) is not None:
+            steps = min(len(reference.actions), len(other.actions))
+            pairs = reference.actions[:steps].astype(np.int64) + 1, other.actions[:steps].astype(np.int64) + 1
+            known = (pairs[0] >= 0) & (pairs[0] <= 2) & (pairs[1] >= 0) & (pairs[1] <= 2)
+            np.add.at(table, (pairs[0][known], pairs[1][known]), 1)
+    return table
+
+
+def cohens_kappa(table: NDArray[np.int64]) -> float | None:
+    """Return (observed - expected) / (1 - expected) agreement of counts; None where chance alone explains all of it."""
+    from statsmodels.stats.inter_rater import cohens_kappa
+
+    shares = table / table.sum()
+    if float((shares.sum(axis=0) * shares.sum(axis=1)).sum()) == 1:
+        return None
+    return float(cohens_kappa(table, return_results=False))
+
+
+def block_frequencies(people: tuple[Person, ...], conditions: tuple[str, ...]) -> list[BlockFrequency]:
+    """Return how often each block is sent in the conditions that have a channel."""
+    found = []
+    for condition in conditions:
+        if condition == "raw":
+            continue
+        means = [np.mean([episode.sent for episode in person.under(condition)], axis=0) for person in people]
+        sent = np.mean(means, axis=0)
+        found.append(BlockFrequency(condition, tuple(float(value) for value in sent)))
+    return found
+
+
+def learning_by_episode(people: tuple[Person, ...], conditions: tuple[str, ...]) -> list[LearningPoint]:
+    """Return road progress by the number of the episode within its condition."""
+    return _learning(people, conditions, lambda episode: episode.number)
+
+
+def learning_by_block(people: tuple[Person, ...], conditions: tuple[str, ...]) -> list[LearningPoint]:
+    """Return road progress by the place of the condition in the sitting."""
+    return _learning(people, conditions, lambda episode: episode.block)
+
+
+def _learning(
+    people: tuple[Person, ...], conditions: tuple[str, ...], place_of: Callable[[EvaluatedEpisode], int]
+) -> list[LearningPoint]:
+    points = []
+    for condition in conditions:
+        scores: dict[int, list[float]] = defaultdict(list)
+        for person in people:
+            own: dict[int, list[float]] = defaultdict(list)
+            for episode in person.under(condition):
+                own[place_of(episode)].append(episode.progress)
+            for place, values in own.items():
+                scores[place].append(float(np.mean(values)))
+        for place, means in sorted(scores.items()):
+            points.append(LearningPoint(condition, place, len(means), *mean_se(np.array(means))))
+    return points
+
+
+def _numbered(episodes: list[EvaluatedEpisode]) -> Iterator[tuple[tuple[int, int], EvaluatedEpisode]]:
+    """Yield episodes by track and by how many came before on the same track."""
+    before: Counter[int] = Counter()
+    for episode in episodes:
+        yield (episode.track_seed, before[episode.track_seed]), episode
+        before[episode.track_seed] += 1

@@ -1,0 +1,113 @@
+"""Drawing: figures rendered the same way every time, to SVG and PNG, with the numbers that they show."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Cell = str | int | float | None
+
+# Okabe & Ito (2008), "Color Universal Design": told apart with every common kind of colour vision.
+COLOURS = {"raw": "#0072B2", "full": "#009E73", "random": "#7F7F7F", "perceptual": "#56B4E9", "pico": "#E69F00"}
+"""Of the conditions; orange, grey and green as in the paper's figure 6."""
+MARKERS = {"raw": "s", "full": "^", "random": "o", "perceptual": "v", "pico": "D"}
+"""Of the conditions, so that none is told by its colour alone."""
+INK, FAINT = "#222222", "#B0B0B0"
+PNG_DPI = 160
+
+_STYLE: Any = {
+    "svg.hashsalt": "racer",
+    "font.family": "DejaVu Sans",
+    "font.size": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": INK,
+    "axes.labelcolor": INK,
+    "text.color": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "text.parse_math": False,
+    "axes.titlesize": 10,
+    "axes.titlelocation": "left",
+    "legend.frameon": False,
+    "image.interpolation": "nearest",
+}
+
+
+@dataclass(frozen=True)
+class Illustration:
+    """A figure and its numbers."""
+
+    name: str
+    """Of its files, without their endings."""
+    alt: str
+    """What it shows, for those who cannot see it."""
+    svg: bytes
+    png: bytes
+    header: tuple[str, ...]
+    """Of its table of numbers."""
+    rows: tuple[tuple[Cell, ...], ...]
+
+
+@contextmanager
+def canvas(width: float, height: float, panels: int = 1) -> Iterator[tuple[Figure, list[Axes]]]:
+    """Give an empty figure of this size in inches with panels side by side, in the report's style.
+
+    Whatever the user has configured matplotlib to do is back when the context ends; no window system is asked for.
+    """
+    import matplotlib
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(_STYLE)
+        figure = Figure(figsize=(width, height), layout="constrained")
+        FigureCanvasAgg(figure)
+        yield figure, list(figure.subplots(1, panels, squeeze=False)[0])
+
+
+def render(figure: Figure, name: str, alt: str, header: Sequence[str], rows: Sequence[Sequence[Cell]]) -> Illustration:
+    """Return a finished figure as an illustration; the same one gives the same bytes. Call it inside its `canvas`."""
+    svg, png = io.BytesIO(), io.BytesIO()
+    with warnings.catch_warnings():
+        # A title in a script that the font lacks is drawn as boxes; the page has it as text.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        # Laid out once for both files, which takes as long as drawing them.
+        figure.draw_without_rendering()
+        figure.set_layout_engine(None)
+        figure.savefig(svg, format="svg", metadata={"Date": None, "Creator": None})
+        figure.savefig(png, format="png", dpi=PNG_DPI, metadata={"Software": None})
+    return Illustration(name, alt, svg.getvalue(), png.getvalue(), tuple(header), tuple(tuple(row) for row in rows))
+
+
+def spread(places: Sequence[float], gap: float) -> list[float]:
+    """Return ascending places moved apart as little as needed to be at least `gap` from each other.
+
+    Those in each other's way keep their mean.
+    """
+    groups: list[list[float]] = []
+
+    def first(group: list[float]) -> float:
+        return sum(group) / len(group) - gap * (len(group) - 1) / 2
+
+    for place in places:
+        groups.append([place])
+        while len(groups) > 1 and first(groups[-1]) < first(groups[-2]) + gap * len(groups[-2]):
+            last = groups.pop()
+            groups[-1] += last
+    return [first(group) + gap * i for group in groups for i in range(len(group))]
+
+
+def label(text: str, longest: int = 24) -> str:
+    """Return text from a recording as a label: on one line and not too long."""
+    text = "".join(character if character.isprintable() else " " for character in text)
+    return text if len(text) <= longest else text[: longest - 1] + "…"

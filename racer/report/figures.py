@@ -1,0 +1,255 @@
+"""Figures of a study's numbers; each returns None where the study has nothing for it to show."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from racer.report.answers import NO_CONDITION, ItemMean, when
+from racer.report.behaviour import LearningPoint
+from racer.report.drawing import COLOURS, FAINT, INK, MARKERS, Illustration, canvas, label, render, spread
+from racer.report.study import StudyReport
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+PROGRESS = "road progress (fraction of the track)"
+_MOST_LABELS = 40
+"""More participants than these are drawn without their names."""
+_MOST_ITEMS = 60
+"""Items of questionnaires that are drawn; the page's table has them all."""
+
+
+def draw_figures(report: StudyReport) -> list[Illustration]:
+    """Return every figure that the study has numbers for."""
+    drawn = (
+        scatter(report),
+        bars(report),
+        participants(report),
+        questionnaires(report.answers.ratings),
+        blocks(report),
+        agreement(report),
+        learning("learning_by_episode", "number of the episode within its condition", report.by_episode),
+        learning("learning_by_place", "place of the condition in the sitting", report.by_place),
+    )
+    return [illustration for illustration in drawn if illustration is not None]
+
+
+def scatter(report: StudyReport) -> Illustration | None:
+    """Draw each participant's road progress under `pico` against that under `random` (the paper's figure 6)."""
+    column = _columns(report)
+    if not {"random", "pico"} <= set(column):
+        return None
+    from matplotlib.ticker import MaxNLocator
+
+    random, pico = column["random"], column["pico"]
+    with canvas(4.4, 4.2) as (figure, (axes,)):
+        low, high = min(random + pico), max(random + pico)
+        margin = 0.08 * (high - low) or 0.02
+        limits = (low - margin, high + margin)
+        axes.plot(limits, limits, color=INK, linewidth=1, linestyle="--", zorder=1)
+        axes.text(limits[1], limits[1], "equal ", ha="right", va="bottom", fontsize=9, rotation=45, color=INK)
+        axes.scatter(random, pico, s=42, color=COLOURS["pico"], edgecolor=INK, linewidth=0.7, zorder=2)
+        axes.set(xlim=limits, ylim=limits, aspect="equal", xlabel="road progress, random", ylabel="road progress, pico")
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_locator(MaxNLocator(5))
+        above = sum(p > r for p, r in zip(pico, random, strict=True))
+        alt = (
+            f"Scatter plot of {len(pico)} participants: road progress under pico against road progress under random. "
+            f"{above} lie above the diagonal."
+        )
+        rows = list(zip(report.participants, random, pico, strict=True))
+        return render(figure, "figure6_scatter", alt, ("participant", "random", "pico"), rows)
+
+
+def bars(report: StudyReport) -> Illustration:
+    """Draw the means of all conditions with their standard errors (the paper's figure 6)."""
+    with canvas(6.6, 3.6, 2) as (figure, panels):
+        names = [mean.condition for mean in report.conditions]
+        colours = [COLOURS[name] for name in names]
+        progress = [mean.progress for mean in report.conditions], [mean.progress_se for mean in report.conditions]
+        off_road = [mean.off_road for mean in report.conditions], [mean.off_road_se for mean in report.conditions]
+        for axes, (means, errors), scale in zip(
+            panels, (progress, off_road), (PROGRESS, "time off the road (fraction)"), strict=True
+        ):
+            axes.bar(names, means, color=colours, edgecolor=INK, linewidth=0.7, width=0.7)
+            known = [(i, mean, error) for i, (mean, error) in enumerate(zip(means, errors, strict=True)) if error]
+            for i, mean, error in known:
+                axes.errorbar(i, mean, yerr=error, color=INK, capsize=4, linewidth=1.3)
+            axes.set_ylabel(scale)
+            axes.tick_params(axis="x", labelrotation=30 if len(names) > 3 else 0)
+            axes.set_ylim(bottom=0)
+        alt = "Bar chart with standard errors. Road progress: " + "; ".join(
+            f"{mean.condition} {mean.progress:.4f}" for mean in report.conditions
+        )
+        rows = [
+            (m.condition, m.participants, m.progress, m.progress_se, m.off_road, m.off_road_se)
+            for m in report.conditions
+        ]
+        header = ("condition", "participants", "progress", "progress_se", "off_road", "off_road_se")
+        return render(figure, "figure6_bars", alt, header, rows)
+
+
+def participants(report: StudyReport) -> Illustration:
+    """Draw one line per participant over the conditions."""
+    column = _columns(report)
+    names = list(column)
+    with canvas(6.6, 4.0) as (figure, (axes,)):
+        for i in range(len(report.participants)):
+            values = [column[name][i] for name in names]
+            axes.plot(names, values, color=FAINT, linewidth=1.1, marker="o", markersize=3.5, zorder=1)
+        means = [mean.progress for mean in report.conditions]
+        axes.plot(names, means, color=INK, linewidth=2.2, zorder=2)
+        for i, name in enumerate(names):
+            axes.plot(i, means[i], MARKERS[name], color=COLOURS[name], markeredgecolor=INK, markersize=9, zorder=3)
+        axes.set_ylabel(PROGRESS)
+        axes.set_xlim(-0.3, len(names) - 0.4)
+        if len(report.participants) <= _MOST_LABELS:
+            _name_lines(axes, report.participants, column[names[-1]], len(names) - 1)
+        rows = [(s.participant, s.condition, s.block, s.episodes, s.progress, s.off_road) for s in report.scores]
+        alt = f"One line for each of {len(report.participants)} participants over {', '.join(names)}, and their mean."
+        header = ("participant", "condition", "place_of_condition", "episodes", "progress", "off_road")
+        return render(figure, "participants", alt, header, rows)
+
+
+def questionnaires(ratings: list[ItemMean]) -> Illustration | None:
+    """Draw the mean of every rated item and condition with its standard error."""
+    if not ratings:
+        return None
+    every = dict.fromkeys((rating.phase, rating.questionnaire, rating.item) for rating in ratings)
+    items = list(every)[:_MOST_ITEMS]
+    with canvas(6.6, 1.3 + 0.55 * len(items)) as (figure, (axes,)):
+        conditions = list(dict.fromkeys(rating.condition for rating in ratings))
+        for row, condition in enumerate(conditions):
+            shift = (row - (len(conditions) - 1) / 2) * 0.13
+            placed = [
+                (rating, items.index(key) + shift)
+                for rating in ratings
+                if (key := (rating.phase, rating.questionnaire, rating.item)) in items and rating.condition == condition
+            ]
+            own, heights = [rating for rating, _ in placed], [height for _, height in placed]
+            axes.errorbar(
+                [rating.mean for rating in own],
+                heights,
+                xerr=[rating.se or 0.0 for rating in own],
+                fmt=MARKERS.get(condition, "x"),
+                color=COLOURS.get(condition, INK),
+                markeredgecolor=INK,
+                ecolor=INK,
+                linewidth=1.1,
+                capsize=2.5,
+                markersize=6,
+                label="start or end" if condition == NO_CONDITION else label(condition),
+            )
+        labels = [f"{label(questionnaire)}{when(phase)}: {label(item)}" for phase, questionnaire, item in items]
+        axes.set_yticks(range(len(items)), labels)
+        axes.set_ylim(len(items) - 0.5, -0.5)
+        axes.set_xlabel("points chosen (mean and standard error)")
+        axes.grid(axis="x", color=FAINT, linewidth=0.4)
+        figure.legend(loc="outside upper left", ncols=6, fontsize=8.5, columnspacing=1.2)
+        rows = [(r.phase, r.questionnaire, r.item, r.condition, r.participants, r.mean, r.se) for r in ratings]
+        header = ("phase", "questionnaire", "item", "condition", "participants", "mean", "se")
+        alt = f"Mean rating of {len(items)} questionnaire items under each condition, with standard errors."
+        return render(figure, "questionnaires", alt, header, rows)
+
+
+def blocks(report: StudyReport) -> Illustration | None:
+    """Draw how often each block is sent under each condition."""
+    if not report.blocks:
+        return None
+    with canvas(6.6, 1.2 + 0.42 * len(report.blocks)) as (figure, (axes,)):
+        shares = [list(block.sent) for block in report.blocks]
+        axes.imshow(shares, cmap="cividis", vmin=0, vmax=1, aspect="auto")
+        for row, sent in enumerate(shares):
+            for number, share in enumerate(sent):
+                ink = "#FFFFFF" if share < 0.5 else "#000000"
+                axes.text(number, row, f"{100 * share:.0f} %", ha="center", va="center", color=ink, fontsize=9)
+        axes.set_yticks(range(len(shares)), [block.condition for block in report.blocks])
+        axes.set_xticks(range(len(shares[0])))
+        axes.set_xlabel("block of 4 features (block 0 carries most information)")
+        rows = [(b.condition, number, share) for b in report.blocks for number, share in enumerate(b.sent)]
+        alt = "Share of the steps in which each of the 8 blocks is sent: " + "; ".join(
+            f"{b.condition} {', '.join(f'{100 * share:.0f}%' for share in b.sent)}" for b in report.blocks
+        )
+        return render(figure, "blocks", alt, ("condition", "block", "sent"), rows)
+
+
+def agreement(report: StudyReport) -> Illustration | None:
+    """Draw how alike participants act under each condition and under `full`."""
+    if not report.agreement:
+        return None
+    with canvas(6.6, 3.2, 2) as (figure, panels):
+        for row, found in enumerate(report.agreement):
+            shown = ((found.equal, found.equal_se), (found.kappa, found.kappa_se))
+            for axes, (mean, error) in zip(panels, shown, strict=True):
+                if mean is not None:
+                    axes.bar(row, mean, color=COLOURS[found.condition], edgecolor=INK, linewidth=0.7, width=0.6)
+                    axes.errorbar(row, mean, yerr=error or 0.0, color=INK, capsize=4, linewidth=1.3)
+        for axes, scale in zip(panels, ("share of equal actions", "Cohen's kappa"), strict=True):
+            axes.set_xticks(range(len(report.agreement)), [found.condition for found in report.agreement])
+            axes.tick_params(axis="x", labelrotation=30 if len(report.agreement) > 3 else 0)
+            axes.set_xlim(-0.7, len(report.agreement) - 0.3)
+            axes.set_ylabel(scale)
+            axes.axhline(0, color=INK, linewidth=0.8)
+        rows = [
+            (a.condition, a.participants, a.steps, a.equal, a.equal_se, a.kappa, a.kappa_se, a.kappa_participants)
+            for a in report.agreement
+        ]
+        header = ("condition", "participants", "steps", "equal", "equal_se", "kappa", "kappa_se", "kappa_participants")
+        alt = "Agreement of actions with those under full: " + "; ".join(
+            f"{a.condition} {100 * a.equal:.0f} % equal" for a in report.agreement
+        )
+        return render(figure, "agreement", alt, header, rows)
+
+
+def learning(name: str, place: str, points: Sequence[LearningPoint]) -> Illustration:
+    """Draw road progress by a place in the sitting, one line per condition."""
+    from matplotlib.ticker import MaxNLocator
+
+    with canvas(6.6, 3.4) as (figure, (axes,)):
+        for condition in dict.fromkeys(point.condition for point in points):
+            _line(axes, condition, [point for point in points if point.condition == condition])
+        axes.set(xlabel=place, ylabel=PROGRESS)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        figure.legend(loc="outside upper left", ncols=5, fontsize=9)
+        rows = [(p.condition, p.place, p.participants, p.progress, p.progress_se) for p in points]
+        alt = f"Road progress by the {place}, one line per condition, with standard errors."
+        return render(figure, name, alt, ("condition", "place", "participants", "progress", "progress_se"), rows)
+
+
+def _name_lines(axes: Axes, names: Sequence[str], ends: Sequence[float], x: float) -> None:
+    """Write names beside the ends of their lines."""
+    low, high = axes.get_ylim()
+    order = sorted(range(len(names)), key=lambda i: ends[i])
+    heights = spread([ends[i] for i in order], 0.034 * (high - low))
+    for i, height in zip(order, heights, strict=True):
+        axes.annotate(
+            label(names[i], 16),
+            (x, ends[i]),
+            xytext=(x + 0.12, height),
+            fontsize=7,
+            va="center",
+            arrowprops={"arrowstyle": "-", "color": FAINT, "linewidth": 0.5},
+        )
+
+
+def _line(axes: Axes, condition: str, points: list[LearningPoint]) -> None:
+    axes.errorbar(
+        [point.place for point in points],
+        [point.progress for point in points],
+        yerr=[point.progress_se or 0.0 for point in points],
+        marker=MARKERS[condition],
+        color=COLOURS[condition],
+        linewidth=1.4,
+        markersize=5,
+        capsize=2,
+        label=condition,
+    )
+
+
+def _columns(report: StudyReport) -> dict[str, list[float]]:
+    """Return the participants' road progress by condition."""
+    return {
+        mean.condition: [score.progress for score in report.scores if score.condition == mean.condition]
+        for mean in report.conditions
+    }

@@ -1,0 +1,220 @@
+"""Reading: the evaluation sittings of a folder as plain arrays, and what is left out of them with the reason."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import sessions
+from racer.conditions import CONDITIONS
+from racer.drivers import KEYBOARD
+
+
+@dataclass(frozen=True, eq=False)
+class EvaluatedEpisode:
+    """One accepted evaluation episode."""
+
+    condition: str
+    block: int
+    """Place of its condition among those that the participant drove, from 1."""
+    number: int
+    """Place among the participant's accepted episodes of this condition, from 1."""
+    track_seed: int
+    progress: float
+    """Road progress at its end, in [0, 1]."""
+    off_road: float
+    """Fraction of its steps off the road."""
+    actions: NDArray[np.int8]
+    """int8[T] in {-1, 0, 1}."""
+    sent: NDArray[np.float64]
+    """float64[8]: fraction of the steps in which each block was sent."""
+    durations_ms: NDArray[np.float64]
+    """float64[T - 1]: from each frame shown to the next, pauses taken out."""
+    stage_us: NDArray[np.uint32]
+    """uint32[T, 4]: time in environment, sender, receiver and display."""
+    path: Path
+    """The recording that holds it, and its place there."""
+    index: int
+
+
+@dataclass(frozen=True, eq=False)
+class Person:
+    """One participant's evaluation sitting."""
+
+    name: str
+    sitting: sessions.Sitting
+    episodes: tuple[EvaluatedEpisode, ...]
+    """In the order driven; never empty."""
+    answers: tuple[sessions.Answer, ...]
+    """In the order given, over all recordings of the sitting."""
+
+    @property
+    def conditions(self) -> set[str]:
+        """What they drove."""
+        return {episode.condition for episode in self.episodes}
+
+    def under(self, condition: str) -> list[EvaluatedEpisode]:
+        """Return their episodes under a condition."""
+        return [episode for episode in self.episodes if episode.condition == condition]
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluations:
+    """What a folder holds that can be analysed together."""
+
+    people: tuple[Person, ...]
+    conditions: tuple[str, ...]
+    """Driven by all of them, in the order of `racer.conditions.CONDITIONS`."""
+    excluded: dict[Path, str]
+    """Recordings left out, and why."""
+
+
+def read_evaluations(folder: Path) -> Evaluations:
+    """Read the complete evaluation sittings in a folder.
+
+    Left out, with the reason: other protocols, trial runs, sittings that were not completed, a participant's second
+    sitting, sittings that differ from the first in more than participant, tracks and order (another study file, other
+    weights, mask, driver, channel, handling, numbers of steps or episodes), and files that cannot be read.
+
+    Raises:
+        RecordingError: If the folder cannot be listed.
+    """
+    sittings, excluded = sessions.find_sittings(sessions.find_recordings(folder))
+    people: dict[str, Person] = {}
+    first: dict[str, Any] = {}
+    for sitting in sittings:
+        reason = _reason_to_exclude(sitting, people, first or settings_of(sitting.info))
+        if not reason:
+            try:
+                person = _read_person(sitting)
+            except sessions.RecordingError as error:
+                reason = str(error)
+            else:
+                if person.episodes:
+                    first = first or settings_of(sitting.info)
+                    people[person.name] = person
+                else:
+                    reason = "it has no evaluation episode"
+        if reason:
+            excluded.update(dict.fromkeys(sitting.paths, reason))
+    together = next(iter(people.values())).conditions if people else set()
+    for name, person in list(people.items()):
+        if person.conditions != together:
+            excluded.update(dict.fromkeys(person.sitting.paths, "its conditions are not those of the first session"))
+            del people[name]
+    return Evaluations(
+        tuple(people.values()), tuple(condition for condition in CONDITIONS if condition in together), excluded
+    )
+
+
+def settings_of(info: sessions.SessionInfo) -> dict[str, Any]:
+    """Return what must be alike in all sittings of one analysis, by its name for people."""
+    config = info.config
+    protocol = section(config, "protocol")
+    conditions = protocol.get("conditions")
+    return {
+        "codec weights": info.codec_sha256,
+        "packet format": config.get("channel_format"),
+        "mask": info.mask_sha256,
+        "kind of driver": info.driver == KEYBOARD,
+        "study file": config.get("study_sha256"),
+        "use of the channel": config.get("channel"),
+        "handling or speed": config.get("track"),
+        "steps per episode": protocol.get("steps"),
+        "episodes per condition": protocol.get("evaluation"),
+        "set of conditions": sorted(map(str, conditions)) if isinstance(conditions, list) else None,
+    }
+
+
+def section(config: dict[str, Any], name: str) -> dict[str, Any]:
+    """Return a table of a recorded configuration; an empty one where a foreign file has something else there."""
+    value = config.get(name)
+    return value if isinstance(value, dict) else {}
+
+
+def _reason_to_exclude(sitting: sessions.Sitting, people: dict[str, Person], first: dict[str, Any]) -> str | None:
+    info = sitting.info
+    if info.protocol != "evaluation":
+        return f"protocol {info.protocol}"
+    if info.pilot:
+        return "a trial run (--pilot)"
+    if sitting.status != "complete":
+        return f"not completed ({sitting.status})"
+    if info.participant in people:
+        return "a second session of the same participant"
+    for part in sitting.infos:
+        settings = settings_of(part)
+        for name, value in first.items():
+            if settings[name] != value:
+                return f"another {name} than in the first session"
+    return None
+
+
+def _read_person(sitting: sessions.Sitting) -> Person:
+    episodes: list[EvaluatedEpisode] = []
+    answers: list[sessions.Answer] = []
+    blocks: list[str] = []
+    for path in sitting.paths:
+        with sessions.open(path) as session:
+            answers += session.answers()
+            pauses = _pauses(session.events())
+            for episode in session.episodes:
+                condition = episode.info.condition
+                if episode.info.phase != "evaluation" or condition not in CONDITIONS:
+                    continue
+                if condition not in blocks:
+                    blocks.append(condition)
+                if episode.accepted and episode.n_steps:
+                    number = 1 + sum(one.condition == condition for one in episodes)
+                    episodes.append(_read_episode(path, episode, blocks.index(condition) + 1, number, pauses))
+    return Person(sitting.info.participant, sitting, tuple(episodes), tuple(answers))
+
+
+def _read_episode(
+    path: Path, episode: sessions.Episode, block: int, number: int, pauses: NDArray[np.int64]
+) -> EvaluatedEpisode:
+    progress = float(episode.progress[-1])
+    if not 0 <= progress <= 1:
+        raise sessions.UnreadableRecordingError(
+            f"{path} is damaged: episode {episode.index} ends at road progress {progress}, which is no fraction"
+        )
+    return EvaluatedEpisode(
+        condition=episode.info.condition,
+        block=block,
+        number=number,
+        track_seed=episode.info.track_seed,
+        progress=progress,
+        off_road=float(episode.off_road.mean()),
+        actions=episode.action,
+        sent=episode.mask.mean(axis=0, dtype=np.float64),
+        durations_ms=_durations_ms(episode.time_ns, pauses),
+        stage_us=episode.stage_us,
+        path=path,
+        index=episode.index,
+    )
+
+
+def _pauses(events: list[sessions.Event]) -> NDArray[np.int64]:
+    """Return when each pause began and ended, int64[pauses, 2], in nanoseconds."""
+    pauses: list[tuple[int, int]] = []
+    began: int | None = None
+    for event in events:
+        if event.kind == "pause" and began is None:
+            began = event.time_ns
+        elif event.kind == "resume" and began is not None:
+            pauses.append((began, event.time_ns))
+            began = None
+    return np.array(pauses, np.int64).reshape(-1, 2)
+
+
+def _durations_ms(times_ns: NDArray[np.int64], pauses: NDArray[np.int64]) -> NDArray[np.float64]:
+    durations = np.diff(times_ns).astype(np.float64)
+    within = (pauses[:, 1] > times_ns[0]) & (pauses[:, 0] < times_ns[-1])
+    for began, ended in pauses[within]:
+        shared = np.minimum(times_ns[1:], ended) - np.maximum(times_ns[:-1], began)
+        durations -= np.maximum(shared, 0)
+    return durations / 1e6

@@ -1,0 +1,190 @@
+"""The evaluation of a folder of recordings: everything that a report says, as plain numbers and texts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from racer.drivers import KEYBOARD
+from racer.errors import RacerError
+from racer.report.answers import Answers, read_answers
+from racer.report.behaviour import (
+    Agreement,
+    BlockFrequency,
+    LearningPoint,
+    action_agreement,
+    block_frequencies,
+    learning_by_block,
+    learning_by_episode,
+)
+from racer.report.provenance import Provenance, trace_provenance
+from racer.report.recordings import Evaluations, read_evaluations
+from racer.report.statistics import (
+    Anova,
+    Friedman,
+    Interval,
+    PairedDifference,
+    all_pairs,
+    friedman,
+    gap_closed,
+    mean_se,
+    paired,
+    repeated_anova,
+)
+from racer.report.timing import Timing, measure_timing
+
+
+class NothingToReportError(RacerError):
+    """The folder holds no evaluation that can be analysed."""
+
+
+@dataclass(frozen=True)
+class ConditionMean:
+    """One condition, averaged first within and then over participants."""
+
+    condition: str
+    participants: int
+    progress: float
+    """Road progress, in [0, 1]."""
+    progress_se: float | None
+    """Its standard error over participants; None for a single one."""
+    off_road: float
+    """Fraction of steps off the road."""
+    off_road_se: float | None
+
+
+@dataclass(frozen=True)
+class ParticipantScore:
+    """One participant's mean over the episodes of one condition."""
+
+    participant: str
+    condition: str
+    block: int
+    """Place of the condition among those the participant drove, from 1."""
+    episodes: int
+    progress: float
+    off_road: float
+
+
+@dataclass(frozen=True)
+class StudyReport:
+    """What a folder of evaluation sessions shows."""
+
+    simulated: bool
+    """Whether any participant was simulated."""
+    participants: tuple[str, ...]
+    conditions: list[ConditionMean]
+    gap_closed: float | None
+    """(pico - random) / (full - random) in road progress; None where a condition is missing."""
+    difference: PairedDifference | None
+    """`pico` less `random`."""
+    anova: list[Anova]
+    """`random` against `pico`, as in the paper, and all conditions."""
+    excluded: dict[str, str] = field(default_factory=dict)
+    """Files left out, and why."""
+    study: str = ""
+    """Title that all recordings share; empty where they do not, or have none."""
+    gap_interval: Interval | None = None
+    """Of `gap_closed`; None for one participant, and where the gap's own interval includes zero."""
+    pairs: list[PairedDifference] = field(default_factory=list)
+    """Every two conditions."""
+    friedman: Friedman | None = None
+    """Of three or more conditions."""
+    scores: list[ParticipantScore] = field(default_factory=list)
+    agreement: list[Agreement] = field(default_factory=list)
+    blocks: list[BlockFrequency] = field(default_factory=list)
+    by_episode: list[LearningPoint] = field(default_factory=list)
+    """Road progress by the number of the episode within its condition."""
+    by_place: list[LearningPoint] = field(default_factory=list)
+    """Road progress by the place of the condition in the sitting."""
+    answers: Answers = field(default_factory=lambda: Answers([], [], [], {}))
+    timing: list[Timing] = field(default_factory=list)
+    provenance: list[Provenance] = field(default_factory=list)
+
+
+def report_study(folder: Path) -> StudyReport:
+    """Analyse the complete evaluation sessions in a folder; see `read_evaluations` for what is left out.
+
+    Raises:
+        NothingToReportError: If nothing is left.
+        RecordingError: If the folder cannot be listed.
+    """
+    return analyse(read_evaluations(folder), folder)
+
+
+def analyse(evaluations: Evaluations, folder: Path) -> StudyReport:
+    """Return the analysis of what `read_evaluations` found in a folder.
+
+    Raises:
+        NothingToReportError: If it found nothing.
+    """
+    people, conditions = evaluations.people, evaluations.conditions
+    if not people:
+        reasons = "; ".join(sorted(set(evaluations.excluded.values()))) or "no recordings"
+        raise NothingToReportError(
+            f"no complete evaluation session in {folder} ({reasons}); record one with "
+            f"`racer session start NAME --protocol evaluation --data {folder}`"
+        )
+    scores = [
+        ParticipantScore(
+            participant=person.name,
+            condition=condition,
+            block=min(episode.block for episode in person.under(condition)),
+            episodes=len(person.under(condition)),
+            progress=float(np.mean([episode.progress for episode in person.under(condition)])),
+            off_road=float(np.mean([episode.off_road for episode in person.under(condition)])),
+        )
+        for person in people
+        for condition in conditions
+    ]
+    shape = len(people), len(conditions)
+    progress = np.array([score.progress for score in scores]).reshape(shape)
+    off_road = np.array([score.off_road for score in scores]).reshape(shape)
+    column = {condition: progress[:, i] for i, condition in enumerate(conditions)}
+    titles = {info.study for person in people for info in person.sitting.infos}
+    gap, gap_interval = None, None
+    if {"random", "pico", "full"} <= set(conditions):
+        gap, gap_interval = gap_closed(column["pico"], column["random"], column["full"])
+    tested = len(people) > 1
+    return StudyReport(
+        simulated=any(person.sitting.info.driver != KEYBOARD for person in people),
+        participants=tuple(person.name for person in people),
+        conditions=[
+            ConditionMean(condition, len(people), *mean_se(progress[:, i]), *mean_se(off_road[:, i]))
+            for i, condition in enumerate(conditions)
+        ],
+        gap_closed=gap,
+        difference=_pico_less_random(column) if tested else None,
+        anova=_anovas(conditions, column) if tested else [],
+        excluded={str(path): reason for path, reason in evaluations.excluded.items()},
+        study=titles.pop() if len(titles) == 1 else "",
+        gap_interval=gap_interval,
+        pairs=all_pairs(conditions, progress) if tested else [],
+        friedman=friedman(conditions, progress) if tested and len(conditions) > 2 else None,
+        scores=scores,
+        agreement=action_agreement(people, conditions),
+        blocks=block_frequencies(people, conditions),
+        by_episode=learning_by_episode(people, conditions),
+        by_place=learning_by_block(people, conditions),
+        answers=read_answers(people, conditions),
+        timing=measure_timing(people),
+        provenance=trace_provenance(people),
+    )
+
+
+def _pico_less_random(column: dict[str, NDArray[np.float64]]) -> PairedDifference | None:
+    if not {"random", "pico"} <= set(column):
+        return None
+    return paired("pico", "random", column["pico"] - column["random"])
+
+
+def _anovas(conditions: tuple[str, ...], column: dict[str, NDArray[np.float64]]) -> list[Anova]:
+    found = []
+    if {"random", "pico"} <= set(conditions):
+        found.append(repeated_anova(("random", "pico"), np.stack([column["random"], column["pico"]], axis=1)))
+    if len(conditions) > 2 or (len(conditions) == 2 and not found):
+        found.append(repeated_anova(conditions, np.stack([column[name] for name in conditions], axis=1)))
+    return found

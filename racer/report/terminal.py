@@ -1,0 +1,50 @@
+"""The report's short form, for a terminal."""
+
+from __future__ import annotations
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from racer.listing import escape
+from racer.report import wording
+from racer.report.study import StudyReport
+
+
+def print_report(report: StudyReport) -> None:
+    """Print the analysis of a study."""
+    # Wide enough for every row: a table that is cut off or folded can neither be read nor searched.
+    console = Console(width=10_000, highlight=False)
+    who = "participants, simulated" if report.simulated else "participants"
+    console.print(f"{len(report.participants)} {who}: {escape(', '.join(report.participants))}")
+    table = Table(box=box.SIMPLE_HEAD)
+    for column in ("condition", "road progress", "SE", "off-road time", "SE"):
+        table.add_column(column)
+    for mean in report.conditions:
+        table.add_row(
+            escape(mean.condition),
+            wording.number(mean.progress),
+            wording.number(mean.progress_se),
+            wording.percent(mean.off_road),
+            wording.percent(mean.off_road_se),
+        )
+    console.print(table)
+    if (pair := report.difference) is not None:
+        interval, dz = wording.interval(pair.interval, sign="+"), wording.number(pair.dz, 2)
+        console.print(
+            f"{pair.minuend} - {pair.subtrahend}: {pair.mean:+.4f} (SE {wording.number(pair.se)}), "
+            f"{wording.paired_line(pair)}"
+        )
+        console.print(escape(f"  95 % interval {interval}, Cohen's dz {dz}, Wilcoxon {wording.wilcoxon_line(pair)}"))
+    if report.gap_closed is not None:
+        console.print(f"pico closes {wording.percent(report.gap_closed, 0)} of the gap between random and full")
+    for anova in report.anova:
+        console.print(f"RM-ANOVA, {' / '.join(anova.conditions)}: {wording.anova_line(anova)}")
+        if anova.epsilon is not None and len(anova.conditions) > 2:
+            console.print(f"  {escape(wording.sphericity_line(anova))}")
+    if report.friedman is not None:
+        console.print(f"Friedman, all conditions: {wording.friedman_line(report.friedman)}")
+    if len(report.participants) < 2:
+        console.print("One participant: no standard errors and no tests.")
+    for path, reason in report.excluded.items():
+        console.print(f"left out {escape(path)}: {escape(reason)}")

@@ -1,0 +1,223 @@
+"""Writing: the report's page and, in a folder beside it, its figures and numbers as files; all of it or nothing."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from racer import __version__
+from racer.errors import RacerError
+from racer.report.drawing import Cell, Illustration
+from racer.report.figures import draw_figures
+from racer.report.page import GENERATOR, Pictures, named_exclusions, render_page
+from racer.report.recordings import Evaluations, read_evaluations
+from racer.report.strips import NoStripError, draw_strips, film_strips
+from racer.report.study import StudyReport, analyse
+from racer.report.traversals import draw_traversals
+
+NUMBERS = "report.json"
+_HEAD_BYTES = 4096
+"""Of a page in which its generator is named."""
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+"""What a cell starts with that spreadsheets take for a formula."""
+
+
+class ReportFileError(RacerError):
+    """The report cannot be written where it was asked for."""
+
+
+@dataclass(frozen=True)
+class Written:
+    """A report on disk."""
+
+    page: Path
+    files: Path
+    """Folder with each figure as SVG, PNG and CSV, and all numbers in report.json."""
+    report: StudyReport
+    left_out: dict[str, str]
+    """Figures that could not be drawn, by name, and why."""
+
+
+def write_report(
+    folder: Path,
+    out: Path,
+    overwrite: bool = False,
+    progress: Callable[[str], None] = lambda stage: None,
+    item_texts: Mapping[tuple[str, str], str] | None = None,
+) -> Written:
+    """Analyse the recordings in a folder and write the report. The same recordings give the same bytes.
+
+    A page that an earlier report wrote is replaced, and so are its files. Other files in the folder beside it are kept.
+
+    Args:
+        folder: Holds the recordings.
+        out: The page, such as report.html; its files go to report_files/ beside it.
+        overwrite: Whether to replace a page, or files, that are no report's.
+        progress: Told in a few words what is being done.
+        item_texts: Wording of questionnaire items by (questionnaire, item id), where known.
+
+    Raises:
+        NothingToReportError: If there is nothing to analyse; nothing is written.
+        ReportFileError: If it cannot be written; what was there before is as it was.
+        RecordingError: If a recording that was readable a moment ago no longer is.
+        WeightsError: If the installed codec is damaged.
+    """
+    files = out.with_name(f"{out.stem}_files")
+    _refuse_foreign(out, files, overwrite)
+    progress("reading recordings")
+    evaluations = read_evaluations(folder)
+    report = analyse(evaluations, folder)
+    progress("drawing figures")
+    pictures = draw_pictures(evaluations, report)
+    contents: dict[str, bytes] = {}
+    for illustration in pictures.drawn.values():
+        contents[f"{illustration.name}.svg"] = illustration.svg
+        contents[f"{illustration.name}.png"] = illustration.png
+        contents[f"{illustration.name}.csv"] = csv_bytes(illustration.header, illustration.rows)
+    contents[NUMBERS] = _numbers(report, pictures, [*contents, NUMBERS])
+    page = render_page(report, pictures, files.name, item_texts or {}).encode()
+    progress("writing")
+    _replace(out, page, files, contents, overwrite)
+    return Written(out, files, report, pictures.left_out)
+
+
+def draw_pictures(evaluations: Evaluations, report: StudyReport) -> Pictures:
+    """Return every picture of a study, film strips and latent traversals included.
+
+    Raises:
+        RecordingError: If a recording cannot be read.
+        WeightsError: If the installed codec is damaged.
+    """
+    from compression.codec import load_codec, use_one_thread
+
+    use_one_thread()
+    codec = load_codec()
+    drawn = {illustration.name: illustration for illustration in draw_figures(report)}
+    left_out: dict[str, str] = {}
+
+    def keep(illustration: Illustration) -> None:
+        drawn[illustration.name] = illustration
+
+    try:
+        keep(draw_strips(film_strips(evaluations, codec)))
+    except NoStripError as error:
+        left_out["figure6_strips"] = f"There are no film strips: {error}."
+    if evaluations.people[0].sitting.info.codec_sha256 == codec.sha256:
+        pico = [block.sent for block in report.blocks if block.condition == "pico"]
+        keep(draw_traversals(codec, pico[0] if pico else None))
+    else:
+        left_out["traversals"] = (
+            "There are no pictures of the blocks: "
+            "the recordings were made with other codec weights than this Racer has."
+        )
+    return Pictures(drawn, left_out)
+
+
+def csv_bytes(header: Sequence[str], rows: Iterable[Sequence[Cell]]) -> bytes:
+    """Return a table as CSV in UTF-8; numbers in full, and no text that a spreadsheet would run as a formula."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(header)
+    for row in rows:
+        writer.writerow(
+            ["'" + value if isinstance(value, str) and value.startswith(_FORMULA) else value for value in row]
+        )
+    return text.getvalue().encode()
+
+
+def _numbers(report: StudyReport, pictures: Pictures, names: list[str]) -> bytes:
+    """Return all numbers as JSON, with the names of the files written beside them."""
+    content = {
+        "made_by": GENERATOR,
+        "version": __version__,
+        "files": sorted(names),
+        "report": asdict(report) | {"excluded": named_exclusions(report)},
+        "figures": {name: {"header": picture.header, "rows": picture.rows} for name, picture in pictures.drawn.items()},
+        "figures_left_out": pictures.left_out,
+    }
+    return (json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
+
+
+def _refuse_foreign(out: Path, files: Path, overwrite: bool) -> None:
+    """Raise ReportFileError unless the report may be written there."""
+    try:
+        if out.is_dir():
+            raise ReportFileError(f"{out} is a folder; give the report a file name with --out, such as report.html")
+        if files.exists() and not files.is_dir():
+            raise ReportFileError(f"{files} is a file and was left as it is; the report needs a folder of that name")
+        if out.exists() and not overwrite and not _is_report(out):
+            raise ReportFileError(
+                f"{out} is no report of Racer's and was left as it is; give another name with --out, or add --overwrite"
+            )
+    except OSError as error:
+        raise ReportFileError(f"cannot write {out}: {error.strerror}; give another name with --out") from error
+
+
+def _is_report(page: Path) -> bool:
+    with page.open("rb") as file:
+        return f'<meta name="generator" content="{GENERATOR}">'.encode() in file.read(_HEAD_BYTES)
+
+
+def _earlier_files(files: Path) -> set[str]:
+    """Return the names that an earlier report gave to files in its folder."""
+    try:
+        content = json.loads((files / NUMBERS).read_bytes())
+        names = content["files"] if content["made_by"] == GENERATOR else []
+        return {name for name in names if isinstance(name, str) and name == Path(name).name}
+    except (OSError, ValueError, KeyError, TypeError):
+        return set()
+
+
+def _replace(out: Path, page: bytes, files: Path, contents: dict[str, bytes], overwrite: bool) -> None:
+    """Put the page and its files in place of earlier ones; if that fails, put the earlier ones back."""
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        # Beside the page, hence on its disk: a rename there moves a file at once or not at all.
+        with tempfile.TemporaryDirectory(
+            prefix=f".{out.stem}_", suffix=".partial", dir=out.parent, ignore_cleanup_errors=True
+        ) as folder:
+            staged, earlier = Path(folder) / "new", Path(folder) / "earlier"
+            staged.mkdir()
+            (Path(folder) / "page").write_bytes(page)
+            for name, data in contents.items():
+                (staged / name).write_bytes(data)
+            _keep_foreign(files, staged, overwrite)
+            try:
+                if files.exists():
+                    files.rename(earlier)
+                staged.rename(files)
+                os.replace(Path(folder) / "page", out)
+            except BaseException:  # Ctrl-C too must not take the earlier files with the temporary folder
+                if not staged.exists():
+                    files.rename(staged)
+                if earlier.exists():
+                    earlier.rename(files)
+                raise
+    except OSError as error:
+        raise ReportFileError(
+            f"cannot write {out}: {error.strerror or error}; nothing was changed: give another name with --out"
+        ) from error
+
+
+def _keep_foreign(files: Path, staged: Path, overwrite: bool) -> None:
+    """Copy what no report wrote from the folder about to be replaced."""
+    ours = _earlier_files(files)
+    for path in sorted(files.iterdir()) if files.exists() else []:
+        if path.name in ours:
+            continue
+        if not (staged / path.name).exists():
+            if path.is_dir() and not path.is_symlink():
+                shutil.copytree(path, staged / path.name, symlinks=True)
+            else:
+                shutil.copy2(path, staged / path.name, follow_symlinks=False)
+        elif not overwrite:
+            raise ReportFileError(
+                f"{path} is no report's and was left as it is; give another name with --out, or add --overwrite"
+            )

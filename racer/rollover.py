@@ -1,0 +1,91 @@
+"""Which keys a keyboard delivers at once: many hide some combinations of three, some of two."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+
+import pygame
+from pygame.event import Event
+
+from racer.display import Page
+from racer.keys import HeldKeys
+from racer.screens import Painter
+from racer.stage import Screen, Stage, Wish
+from racer.texts import english
+
+Combination = tuple[str, ...]
+"""pygame's names of keys to hold at once."""
+
+
+def combinations(left: Sequence[str], right: Sequence[str]) -> list[Combination]:
+    """Return what to try: each pair of steering keys, alone and with the space bar."""
+    pairs = list(zip(left, right, strict=False))
+    return [combination for pair in pairs for combination in (pair, (*pair, "space"))]
+
+
+class KeyTrial(Screen):
+    """Asks for one combination after the other; Esc goes on without it, the close button without any more.
+
+    Args:
+        wanted: What to ask for.
+    """
+
+    def __init__(self, wanted: Sequence[Combination]) -> None:
+        super().__init__()
+        self.delivered: list[Combination] = []
+        self._wanted = list(wanted)
+        self._index = 0
+        self._held: set[str] = set()
+        self.done = not self._wanted
+
+    def draw(self, painter: Painter) -> None:
+        """Draw what to hold, and what arrives of it."""
+        keys = self._wanted[min(self._index, len(self._wanted) - 1)]
+        arrived = [key for key in keys if key in self._held]
+        painter.page(
+            Page(
+                " + ".join(key.upper() for key in keys),
+                ("Hold these keys down together.", f"Arriving now: {', '.join(arrived) or 'none'}"),
+                f"{self._index + 1} of {len(self._wanted)}. If they do not all arrive, press Esc",
+            )
+        )
+
+    def handle(self, event: Event) -> None:
+        """Take in a key."""
+        if event.type == pygame.KEYDOWN:
+            self._held.add(pygame.key.name(event.key))
+            if not self.done and self._held.issuperset(self._wanted[self._index]):
+                self.delivered.append(self._wanted[self._index])
+                self._go_on()
+        elif event.type == pygame.KEYUP:
+            self._held.discard(pygame.key.name(event.key))
+
+    def obeys(self, wish: Wish) -> bool:
+        """Leave a combination out, or all that are left."""
+        if wish == "escape":
+            self._go_on()
+        elif wish == "close":
+            self.done = True
+        elif wish == "focus":
+            self._held.clear()  # the window does not hear of releases
+        return True
+
+    def _go_on(self) -> None:
+        self._index += 1
+        self.done = self._index == len(self._wanted)
+
+
+def try_keys(wanted: Sequence[Combination], clock: Callable[[], int] = time.monotonic_ns) -> list[Combination]:
+    """Ask for combinations in a window and return those that the keyboard delivered.
+
+    Raises:
+        NoDisplayError: If no window can be opened.
+    """
+    trial = KeyTrial(wanted)
+    stage = Stage("Racer: keys", (960, 720), False, HeldKeys(), clock, english().texts)
+    try:
+        stage.run(trial, lambda wish: None)
+    finally:
+        stage.close()
+    return trial.delivered

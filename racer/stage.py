@@ -1,0 +1,275 @@
+"""The open window: its events, the steering keys, and the screens that are shown on it one at a time.
+
+What people write must not show in a recording: while a screen takes text, the listener is told of no keys.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import Final, Literal
+
+import pygame
+from pygame.event import Event
+
+from racer.display import EventListener
+from racer.keys import HeldKeys
+from racer.opening import open_window
+from racer.screens import Painter
+from racer.texts import Texts
+
+Wish = Literal["escape", "close", "focus", "fullscreen", "experimenter"]
+"""What interrupts a screen: the Esc key, the close button, the loss of the keyboard, F11, Ctrl+Shift+X."""
+
+SECOND: Final = 1_000_000_000
+_IDLE_NS: Final = 10_000_000
+"""Pause between two looks at the events on pages and menus, where nobody is in a hurry."""
+_SETTLED_NS: Final = 300_000_000
+"""Before this a key or click was likely meant for the screen before: the second of a double click."""
+_ACCEPT_KEYS: Final = (pygame.K_SPACE, pygame.K_RETURN, pygame.K_KP_ENTER)
+
+
+class Screen:
+    """Something to read, choose or answer, shown until it is `done`."""
+
+    typing = False
+    """Whether it takes text."""
+    over = False
+    """Whether it is drawn over what was there before."""
+    done = False
+
+    def __init__(self) -> None:
+        self._began: int | None = None
+        self._now = 0
+
+    def draw(self, painter: Painter) -> None:
+        """Draw the screen as it is now."""
+        raise NotImplementedError
+
+    def handle(self, event: Event) -> None:
+        """Take in an event that expresses no wish."""
+        raise NotImplementedError
+
+    def obeys(self, wish: Wish) -> bool:
+        """Return whether the screen itself did what a wish asks for."""
+        return False
+
+    def tick(self, now_ns: int) -> bool:
+        """Take note of the time; return whether the screen changes with it."""
+        self._now = now_ns
+        self._began = now_ns if self._began is None else self._began
+        return False
+
+    @property
+    def settled(self) -> bool:
+        """Whether the screen has been in view for long enough for an answer to be meant for it."""
+        return self._shown_ns >= _SETTLED_NS
+
+    @property
+    def _shown_ns(self) -> int:
+        return 0 if self._began is None else self._now - self._began
+
+    def _begin_anew(self) -> None:
+        self._began = None
+
+
+class Stage:
+    """Opens a window and runs screens on it.
+
+    Args:
+        title: Caption of the window.
+        size: Width and height in pixels.
+        fullscreen: Begin in full screen.
+        keys: Where the steering keys go.
+        clock: Monotonic nanoseconds.
+        texts: The words that the window says.
+
+    Raises:
+        NoDisplayError: If no window can be opened.
+        RacerError: If pygame stands where pygame-ce should.
+    """
+
+    def __init__(
+        self,
+        title: str,
+        size: tuple[int, int],
+        fullscreen: bool,
+        keys: HeldKeys,
+        clock: Callable[[], int],
+        texts: Texts,
+    ) -> None:
+        self.listener: EventListener | None = None
+        self.clock = clock
+        self.fullscreen = fullscreen
+        self.background: Callable[[], object] = lambda: self.painter.blank()
+        """Draws what screens that are drawn over something lie on."""
+        self.stale = False
+        """Whether the background must be drawn again."""
+        self.lost_focus = False
+        # A window that never had the keyboard, as without a window manager, must not pause for the lack of it.
+        self._had_focus = False
+        self._keys = keys
+        self._events: deque[Event] = deque()
+        self._typing = False
+        self._untold: set[int] = set()
+        self._window = open_window(title, size, fullscreen)
+        pygame.font.init()
+        self._take_text(False)
+        self.painter = Painter(self._window.get_surface(), texts, keys)
+
+    def run(self, screen: Screen, answer: Callable[[Wish], object]) -> None:
+        """Show a screen until it is done.
+
+        Args:
+            screen: What to show. Unless it lies over another, what was pressed before it appeared does not count.
+            answer: Called with the wishes that the screen does not obey itself.
+        """
+        pygame.mouse.set_visible(True)
+        typing_before, fresh = self._typing, not screen.over
+        self._take_text(screen.typing)
+        if not screen.over:
+            self.background = lambda: screen.draw(self.painter)
+        self.stale = True
+        try:
+            while not screen.done:
+                self.stale |= screen.tick(self.clock())
+                if self.stale:
+                    self.background()
+                    if screen.over:
+                        screen.draw(self.painter)
+                    self.flip()
+                self._run_events(screen, answer, fresh)
+                fresh = False
+                self.doze(_IDLE_NS)
+        finally:
+            self._take_text(typing_before)
+            self.stale = True
+
+    def _run_events(self, screen: Screen, answer: Callable[[Wish], object], fresh: bool) -> None:
+        for event, wish in self.happenings():
+            if wish is not None:
+                if not screen.obeys(wish):
+                    # Whatever is asked meanwhile is asked with keys.
+                    self._take_text(False)
+                    answer(wish)
+                    self._take_text(screen.typing)
+                pygame.mouse.set_visible(True)
+                self.stale = True
+            elif not fresh:
+                screen.handle(event)
+                self.stale = True
+            if screen.done:
+                return
+
+    def happenings(self) -> Iterator[tuple[Event, Wish | None]]:
+        """Yield the waiting events, each noted and with the wish that it expresses."""
+        self._events.extend(pygame.event.get())
+        while self._events:
+            event = self._events.popleft()
+            yield event, self._note(event)
+
+    def tell(self, kind: str, detail: str) -> None:
+        """Tell the listener what happens now."""
+        if self.listener is not None:
+            self.listener(kind, detail, self.clock())
+
+    def doze(self, nanoseconds: int) -> None:
+        """Let a little time pass."""
+        time.sleep(nanoseconds / SECOND)
+
+    def refresh(self) -> None:
+        """Draw the background again if it was covered, resized or changed."""
+        if self.stale:
+            self.background()
+            self.flip()
+
+    def flip(self) -> None:
+        """Bring to the screen what was drawn."""
+        self.stale = False
+        self._window.flip()
+
+    def toggle_fullscreen(self) -> None:
+        """Fill the screen, or leave it."""
+        self.fullscreen = not self.fullscreen
+        if self.fullscreen:
+            self._window.set_fullscreen(desktop=True)
+        else:
+            self._window.set_windowed()
+        self._take_size()
+
+    def close(self) -> None:
+        """Close the window. Fonts and surfaces keep working: the game draws off screen in the same process."""
+        self._window.destroy()
+        pygame.display.quit()
+
+    def _note(self, event: Event) -> Wish | None:
+        """Take in what an event changes, tell the listener, and return the wish that it expresses."""
+        if event.type == pygame.KEYDOWN:
+            self._had_focus, self.lost_focus = True, False
+            if self._typing:
+                self._untold.add(event.key)
+            else:
+                name = pygame.key.name(event.key)
+                self.tell("key_down", name)
+                self._keys.press(name)
+            return _key_wish(event)
+        if event.type == pygame.KEYUP:
+            name = pygame.key.name(event.key)
+            self._keys.release(name)
+            if event.key in self._untold:
+                self._untold.discard(event.key)
+            else:
+                self.tell("key_up", name)
+        elif event.type == pygame.WINDOWFOCUSLOST:
+            self.tell("focus_lost", "")
+            self._keys.clear()
+            self._untold.clear()
+            self.lost_focus = self._had_focus
+            return "focus" if self.lost_focus else None
+        elif event.type == pygame.WINDOWFOCUSGAINED:
+            self.tell("focus_gained", "")
+            self._had_focus, self.lost_focus = True, False
+        elif event.type in (pygame.VIDEORESIZE, pygame.WINDOWSIZECHANGED):
+            self._take_size()
+        elif event.type in (pygame.VIDEOEXPOSE, pygame.WINDOWEXPOSED):
+            self.stale = True
+        elif event.type == pygame.QUIT:
+            return "close"
+        return None
+
+    def _take_text(self, typing: bool) -> None:
+        """Let keys be letters or not: where no text is wanted, an input method must not swallow the letter keys."""
+        self._typing = typing
+        if typing:
+            pygame.key.start_text_input()
+        else:
+            pygame.key.stop_text_input()
+
+    def _take_size(self) -> None:
+        before, screen = self.painter.size, self._window.get_surface()
+        self.painter.resized(screen)
+        self.stale = True
+        if screen.get_size() != before:
+            self.tell("resize", f"{screen.get_width()}x{screen.get_height()}")
+
+
+def accepts(event: Event) -> bool:
+    """Return whether SPACE or an Enter key was pressed."""
+    return event.type == pygame.KEYDOWN and event.key in _ACCEPT_KEYS
+
+
+def clicks(event: Event) -> bool:
+    """Return whether the left mouse button was pressed."""
+    return event.type == pygame.MOUSEBUTTONDOWN and event.button == pygame.BUTTON_LEFT
+
+
+def _key_wish(event: Event) -> Wish | None:
+    if event.key == pygame.K_ESCAPE:
+        return "escape"
+    if event.key == pygame.K_F11:
+        return "fullscreen"
+    modifiers = event.dict.get("mod", 0)
+    # By its place where the layout, such as a Cyrillic one, has no such letter.
+    is_x = event.key == pygame.K_x or (event.key > 127 and event.dict.get("scancode") == pygame.KSCAN_X)
+    return "experimenter" if is_x and modifiers & pygame.KMOD_CTRL and modifiers & pygame.KMOD_SHIFT else None

@@ -1,0 +1,281 @@
+"""A study file: everything that an experiment with people needs, written down once and kept with what it records.
+
+A study is a folder: `study.toml`, the recordings in `recordings/`, the masks trained from its pilots in `masks/`. The
+file may come from somebody else, so nothing in it is run, and no file that it names lies outside its folder.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+from pydantic import Field, ValidationError, field_validator, model_validator
+
+from racer.conditions import CONDITIONS, MASKED_CONDITIONS, ChannelConfig
+from racer.errors import ConfigError, RacerError
+from racer.protocol import EVALUATED, ProtocolConfig, ProtocolName
+from racer.questionnaires import Questionnaire
+from racer.study_problems import explain, misfit
+from racer.study_sections import (
+    MASK_SUFFIX,
+    MOST_INTEGER,
+    PILOT,
+    SHIPPED,
+    Channel,
+    Driving,
+    Episodes,
+    Experimenter,
+    Keys,
+    Masks,
+    Name,
+    Names,
+    Questionnaires,
+    Screens,
+    Section,
+    Title,
+)
+from racer.texts import Language, load_texts
+from racer.toml_text import MOST_BYTES, parse_toml
+from racer.track import TrackConfig
+
+STUDY_FILE = "study.toml"
+MOST_SETTINGS = 100_000
+"""Bytes of a study's settings as JSON, which every recording keeps."""
+
+
+class StudyFileError(RacerError):
+    """A study file cannot be used. The message is one line: the file, the key, what is wrong with it."""
+
+    def __init__(self, path: Path, problem: str) -> None:
+        super().__init__(path, problem)
+
+    def __str__(self) -> str:
+        # One line, whatever the file put into it, and nothing that steers a terminal.
+        path, problem = self.args
+        return "".join(letter if letter.isprintable() else " " for letter in f"{path}: {problem}")
+
+
+class StudyFile(Section):
+    """Everything that a study file says."""
+
+    title: Title
+    """One line, 1 to 200 characters; stands in every recording and over the report."""
+    conditions: Names = EVALUATED
+    """What evaluated participants are shown, each once: of `raw`, `full`, `random`, `perceptual`, `pico`."""
+    participants: Annotated[int, Field(ge=1, le=1000)] = 12
+    """Evaluated people planned, 1 to 1000."""
+    pilots: Annotated[int, Field(ge=0, le=100)] = 1
+    """Pilot users, whose recordings train the masks, 0 to 100."""
+    language: Name = "en"
+    """Of the screens: a built-in one, `en` or `de`, or the name of a `.toml` file in the study's folder."""
+    seed: Annotated[int, Field(ge=0, le=MOST_INTEGER)] = 0
+    """Tracks, random masks and training follow from it, 0 or more."""
+    episodes: Episodes = Episodes()
+    channel: Channel = Channel()
+    driving: Driving = Driving()
+    masks: Masks = Masks()
+    keys: Keys = Keys()
+    screens: Screens = Screens()
+    questionnaires: Questionnaires = Questionnaires()
+    experimenter: Experimenter = Experimenter()
+
+    @field_validator("conditions")
+    @classmethod
+    def _can_be_shown(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        unknown = [name for name in value if name not in CONDITIONS]
+        if unknown:
+            raise ValueError(f"unknown condition {unknown[0][:80]!r}; choose from {', '.join(CONDITIONS)}")
+        ProtocolConfig(conditions=value)
+        return value
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        for condition in self.masks_needed:
+            if getattr(self.masks, condition) != PILOT:
+                continue
+            if not self.pilots:
+                others = '"shipped" or a file' if condition == "pico" else "a file"
+                reason = f'"pilot" needs a pilot user, and pilots is 0; use {others}, or raise pilots'
+                raise misfit(f"masks.{condition}", reason)
+            for phase in ("calibration", "exploration"):
+                if not getattr(self.episodes, phase):
+                    reason = f'must be 1 or more, for masks.{condition} = "pilot" is trained on these episodes; got 0'
+                    raise misfit(f"episodes.{phase}", reason)
+        return self
+
+    @property
+    def masks_needed(self) -> tuple[str, ...]:
+        """The conditions that are shown to somebody and need a fitted mask, in the order of MASKED_CONDITIONS."""
+        shown = {*self.conditions, *([self.episodes.explore] if self.pilots else [])}
+        return tuple(condition for condition in MASKED_CONDITIONS if condition in shown)
+
+    def protocol_config(self, protocol: ProtocolName) -> ProtocolConfig:
+        """Return the episodes of one sitting."""
+        tracks = () if isinstance(self.driving.tracks, str) else self.driving.tracks
+        return ProtocolConfig(protocol, conditions=self.conditions, tracks=tracks, **self.episodes.model_dump())
+
+    def channel_config(self) -> ChannelConfig:
+        """Return how the latent channel is used."""
+        return ChannelConfig(**self.channel.model_dump())
+
+    def track_config(self) -> TrackConfig:
+        """Return how the car is driven."""
+        return TrackConfig(handling=self.driving.handling, target_speed=self.driving.speed)
+
+
+@dataclass(frozen=True)
+class Study:
+    """A study file that was read and found sound, and where it lies."""
+
+    path: Path
+    folder: Path
+    file: StudyFile
+    sha256: str
+    """Of the file's bytes, 64 hexadecimal digits."""
+    language: Language
+    """What the screens say, and the built-in questionnaires."""
+
+    @property
+    def recordings(self) -> Path:
+        """Folder of the study's recordings; need not exist."""
+        return self.folder / "recordings"
+
+    @property
+    def masks(self) -> Path:
+        """Folder of the masks that are trained from its pilots; need not exist."""
+        return self.folder / "masks"
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """All that the file says, defaults included, but for the experimenter's code: JSON to keep with a recording."""
+        return self.file.model_dump(mode="json", exclude={"experimenter": {"code"}})
+
+    def mask_path(self, condition: str) -> Path | None:
+        """Return the mask file of a condition; None where it needs none or takes the shipped one.
+
+        The file of a mask that is trained from pilots exists only once they have driven.
+        """
+        if condition not in MASKED_CONDITIONS:
+            return None
+        source: str = getattr(self.file.masks, condition)
+        if source == SHIPPED:
+            return None
+        return self.masks / f"{condition}{MASK_SUFFIX}" if source == PILOT else self.folder / source
+
+    def questionnaire(self, name: str) -> Questionnaire:
+        """Return a custom or built-in questionnaire.
+
+        Raises:
+            KeyError: If there is none of this name; every name in the file has one.
+        """
+        custom = {entry.name: entry.questionnaire() for entry in self.file.questionnaires.custom}
+        return custom[name] if name in custom else self.language.questionnaires[name]
+
+
+def find_study(argument: Path | None, here: Path = Path()) -> Path:
+    """Return the study file that is meant.
+
+    Args:
+        argument: The file or its folder; None for `study.toml` in `here`, or else the only `*/study.toml`.
+        here: Where to look.
+
+    Raises:
+        StudyFileError: If there is none, or there are several.
+    """
+    try:
+        if argument is None:
+            found = [path] if (path := here / STUDY_FILE).is_file() else sorted(here.glob(f"*/{STUDY_FILE}"))
+            if not found:
+                raise StudyFileError(path, "there is no study here; make one with `racer study init NAME`")
+            if len(found) > 1:
+                folders = ", ".join(file.parent.name for file in found[:5]) + (", ..." if len(found) > 5 else "")
+                raise StudyFileError(path, f"there are {len(found)} studies here; name the one you mean: {folders}")
+            return found[0]
+        path = argument / STUDY_FILE if argument.is_dir() else argument
+        if not path.is_file():
+            raise StudyFileError(path, "there is no such file; make a study with `racer study init NAME`")
+    except (OSError, ValueError) as error:
+        raise StudyFileError(argument or here, f"cannot be looked at: {error}") from error
+    return path
+
+
+def load_study(path: Path) -> Study:
+    """Read and check a study file.
+
+    Args:
+        path: The file or its folder.
+
+    Raises:
+        StudyFileError: If anything is wrong with it, or a file that it names is missing; nothing was changed.
+    """
+    path = find_study(path)
+    data = _read(path)
+    try:
+        file = StudyFile.model_validate(parse_toml(data))
+    except ConfigError as error:
+        raise StudyFileError(path, str(error)) from None
+    except ValidationError as error:
+        raise StudyFileError(path, explain(error, StudyFile)) from None
+    folder = path.parent
+    for condition in MASKED_CONDITIONS:
+        source: str = getattr(file.masks, condition)
+        if source not in (PILOT, SHIPPED):
+            _check_file(path, f"masks.{condition}", source)
+    try:
+        language = load_texts(file.language, folder)
+    except ValueError as error:
+        raise StudyFileError(path, f"language: {error}") from error
+    study = Study(path, folder, file, hashlib.sha256(data).hexdigest(), language)
+    _check_questionnaires(study)
+    _check_exploration(study)
+    if len(json.dumps(study.settings, ensure_ascii=False).encode()) > MOST_SETTINGS:
+        reason = f"says more than the {MOST_SETTINGS // 1000} kB that every recording can keep"
+        raise StudyFileError(path, f"{reason}; shorten the consent, the instructions or the questionnaires")
+    return study
+
+
+def _read(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(MOST_BYTES + 1)
+    except OSError as error:
+        raise StudyFileError(path, f"cannot be read: {error.strerror}") from error
+
+
+def _check_file(path: Path, key: str, name: str) -> None:
+    """Refuse a name unless there is such a file and it lies, all links followed, in the study's folder."""
+    try:
+        target = (path.parent / name).resolve()
+        inside, there = target.is_relative_to(path.parent.resolve()), target.is_file()
+    except (OSError, RuntimeError):
+        inside, there = True, False
+    if not inside:
+        raise StudyFileError(path, f"{key}: {name} is a link out of the study's folder; put the file itself there")
+    if not there:
+        raise StudyFileError(path, f"{key}: there is no file {name} in the study's folder; put it there")
+
+
+def _check_questionnaires(study: Study) -> None:
+    section, built_in = study.file.questionnaires, study.language.questionnaires
+    for place, entry in enumerate(section.custom, start=1):
+        if entry.name in built_in:
+            reason = f"{entry.name} is a built-in questionnaire; give yours another name"
+            raise StudyFileError(study.path, f"questionnaires.custom[{place}].name: {reason}")
+    known = [*built_in, *(entry.name for entry in section.custom)]
+    for key in ("start", "after_condition", "end"):
+        for name in getattr(section, key):
+            if name not in known:
+                reason = f"there is no questionnaire {name[:80]!r}; there are {', '.join(known)}"
+                raise StudyFileError(study.path, f"questionnaires.{key}: {reason}")
+
+
+def _check_exploration(study: Study) -> None:
+    """Refuse a second round of exploration before the first has made its mask."""
+    explore = study.file.episodes.explore
+    mask = study.mask_path(explore) if study.file.pilots else None
+    if mask is not None and not mask.is_file():
+        reason = f'"{explore}" takes the mask of a first round, and {mask} is not there; begin with "random"'
+        raise StudyFileError(study.path, f"episodes.explore: {reason}")

@@ -1,0 +1,296 @@
+"""The sections of a study file: one model each, every field with its unit, its range and its default.
+
+Limits that another module knows are asked of it, so that a study is refused for the same reasons, in the same words, as
+the command line's options.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from pathlib import PurePosixPath
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+
+from compression.fill import FillName
+from compression.masks import MaskInterval
+from racer.conditions import ChannelConfig
+from racer.keys import check_keys
+from racer.pacing import check_pace
+from racer.protocol import ProtocolConfig
+from racer.questionnaires import Item, Questionnaire
+from racer.track import Handling, TrackConfig
+
+PILOT, SHIPPED = "pilot", "shipped"
+"""Where a mask comes from, if not from a file in the study's folder."""
+MASK_SUFFIX = ".safetensors"
+_CODE = re.compile(r"[A-Za-z0-9]{4,32}", re.ASCII)
+MOST_INTEGER = 2**63 - 1
+"""TOML's own limit."""
+
+
+def _page(text: str) -> str:
+    """Allow line breaks and tabs, which a page can show, and no other control characters."""
+    if any(unicodedata.category(character) == "Cc" and character not in "\n\t" for character in text):
+        raise ValueError("holds a control character that cannot be shown; type the text anew")
+    return text
+
+
+def _line(text: str) -> str:
+    if text and (not text.strip() or any(unicodedata.category(character) == "Cc" for character in text)):
+        raise ValueError("must be one line of text")
+    return text
+
+
+def _once_each(names: tuple[str, ...]) -> tuple[str, ...]:
+    twice = [name for name in names if names.count(name) > 1]
+    if twice:
+        raise ValueError(f"names {twice[0][:80]!r} twice; once is enough")
+    return names
+
+
+PageText = Annotated[str, Field(max_length=20_000), AfterValidator(_page)]
+Line = Annotated[str, Field(max_length=200), AfterValidator(_line)]
+Title = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_line)]
+Name = Annotated[str, Field(max_length=200)]
+"""Of a file, or of something built in."""
+Question = Annotated[str, Field(max_length=500), AfterValidator(_page)]
+Integer = Annotated[int, Field(ge=-MOST_INTEGER, le=MOST_INTEGER)]
+# TOML has lists where the models have tuples: only the container is converted, never what it holds.
+Names = Annotated[tuple[str, ...], Field(strict=False, max_length=20)]
+VARIED_TAG, LIST_TAG = "<varied>", "<list>"
+"""What pydantic puts into the place of an error, behind `tracks`."""
+Tracks = Annotated[
+    Annotated[Literal["varied"], Tag(VARIED_TAG)]
+    | Annotated[tuple[Integer, ...], Field(strict=False, min_length=1, max_length=1000), Tag(LIST_TAG)],
+    Discriminator(
+        lambda value: LIST_TAG if isinstance(value, list | tuple) else VARIED_TAG if value == "varied" else None,
+        custom_error_type="tracks",
+        custom_error_message='must be "varied" or a list of track numbers, as in [42, 7]',
+    ),
+]
+
+
+class Section(BaseModel):
+    """Immutable; knows its keys and refuses others; converts nothing except whole numbers to floats."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, allow_inf_nan=False, use_attribute_docstrings=True
+    )
+
+
+class Episodes(Section):
+    """How many drives, and how long."""
+
+    practice: Integer = ProtocolConfig.practice
+    """Practice episodes at the start of every sitting, shown `full`, 0 to 1000."""
+    calibration: Integer = ProtocolConfig.calibration
+    """Of a pilot: episodes shown `full`, from which driving is learnt, 0 to 1000."""
+    exploration: Integer = ProtocolConfig.exploration
+    """Of a pilot: episodes shown `explore`, 0 to 1000."""
+    explore: str = ProtocolConfig.explore
+    """Condition of the exploration: `random`; in a second round `pico` or `perceptual`."""
+    evaluation: Integer = ProtocolConfig.evaluation
+    """Of an evaluated participant: episodes per condition, 0 to 1000."""
+    steps: Integer = ProtocolConfig.steps
+    """Steps per episode, 1 to 100,000; divided by the pace, seconds."""
+
+    @field_validator("*")
+    @classmethod
+    def _as_a_protocol(cls, value: Any, info: ValidationInfo) -> Any:
+        ProtocolConfig(**{str(info.field_name): value})
+        return value
+
+
+class Channel(Section):
+    """What crosses from the game to the eye."""
+
+    bits: Integer = ChannelConfig.bits
+    """Slot: the most bits that may cross per step, from 4 up. `full` has two slots of 85 whatever this says."""
+    mask_interval: MaskInterval = ChannelConfig.mask_interval
+    """`episode`: one mask per episode. `step`: a new one every step."""
+    fill: FillName = ChannelConfig.fill
+    """Where features that are not sent come from: `hold`, `prior` or `predict`."""
+
+    @field_validator("*")
+    @classmethod
+    def _as_a_channel(cls, value: Any, info: ValidationInfo) -> Any:
+        ChannelConfig(**{str(info.field_name): value})
+        return value
+
+
+class Driving(Section):
+    """The car, the tracks and the clock."""
+
+    pace: float = 10.0
+    """Steps per second, 1 to 50."""
+    handling: Handling = TrackConfig.handling
+    """`stock`, or `forgiving`: tyre friction x10, no grass penalty, gas in pulses."""
+    speed: float = TrackConfig.target_speed
+    """Held by the automatic throttle of `stock` handling, track units per simulated second, above 0 up to 200."""
+    tracks: Tracks = "varied"
+    """`varied`: other tracks for every participant. Or 1 to 1000 track numbers, 0 to 2^31 - 1, gone through in turn."""
+
+    @field_validator("pace")
+    @classmethod
+    def _a_window_can_keep_it(cls, value: float) -> float:
+        check_pace(value)
+        return value
+
+    @field_validator("tracks")
+    @classmethod
+    def _exist(cls, value: str | tuple[int, ...]) -> str | tuple[int, ...]:
+        if not isinstance(value, str):
+            ProtocolConfig(tracks=value)
+        return value
+
+    @field_validator("speed")
+    @classmethod
+    def _the_car_can_hold_it(cls, value: float) -> float:
+        TrackConfig(target_speed=value)
+        return value
+
+
+class Masks(Section):
+    """Where the fitted masks come from: this study's pilots, the package, or a file in the study's folder."""
+
+    pico: Name = PILOT
+    """`pilot`, `shipped`, or the name of a `.safetensors` file."""
+    perceptual: Name = PILOT
+    """`pilot`, or the name of a `.safetensors` file."""
+
+    @field_validator("*")
+    @classmethod
+    def _a_source(cls, value: str, info: ValidationInfo) -> str:
+        sources = (PILOT, SHIPPED) if info.field_name == "pico" else (PILOT,)
+        if value == SHIPPED and value not in sources:
+            raise ValueError('no such mask is shipped; use "pilot", or a .safetensors file in the study\'s folder')
+        if value not in sources and not value.endswith(MASK_SUFFIX):
+            known = " or ".join(f'"{source}"' for source in sources)
+            raise ValueError(f"must be {known}, or a {MASK_SUFFIX} file in the study's folder; got {value[:80]!r}")
+        path = PurePosixPath(value)
+        if path.is_absolute() or ".." in path.parts or set(value) & set("\\:\0"):
+            raise ValueError(f"must lie in the study's folder: no leading /, no .., \\ or :; got {value[:80]!r}")
+        return value
+
+
+class Keys(Section):
+    """The keys that steer, by pygame's names; no key may steer both ways."""
+
+    left: Names = ("left", "a")
+    right: Names = ("right", "d")
+
+    @model_validator(mode="after")
+    def _can_steer(self) -> Self:
+        check_keys(self.left, self.right)
+        return self
+
+
+class Screens(Section):
+    """What a participant sees besides the drives."""
+
+    consent: PageText = ""
+    """Text that is agreed to before anything is recorded, up to 20,000 characters; empty: no such page."""
+    instructions: PageText = ""
+    """Text of the first page, up to 20,000 characters; empty: the built-in one."""
+    key_test: bool = True
+    """Whether both ways must be pressed once before the first drive."""
+    break_every: Annotated[int, Field(ge=0, le=1000)] = 15
+    """Episodes between two breaks, 0 to 1000; 0: no breaks."""
+    break_seconds: Annotated[int, Field(ge=0, le=3600)] = 0
+    """The least that a break lasts, seconds, 0 to 3600."""
+    countdown: Annotated[int, Field(ge=0, le=10)] = 3
+    """Before every episode, seconds, 0 to 10."""
+
+
+class CustomItem(Section):
+    """One question: rated on a scale, or answered in words."""
+
+    id: str
+    """Names the answer in the recording: 1 to 40 of a-z, 0-9, `_`, `-`."""
+    text: Question
+    """The question, 1 to 500 characters."""
+    low: Line = ""
+    """What the scale's first point means, up to 200 characters."""
+    high: Line = ""
+    """What its last point means, up to 200 characters."""
+    points: Integer | None = None
+    """Of the scale, 2 to 21; 7 if left out."""
+    free: bool = False
+    """Answered in words; a scale's `points` is then left out."""
+
+    @model_validator(mode="after")
+    def _can_be_asked(self) -> Self:
+        if self.free and self.points is not None:
+            raise ValueError("points is for a scale and free for an answer in words; leave one out")
+        self.item()
+        return self
+
+    def item(self) -> Item:
+        """Return the question."""
+        points = Item.points if self.points is None else self.points
+        return Item(self.id, self.text, low=self.low, high=self.high, points=points, free=self.free)
+
+
+class CustomQuestionnaire(Section):
+    """A questionnaire of the study's own."""
+
+    name: str
+    """1 to 40 of a-z, 0-9, `_`, `-`; none of the built-in names."""
+    items: Annotated[tuple[CustomItem, ...], Field(strict=False, max_length=100)]
+    """Its questions in order, 1 to 100."""
+
+    @model_validator(mode="after")
+    def _can_be_asked(self) -> Self:
+        self.questionnaire()
+        return self
+
+    def questionnaire(self) -> Questionnaire:
+        """Return it as the session asks it."""
+        return Questionnaire(self.name, tuple(item.item() for item in self.items))
+
+
+class Questionnaires(Section):
+    """What is asked, and when: names of built-in or custom questionnaires, up to 20 each time."""
+
+    start: Annotated[Names, AfterValidator(_once_each)] = ()
+    """Before the first drive."""
+    after_condition: Annotated[Names, AfterValidator(_once_each)] = ("driving",)
+    """After the drives of each condition."""
+    end: Annotated[Names, AfterValidator(_once_each)] = ()
+    """After the last drive."""
+    custom: Annotated[tuple[CustomQuestionnaire, ...], Field(strict=False, max_length=100)] = ()
+    """Questionnaires of the study's own, up to 100."""
+
+    @field_validator("custom")
+    @classmethod
+    def _named_once(cls, value: tuple[CustomQuestionnaire, ...]) -> tuple[CustomQuestionnaire, ...]:
+        _once_each(tuple(questionnaire.name for questionnaire in value))
+        return value
+
+
+class Experimenter(Section):
+    """What the experimenter can do at the participant's machine."""
+
+    code: str = ""
+    """Typed to leave full screen or open the experimenter's menu: 4 to 32 letters and digits; empty: no code."""
+    fullscreen: bool = True
+    """Whether the window fills the screen."""
+
+    @field_validator("code")
+    @classmethod
+    def _can_be_typed(cls, value: str) -> str:
+        if value and not _CODE.fullmatch(value):
+            raise ValueError("must be 4 to 32 letters (a to z) and digits, or empty for none")
+        return value

@@ -1,0 +1,70 @@
+"""Where a study stands: who has driven, which masks there are, which orders were given, and what comes next."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+import sessions
+from racer.protocol import balanced_rows
+from racer.resume import unfinished
+from racer.study_file import Study
+from racer.study_sitting import completed
+from racer.study_train import masks_to_train
+
+
+@dataclass(frozen=True)
+class StudyStatus:
+    """How far a study is."""
+
+    title: str
+    pilots: tuple[str, ...]
+    """Who has completed a pilot sitting."""
+    pilots_planned: int
+    participants: tuple[str, ...]
+    """Who has completed an evaluation sitting."""
+    participants_planned: int
+    orders: tuple[int, ...]
+    """How many participants have completed each order of conditions."""
+    masks_missing: tuple[str, ...]
+    """Conditions whose masks have not been trained yet."""
+    unfinished: tuple[str, ...]
+    """Who has begun and not completed a sitting: running now, or to be resumed."""
+    unusable: dict[str, str]
+    """Recordings that belong to no sitting, and why."""
+    next: str
+    """The next command."""
+
+
+def study_status(study: Study) -> StudyStatus:
+    """Return where a study stands.
+
+    Raises:
+        RecordingError: If its recordings cannot be listed.
+    """
+    pilots, evaluated = completed(study, "pilot"), completed(study, "evaluation")
+    sittings, unusable = sessions.find_sittings(sessions.find_recordings(study.recordings))
+    left = [sitting for sitting in unfinished(sittings, None, None) if not sitting.info.pilot]
+    given = Counter(sitting.info.config.get("order") for sitting in evaluated)
+    missing = masks_to_train(study)
+    start = f"racer session start --study {study.folder}"
+    if missing and len(pilots) < study.file.pilots:
+        following = start
+    elif missing:
+        following = f"racer study train {study.folder}"
+    elif len(evaluated) < study.file.participants:
+        following = start
+    else:
+        following = f"racer study report {study.folder} --out {study.folder / 'report.html'}"
+    return StudyStatus(
+        title=study.file.title,
+        pilots=tuple(sitting.info.participant for sitting in pilots),
+        pilots_planned=study.file.pilots,
+        participants=tuple(sitting.info.participant for sitting in evaluated),
+        participants_planned=study.file.participants,
+        orders=tuple(given[order] for order in range(len(balanced_rows(len(study.file.conditions))))),
+        masks_missing=tuple(missing),
+        unfinished=tuple(sitting.info.participant for sitting in left),
+        unusable={str(path): reason for path, reason in unusable.items()},
+        next=following,
+    )

@@ -1,0 +1,65 @@
+"""Masks from a study's pilots."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from compression.mask_file import Objective
+from compression.pico import TrainingSummary
+from compression.pico_config import PicoConfig
+from racer.study_file import Study, StudyFileError
+from racer.study_sections import PILOT
+from racer.study_sitting import completed
+from racer.training import train_mask
+
+OBJECTIVES: dict[str, Objective] = {"pico": "pico", "perceptual": "perceptual"}
+"""What the mask of a condition is trained for."""
+
+
+def masks_to_train(study: Study) -> list[str]:
+    """Return the conditions whose masks come from this study's pilots and are not there yet."""
+    conditions = []
+    for condition in study.file.masks_needed:
+        path = study.mask_path(condition)
+        if getattr(study.file.masks, condition) == PILOT and path is not None and not path.is_file():
+            conditions.append(condition)
+    return conditions
+
+
+def train_study(
+    study: Study,
+    progress: Callable[[str, float], None] = lambda stage, fraction: None,
+    iterations: int = PicoConfig.iterations,
+) -> dict[Path, TrainingSummary]:
+    """Train every mask that is missing on all completed pilots; return what each training came to, by mask file.
+
+    Args:
+        study: The study.
+        progress: Told what is done and the fraction of the whole, 0 to 1.
+        iterations: Gradient steps of each network.
+
+    Raises:
+        StudyFileError: If no pilot has completed a sitting.
+        TrainingDataError, TrainingError: If the pilots' recordings are of no use.
+    """
+    conditions = masks_to_train(study)
+    pilots = completed(study, "pilot")
+    if conditions and not pilots:
+        raise StudyFileError(
+            study.path,
+            f"masks.{conditions[0]}: no pilot has completed a sitting yet; nothing was changed: record one with "
+            f"`racer session start --study {study.folder}`",
+        )
+    paths = [path for pilot in pilots for path in pilot.paths]
+    trained: dict[Path, TrainingSummary] = {}
+    for place, condition in enumerate(conditions):
+        out = study.mask_path(condition)
+        assert out is not None
+
+        def part(stage: str, fraction: float, place: int = place) -> None:
+            progress(stage, (place + fraction) / len(conditions))
+
+        config = PicoConfig(objective=OBJECTIVES[condition], seed=study.file.seed, iterations=iterations)
+        trained[out] = train_mask(paths, out, config, part)
+    return trained

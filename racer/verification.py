@@ -1,0 +1,279 @@
+"""Verification of recordings: every check of every file, in parallel, and what only shows across files."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import asdict, dataclass, replace
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import sessions
+from compression.codec import use_one_thread
+from racer.errors import ConfigError, RacerError
+from racer.expectation import Counts, Pace, Plan, Weights
+from racer.recomputation import Packets, Received, Replay
+from sessions.names import PARTIAL_SUFFIX, SUFFIX
+from sessions.verify import OUTCOMES, Check, Columns, Finding, Outcome, verify
+
+_FILES_PER_WORKER = 4
+"""Fewer are checked sooner than another process has started."""
+
+
+@dataclass(frozen=True)
+class Verified:
+    """What was found in one recording."""
+
+    path: Path
+    findings: tuple[Finding, ...]
+    """One per check."""
+    session_id: str = ""
+    """Empty where the file cannot be read."""
+    resumes: str = ""
+    digest: str = ""
+    """Of what was driven, without who drove it; empty where nothing was."""
+    accepted: Counts | None = None
+    planned: Counts | None = None
+
+    @property
+    def outcome(self) -> Outcome:
+        """The worst one."""
+        return max((finding.outcome for finding in self.findings), key=OUTCOMES.index, default="ok")
+
+    def adding(self, finding: Finding) -> Verified:
+        """Return this with a finding more, in place of one of the same check."""
+        others = tuple(other for other in self.findings if other.check != finding.check)
+        return replace(self, findings=(*others, finding))
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What was found in all recordings."""
+
+    recordings: tuple[Verified, ...]
+    sittings: int
+    """Complete sittings."""
+    expected: int | None
+    """Complete sittings there should be."""
+
+    @property
+    def passed(self) -> bool:
+        """Whether no check failed."""
+        as_expected = self.expected is None or self.sittings == self.expected
+        return as_expected and all(recording.outcome != "fail" for recording in self.recordings)
+
+    def json(self) -> dict[str, Any]:
+        """Return it as JSON."""
+        return {
+            "passed": self.passed,
+            "complete_sittings": self.sittings,
+            "expected_sittings": self.expected,
+            "recordings": [
+                {
+                    "recording": str(recording.path),
+                    "session_id": recording.session_id,
+                    "outcome": recording.outcome,
+                    "checks": [asdict(finding) for finding in recording.findings],
+                }
+                for recording in self.recordings
+            ],
+        }
+
+
+def find_files(places: Iterable[Path]) -> list[Path]:
+    """Return the recordings that files and folders name, each once.
+
+    An unfinished recording whose finished one is there too is left out: the check of that one looks at it.
+
+    Raises:
+        ConfigError: If there is none in one of the places.
+        RecordingError: If a folder cannot be listed.
+    """
+    found: dict[Path, None] = {}
+    for place in places:
+        files = [place] if place.is_file() else sessions.find_recordings(place)
+        if not files:
+            what = f"no recording in {place}" if place.is_dir() else f"no recording or folder {place}"
+            raise ConfigError(f"there is {what}: check the name")
+        found |= dict.fromkeys(files)
+    return [path for path in found if _finished_name(path) == path or _finished_name(path) not in found]
+
+
+def verify_recordings(
+    paths: Sequence[Path],
+    *,
+    expected: int | None = None,
+    jobs: int | None = None,
+    replay: bool = True,
+    running: Callable[[Path, str], bool] = lambda folder, session_id: False,
+    on_recording: Callable[[Verified], None] = lambda recording: None,
+) -> Verification:
+    """Check recordings, each by itself and against the others.
+
+    Args:
+        paths: Of recordings.
+        expected: Complete sittings there should be.
+        jobs: Processes to use at most; as many as there are processors if left out.
+        replay: Whether to drive every episode again, which takes most of the time.
+        running: Whether a session is being recorded by a process now, given its folder and id; it is then left alone.
+        on_recording: Told of each recording, in the order they are done with.
+
+    Raises:
+        RacerError: If a checking process dies.
+    """
+    live = {path: recording for path in paths if (recording := _still_recorded(path, running))}
+    for recording in live.values():
+        on_recording(recording)
+    rest = [path for path in paths if path not in live]
+    workers = min(jobs or os.cpu_count() or 1, -(-len(rest) // _FILES_PER_WORKER))
+    by_path = dict(live)
+    for recording in _in_turn(rest, replay) if workers < 2 else _in_parallel(rest, replay, workers):
+        by_path[recording.path] = recording
+        on_recording(recording)
+    sittings, reasons = sessions.find_sittings(paths)
+    across = _across([by_path[path] for path in paths], reasons)
+    across = _whole_plans(across, sittings)
+    complete = sum(sitting.status == "complete" for sitting in sittings)
+    return Verification(tuple(across), complete, expected)
+
+
+def verify_recording(path: Path, replay: bool = True) -> Verified:
+    """Check one recording by itself; it must not be written meanwhile."""
+    use_one_thread()
+    plan, contents = Plan(), _Contents()
+    checks: list[Check] = [plan, Weights(), Packets(), Received(), Pace(), *([Replay()] if replay else []), contents]
+    findings = verify(path, checks)
+    if contents.info is None:
+        return Verified(path, tuple(findings))
+    return Verified(
+        path,
+        tuple(findings),
+        session_id=contents.info.session_id,
+        resumes=contents.info.resumes,
+        digest=contents.digest,
+        accepted=plan.accepted,
+        planned=plan.planned,
+    )
+
+
+class _Contents(Check):
+    """Finds nothing by itself: notes what tells one recording from another."""
+
+    name = "unique"
+    info: sessions.SessionInfo | None = None
+    digest = ""
+
+    def session(self, session: sessions.Session) -> Iterator[Finding]:
+        self.info = session.info
+        self._hash = hashlib.sha256()
+        self._steps = 0
+        yield from ()
+
+    def episode(self, episode: sessions.Episode, columns: Columns) -> Iterator[Finding]:
+        self._steps += episode.n_steps
+        for name in ("time_ns", "action", "packet"):
+            self._hash.update(columns[name].tobytes())
+        yield from ()
+
+    def end(self, session: sessions.Session) -> Iterator[Finding]:
+        self.digest = self._hash.hexdigest() if self._steps else ""
+        yield from ()
+
+
+def _finished_name(path: Path) -> Path:
+    name = path.name
+    return path.with_name(name.removesuffix(PARTIAL_SUFFIX) + SUFFIX) if name.endswith(PARTIAL_SUFFIX) else path
+
+
+def _still_recorded(path: Path, running: Callable[[Path, str], bool]) -> Verified | None:
+    if not path.name.endswith(PARTIAL_SUFFIX):
+        return None
+    try:
+        with sessions.open(path) as session:
+            info = session.info
+    except sessions.RecordingError:
+        return None
+    if not running(path.parent, info.session_id):
+        return None
+    finding = Finding("state", "skipped", "it is being recorded right now: verify it when its session has ended")
+    return Verified(path, (finding,), info.session_id, info.resumes)
+
+
+def _in_turn(paths: Sequence[Path], replay: bool) -> Iterator[Verified]:
+    for path in paths:
+        yield verify_recording(path, replay)
+
+
+def _in_parallel(paths: Sequence[Path], replay: bool, workers: int) -> Iterator[Verified]:
+    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_ignore_interrupts)
+    try:
+        futures: list[Future[Verified]] = [pool.submit(verify_recording, path, replay) for path in paths]
+        for future in as_completed(futures):
+            yield future.result()
+    except BrokenProcessPool as error:
+        raise RacerError(
+            "a process that checked recordings died; nothing was changed: find the file with --jobs 1, which checks "
+            "them in turn"
+        ) from error
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _ignore_interrupts() -> None:
+    """Leave Ctrl-C, which every process of the terminal gets, to the one that waits for the others."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _across(recordings: list[Verified], reasons: dict[Path, str]) -> list[Verified]:
+    """Return the recordings with what the others say of them: repeated, or the rest of one that is not here."""
+    ids = Counter(recording.session_id for recording in recordings if recording.session_id)
+    digests = Counter(recording.digest for recording in recordings if recording.digest)
+    checked = []
+    for recording in recordings:
+        if not recording.session_id:
+            checked.append(recording)
+            continue
+        if ids[recording.session_id] > 1:
+            others = _others(recordings, recording, "session_id")
+            recording = recording.adding(
+                Finding("unique", "fail", f"{others} holds session {recording.session_id} too")
+            )
+        elif digests[recording.digest] > 1:
+            others = _others(recordings, recording, "digest")
+            recording = recording.adding(
+                Finding("unique", "fail", f"{others} holds the same drives as another session")
+            )
+        if recording.resumes and recording.resumes not in ids:
+            detail = f"it continues session {recording.resumes}, which is not among the files given"
+            recording = recording.adding(Finding("chain", "warn", detail))
+        elif recording.resumes and recording.path in reasons and ids[recording.session_id] == 1:
+            recording = recording.adding(Finding("chain", "fail", reasons[recording.path]))
+        checked.append(recording)
+    return checked
+
+
+def _others(recordings: list[Verified], recording: Verified, what: str) -> str:
+    value = getattr(recording, what)
+    names = [str(other.path) for other in recordings if other is not recording and getattr(other, what) == value]
+    return names[0] if len(names) == 1 else f"{names[0]} (and {len(names) - 1} more)"
+
+
+def _whole_plans(recordings: list[Verified], sittings: Iterable[sessions.Sitting]) -> list[Verified]:
+    """Return the recordings, those that end a resumed sitting compared with the plan as a whole."""
+    by_path = {recording.path: recording for recording in recordings}
+    for sitting in sittings:
+        if len(sitting.paths) < 2 or sitting.status != "complete":
+            continue
+        members = [by_path[path] for path in sitting.paths]
+        planned = members[0].planned
+        accepted = sum((member.accepted or Counter() for member in members), Counter())
+        if planned is not None and accepted != planned:
+            detail = f"with those it continues, it has {accepted.total()} of the {planned.total()} episodes planned"
+            by_path[sitting.paths[-1]] = members[-1].adding(Finding("plan", "fail", detail))
+    return list(by_path.values())

@@ -1,0 +1,178 @@
+"""Write many small sessions in which everything is in order, and time the commands that look at all of them.
+
+python scripts/many_sessions.py --sessions 1000
+
+The physics and the packets are real; nothing is drawn or encoded, so that a session takes a fraction of a second.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import closing
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from compression.channel import Receiver
+from compression.codec import load_codec, use_one_thread
+from compression.masks import features_of, mask_table
+from compression.packet import CHANNEL_FORMAT
+from racer.conditions import ChannelConfig
+from racer.protocol import ProtocolConfig, plan_episodes
+from racer.recomputation import layout_of
+from racer.software import software
+from racer.track import Track, TrackConfig
+from sessions import EpisodeInfo, Recorder, SessionInfo, Step
+
+PERIOD_NS = 100_000_000
+BEGUN = datetime(2026, 1, 31, 14, 5, 9, tzinfo=UTC)
+
+
+def write_session(folder: Path, number: int, episodes: int, steps: int, installed: dict[str, str]) -> None:
+    """Write one complete pilot sitting of `episodes` exploration episodes."""
+    protocol = ProtocolConfig("pilot", practice=0, calibration=0, exploration=episodes, steps=steps)
+    participant = f"p{number:04d}"
+    rng = np.random.default_rng(number)
+    info = SessionInfo(
+        session_id=f"{number:06x}",
+        participant=participant,
+        protocol="pilot",
+        study="",
+        pilot=False,
+        config={
+            "protocol": asdict(protocol),
+            "track": asdict(TrackConfig()),
+            "channel": asdict(ChannelConfig()),
+            "headless": True,
+            "channel_format": CHANNEL_FORMAT,
+        },
+        created_utc=(BEGUN + timedelta(seconds=number)).isoformat().replace("+00:00", "Z"),
+        software=installed,
+        codec_sha256=load_codec().sha256,
+        mask_sha256="",
+        driver="synthetic",
+    )
+    with Recorder(folder, info, clock=lambda: 0) as recorder:
+        for index, plan in enumerate(plan_episodes(protocol, participant, 0, 0)):
+            write_episode(recorder, plan.track_seed, index * (steps + 1) * PERIOD_NS, steps, rng)
+        recorder.close("complete")
+
+
+def write_episode(recorder: Recorder, track_seed: int, started_ns: int, steps: int, rng: np.random.Generator) -> None:
+    """Write one episode of random actions and random packets of one mask."""
+    with closing(Track(TrackConfig(), track_seed)) as track:
+        info = EpisodeInfo(
+            phase="exploration",
+            condition="random",
+            track_seed=track_seed,
+            bits_per_step=ChannelConfig().bits,
+            mask_interval="episode",
+            fill="hold",
+            road_patches=track.road_patches,
+            packet_bytes=(ChannelConfig().bits + 7) // 8,
+            started_ns=started_ns,
+        )
+        layout, codec = layout_of(info), load_codec()
+        receiver = Receiver(codec, layout, "hold")
+        index = int(rng.integers(layout.masks))
+        sent = np.flatnonzero(features_of(mask_table(layout.blocks)[index]))
+        recorder.begin_episode(info)
+        before = 0
+        for step in range(steps):
+            # A latent whose features lie on the tables is what its own packet decodes to.
+            drawn = rng.standard_normal(32).astype(np.float32)
+            symbols = codec.quantizer.encode(drawn, sent, layout.levels)
+            drawn[sent] = codec.quantizer.decode(symbols, sent, layout.levels)
+            packet = layout.pack(index, symbols)
+            action = int(rng.integers(-1, 2))
+            received = receiver.receive(packet, before)
+            outcome = track.step(action)
+            recorder.append(
+                Step(
+                    time_ns=started_ns + step * PERIOD_NS,
+                    action=action,
+                    control=outcome.control,
+                    progress=outcome.progress,
+                    off_road=outcome.off_road,
+                    speed=outcome.speed,
+                    reward=outcome.reward,
+                    latent=drawn,
+                    received=received,
+                    mask=receiver.mask,
+                    packet=packet,
+                    bits=layout.bits,
+                    stage_us=(0, 0, 0, 0),
+                )
+            )
+            before = action
+        recorder.end_episode("complete")
+
+
+def write_sessions(folder: Path, count: int, episodes: int, steps: int) -> None:
+    """Write all sessions, in parallel."""
+    write = partial(write_session, folder, episodes=episodes, steps=steps, installed=software())
+    with ProcessPoolExecutor(initializer=use_one_thread) as pool:
+        list(pool.map(write, range(count), chunksize=20))
+
+
+def timed(arguments: Sequence[str]) -> tuple[float, dict[str, Any]]:
+    """Return how many seconds a command takes, start and all, and the JSON it prints."""
+    begun = time.monotonic()
+    result = subprocess.run(
+        [sys.executable, "-m", "racer.cli", *arguments, "--json"], capture_output=True, text=True, check=False
+    )
+    seconds = time.monotonic() - begun
+    if result.returncode:
+        raise SystemExit(f"racer {' '.join(arguments)} ended with {result.returncode}: {result.stderr[-2000:]}")
+    answer: dict[str, Any] = json.loads(result.stdout)
+    return round(seconds, 2), answer
+
+
+def main() -> None:
+    """Write the sessions, time the commands and print the numbers as JSON."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--sessions", type=int, default=1000)
+    parser.add_argument("--episodes", type=int, default=3)
+    parser.add_argument("--steps", type=int, default=20)
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        begun = time.monotonic()
+        write_sessions(folder, arguments.sessions, arguments.episodes, arguments.steps)
+        written = round(time.monotonic() - begun, 2)
+        count = str(arguments.sessions)
+        listing, listed = timed(["session", "list", str(folder)])
+        structure, _ = timed(["session", "verify", str(folder), "--expected", count, "--no-replay"])
+        everything, found = timed(["session", "verify", str(folder), "--expected", count])
+        outcomes = {check["outcome"] for entry in found["recordings"] for check in entry["checks"]}
+        size = sum(path.stat().st_size for path in folder.iterdir() if path.is_file())
+    print(
+        json.dumps(
+            {
+                "sessions": len(listed["sessions"]),
+                "megabytes": round(size / 1e6, 1),
+                "processors": os.cpu_count(),
+                "write_s": written,
+                "list_s": listing,
+                "verify_without_replay_s": structure,
+                "verify_s": everything,
+                "outcomes": sorted(outcomes),
+            }
+        )
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from racer.playhead import SPEEDS, Playhead
+
+MS = 1_000_000
+TIMES = np.array([0, 100, 200, 500, 600], np.int64) * MS
+
+
+def test_each_step_appears_at_its_time_and_the_last_one_pauses() -> None:
+    playhead = Playhead(TIMES)
+    steps = []
+    for _ in range(14):
+        steps.append(playhead.step)
+        playhead.pass_time(50 * MS)
+    assert steps == [0, 0, 1, 1, 2, 2, 2, 2, 2, 2, 3, 3, 4, 4]
+    assert playhead.at_end and playhead.paused
+
+
+@pytest.mark.parametrize(("speed", "elapsed"), [(0.5, 400), (2.0, 100), (8.0, 25)])
+def test_time_passes_faster_or_slower(speed: float, elapsed: int) -> None:
+    playhead = Playhead(TIMES, speed)
+    playhead.pass_time(elapsed * MS - 1)
+    before = playhead.step
+    playhead.pass_time(MS)
+    assert (before, playhead.step) == (1, 2)
+
+
+def test_no_time_passes_while_paused_and_none_is_made_up_for() -> None:
+    playhead = Playhead(TIMES)
+    playhead.toggle()
+    playhead.pass_time(10_000 * MS)
+    assert playhead.step == 0
+    playhead.toggle()
+    playhead.pass_time(99 * MS)
+    assert playhead.step == 0
+
+
+def test_playing_on_from_the_end_starts_over() -> None:
+    playhead = Playhead(TIMES)
+    playhead.pass_time(10_000 * MS)
+    playhead.toggle()
+    assert (playhead.step, playhead.paused) == (0, False)
+
+
+def test_walking_pauses_and_stops_at_the_ends() -> None:
+    playhead = Playhead(TIMES)
+    playhead.walk(-1)
+    assert (playhead.step, playhead.paused) == (0, True)
+    for _ in range(9):
+        playhead.walk(1)
+    assert playhead.step == 4
+    playhead.walk(-1)
+    assert playhead.step == 3
+
+
+def test_the_speed_changes_within_its_limits() -> None:
+    playhead = Playhead(TIMES, 1.0)
+    for _ in range(9):
+        playhead.hurry(1)
+    assert playhead.speed == SPEEDS[-1]
+    for _ in range(19):
+        playhead.hurry(-1)
+    assert playhead.speed == SPEEDS[0]
+
+
+@given(
+    st.lists(st.integers(0, 10**9), min_size=1, max_size=20),
+    st.lists(st.tuples(st.sampled_from(["time", "seek", "walk", "toggle", "hurry"]), st.integers(-(10**10), 10**10))),
+)
+def test_the_step_is_always_one_of_the_episode(gaps: list[int], moves: list[tuple[str, int]]) -> None:
+    playhead = Playhead(np.cumsum([0, *gaps[1:]], dtype=np.int64))
+    for kind, amount in moves:
+        if kind == "time":
+            playhead.pass_time(abs(amount))
+        elif kind == "seek":
+            playhead.seek(amount)
+        elif kind == "walk":
+            playhead.walk(amount)
+        elif kind == "toggle":
+            playhead.toggle()
+        else:
+            playhead.hurry(1 if amount > 0 else -1)
+        assert 0 <= playhead.step < len(gaps)

@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from report_builders import SCORES, evaluation
+
+from racer.report.answers import Answers, Comment, Note
+from racer.report.study import report_study
+
+
+def answers_of(folder: Path, *given: list[tuple[str, str]]) -> Answers:
+    """Write one sitting per list of answers and return what the report makes of them."""
+    for number, answers in enumerate(given):
+        evaluation(folder, f"p{number:02d}", SCORES, number, answers=answers)
+    return report_study(folder).answers
+
+
+def test_ratings_are_averaged_per_item_and_condition_over_participants(tmp_path: Path) -> None:
+    found = answers_of(
+        tmp_path,
+        [("evaluation/1/pico/driving/control", "6"), ("evaluation/2/random/driving/control", "2")],
+        [("evaluation/1/random/driving/control", "4"), ("evaluation/2/pico/driving/control", "7")],
+    )
+    assert [(r.questionnaire, r.item, r.condition, r.participants, r.mean, r.se) for r in found.ratings] == [
+        ("driving", "control", "random", 2, 3.0, pytest.approx(1.0)),
+        ("driving", "control", "pico", 2, 6.5, pytest.approx(0.5)),
+    ]
+    assert found.comments == []
+
+
+def test_the_last_answer_to_an_item_counts(tmp_path: Path) -> None:
+    (rating,) = answers_of(tmp_path, [("start/0/-/trust/trust", "1"), ("start/0/-/trust/trust", "5")]).ratings
+    assert (rating.phase, rating.condition, rating.participants, rating.mean, rating.se) == ("start", "-", 1, 5.0, None)
+
+
+def test_an_item_that_someone_answered_in_words_is_no_scale(tmp_path: Path) -> None:
+    found = answers_of(tmp_path, [("end/0/-/trust/why", "7")], [("end/0/-/trust/why", "seven")])
+    assert found.ratings == []
+    assert found.comments == [
+        Comment("p00", "end", "trust", "why", "-", "7"),
+        Comment("p01", "end", "trust", "why", "-", "seven"),
+    ]
+
+
+@pytest.mark.parametrize("answer", ["0", "22", "-1", "3.5", "1e3", "٣", "007"])
+def test_what_is_no_point_of_a_scale_is_kept_as_words(answer: str, tmp_path: Path) -> None:
+    found = answers_of(tmp_path, [("end/0/-/trust/trust", answer)])
+    assert ([comment.text for comment in found.comments], found.ratings) == ([answer], [])
+
+
+def test_an_unanswered_item_leaves_no_trace(tmp_path: Path) -> None:
+    found = answers_of(tmp_path, [("end/0/-/trust/why", " ")])
+    assert (found.ratings, found.comments) == ([], [])
+
+
+def test_every_note_is_kept_and_the_last_word_on_consent(tmp_path: Path) -> None:
+    found = answers_of(
+        tmp_path,
+        [("consent", "declined"), ("note", "late"), ("consent", "accepted"), ("note", "left-handed")],
+        [("consent", "accepted")],
+    )
+    assert found.notes == [Note("p00", "late"), Note("p00", "left-handed")]
+    assert found.consents == {"p00": "accepted", "p01": "accepted"}
+
+
+def test_answers_of_another_shape_are_passed_over(tmp_path: Path) -> None:
+    found = answers_of(tmp_path, [("control", "5"), ("a/b/c", "5"), ("a/b/c/d/e/f", "5")])
+    assert found == Answers([], [], [], {})

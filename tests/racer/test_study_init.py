@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from racer.errors import ConfigError
+from racer.study_file import StudyFile, StudyFileError, load_study
+from racer.study_init import PRESETS, init_study, preset_text
+from sessions import ParticipantNameError
+
+KEY = re.compile(r"[a-z_]+ = ")
+
+
+def test_the_default_preset_holds_the_defaults(tmp_path: Path) -> None:
+    file = load_study(init_study("demo", "default", tmp_path, "en")).file
+    assert file == StudyFile(title="demo")
+
+
+def test_the_paper_preset_is_the_released_experiment(tmp_path: Path) -> None:
+    file = load_study(init_study("demo", "paper", tmp_path, "en")).file
+    assert file.conditions == ("random", "pico", "full") and (file.participants, file.pilots) == (12, 1)
+    assert file.episodes.model_dump() == {
+        "practice": 5,
+        "calibration": 10,
+        "exploration": 15,
+        "explore": "random",
+        "evaluation": 15,
+        "steps": 100,
+    }
+    assert file.channel.model_dump() == {"bits": 85, "mask_interval": "episode", "fill": "hold"}
+    assert (file.driving.pace, file.driving.handling, file.driving.tracks) == (10.0, "forgiving", (42,))
+    assert file.masks.pico == "pilot"
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_a_preset_explains_every_key(preset: str) -> None:
+    text = preset_text(preset)
+    explained = False
+    for line in text.splitlines():
+        if KEY.match(line):
+            assert explained, f"nothing above {line}"
+        else:
+            explained = line.startswith("# ")
+    said = tomllib.loads(text)
+    for name, field in StudyFile.model_fields.items():
+        keys = set(getattr(field.annotation, "model_fields", ())) - {"custom"}
+        assert name in said and keys <= set(said[name] if keys else ()), name
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_the_questionnaire_that_a_preset_suggests_works(tmp_path: Path, preset: str) -> None:
+    path = init_study("demo", preset, tmp_path, "en")
+    lines = path.read_text(encoding="utf-8").splitlines()
+    first = next(number for number, line in enumerate(lines) if "[[questionnaires.custom]]" in line)
+    last = lines.index("[experimenter]")
+    lines[first:last] = [line.removeprefix("#") for line in lines[first:last]]
+    path.write_text("\n".join(lines), encoding="utf-8")
+    questionnaire = load_study(path).questionnaire("trust")
+    assert [item.free for item in questionnaire.items] == [False, True]
+
+
+def test_a_new_study_has_its_name_as_title_and_the_language_asked_for(tmp_path: Path) -> None:
+    path = init_study("demo_2", "default", tmp_path / "new", "de")
+    study = load_study(path)
+    assert path == tmp_path / "new" / "demo_2" / "study.toml"
+    assert (study.file.title, study.file.language) == ("demo_2", "de")
+    assert [entry.name for entry in path.parent.iterdir()] == ["study.toml"]
+
+
+def test_an_existing_study_is_never_overwritten(tmp_path: Path) -> None:
+    path = init_study("demo", "default", tmp_path, "en")
+    path.write_text("mine", encoding="utf-8")
+    with pytest.raises(StudyFileError, match="exists already and was left as it is"):
+        init_study("demo", "paper", tmp_path, "en")
+    assert path.read_text(encoding="utf-8") == "mine"
+
+
+def test_a_folder_without_a_study_file_becomes_a_study(tmp_path: Path) -> None:
+    (tmp_path / "demo" / "recordings").mkdir(parents=True)
+    assert init_study("demo", "default", tmp_path, "en").is_file()
+
+
+def test_a_file_in_the_way_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "demo").write_text("mine", encoding="utf-8")
+    with pytest.raises(StudyFileError, match="demo: exists already"):
+        init_study("demo", "default", tmp_path, "en")
+    assert (tmp_path / "demo").read_text(encoding="utf-8") == "mine"
+
+
+def test_what_a_study_cannot_be_made_of_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    with pytest.raises(ParticipantNameError, match="study name"):
+        init_study("../demo", "default", tmp_path, "en")
+    with pytest.raises(ConfigError, match="there is no preset 'papre'; choose from default, paper"):
+        init_study("demo", "papre", tmp_path, "en")
+    with pytest.raises(ConfigError, match="there is no language 'fr'"):
+        init_study("demo", "default", tmp_path, "fr")
+    with pytest.raises(ConfigError):
+        init_study("demo", "default", tmp_path, '"\nx.toml')
+    assert list(tmp_path.iterdir()) == []

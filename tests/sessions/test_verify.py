@@ -1,0 +1,249 @@
+"""What can be told from a file alone: whatever is spoilt in a recording is found and named."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from session_builders import EPISODE, SESSION, random_steps
+
+from sessions import Episode, Recorder, Step
+from sessions.repair import repair
+from sessions.schema import COLUMNS
+from sessions.verify import OUTCOMES, Check, Columns, Finding, verify
+
+STEPS = 6
+INFO = replace(EPISODE, condition="random", bits_per_step=85)
+
+
+def plausible_steps(start_ns: int, condition: str = "random") -> Iterator[Step]:
+    """Return steps that nothing is wrong with, as far as the file alone can tell."""
+    mask = np.ones(8, np.bool_) if condition in ("raw", "full") else np.arange(8) < 4
+    for index, step in enumerate(random_steps(STEPS, seed=start_ns)):
+        yield replace(
+            step,
+            time_ns=start_ns + index * 100,
+            control=(-0.5, 1.0, 0.0),
+            progress=index / 100,
+            speed=50.0,
+            received=step.latent if condition == "raw" else step.received,
+            mask=mask,
+            packet=b"" if condition == "raw" else step.packet,
+            bits=0 if condition == "raw" else 85,
+        )
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    with Recorder(tmp_path_factory.mktemp("original"), SESSION) as recorder:
+        for index, condition in enumerate(("random", "full", "raw")):
+            bits, packet_bytes = (0, 0) if condition == "raw" else (85, 11)
+            start_ns = 1000 * (index + 1)
+            recorder.begin_episode(
+                replace(
+                    INFO, condition=condition, bits_per_step=bits, packet_bytes=packet_bytes, started_ns=start_ns - 1
+                )
+            )
+            for step in plausible_steps(start_ns, condition):
+                recorder.append(step)
+            recorder.end_episode("complete")
+        return recorder.close("complete")
+
+
+@pytest.fixture
+def recording(original: Path, tmp_path: Path) -> Path:
+    """A copy of a recording, to be spoilt."""
+    return Path(shutil.copy(original, tmp_path))
+
+
+def outcomes(path: Path) -> dict[str, str]:
+    """Return the checks that are not in order, and their outcome."""
+    return {finding.check: finding.outcome for finding in verify(path) if finding.outcome != "ok"}
+
+
+def detail(path: Path, check: str) -> str:
+    (found,) = [finding.detail for finding in verify(path) if finding.check == check]
+    return found
+
+
+def test_untouched_recording_passes_every_check(original: Path) -> None:
+    findings = verify(original)
+    assert [finding.check for finding in findings] == ["readable", "name", "state", "times", "values", "bits", "masks"]
+    assert {(finding.outcome, finding.detail) for finding in findings} == {("ok", "")}
+
+
+Spoil = Callable[[h5py.Group], None]
+
+
+def write(column: str, row: int | tuple[int, ...], value: object) -> Spoil:
+    def spoil(group: h5py.Group) -> None:
+        group[column][row] = value
+
+    return spoil
+
+
+def note(name: str, value: object) -> Spoil:
+    def spoil(group: h5py.Group) -> None:
+        group.attrs[name] = value
+
+    return spoil
+
+
+@pytest.mark.parametrize(
+    ("spoil", "check", "told"),
+    [
+        (write("time_ns", 3, 1200), "times", "time_ns does not increase at step 3"),
+        (write("time_ns", 3, 1100), "times", "time_ns does not increase at step 3"),
+        (write("time_ns", 5, 2**62), "times", "time_ns jumps by more than a day at step 5"),
+        (write("time_ns", 0, 998), "times", "time_ns at step 0 is not soon after the episode's start"),
+        (note("started_ns", -(2**62)), "times", "time_ns at step 0 is not soon after"),
+        (write("time_ns", 5, 1999), "times", "episode 1: it starts before the end of the one before"),
+        (write("action", 2, 2), "values", "action is out of its range at step 2"),
+        (write("control", (1, 0), -1.5), "values", "control is out of its range at step 1"),
+        (write("control", (1, 1), -0.5), "values", "control is out of its range at step 1"),
+        (write("control", (1, 2), np.nan), "values", "control is not finite at step 1"),
+        (write("progress", 4, 0.001), "values", "progress falls at step 4"),
+        (write("progress", 5, 1.001), "values", "progress is out of its range at step 5"),
+        (write("speed", 0, np.inf), "values", "speed is not finite at step 0"),
+        (write("speed", 0, -1), "values", "speed is out of its range at step 0"),
+        (write("reward", 1, np.nan), "values", "reward is not finite at step 1"),
+        (write("latent", (2, 31), np.nan), "values", "latent is not finite at step 2"),
+        (write("received", (2, 0), np.inf), "values", "received is not finite at step 2"),
+        (write("bits", 3, 86), "bits", "bits at step 3 are 86 of 85"),
+        (note("bits_per_step", 89), "bits", "11 bytes cannot hold a packet of 89 bits"),
+        (write("mask", (4, 0), False), "masks", "mask changes at step 4 of an episode with one mask"),
+        (note("status", "running"), "state", "it is marked as running"),
+    ],
+)
+def test_what_is_spoilt_in_an_episode_is_found_and_named(recording: Path, spoil: Spoil, check: str, told: str) -> None:
+    with h5py.File(recording, "r+") as file:
+        spoil(file["episodes/000"])
+    assert outcomes(recording)[check] == "fail"
+    assert told in detail(recording, check)
+
+
+def test_a_condition_that_sends_everything_sends_everything(recording: Path) -> None:
+    with h5py.File(recording, "r+") as file:
+        file["episodes/001/mask"][:, 2] = False
+        file["episodes/002/received"][1, 7] += 1
+    assert outcomes(recording) == {"masks": "fail"}
+    assert detail(recording, "masks") == "episode 1: mask leaves blocks out in condition full (and 1 more)"
+
+
+def test_columns_of_different_lengths_are_found_and_the_other_episodes_still_checked(recording: Path) -> None:
+    with h5py.File(recording, "r+") as file:
+        file["episodes/000/reward"].resize(STEPS - 1, axis=0)
+        file["episodes/001/action"][0] = 5
+    assert outcomes(recording) == {"readable": "fail", "values": "fail"}
+    assert "the columns of episode 0 differ in length" in detail(recording, "readable")
+
+
+def test_number_of_steps_that_is_not_that_of_the_rows_is_found(recording: Path) -> None:
+    with h5py.File(recording, "r+") as file:
+        file["episodes/002"].attrs["n_steps"] = STEPS + 1
+    assert outcomes(recording) == {"readable": "fail"}
+
+
+@pytest.mark.parametrize("content", [b"", b"torn", b"\x89HDF\r\n\x1a\n" * 100])
+def test_file_that_cannot_be_opened_fails_one_check(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "torn.h5").write_bytes(content)
+    (finding,) = verify(tmp_path / "torn.h5")
+    assert (finding.check, finding.outcome) == ("readable", "fail")
+
+
+def test_data_that_lie_in_another_file_are_refused(recording: Path) -> None:
+    with h5py.File(recording, "r+") as file:
+        del file["episodes/000/time_ns"]
+        file["episodes/000/time_ns"] = h5py.ExternalLink("/etc/passwd", "/")
+    assert outcomes(recording) == {"readable": "fail"}
+    assert "only a link" in detail(recording, "readable")
+
+
+def test_renamed_file_is_pointed_out(recording: Path) -> None:
+    renamed = recording.rename(recording.with_name("renamed.h5"))
+    assert outcomes(renamed) == {"name": "warn"}
+    assert recording.name in detail(renamed, "name")
+
+
+def test_session_that_never_ended_fails_under_a_finished_name_and_is_pointed_out_under_its_own(recording: Path) -> None:
+    with h5py.File(recording, "r+") as file:
+        file.attrs["status"] = "running"
+    assert outcomes(recording) == {"state": "fail"}
+    partial = recording.rename(str(recording) + ".partial")
+    assert outcomes(partial) == {"state": "warn"}
+    assert "racer session repair" in detail(partial, "state")
+
+
+def test_repaired_recording_passes_beside_its_original_and_fails_if_that_holds_more(recording: Path) -> None:
+    with h5py.File(recording, "r+") as file:
+        file.attrs["status"] = "running"
+        file["episodes/002"].attrs["status"] = "running"
+    partial = recording.rename(str(recording) + ".partial")
+    repaired = repair(partial)
+    assert outcomes(repaired) == {}
+    with h5py.File(partial, "r+") as file:
+        file["episodes/002/action"][0] = -file["episodes/002/action"][0] or 1
+    assert outcomes(repaired) == {"state": "fail"}
+    assert "holds what this file does not: column action of episode 2" in detail(repaired, "state")
+    partial.write_bytes(b"torn")
+    assert outcomes(repaired) == {"state": "warn"}
+
+
+def test_many_findings_of_a_check_are_told_as_one(recording: Path) -> None:
+    with h5py.File(recording, "r+") as file:
+        for name in ("000", "001", "002"):
+            file[f"episodes/{name}/action"][3] = 5
+    assert detail(recording, "values") == "episode 0: action is out of its range at step 3 (and 2 more)"
+
+
+class Curious(Check):
+    """Keeps what it is shown."""
+
+    name = "curious"
+
+    def __init__(self) -> None:
+        self.shown: list[tuple[int, Columns]] = []
+
+    def episode(self, episode: Episode, columns: Columns) -> Iterator[Finding]:
+        self.shown.append((episode.index, columns))
+        yield self.found("warn", "!")
+
+
+def test_further_checks_are_shown_every_column_of_every_episode(original: Path) -> None:
+    check = Curious()
+    assert verify(original, [check])[-1] == Finding("curious", "warn", "! (and 2 more)")
+    assert [index for index, _ in check.shown] == [0, 1, 2]
+    wanted = {column.name for column in COLUMNS} - {"frame"}
+    assert all(set(columns) == wanted for _, columns in check.shown)
+
+
+def test_outcomes_are_ordered_from_best_to_worst() -> None:
+    assert OUTCOMES == ("ok", "skipped", "warn", "fail")
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.data())
+def test_one_damaged_time_is_always_found(
+    original: Path, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    """Flip a bit that is worth more than the longest step; a smaller change may be what happened."""
+    path = Path(shutil.copy(original, tmp_path_factory.mktemp("flipped")))
+    episode, row, bit = (
+        data.draw(st.integers(0, 2)),
+        data.draw(st.integers(0, STEPS - 1)),
+        data.draw(st.integers(47, 63)),
+    )
+    with h5py.File(path, "r+") as file:
+        column = file[f"episodes/{episode:03d}/time_ns"]
+        values = column[:]
+        values.view(np.uint64)[row] ^= np.uint64(1 << bit)
+        column[:] = values
+    assert outcomes(path) == {"times": "fail"}
+    assert "time_ns" in detail(path, "times")
