@@ -15,9 +15,9 @@ import sessions
 from compression.codec import load_codec, use_one_thread
 from racer.errors import ConfigError, NoDisplayError
 from racer.footage import Footage, FootageError, choose_episode, episodes_with_steps
-from racer.opening import open_window
 from racer.playhead import SPEEDS, Playhead
 from racer.scene import Scene
+from racer.window.opening import open_window
 
 KEYS = (
     "SPACE pauses; left and right step; up and down change the speed; [ and ] change the episode; Home and End; Esc "

@@ -9,9 +9,9 @@ import pygame
 from numpy.typing import NDArray
 from pygame import Rect, Surface
 
-from racer.canvas import Canvas, Color, round_rect, smooth
 from racer.frames import FRAME_SIZE
-from racer.palette import BLUE, EDGE, GROUND, INK, ORANGE, PANEL, QUIET, YELLOW
+from racer.window.canvas import Canvas, Color, round_rect, smooth
+from racer.window.palette import BLUE, EDGE, GROUND, INK, ORANGE, PANEL, QUIET, YELLOW
 
 _PAD, _HEADER, _CAPTION, _FOOTER = 24, 66, 40, 132
 """Lengths, as all below, in pixels of a 960 x 720 window."""

@@ -34,7 +34,7 @@ def open_display(
     """
     if headless:
         return NoDisplay()
-    from racer.window import Window
+    from racer.window.window import Window
 
     return Window(fullscreen=fullscreen, keys=keys, countdown_from=countdown, texts=texts, locked=locked, code=code)
 

@@ -7,7 +7,6 @@ questionnaires. Translations of the user's own are untrusted: they are read as d
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from difflib import get_close_matches
@@ -19,6 +18,7 @@ from typing import Any, Final
 from racer.errors import ConfigError
 from racer.keys import key_label
 from racer.questionnaires import Item, Questionnaire
+from racer.toml_text import parse_toml
 
 BUILT_IN: Final = ("en", "de")
 """Languages that need no file."""
@@ -189,9 +189,9 @@ def _contents(language: str, folder: Path) -> bytes:
 def _read(contents: bytes, name: str, model: Language | None) -> Language:
     """Return the language in a file; `model` is the English it must match, None for English itself."""
     try:
-        raw = tomllib.loads(contents.decode())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise ConfigError(f"{name}: this is not a TOML file: {str(error).splitlines()[0]}") from None
+        raw = parse_toml(contents)
+    except ConfigError as error:
+        raise ConfigError(f"{name}: {error}") from None
     _check_keys(raw, ("texts", "questionnaires"), name)
     words, questionnaires = raw["texts"], raw["questionnaires"]
     if not isinstance(words, dict):

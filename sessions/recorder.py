@@ -7,7 +7,7 @@
         path = recorder.close("complete")
 
 Rows are held in memory, written in blocks, and committed about once a second and at every end of an episode. Where the
-disk refuses a commit, the rows stay in memory and a `StorageWaitError` says so; `retry` commits them once there is room.
+disk refuses a commit, the rows stay in memory and a `StorageWaitError` says so; `retry` commits them once it can.
 """
 
 from __future__ import annotations
@@ -63,8 +63,8 @@ class Recorder:
     Raises:
         RecordingExistsError: If the file or its `.partial` exists.
         StorageError: If the file cannot be made; nothing is left of it then.
-        StorageWaitError: In every method but `event`, if the disk refuses a write for now; call `retry` when it may have
-            room again, before anything else.
+        StorageWaitError: In every method but `event`, if the disk refuses a write for now; call `retry` when it may
+            have room again, before anything else.
         ValueError: If `info` cannot be stored.
     """
 

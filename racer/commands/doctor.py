@@ -11,7 +11,7 @@ from racer.commands.output import print_json
 from racer.options import JsonOption
 
 if TYPE_CHECKING:
-    from racer.machine import Check
+    from racer.doctor.machine import Check
 
 
 def doctor(
@@ -27,7 +27,7 @@ def doctor(
     """Check the machine before a participant sits down. Exit code 1 where something fails."""
     from dataclasses import asdict
 
-    from racer.doctor import DoctorConfig, examine, verdict
+    from racer.doctor.doctor import DoctorConfig, examine, verdict
 
     checks = examine(DoctorConfig(data=data, study=study, pace=pace, headless=headless, keys=keys))
     if as_json:
@@ -43,7 +43,7 @@ def _print_checks(checks: list[Check]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from racer.doctor import verdict
+    from racer.doctor.doctor import verdict
     from racer.listing import escape
 
     console = Console(width=10_000, highlight=False)

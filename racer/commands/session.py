@@ -156,8 +156,8 @@ def _study_sitting(
 ) -> StartConfig:
     """Return the configuration of a study's next sitting; what the study file says cannot be given as an option."""
     from racer.errors import ConfigError
-    from racer.study_file import load_study
-    from racer.study_sitting import next_protocol, sitting_config
+    from racer.study.file import load_study
+    from racer.study.sitting import next_protocol, sitting_config
 
     own = {"participant", "study", "protocol", "resume", "driver", "headless", "fullscreen", "pilot", "as_json"}
     for name in context.params:

@@ -42,7 +42,7 @@ def study_init(
     as_json: JsonOption = False,
 ) -> None:
     """Make a folder with a study file in which every setting is explained."""
-    from racer.study_init import init_study
+    from racer.study.init import init_study
 
     path = init_study(name, preset.value, Path(), language.value)
     if as_json:
@@ -58,8 +58,8 @@ def study_status(study: StudyArgument = None, as_json: JsonOption = False) -> No
     from dataclasses import asdict
 
     from racer.listing import escape
-    from racer.study_file import find_study, load_study
-    from racer.study_status import study_status as status_of
+    from racer.study.file import find_study, load_study
+    from racer.study.status import study_status as status_of
 
     status = status_of(load_study(find_study(study)))
     if as_json:
@@ -86,8 +86,8 @@ def study_train(study: StudyArgument = None, as_json: JsonOption = False) -> Non
     """Train the masks that are missing on the recordings of the study's pilots."""
     from dataclasses import asdict
 
-    from racer.study_file import find_study, load_study
-    from racer.study_train import train_study
+    from racer.study.file import find_study, load_study
+    from racer.study.train import train_study
 
     loaded = load_study(find_study(study))
     with progress_bar("training", shown=not as_json) as advance:
@@ -123,8 +123,8 @@ def study_run(
     as_json: JsonOption = False,
 ) -> None:
     """Simulate a whole study: pilots, training, evaluation. The same study file gives the same recordings."""
-    from racer.study_file import find_study, load_study
-    from racer.study_run import run_study
+    from racer.study.file import find_study, load_study
+    from racer.study.run import run_study
 
     loaded = load_study(find_study(study))
     with progress_bar("sittings", shown=not as_json) as advance:
@@ -191,7 +191,7 @@ def study_report(
 
 def _recordings(data: Path | None) -> tuple[Path, dict[tuple[str, str], str]]:
     """Return the folder of recordings that is meant, and the wording of its questionnaires where a study tells it."""
-    from racer.study_file import STUDY_FILE, find_study, load_study
+    from racer.study.file import STUDY_FILE, find_study, load_study
 
     if data is not None and not (data / STUDY_FILE).is_file() and data.suffix != ".toml":
         return data, {}

@@ -26,7 +26,7 @@ from compression.codec import Codec
 from compression.mask_file import DEFAULT_MASK
 from racer.commands.doctor import doctor
 from racer.conditions import ChannelConfig
-from racer.doctor import (
+from racer.doctor.doctor import (
     DoctorConfig,
     check_codec,
     check_drive,
@@ -36,8 +36,7 @@ from racer.doctor import (
     examine,
     verdict,
 )
-from racer.errors import ConfigError
-from racer.machine import (
+from racer.doctor.machine import (
     Check,
     bytes_per_step,
     check_clock,
@@ -49,8 +48,9 @@ from racer.machine import (
     newest_recording,
     required,
 )
+from racer.doctor.rollover import KeyTrial, combinations
+from racer.errors import ConfigError
 from racer.pacing import PaceSummary
-from racer.rollover import KeyTrial, combinations
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 INSTALLED = {"torch": "2.13.0+cpu", "numpy": "1.25.2"}

@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 from pygame.event import Event
 from window_builders import RETURN, SPACE, click, down
 
-from racer.form_view import FormAreas
-from racer.forms import Form, Rating, Writing
 from racer.keys import HeldKeys
 from racer.questionnaires import MOST_ANSWER_CHARACTERS, Item
-from racer.screens import Painter
-from racer.text_field import TextField
 from racer.texts import english
+from racer.window.form_view import FormAreas
+from racer.window.forms import Form, Rating, Writing
+from racer.window.screens import Painter
+from racer.window.text_field import TextField
 
 LEFT, RIGHT, UP, BACKSPACE = map(down, (pygame.K_LEFT, pygame.K_RIGHT, pygame.K_UP, pygame.K_BACKSPACE))
 DONE_WRITING = down(pygame.K_RETURN, pygame.KMOD_LCTRL)

@@ -32,7 +32,7 @@ from window_builders import (
 
 from racer.display import EndSession, Page, RedoEpisode
 from racer.questionnaires import Item
-from racer.window import Window
+from racer.window.window import Window
 
 CHORD = down(pygame.K_x, pygame.KMOD_LCTRL | pygame.KMOD_RSHIFT)
 F11 = down(pygame.K_F11)

@@ -9,9 +9,9 @@ from window_builders import ARROW_DOWN, RETURN, SPACE, click, down
 
 from racer.display import Page
 from racer.keys import HeldKeys
-from racer.pages import Choosing
-from racer.screens import Painter
 from racer.texts import english
+from racer.window.pages import Choosing
+from racer.window.screens import Painter
 
 SECOND = 1_000_000_000
 CHOICES = ("I agree", "I decline")

@@ -10,14 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from racer import palette
-from racer.canvas import Canvas, Color
 from racer.display import Hud, Page
 from racer.keys import HeldKeys
-from racer.menu_view import Menu
 from racer.questionnaires import MOST_POINTS, Item
-from racer.screens import Painter
 from racer.texts import Texts, load_texts
+from racer.window import palette
+from racer.window.canvas import Canvas, Color
+from racer.window.menu_view import Menu
+from racer.window.screens import Painter
 
 SIZES = [(320, 240), (640, 480), (1024, 768), (1920, 1080), (500, 1200), (2560, 600)]
 HUD = Hud("Run 2 of 10", 0.4, 0.2, "PILOT")

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from racer.conditions import ChannelConfig
 from racer.protocol import ProtocolConfig
-from racer.study_file import StudyFile, StudyFileError, find_study, load_study
-from racer.study_init import preset_text
+from racer.study.file import StudyFile, StudyFileError, find_study, load_study
+from racer.study.init import preset_text
 from racer.track import TrackConfig
 
 TITLE = 'title = "T"\n'

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from racer.errors import ConfigError
-from racer.study_file import StudyFile, StudyFileError, load_study
-from racer.study_init import PRESETS, init_study, preset_text
+from racer.study.file import StudyFile, StudyFileError, load_study
+from racer.study.init import PRESETS, init_study, preset_text
 from sessions import ParticipantNameError
 
 KEY = re.compile(r"[a-z_]+ = ")

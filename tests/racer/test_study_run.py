@@ -13,11 +13,11 @@ import pytest
 import sessions
 from racer.errors import ConfigError
 from racer.protocol import condition_order
-from racer.study_file import Study, StudyFileError, load_study
-from racer.study_run import UNFINISHED, run_study
-from racer.study_sitting import completed, next_protocol, sitting_config
-from racer.study_status import study_status
-from racer.study_train import train_study
+from racer.study.file import Study, StudyFileError, load_study
+from racer.study.run import UNFINISHED, run_study
+from racer.study.sitting import completed, next_protocol, sitting_config
+from racer.study.status import study_status
+from racer.study.train import train_study
 
 TINY = """
 title = "tiny"
@@ -204,7 +204,7 @@ def test_a_sitting_is_what_the_study_file_says(ran: Study, tmp_path: Path) -> No
 
 def test_a_simulated_sitting_needs_all_that_makes_it_repeat(ran: Study) -> None:
     config = sitting_config(ran, "evaluation", None, driver="simulated", headless=True)
-    from racer.study_run import _identity
+    from racer.study.run import _identity
 
     with pytest.raises(ConfigError):
         replace(config, simulated=_identity(ran, "evaluation", "p09", 3))

@@ -35,7 +35,7 @@ from racer.display import EndSession, Page
 from racer.errors import ConfigError, NoDisplayError, RacerError
 from racer.keys import HeldKeys, KeyboardDriver
 from racer.questionnaires import Item
-from racer.window import Window
+from racer.window.window import Window
 
 
 @pytest.fixture

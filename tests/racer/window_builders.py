@@ -16,7 +16,7 @@ import pytest
 from pygame.event import Event
 
 from racer.display import Hud, Page
-from racer.window import Window
+from racer.window.window import Window
 
 MS = 1_000_000
 FRAME = np.full((64, 64, 3), 90, np.uint8)

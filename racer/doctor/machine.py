@@ -101,7 +101,7 @@ def check_pygame() -> Check:
     """Check that `pygame` is pygame-ce."""
     import pygame
 
-    from racer.opening import require_pygame_ce
+    from racer.window.opening import require_pygame_ce
 
     try:
         require_pygame_ce()

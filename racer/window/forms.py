@@ -8,11 +8,11 @@ import pygame
 from pygame import Rect
 from pygame.event import Event
 
-from racer.form_view import MOST_BUTTONS, FormAreas
 from racer.questionnaires import MOST_ANSWER_CHARACTERS, Item
-from racer.screens import Painter
-from racer.stage import Screen, accepts, clicks
-from racer.text_field import TextField
+from racer.window.form_view import MOST_BUTTONS, FormAreas
+from racer.window.screens import Painter
+from racer.window.stage import Screen, accepts, clicks
+from racer.window.text_field import TextField
 
 
 class Form(Screen):

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from racer.display import EndSession, RedoEpisode
-from racer.menu_view import Menu
-from racer.menus import Choice, Entry
 from racer.questionnaires import MOST_ANSWER_CHARACTERS
-from racer.stage import Stage, Wish
 from racer.texts import Texts
+from racer.window.menu_view import Menu
+from racer.window.menus import Choice, Entry
+from racer.window.stage import Stage, Wish
 
 _LONGEST_CODE = 100
 

@@ -14,17 +14,17 @@ from compression.errors import CompressionError
 from compression.mask_file import DEFAULT_MASK, load_mask
 from racer.conditions import MASKED_CONDITIONS, ChannelConfig, load_masks
 from racer.display import Display, EndSession, NoDisplay
+from racer.doctor.machine import Check, CheckStatus, check_machine
 from racer.drivers import SIMULATED, make_driver
 from racer.episode import EpisodeRun, Setup, Unrecorded
 from racer.errors import ConfigError, NoDisplayError, RacerError
 from racer.keys import LEFT_KEYS, RIGHT_KEYS
-from racer.machine import Check, CheckStatus, check_machine
 from racer.pacing import Pacer, PaceSummary, check_pace
 from racer.protocol import EVALUATED, EpisodePlan
 from racer.track import TrackConfig
 
 if TYPE_CHECKING:
-    from racer.study_file import Study
+    from racer.study.file import Study
 
 _DRIVE_S = 3.0
 """Seconds of driving in the window."""
@@ -164,7 +164,7 @@ def _read_study(config: DoctorConfig) -> tuple[Needs, list[Check]]:
     needs: dict[str, Any] = {}
     checks = []
     if config.study is not None:
-        from racer.study_file import find_study, load_study
+        from racer.study.file import find_study, load_study
 
         try:
             study = load_study(find_study(config.study))
@@ -206,8 +206,8 @@ def _drive(needs: Needs, codec: Codec, display: Display, steps: int) -> PaceSumm
 
 
 def _check_window(needs: Needs, codec: Codec, with_keys: bool) -> list[Check]:
-    from racer.rollover import combinations, try_keys
-    from racer.window import Window
+    from racer.doctor.rollover import combinations, try_keys
+    from racer.window.window import Window
 
     try:
         window = Window("Racer doctor", countdown_from=0)

@@ -8,7 +8,7 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails, PydanticCustomError
 
-from racer.study_sections import LIST_TAG, MOST_INTEGER, VARIED_TAG
+from racer.study.sections import LIST_TAG, MOST_INTEGER, VARIED_TAG
 
 _CROSS_CHECK = "cross_check"
 _MOST_SHOWN = 60

@@ -16,16 +16,16 @@ from numpy.typing import NDArray
 
 from racer.display import EndSession, EventListener, Hud, Page
 from racer.errors import ConfigError
-from racer.experimenter_menu import ExperimenterMenu
-from racer.forms import Rating, Writing
 from racer.keys import HeldKeys
-from racer.menu_view import Menu
-from racer.menus import Choice
-from racer.opening import SMALLEST_WINDOW
-from racer.pages import Choosing, Reading
 from racer.questionnaires import Item
-from racer.stage import SECOND, Stage, Wish
 from racer.texts import Texts, english
+from racer.window.experimenter_menu import ExperimenterMenu
+from racer.window.forms import Rating, Writing
+from racer.window.menu_view import Menu
+from racer.window.menus import Choice
+from racer.window.opening import SMALLEST_WINDOW
+from racer.window.pages import Choosing, Reading
+from racer.window.stage import SECOND, Stage, Wish
 
 _POLL_NS: Final = 1_000_000
 """Pause between two looks at the events while time runs: the precision of key times."""

@@ -8,16 +8,16 @@ import numpy as np
 from numpy.typing import NDArray
 from pygame import Rect, Surface
 
-from racer.canvas import Canvas, Color
 from racer.display import Hud, Page
-from racer.drive_view import DriveView
-from racer.form_view import FormAreas, FormView
 from racer.keys import HeldKeys
-from racer.menu_view import Menu, MenuView
-from racer.page_view import PageAreas, PageView
-from racer.palette import BLUE, GROUND
 from racer.questionnaires import Item
 from racer.texts import Texts
+from racer.window.canvas import Canvas, Color
+from racer.window.drive_view import DriveView
+from racer.window.form_view import FormAreas, FormView
+from racer.window.menu_view import Menu, MenuView
+from racer.window.page_view import PageAreas, PageView
+from racer.window.palette import BLUE, GROUND
 
 
 class Painter:

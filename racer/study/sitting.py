@@ -8,8 +8,8 @@ from racer.drivers import KEYBOARD
 from racer.protocol import ProtocolName
 from racer.resume import unfinished
 from racer.start import StartConfig, StudyMark
-from racer.study_file import Study, StudyFileError
-from racer.study_sections import PILOT
+from racer.study.file import Study, StudyFileError
+from racer.study.sections import PILOT
 
 
 def next_protocol(study: Study) -> ProtocolName:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from racer.canvas import Color
+from racer.window.canvas import Color
 
 GROUND: Final[Color] = (22, 24, 28)
 PANEL: Final[Color] = (36, 39, 45)

@@ -27,9 +27,9 @@ from racer.drivers import KEYBOARD, SIMULATED, make_driver
 from racer.errors import ConfigError, RacerError
 from racer.protocol import ProtocolName, balanced_rows
 from racer.start import SimulatedIdentity, StartConfig, start_session
-from racer.study_file import Study, StudyFileError
-from racer.study_sitting import completed, sitting_config
-from racer.study_train import masks_to_train, train_study
+from racer.study.file import Study, StudyFileError
+from racer.study.sitting import completed, sitting_config
+from racer.study.train import masks_to_train, train_study
 from sessions.staging import rename_without_overwriting, sync_folder
 
 BEGINNING = datetime(2000, 1, 1, tzinfo=UTC)

@@ -7,7 +7,7 @@ from typing import Literal, get_args
 
 import sessions
 from racer.errors import ConfigError
-from racer.study_file import STUDY_FILE, StudyFileError
+from racer.study.file import STUDY_FILE, StudyFileError
 from racer.texts import load_texts
 
 PresetName = Literal["default", "paper"]

@@ -15,9 +15,9 @@ from pygame.event import Event
 
 from racer.display import EventListener
 from racer.keys import HeldKeys
-from racer.opening import open_window
-from racer.screens import Painter
 from racer.texts import Texts
+from racer.window.opening import open_window
+from racer.window.screens import Painter
 
 Wish = Literal["escape", "close", "focus", "fullscreen", "experimenter"]
 """What interrupts a screen: the Esc key, the close button, the loss of the keyboard, F11, Ctrl+Shift+X."""

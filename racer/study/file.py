@@ -18,8 +18,8 @@ from racer.conditions import CONDITIONS, MASKED_CONDITIONS, ChannelConfig
 from racer.errors import ConfigError, RacerError
 from racer.protocol import EVALUATED, ProtocolConfig, ProtocolName
 from racer.questionnaires import Questionnaire
-from racer.study_problems import explain, misfit
-from racer.study_sections import (
+from racer.study.problems import explain, misfit
+from racer.study.sections import (
     MASK_SUFFIX,
     MOST_INTEGER,
     PILOT,
@@ -37,8 +37,8 @@ from racer.study_sections import (
     Section,
     Title,
 )
-from racer.texts import Language, load_texts
 from racer.toml_text import MOST_BYTES, parse_toml
+from racer.texts import Language, load_texts
 from racer.track import TrackConfig
 
 STUDY_FILE = "study.toml"

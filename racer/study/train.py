@@ -8,9 +8,9 @@ from pathlib import Path
 from compression.mask_file import Objective
 from compression.pico import TrainingSummary
 from compression.pico_config import PicoConfig
-from racer.study_file import Study, StudyFileError
-from racer.study_sections import PILOT
-from racer.study_sitting import completed
+from racer.study.file import Study, StudyFileError
+from racer.study.sections import PILOT
+from racer.study.sitting import completed
 from racer.training import train_mask
 
 OBJECTIVES: dict[str, Objective] = {"pico": "pico", "perceptual": "perceptual"}

@@ -6,10 +6,10 @@ import pygame
 from pygame import Rect
 from pygame.event import Event
 
-from racer.menu_view import Menu
-from racer.screens import Painter
-from racer.stage import Screen, Wish, accepts, clicks
-from racer.text_field import TextField
+from racer.window.menu_view import Menu
+from racer.window.screens import Painter
+from racer.window.stage import Screen, Wish, accepts, clicks
+from racer.window.text_field import TextField
 
 
 class Choice(Screen):

@@ -10,9 +10,9 @@ from pygame.event import Event
 
 from racer.display import Page
 from racer.keys import HeldKeys
-from racer.screens import Painter
-from racer.stage import Screen, Stage, Wish
 from racer.texts import english
+from racer.window.screens import Painter
+from racer.window.stage import Screen, Stage, Wish
 
 Combination = tuple[str, ...]
 """pygame's names of keys to hold at once."""

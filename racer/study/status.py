@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import sessions
 from racer.protocol import balanced_rows
 from racer.resume import unfinished
-from racer.study_file import Study
-from racer.study_sitting import completed
-from racer.study_train import masks_to_train
+from racer.study.file import Study
+from racer.study.sitting import completed
+from racer.study.train import masks_to_train
 
 
 @dataclass(frozen=True)

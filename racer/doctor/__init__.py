@@ -1,0 +1,1 @@
+"""`racer doctor`: checks of the machine before a participant sits down."""

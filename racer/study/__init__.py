@@ -1,0 +1,1 @@
+"""Studies: the study file, their sittings, simulated runs, and where they stand."""
