@@ -93,7 +93,7 @@ def test_a_file_that_is_missing_or_no_file_is_told(study: Path) -> None:
         ('resume = "Resume"', 'resume = "{0.__class__}"', "braces"),
         ('practice = "Practice {number} of {count}"', 'practice = "Practice {number}"', "practice misses {count}"),
         ('practice = "Practice {number} of {count}"', 'practice = "{number} {count:9}"', "braces"),
-        ('break_title = "Time for a break"', 'break_lines = "Rest"', "not a TOML file"),
+        ('break_title = "Time for a break"', 'break_lines = "Rest"', "stands here twice"),
         ("thanks_lines = [", "thanks_lines = [7, ", "thanks_lines must be"),
         ("[texts]", "[text]", "unknown key 'text'; did you mean 'texts'"),
         ('id = "ahead"', 'id = "before"', "items of 'driving'"),
