@@ -162,6 +162,8 @@ class Claims:
     def _make_folder(self) -> None:
         if self._folder.is_symlink():
             raise ClaimError(f"{self._folder} is a link, which Racer does not follow; nothing was changed: remove it")
+        if self._data.exists() and not self._data.is_dir():
+            raise ClaimError(f"{self._data} is not a folder; nothing was recorded: choose another data folder")
         if not self._folder.exists():
             self._data.mkdir(parents=True, exist_ok=True)
             self._folder.mkdir(exist_ok=True)

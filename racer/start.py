@@ -168,7 +168,7 @@ def start_session(
             driver = driver or open_driver(config.driver, driver_seed(participant), keys)
             sitting = _sitting(config, participant, plans, codec, masks, earlier)
             info = _session_info(config, session_id, codec, masks, order, earlier)
-            recorder = sessions.Recorder(config.data, info, clock=clock)
+            recorder = sessions.Recorder(config.data, info, clock=clock, in_background=True)
             on_ready(recorder.path, len(plans) - (earlier.done.episodes if earlier else 0))
             pacer = Pacer(config.pace, clock) if config.simulated or not config.headless else None
             try:

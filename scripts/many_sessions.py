@@ -31,7 +31,7 @@ from compression.masks import features_of, mask_table
 from compression.packet import CHANNEL_FORMAT
 from racer.conditions import ChannelConfig
 from racer.protocol import ProtocolConfig, plan_episodes
-from racer.recomputation import layout_of
+from racer.recordings.recomputation import layout_of
 from racer.software import software
 from racer.track import Track, TrackConfig
 from sessions import EpisodeInfo, Recorder, SessionInfo, Step

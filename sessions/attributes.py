@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from dataclasses import MISSING, fields
+from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
 
 import h5py
 import numpy as np
+from h5py import h5a
 
 from sessions.schema import MOST_TEXT_BYTES
 
@@ -45,11 +47,11 @@ def read_info(kind: type[InfoT], group: h5py.Group) -> InfoT:
     Raises:
         ValueError: If an attribute is missing or is not what the field needs.
     """
-    hints = get_type_hints(kind)
+    hints = _hints(kind)
     values: dict[str, Any] = {}
     for field in fields(kind):
         hint = hints[field.name]
-        if field.default is not MISSING and field.name not in group.attrs:
+        if field.default is not MISSING and not h5a.exists(group.id, field.name.encode()):
             continue
         if hint in (str, int, bool):
             values[field.name] = read_attribute(group, field.name, hint)
@@ -66,9 +68,9 @@ def read_attribute(group: h5py.Group, name: str, kind: type[Any]) -> Any:
     Raises:
         ValueError: If the attribute is missing or of another type.
     """
-    if name not in group.attrs:
+    if not h5a.exists(group.id, name.encode()):
         raise ValueError(f"attribute {name} is missing")
-    stored = group.attrs.get_id(name)
+    stored = h5a.open(group.id, name.encode())
     text = h5py.check_string_dtype(stored.dtype)
     if kind is str:
         fits = text is not None and text.length is None
@@ -78,10 +80,18 @@ def read_attribute(group: h5py.Group, name: str, kind: type[Any]) -> Any:
         fits = text is None and stored.dtype.kind in "iu"
     if not fits or stored.shape != ():
         raise ValueError(f"attribute {name} is no {kind.__name__}")
-    value = kind(group.attrs[name])
-    if kind is str and len(value.encode()) > MOST_TEXT_BYTES:
+    value: Any = np.empty((), stored.dtype)
+    stored.read(value)
+    if kind is not str:
+        return kind(value[()])
+    if len(value[()]) > MOST_TEXT_BYTES:
         raise ValueError(f"attribute {name} has more than {MOST_TEXT_BYTES} bytes")
-    return value
+    return value[()].decode()
+
+
+@cache
+def _hints(kind: type[Any]) -> dict[str, Any]:
+    return get_type_hints(kind)
 
 
 def _read_json(group: h5py.Group, name: str) -> dict[str, Any]:

@@ -79,12 +79,12 @@ def find_recordings(folder: Path) -> list[Path]:
     """
     try:
         files = [path for path in folder.iterdir() if path.name.endswith((SUFFIX, PARTIAL_SUFFIX)) and path.is_file()]
-        finished = {path.name: path for path in files}
-        # A kill between the two halves of the final rename leaves one file under both names.
+        names = {path.name for path in files}
+        # A finished recording stands for the unfinished one beside it: repaired from it, or half of a final rename.
         files = [
             path
             for path in files
-            if (twin := finished.get(path.name.removesuffix(".partial"))) in (path, None) or not path.samefile(twin)
+            if not path.name.endswith(PARTIAL_SUFFIX) or path.name.removesuffix(".partial") not in names
         ]
     except FileNotFoundError:
         return []

@@ -91,6 +91,13 @@ class Session:
             self.episodes = _Episodes(path, open_group(self._file, "episodes"))
             self._opened = opened.pop_all()
 
+    def count_steps(self) -> int:
+        """Return the steps of all episodes, as their attributes say: quicker than opening the episodes."""
+        with refusing(self.path):
+            episodes = open_group(self._file, "episodes")
+            groups = (open_group(episodes, episode_name(index)) for index in range(len(self.episodes)))
+            return sum(max(0, read_attribute(group, "n_steps", int)) for group in groups)
+
     def events(self) -> list[Event]:
         """Return the key presses, focus changes and pauses in the order recorded."""
         return [Event(*row) for row in self._rows("events", EVENT_DTYPE, EVENT_CHUNK)]

@@ -11,7 +11,7 @@ from racer.commands.output import print_json, progress_bar
 from racer.options import JsonOption
 
 if TYPE_CHECKING:
-    from racer.verification import Verification
+    from racer.recordings.verification import Verification
 
 VERIFY_EPILOG = "Example: racer session verify recordings --expected 24"
 REPAIR_EPILOG = "Example: racer session repair recordings/p01_pilot_*.h5.partial"
@@ -29,7 +29,7 @@ def verify(
     as_json: JsonOption = False,
 ) -> None:
     """Check recordings: exit code 0 if all are in order, 1 if a check fails."""
-    from racer.verification import find_files, verify_recordings
+    from racer.recordings.verification import find_files, verify_recordings
 
     paths = find_files(recording)
     with progress_bar("recordings", shown=not as_json) as advance:
@@ -149,7 +149,7 @@ def withdraw(
     from datetime import UTC, datetime
 
     from racer.errors import ConfigError
-    from racer.withdrawal import forget, masks_trained_on, refuse_running
+    from racer.recordings.withdrawal import forget, masks_trained_on, refuse_running
     from sessions.withdraw import plan_withdrawal, withdraw
 
     plan = plan_withdrawal(participant, data)
@@ -238,7 +238,7 @@ def _say(line: str, stderr: bool = False) -> None:
     """Print a line, whatever names and files put into it, as it is."""
     from rich.console import Console
 
-    from racer.listing import escape
+    from racer.recordings.listing import escape
 
     Console(width=10_000, highlight=False, emoji=False, stderr=stderr).print(escape(line))
 

@@ -44,7 +44,7 @@ def _print_checks(checks: list[Check]) -> None:
     from rich.table import Table
 
     from racer.doctor.doctor import verdict
-    from racer.listing import escape
+    from racer.recordings.listing import escape
 
     console = Console(width=10_000, highlight=False)
     table = Table(box=box.SIMPLE_HEAD)

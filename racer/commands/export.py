@@ -90,7 +90,7 @@ def _export_files(recordings: list[Path], to: ExportFormat, out: Path, episode: 
 
 
 def _export_minari(recordings: list[Path], out: Path, original: bool, as_json: bool) -> None:
-    from racer.minari_export import export_minari
+    from racer.recordings.minari_export import export_minari
 
     with progress_bar("episodes", shown=not as_json) as advance:
         summary = export_minari(recordings, out, original, _telling(advance))
@@ -129,7 +129,7 @@ def replay(
     """Watch a recording in a window: what the driver saw beside the original, and the keys."""
     from contextlib import closing
 
-    from racer.replay import KEYS, Replay
+    from racer.recordings.replay import KEYS, Replay
 
     window = Replay(recording, episode, speed, beside=not no_original, fullscreen=fullscreen, on_note=_note)
     with closing(window):
@@ -147,7 +147,7 @@ def video(
     as_json: JsonOption = False,
 ) -> None:
     """Make a video of recordings: what the driver saw beside the original, and the keys."""
-    from racer.video import VideoConfig, make_video
+    from racer.recordings.video import VideoConfig, make_video
 
     config = VideoConfig(tuple(recording), out, episode, fps, scale, beside=not no_original)
     with progress_bar("pictures", shown=not as_json) as advance:

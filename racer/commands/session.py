@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from racer.commands import care
 from racer.commands.export import export, replay, video
 from racer.commands.output import ask, episode_json, print_json, progress_bar
 from racer.options import (
@@ -201,7 +202,7 @@ def session_list(
     as_json: JsonOption = False,
 ) -> None:
     """List the recordings in a folder."""
-    from racer.listing import list_sessions, print_sessions
+    from racer.recordings.listing import list_sessions, print_sessions
 
     rows = list_sessions(data)
     if as_json:
@@ -216,7 +217,7 @@ def session_show(
     as_json: JsonOption = False,
 ) -> None:
     """Show one recording, episode by episode."""
-    from racer.listing import describe_session, print_session
+    from racer.recordings.listing import describe_session, print_session
 
     description = describe_session(recording)
     if as_json:
@@ -225,6 +226,10 @@ def session_show(
         print_session(description)
 
 
+app.command("verify", epilog=care.VERIFY_EPILOG)(care.verify)
+app.command("repair", epilog=care.REPAIR_EPILOG)(care.repair)
 app.command(epilog="Example: racer session replay recordings/p01_*.h5 --speed 2")(replay)
 app.command(epilog="Example: racer session video recordings/p01_*.h5 --out p01.mp4")(video)
 app.command(epilog="Example: racer session export recordings --to csv --out tables")(export)
+app.command("merge", epilog=care.MERGE_EPILOG)(care.merge)
+app.command("withdraw", epilog=care.WITHDRAW_EPILOG)(care.withdraw)

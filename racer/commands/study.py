@@ -57,7 +57,7 @@ def study_status(study: StudyArgument = None, as_json: JsonOption = False) -> No
     """Say who has driven, what is missing and what comes next."""
     from dataclasses import asdict
 
-    from racer.listing import escape
+    from racer.recordings.listing import escape
     from racer.study.file import find_study, load_study
     from racer.study.status import study_status as status_of
 

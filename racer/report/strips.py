@@ -1,7 +1,7 @@
 """Film strips: what was there and what was shown at equal times, under each condition, for one participant and track.
 
 Recordings keep latents and not, by default, frames. The original frames are driven again from the track's seed and
-the recorded actions, and used only if every step comes out exactly as recorded (`racer.rerun`).
+the recorded actions, and used only if every step comes out exactly as recorded (`racer.recordings.rerun`).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 import sessions
 from compression.codec import Codec
 from racer.errors import RacerError
-from racer.footage import Footage, FootageError
+from racer.recordings.footage import Footage, FootageError
 from racer.report.drawing import Illustration, canvas, render
 from racer.report.recordings import EvaluatedEpisode, Evaluations, Person
 

@@ -6,7 +6,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from racer.listing import escape
+from racer.recordings.listing import escape
 from racer.report import wording
 from racer.report.study import StudyReport
 

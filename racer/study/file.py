@@ -37,8 +37,8 @@ from racer.study.sections import (
     Section,
     Title,
 )
-from racer.toml_text import MOST_BYTES, parse_toml
 from racer.texts import Language, load_texts
+from racer.toml_text import MOST_BYTES, parse_toml
 from racer.track import TrackConfig
 
 STUDY_FILE = "study.toml"

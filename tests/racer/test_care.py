@@ -20,8 +20,8 @@ from racer.claims import Claims
 from racer.commands import care
 from racer.errors import ConfigError
 from racer.protocol import ProtocolConfig
+from racer.recordings.withdrawal import StillDrivingError
 from racer.start import StartConfig, start_session
-from racer.withdrawal import StillDrivingError
 from sessions.withdraw import LOG_NAME
 
 PROTOCOL = ProtocolConfig("pilot", practice=0, calibration=1, exploration=1, steps=3)

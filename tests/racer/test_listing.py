@@ -8,7 +8,7 @@ import pytest
 from racing_builders import pilot_drives, scored, write_session
 
 import sessions
-from racer.listing import describe_session, list_sessions, print_session, print_sessions
+from racer.recordings.listing import describe_session, list_sessions, print_session, print_sessions
 
 
 def test_recordings_are_listed_oldest_first_with_what_they_hold(tmp_path: Path) -> None:

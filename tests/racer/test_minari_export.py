@@ -22,8 +22,8 @@ from compression.masks import FixedMask
 from compression.packet import layout_for
 from racer.conditions import ChannelConfig
 from racer.errors import ConfigError
-from racer.minari_export import MinariSummary, export_minari
-from racer.rerun import Rerun
+from racer.recordings.minari_export import MinariSummary, export_minari
+from racer.recordings.rerun import Rerun
 from sessions.export_folder import ExportError
 from sessions.extras import MissingPackageError
 

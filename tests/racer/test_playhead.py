@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from racer.playhead import SPEEDS, Playhead
+from racer.recordings.playhead import SPEEDS, Playhead
 
 MS = 1_000_000
 TIMES = np.array([0, 100, 200, 500, 600], np.int64) * MS

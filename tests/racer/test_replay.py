@@ -18,8 +18,8 @@ from window_builders import MS, down, x_server
 
 import sessions
 from racer.errors import ConfigError, NoDisplayError
-from racer.footage import FootageError
-from racer.replay import Replay
+from racer.recordings.footage import FootageError
+from racer.recordings.replay import Replay
 from sessions import Step
 
 SPACE, LEFT, RIGHT, UP, DOWN = map(down, (pygame.K_SPACE, pygame.K_LEFT, pygame.K_RIGHT, pygame.K_UP, pygame.K_DOWN))

@@ -15,10 +15,10 @@ from racing_builders import EPISODE, SESSION, STEP, Drive, write_session
 
 import sessions
 from compression.codec import Codec
-from racer import rerun
-from racer.footage import Footage, FootageError
-from racer.rerun import Rerun, RerunError, recorded_pace, step_times, track_config
-from racer.steering_env import steering_spec
+from racer.recordings import rerun
+from racer.recordings.footage import Footage, FootageError
+from racer.recordings.rerun import Rerun, RerunError, recorded_pace, step_times, track_config
+from racer.recordings.steering_env import steering_spec
 from racer.track import Track, TrackConfig
 from sessions import Session
 

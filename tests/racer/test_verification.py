@@ -19,9 +19,9 @@ from racing_builders import scored, write_session
 from racer.conditions import ChannelConfig
 from racer.errors import ConfigError
 from racer.protocol import ProtocolConfig
+from racer.recordings.verification import Verified, find_files, verify_recording, verify_recordings
 from racer.start import StartConfig, start_session
 from racer.track import TrackConfig
-from racer.verification import Verified, find_files, verify_recording, verify_recordings
 
 STEPS = 5
 CONDITIONS = ("raw", "random", "pico", "full")

@@ -16,10 +16,10 @@ from racing_builders import scored, write_session
 
 import sessions
 from racer.errors import ConfigError
-from racer.footage import FootageError
-from racer.rerun import Rerun
-from racer.scene import Scene, scene_size
-from racer.video import VideoConfig, make_video
+from racer.recordings.footage import FootageError
+from racer.recordings.rerun import Rerun
+from racer.recordings.scene import Scene, scene_size
+from racer.recordings.video import VideoConfig, make_video
 from racer.window.palette import PANEL
 from sessions.export_folder import ExportError
 from sessions.extras import MissingPackageError

@@ -33,7 +33,7 @@ def list_sessions(folder: Path) -> list[dict[str, Any]]:
                         "status": session.status,
                         "pilot": session.info.pilot,
                         "episodes": len(session.episodes),
-                        "steps": sum(episode.n_steps for episode in session.episodes),
+                        "steps": session.count_steps(),
                     }
                 )
         except sessions.RecordingError as error:
@@ -157,7 +157,7 @@ def escape(text: str) -> str:
 
 def _console() -> Console:
     # Wide enough for every row: a table that is cut off or folded can neither be read nor searched.
-    return Console(width=10_000, highlight=False)
+    return Console(width=10_000, highlight=False, emoji=False)
 
 
 def _table(*columns: str) -> Table:

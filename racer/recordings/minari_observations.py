@@ -13,10 +13,10 @@ from compression.codec import Codec
 from compression.errors import CompressionError
 from compression.fill import FILLS
 from compression.masks import FixedMask
-from racer.footage import check_codec
 from racer.frames import FRAME_SIZE
-from racer.recomputation import layout_of
-from racer.rerun import Rerun, RerunError
+from racer.recordings.footage import check_codec
+from racer.recordings.recomputation import layout_of
+from racer.recordings.rerun import Rerun, RerunError
 from racer.track import ACTIONS
 from sessions import Episode, SessionInfo
 

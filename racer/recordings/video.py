@@ -15,9 +15,9 @@ import pygame
 import sessions
 from compression.codec import Codec, load_codec, use_one_thread
 from racer.errors import ConfigError
-from racer.footage import Footage, choose_episode, episodes_with_steps
-from racer.rerun import recorded_pace
-from racer.scene import Scene, View, scene_size
+from racer.recordings.footage import Footage, choose_episode, episodes_with_steps
+from racer.recordings.rerun import recorded_pace
+from racer.recordings.scene import Scene, View, scene_size
 from racer.window.palette import GROUND
 from sessions.export_folder import ExportError, new_file
 from sessions.extras import import_extra

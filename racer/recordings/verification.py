@@ -17,8 +17,8 @@ from typing import Any
 import sessions
 from compression.codec import use_one_thread
 from racer.errors import ConfigError, RacerError
-from racer.expectation import Counts, Pace, Plan, Weights
-from racer.recomputation import Packets, Received, Replay
+from racer.recordings.expectation import Counts, Pace, Plan, Weights
+from racer.recordings.recomputation import Packets, Received, Replay
 from sessions.names import PARTIAL_SUFFIX, SUFFIX
 from sessions.verify import OUTCOMES, Check, Columns, Finding, Outcome, verify
 

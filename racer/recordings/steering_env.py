@@ -57,7 +57,7 @@ class SteeringEnv(gymnasium.Env[NDArray[np.uint8], np.int64]):  # type: ignore[m
 
 def steering_spec(config: TrackConfig) -> EnvSpec:
     """Return what `gymnasium.make` needs for a `SteeringEnv` of this handling, wherever racer is installed."""
-    return EnvSpec("racer/Steering-v0", entry_point="racer.steering_env:SteeringEnv", kwargs=asdict(config))
+    return EnvSpec("racer/Steering-v0", entry_point="racer.recordings.steering_env:SteeringEnv", kwargs=asdict(config))
 
 
 def _info(outcome: Outcome) -> dict[str, Any]:

@@ -24,10 +24,10 @@ from numpy.typing import NDArray
 import sessions
 from compression.codec import load_codec, use_one_thread
 from racer.errors import ConfigError
-from racer.footage import FootageError
-from racer.minari_observations import Observations, draw_observations
-from racer.rerun import RerunError, track_config
-from racer.steering_env import ACTION_SPACE, OBSERVATION_SPACE, steering_spec
+from racer.recordings.footage import FootageError
+from racer.recordings.minari_observations import Observations, draw_observations
+from racer.recordings.rerun import RerunError, track_config
+from racer.recordings.steering_env import ACTION_SPACE, OBSERVATION_SPACE, steering_spec
 from sessions import Episode
 from sessions.export_folder import ExportError, choose_recordings, new_folder
 from sessions.extras import import_extra

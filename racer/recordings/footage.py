@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from compression.codec import Codec
 from racer.errors import RacerError
-from racer.rerun import Rerun, RerunError, step_times
-from racer.scene import View
+from racer.recordings.rerun import Rerun, RerunError, step_times
+from racer.recordings.scene import View
 from sessions import Episode, Session, SessionInfo
 
 _LONGEST_TEXT = 60

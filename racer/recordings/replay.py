@@ -14,9 +14,9 @@ from pygame.event import Event
 import sessions
 from compression.codec import load_codec, use_one_thread
 from racer.errors import ConfigError, NoDisplayError
-from racer.footage import Footage, FootageError, choose_episode, episodes_with_steps
-from racer.playhead import SPEEDS, Playhead
-from racer.scene import Scene
+from racer.recordings.footage import Footage, FootageError, choose_episode, episodes_with_steps
+from racer.recordings.playhead import SPEEDS, Playhead
+from racer.recordings.scene import Scene
 from racer.window.opening import open_window
 
 KEYS = (

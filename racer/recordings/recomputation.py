@@ -19,7 +19,7 @@ from compression.masks import BLOCKS, features_of, mask_table
 from compression.packet import CHANNEL_FORMAT, Layout, layout_for
 from racer.conditions import CONDITIONS, DEFAULT_BITS
 from racer.errors import ConfigError
-from racer.expectation import config_part, foreign_weights
+from racer.recordings.expectation import config_part, foreign_weights
 from racer.software import software
 from racer.track import Track, TrackConfig
 from sessions import Episode, EpisodeInfo, Session

@@ -1,0 +1,1 @@
+"""Looking after recordings: listing, verifying, replaying, exporting, withdrawing."""
