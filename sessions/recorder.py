@@ -45,8 +45,9 @@ from sessions.schema import (
 )
 from sessions.staging import StagedFile, rename_without_overwriting, sync_folder
 
-FLUSH_NS = 1_000_000_000
-"""Nanoseconds after which rows held in memory are put on disk."""
+FLUSH_NS = 500_000_000
+"""Nanoseconds after which rows held in memory are put on disk: with a slow step and a slow disk on top, a process that
+is killed still loses less than a second."""
 
 EndStatus = Literal["complete", "aborted"]
 
@@ -59,6 +60,8 @@ class Recorder:
         info: About the session.
         clock: Monotonic nanoseconds; decides when rows are flushed.
         keep_frames: Whether steps carry frames, to be kept losslessly (about 2 kB each).
+        in_background: Whether a thread commits while an episode runs: `append`, `event` and `answer` then never wait
+            for the disk, and say that it refused one call later. A disk that takes long delays the next commit.
 
     Raises:
         RecordingExistsError: If the file or its `.partial` exists.
@@ -80,6 +83,7 @@ class Recorder:
         *,
         clock: Callable[[], int] = time.monotonic_ns,
         keep_frames: bool = False,
+        in_background: bool = False,
     ) -> None:
         attributes = encode_info(info)
         name = recording_name(info.participant, info.protocol, info.created, info.session_id)
@@ -87,11 +91,11 @@ class Recorder:
         self.path = folder / (name.removesuffix(SUFFIX) + PARTIAL_SUFFIX)
         self._clock = clock
         self._keep_frames = keep_frames
+        self._in_background = in_background
         self._episodes = 0
         self._episode: EpisodeRows | None = None
         self._last_episode: EpisodeRows | None = None
         self._steps = 0
-        self._steps_on_disk = 0
         self._flushed_ns = clock()
         self._failure: RecordingError | None = None
         self._sealed = False
@@ -109,7 +113,7 @@ class Recorder:
                 raise StorageError(str(error)) from error
 
     def begin_episode(self, info: EpisodeInfo) -> None:
-        """Start the next episode.
+        """Start the next episode, once the one before has reached the device.
 
         Raises:
             RuntimeError: If one is running or the recording is closed.
@@ -124,9 +128,11 @@ class Recorder:
             name = episode_name(self._episodes)
             self._episode = EpisodeRows(self._file["episodes"], name, info, self._keep_frames)
             self._episodes += 1
+            self._staged.wait()
+            self._raise_failure()
 
     def append(self, step: Step) -> None:
-        """Record a step of the running episode. Takes microseconds, and milliseconds when a flush is due.
+        """Record a step of the running episode. Takes microseconds, and a millisecond or two when a flush is due.
 
         Raises:
             RuntimeError: If no episode is running.
@@ -136,7 +142,7 @@ class Recorder:
         self._flush_if_due()
 
     def end_episode(self, status: EndStatus) -> None:
-        """End the running episode and wait until it has reached the device.
+        """End the running episode and wait until it has reached the device; `in_background`, the next call waits.
 
         Raises:
             RuntimeError: If no episode is running.
@@ -148,7 +154,8 @@ class Recorder:
             episode.set_status(status)
             self._write_rows()
             self._last_episode, self._episode = episode, None
-            self._flush(sync=True)
+            self._staged.wait()
+            self._flush(wait=not self._in_background)
 
     def reject_episode(self) -> None:
         """Flag the last episode, which has ended, as rejected: it stays in the file and is driven again.
@@ -161,10 +168,12 @@ class Recorder:
             raise RuntimeError("only an episode that has ended can be rejected")
         with self._storing():
             self._last_episode.reject()
-            self._flush(sync=True)
+            self._flush()
 
     def event(self, kind: str, detail: str, time_ns: int, episode: int, step: int) -> None:
         """Record an event; see `Event` for the limits. A disk that refuses waits for the next step or answer to say so.
+
+        What happens while `close` is tried again comes too late to be recorded.
 
         Raises:
             ValueError: If a text is too long or holds a NUL.
@@ -203,11 +212,14 @@ class Recorder:
                     self._episode.set_status("aborted")
                 self._file.attrs["status"] = status
                 self._write_rows()
-                self._sealed = True
                 self._file.close()
-            self._commit(sync=True)
+                self._staged.check()
+                self._sealed = True
+            if not self._staged.closed:
+                self._commit()
+                # Some systems rename no file that is open.
+                self._staged.close()
             rename_without_overwriting(self.path, self.final_path)
-            self._staged.close()
             self._closed = True
             sync_folder(self.path.parent)
         return self.final_path
@@ -220,16 +232,16 @@ class Recorder:
         """
         self._check_open()
         with self._storing():
-            if self._sealed:
-                self._commit(sync=True)
-            else:
-                self._flush(sync=True)
+            if not self._sealed:
+                self._flush()
+            elif not self._staged.closed:
+                self._commit()
 
     def abandon(self) -> None:
         """Let go of the file as it was committed last: what is still in memory is lost."""
         self._closed = True
         if not self._sealed:
-            with interrupts_held(), suppress(OSError, RuntimeError):
+            with interrupts_held(), suppress(OSError, RuntimeError, MemoryError):
                 self._file.close()
         self._staged.close()
         if not self._staged.committed:
@@ -279,20 +291,30 @@ class Recorder:
         episodes.attrs["columns"] = json.dumps({column.name: f"{column.meaning} [{column.unit}]" for column in COLUMNS})
         self._events = TableRows(self._file, "events", EVENT_DTYPE, EVENT_CHUNK)
         self._answers = TableRows(self._file, "answers", ANSWER_DTYPE, ANSWER_CHUNK)
-        self._file.flush()
-        self._commit(sync=True)
+        self._flush()
         sync_folder(self.path.parent)
 
     def _flush_if_due(self) -> None:
+        if self._sealed:
+            return
         full = self._events.full or self._answers.full or (self._episode is not None and self._episode.full)
         if full or self._clock() - self._flushed_ns >= FLUSH_NS:
             with self._storing():
-                self._flush(sync=False)
+                self._flush(wait=not self._in_background)
+        elif self._staged.failure is not None:
+            with self._storing():
+                self._raise_failure()
 
-    def _flush(self, *, sync: bool) -> None:
+    def _flush(self, *, wait: bool = True) -> None:
         self._write_rows()
         self._file.flush()
-        self._commit(sync=sync)
+        self._staged.check()
+        if wait:
+            self._commit()
+        else:
+            self._raise_failure()
+            self._staged.commit_in_background(self._steps)
+            self._flushed_ns = self._clock()
 
     def _write_rows(self) -> None:
         if self._episode is not None:
@@ -300,13 +322,21 @@ class Recorder:
         self._events.write()
         self._answers.write()
 
-    def _commit(self, *, sync: bool) -> None:
+    def _commit(self) -> None:
         try:
-            self._staged.commit(sync=sync)
+            self._staged.reattach(self.path)
+            self._staged.commit(self._steps)
         except OSError as error:
             raise StorageWaitError(self._explain(error)) from error
-        self._steps_on_disk = self._steps
         self._flushed_ns = self._clock()
+
+    def _raise_failure(self) -> None:
+        """Say what stopped the last commit in the background."""
+        error = self._staged.failure
+        if isinstance(error, OSError):
+            raise StorageWaitError(self._explain(error)) from error
+        if error is not None:
+            raise error
 
     def _running_episode(self) -> EpisodeRows:
         self._check_open()
@@ -336,9 +366,9 @@ class Recorder:
             except OSError as error:
                 if self._sealed:
                     raise StorageWaitError(self._explain(error)) from error
-                raise self._fail(error) from error
-            except (RuntimeError, MemoryError) as error:
-                raise self._fail(error) from error
+                raise self._fail(self._staged.broken or error) from error
+            except (RuntimeError, MemoryError, LookupError) as error:
+                raise self._fail(self._staged.broken or error) from error
 
     def _fail(self, error: Exception) -> RecordingError:
         self._failure = StorageError(self._explain(error))
@@ -347,11 +377,11 @@ class Recorder:
 
     def _explain(self, error: Exception) -> str:
         reason = (isinstance(error, OSError) and error.strerror) or str(error).partition("\n")[0]
-        reason = reason or type(error).__name__
+        reason = "out of memory" if isinstance(error, MemoryError) else reason or type(error).__name__
         if not self._staged.committed:
             return f"cannot write {self.path}: {reason}; nothing was recorded: make room and start again"
         return (
-            f"cannot write {self.path}: {reason}; the {self._steps_on_disk} steps flushed before stay readable in it: "
+            f"cannot write {self.path}: {reason}; the {self._staged.mark} steps flushed before stay readable in it: "
             "make room and start a new session"
         )
 

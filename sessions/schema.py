@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import datetime
+from math import prod
 from typing import Any, Literal
 
 import h5py
@@ -28,7 +29,8 @@ Status = Literal["running", "complete", "aborted"]
 ROW_MEANING = (
     "Row t holds the frame shown at step t, the action taken on seeing it, and the outcome of that action (control, "
     "progress, off_road, speed, reward). In condition raw the frame is shown as it is: nothing crosses the channel, "
-    "the packet has no bytes, bits is 0 and received equals latent."
+    "the packet has no bytes, bits is 0 and received equals latent. Where the session's channel has noise, the packet "
+    "has a byte more in front: 1, and the bytes follow as they arrived, or 0, and zeros follow, for it was lost."
 )
 
 MOST_EPISODES = 10_000
@@ -47,6 +49,8 @@ memory than the same row of an honest one, and no text lies outside its row."""
 
 BLOCK_ROWS = 128
 """Rows per HDF5 chunk of a column, and held in memory at most."""
+MOST_CHUNK_BYTES = 2**16
+"""Bytes of a chunk of rows."""
 EVENT_CHUNK, ANSWER_CHUNK = (128,), (8,)
 
 LATENTS = 32
@@ -70,9 +74,12 @@ class Column:
     def chunk(self) -> tuple[int, ...]:
         """Shape of an HDF5 chunk: one frame, which is compressed as a whole each time it is written, or many rows.
 
-        HDF5 wants chunks of at least one byte, also where packets have none.
+        HDF5 wants chunks of at least one byte, also where packets have none; of wide packets fewer make a chunk, which
+        is read at once.
         """
-        return (1 if self.name == "frame" else BLOCK_ROWS, *(max(1, size) for size in self.shape))
+        row = tuple(max(1, size) for size in self.shape)
+        fitting = max(1, MOST_CHUNK_BYTES // (self.dtype.itemsize * prod(row)))
+        return (1 if self.name == "frame" else min(BLOCK_ROWS, fitting), *row)
 
 
 COLUMNS = (
@@ -165,11 +172,11 @@ class EpisodeInfo:
     phase: str
     """`practice`, `calibration`, `exploration` or `evaluation`."""
     condition: str
-    """What the participant sees: `raw`, `full`, `random`, `perceptual`, `pico`."""
+    """What the participant sees: `raw`, `full`, or the name of a coder, such as `random`, `perceptual`, `pico`."""
     track_seed: int
     """As of CarRacing's `reset(seed=...)`."""
     bits_per_step: int
-    """Bits that may cross per step; 0 for `raw`."""
+    """The most bits that a step may be charged; 0 for `raw`."""
     mask_interval: str
     """`episode` or `step`."""
     fill: str
@@ -177,7 +184,7 @@ class EpisodeInfo:
     road_patches: int
     """Road patches of the track."""
     packet_bytes: int
-    """Bytes of each packet: the width of column `packet`; 0 for `raw`."""
+    """Bytes recorded of each packet: the width of column `packet`; 0 for `raw`."""
     started_ns: int
     """When the episode started, on the clock of `time_ns`."""
 

@@ -13,9 +13,8 @@ from session_builders import EPISODE, SESSION, Clock, assert_holds, random_steps
 
 import sessions
 from sessions import Answer, Event, Recorder, RecordingExistsError, Step, StorageError
+from sessions.recorder import FLUSH_NS
 from sessions.staging import StagedFile
-
-SECOND = 1_000_000_000
 
 
 def steps_on_disk(recorder: Recorder) -> list[int]:
@@ -42,21 +41,21 @@ def test_file_opens_from_the_first_moment(tmp_path: Path) -> None:
         assert len(session.episodes) == 0
 
 
-def test_rows_reach_the_disk_after_a_second_of_the_clock(tmp_path: Path) -> None:
+def test_rows_reach_the_disk_after_half_a_second_of_the_clock(tmp_path: Path) -> None:
     clock = Clock()
     recorder = Recorder(tmp_path, SESSION, clock=clock)
     recorder.begin_episode(EPISODE)
     steps = random_steps(4)
-    clock.now_ns = SECOND - 1
+    clock.now_ns = FLUSH_NS - 1
     recorder.append(steps[0])
     assert steps_on_disk(recorder) == []
-    clock.now_ns = SECOND
+    clock.now_ns = FLUSH_NS
     recorder.append(steps[1])
     assert steps_on_disk(recorder) == [2]
-    clock.now_ns = 2 * SECOND - 1
+    clock.now_ns = 2 * FLUSH_NS - 1
     recorder.append(steps[2])
     assert steps_on_disk(recorder) == [2]
-    clock.now_ns = 2 * SECOND
+    clock.now_ns = 2 * FLUSH_NS
     recorder.event("pause", "", 0, 0, 3)
     assert steps_on_disk(recorder) == [3]
 

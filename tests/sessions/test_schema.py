@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 from session_builders import EPISODE, SESSION, random_steps, write_recording
 
 from sessions import ParticipantNameError, Recorder
-from sessions.schema import COLUMNS
+from sessions.schema import BLOCK_ROWS, COLUMNS, MOST_CHUNK_BYTES, MOST_PACKET_BYTES, episode_columns
 
 GOLDEN_COLUMNS = {
     "time_ns": ("<i8", ()),
@@ -140,3 +141,10 @@ def test_session_whose_names_leave_the_folder_is_refused(changes: dict[str, Any]
 def test_malformed_episode_is_refused(changes: dict[str, Any]) -> None:
     with pytest.raises(ValueError):
         replace(EPISODE, **changes)
+
+
+@pytest.mark.parametrize("packet_bytes", [0, 1, 22, 512, 513, 4097, MOST_PACKET_BYTES])
+def test_no_chunk_is_larger_than_a_reader_takes_at_once(packet_bytes: int) -> None:
+    for column in episode_columns(packet_bytes):
+        assert 1 <= column.chunk[0] <= BLOCK_ROWS
+        assert column.chunk[0] * column.dtype.itemsize * math.prod(column.shape) <= MOST_CHUNK_BYTES

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import errno
 import os
+import threading
 from io import SEEK_END, FileIO
 from pathlib import Path
 
@@ -39,7 +40,7 @@ def test_disk_holds_what_was_written_up_to_the_last_commit(
             staged.truncate(offset)
             model.extend(bytes(offset - len(model)))
         elif kind == "commit":
-            staged.commit(sync=False)
+            staged.commit()
             committed = bytes(model)
         staged.seek(0)
         assert staged.read(len(model)) == model
@@ -51,11 +52,11 @@ def test_disk_holds_what_was_written_up_to_the_last_commit(
 def test_file_gets_shorter_at_a_commit(tmp_path: Path) -> None:
     staged = StagedFile(FileIO(tmp_path / "file", "x+"))
     staged.write(b"a" * 10_000)
-    staged.commit(sync=True)
+    staged.commit()
     staged.truncate(6_000)
     staged.seek(5_999)
     staged.write(b"b")
-    staged.commit(sync=True)
+    staged.commit()
     assert (tmp_path / "file").read_bytes() == b"a" * 5_999 + b"b"
 
 
@@ -79,7 +80,7 @@ def test_refused_commit_leaves_all_or_nothing(tmp_path: Path, writes: int) -> No
     staged = StagedFile(disk)
     old = b"a" * 9_000
     staged.write(old)
-    staged.commit(sync=False)
+    staged.commit()
     for offset in (100, 5_000, 8_999):
         staged.seek(offset)
         staged.write(b"new")
@@ -87,7 +88,7 @@ def test_refused_commit_leaves_all_or_nothing(tmp_path: Path, writes: int) -> No
     new = staged.read(9_002)
     disk.writes_left = writes
     with pytest.raises(OSError, match="No space left"):
-        staged.commit(sync=False)
+        staged.commit()
     end, changes = read_journal(FileIO(tmp_path / "file"))
     data = bytearray((tmp_path / "file").read_bytes()[:end])
     for offset, change in changes.items():
@@ -102,22 +103,90 @@ def test_a_refused_commit_is_made_whole_by_the_next_with_what_was_written_meanwh
     disk = FailingDisk(tmp_path / "file", "x+")
     staged = StagedFile(disk)
     staged.write(b"a" * 9_000)
-    staged.commit(sync=False)
+    staged.commit()
     for offset in (100, 5_000, 8_999):
         staged.seek(offset)
         staged.write(b"new")
     disk.writes_left = writes
     with pytest.raises(OSError, match="No space left"):
-        staged.commit(sync=False)
+        staged.commit()
     for offset in (50, 4_999, 12_000):
         staged.seek(offset)
         staged.write(b"later")
     staged.seek(0)
     expected = staged.read(12_005)
     disk.writes_left = 10**9
-    staged.commit(sync=True)
+    staged.commit()
     assert (tmp_path / "file").read_bytes() == expected
     assert read_journal(FileIO(tmp_path / "file")) == (12_005, {})
+
+
+class BlockedDisk(FileIO):
+    """A file on a disk that writes nothing until it is let."""
+
+    def __init__(self, path: Path, mode: str) -> None:
+        super().__init__(path, mode)
+        self.gate = threading.Event()
+
+    def write(self, data: memoryview) -> int:  # type: ignore[override]
+        self.gate.wait()
+        return super().write(data)
+
+
+def test_writes_go_on_while_the_disk_takes_its_time_and_all_are_committed_in_the_end(tmp_path: Path) -> None:
+    disk = BlockedDisk(tmp_path / "file", "x+")
+    staged = StagedFile(disk)
+    staged.write(b"a" * 9_000)
+    staged.commit_in_background(mark=1)
+    for place in (100, 8_999):
+        staged.seek(place)
+        staged.write(b"bb")
+        staged.commit_in_background(mark=2)
+    staged.seek(0)
+    expected = staged.read(9_001)
+    assert expected == b"a" * 100 + b"bb" + b"a" * 8_897 + b"bb"
+    assert (staged.mark, staged.failure) == (0, None)
+    disk.gate.set()
+    staged.wait()
+    assert staged.mark == 1
+    assert (tmp_path / "file").read_bytes() == b"a" * 9_000
+    staged.commit(mark=3)
+    assert staged.mark == 3
+    assert (tmp_path / "file").read_bytes() == expected
+    staged.close()
+
+
+def test_refused_commit_in_the_background_is_told_and_made_whole_by_the_next(tmp_path: Path) -> None:
+    disk = FailingDisk(tmp_path / "file", "x+")
+    staged = StagedFile(disk)
+    staged.write(b"a" * 9_000)
+    disk.writes_left = 0
+    staged.commit_in_background(mark=1)
+    staged.seek(10)
+    staged.write(b"b")
+    staged.wait()
+    assert isinstance(staged.failure, OSError)
+    assert (staged.mark, staged.committed) == (0, 0)
+    disk.writes_left = 10**9
+    staged.commit_in_background(mark=2)
+    staged.wait()
+    assert (staged.mark, staged.failure) == (2, None)
+    assert (tmp_path / "file").read_bytes() == b"a" * 10 + b"b" + b"a" * 8_989
+    staged.close()
+
+
+def test_file_that_was_deleted_is_written_anew_under_its_name(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    staged = StagedFile(FileIO(path, "x+"))
+    staged.write(b"a" * 9_000)
+    staged.commit()
+    path.unlink()
+    staged.seek(10)
+    staged.write(b"b")
+    staged.reattach(path)
+    staged.commit()
+    assert path.read_bytes() == b"a" * 10 + b"b" + b"a" * 8_989
+    staged.close()
 
 
 def test_rename_gives_the_file_its_name(tmp_path: Path) -> None:
@@ -125,6 +194,13 @@ def test_rename_gives_the_file_its_name(tmp_path: Path) -> None:
     rename_without_overwriting(tmp_path / "a", tmp_path / "b")
     assert [path.name for path in tmp_path.iterdir()] == ["b"]
     assert (tmp_path / "b").read_text() == "recording"
+
+
+def test_rename_that_was_cut_short_is_brought_to_its_end(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("recording")
+    os.link(tmp_path / "a", tmp_path / "b")
+    rename_without_overwriting(tmp_path / "a", tmp_path / "b")
+    assert [path.name for path in tmp_path.iterdir()] == ["b"]
 
 
 @pytest.mark.parametrize("hard_links", [True, False])
