@@ -13,11 +13,14 @@ import pytest
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 SHORT = {
-    "play": "--driver simulated --headless --episodes 1 --steps 10",
-    "session": "--driver simulated --headless --steps 20 --practice 1 --calibration 2 --exploration 2 --evaluation 1",
-    "train": "--iterations 25",
+    "racer doctor": "--headless",
+    "racer session start": "--driver simulated --headless",
+    "racer session replay": "--help",
 }
-"""What makes the experimenter's day short and does without a person."""
+"""What makes the experimenter's commands do without a person."""
+FEW = {"practice": 1, "calibration": 2, "exploration": 2, "evaluation": 1, "steps": 20}
+"""Numbers for the study file that make its day short."""
+SESSION = "--driver simulated --headless --steps 20 --practice 1 --calibration 2 --exploration 2 --evaluation 1"
 
 
 def blocks(marker: str) -> list[str]:
@@ -39,18 +42,28 @@ def run(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_the_experimenters_day_runs_line_by_line_and_ends_in_a_report(tmp_path: Path) -> None:
-    day = README.split("## The experimenter's day")[1]
-    lines = re.search(r"```sh\n(.*?)```", day, re.DOTALL)
-    assert lines is not None
-    output = ""
-    for line in lines[1].strip().splitlines():
-        command = line.partition("#")[0].strip()
-        result = run(f"{command} {SHORT.get(command.split()[1], '')}", tmp_path)
-        assert result.returncode == 0, f"{command}\n{result.stdout}{result.stderr}"
-        output = result.stdout
-    assert "RM-ANOVA" in output
-    assert "p01, p02" in output
+def test_the_experimenters_day_and_the_care_of_recordings_run_line_by_line(tmp_path: Path) -> None:
+    lines = [
+        line.partition("#")[0].strip()
+        for section in ("## The experimenter's day", "## Recordings")
+        for line in re.findall(r"```sh\n(.*?)```", README.split(section)[1], re.DOTALL)[0].strip().splitlines()
+    ]
+    output = {}
+    for line in lines:
+        words = " ".join(line.split()[:3]) if line.split()[1] in ("session", "study") else " ".join(line.split()[:2])
+        result = run(f"{line} {SHORT.get(words, '')}", tmp_path)
+        assert result.returncode == 0, f"{line}\n{result.stdout}{result.stderr}"
+        output[words] = result.stdout
+        if words == "racer study init":
+            study = tmp_path / "demo" / "study.toml"
+            text = study.read_text()
+            for key, value in FEW.items():
+                text = re.sub(rf"^{key} = \d+", f"{key} = {value}", text, flags=re.MULTILINE)
+            study.write_text(text)
+    assert "participants  1 of 12: p01" in output["racer study status"]
+    assert "demo/report.html" in output["racer study report"]
+    assert (tmp_path / "demo" / "report.html").read_text().lower().startswith("<!doctype html>")
+    assert "no check failed" in output["racer session verify"]
 
 
 def test_the_example_driver_drives(tmp_path: Path) -> None:
@@ -67,7 +80,7 @@ def test_the_example_driver_drives(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("code", blocks("python"))
 def test_python_examples_run(code: str, tmp_path: Path) -> None:
-    start = "racer session start p01 --protocol pilot " + SHORT["session"]
+    start = "racer session start p01 --protocol pilot " + SESSION
     assert run(start, tmp_path).returncode == 0
     result = subprocess.run(
         [sys.executable, "-c", code],

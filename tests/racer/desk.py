@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,11 +24,14 @@ from racer.keys import HeldKeys
 from racer.texts import Texts
 from racer.window.screens import Painter
 
-SCREEN = (1024, 768)
+SCREEN = (960, 720)
+"""Pixels: a window of its usual size fills it. Full screen on a larger one would need a window manager."""
 POLL_S = 0.05
-_PATIENCE_S = 120.0
-_OFTEN, _RARELY = 3, 40
-"""Looks between two presses: where one too many does nothing, and where it would act on the next screen."""
+_PATIENCE_S = 60.0
+_STILL = 10
+_SETTLED, _RARELY = 8, 40
+"""Looks until a screen has been in view for long enough to take an answer, and then between two presses: one too
+many would act on the next screen."""
 Areas = TypeVar("Areas")
 
 
@@ -44,7 +48,7 @@ class Screen:
         self._file = folder / "Xvfb_screen0"
 
     def pixels(self) -> NDArray[np.uint8]:
-        """Return what is on the screen, uint8[768, 1024, 3]."""
+        """Return what is on the screen, uint8[720, 960, 3]."""
         data = self._file.read_bytes()
         # The X window dump format: 25 numbers of 32 bits, a name, a table of colours, then the rows.
         header, colours, line = (struct.unpack_from(">I", data, 4 * place)[0] for place in (0, 19, 12))
@@ -58,7 +62,7 @@ def open_screen() -> Iterator[Screen]:
     reading, writing = os.pipe()
     with tempfile.TemporaryDirectory() as folder:
         # -noreset: a server that resets when its last client leaves is away for a moment.
-        command = ["Xvfb", "-displayfd", str(writing), "-screen", "0", "1024x768x24", "-fbdir", folder]
+        command = ["Xvfb", "-displayfd", str(writing), "-screen", "0", "{}x{}x24".format(*SCREEN), "-fbdir", folder]
         command += ["-nolisten", "tcp", "-noreset", "-nocursor"]
         with subprocess.Popen(command, pass_fds=[writing], stderr=subprocess.DEVNULL) as server:
             os.close(writing)
@@ -105,6 +109,7 @@ class Person:
         self._screen = screen
         self._process = process
         self._recordings = recordings
+        self._looks: deque[NDArray[np.uint8]] = deque(maxlen=_STILL)
         pygame.font.init()
         self._expected = pygame.Surface(SCREEN, 0, 32)
         self._painter = Painter(self._expected, texts, HeldKeys())
@@ -147,14 +152,20 @@ class Person:
         return found[0]
 
     def until(
-        self, happened: Callable[[], bool], meanwhile: Callable[[], None] | None = None, often: bool = False
+        self, happened: Callable[[], bool], meanwhile: Callable[[], None] | None = None, settled: bool = True
     ) -> None:
-        """Wait for something to happen; do something about it now and again until it does."""
+        """Wait for something to happen; do something about it now and, while it does not help, rarely.
+
+        Args:
+            happened: What to wait for.
+            meanwhile: What to do about it.
+            settled: Whether the screen has been in view for a while; if not, wait that long before doing anything.
+        """
         deadline = time.monotonic() + _PATIENCE_S
-        looks = 0
+        looks = 0 if settled else -_SETTLED
         while not happened():
             assert time.monotonic() < deadline, "the sitting got stuck"
-            if meanwhile is not None and looks % (_OFTEN if often else _RARELY) == 0:
+            if meanwhile is not None and looks >= 0 and looks % _RARELY == 0:
                 meanwhile()
             looks += 1
             try:
@@ -162,6 +173,11 @@ class Person:
             except subprocess.TimeoutExpired:
                 continue
             assert happened(), self._process.communicate()
+
+    def stands_still(self) -> bool:
+        """Return whether the screen has not changed over the last looks, half a second of them."""
+        self._looks.append(self._screen.pixels())
+        return len(self._looks) == _STILL and all(np.array_equal(look, self._looks[0]) for look in self._looks)
 
     def ended(self) -> bool:
         """Return whether the command has ended."""

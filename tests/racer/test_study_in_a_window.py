@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
-import pygame
 import pytest
-from desk import Person, Screen, open_screen, run_racer
+from desk import Screen, open_screen, run_racer
+from seated import Experimenter, Participant, shown
 
 import sessions
 from racer.agenda import AgendaItem, Asking, Consent, Drive, make_agenda
-from racer.display import Page
-from racer.keys import HeldKeys
-from racer.protocol import plan_episodes
-from racer.questionnaires import Item
+from racer.protocol import EpisodePlan, plan_episodes
 from racer.study.file import Study, load_study
 from racer.study.sitting import sitting_config
-from racer.texts import Texts
-from racer.window.form_view import FormAreas
-from racer.window.menu_view import Menu
-from racer.window.palette import BLUE, QUIET, YELLOW
-from racer.window.screens import Painter
 
 CODE = "lab2026"
 STUDY = f"""
@@ -62,8 +54,6 @@ NOTE = "Telephone rang."
 PLANNED = 8
 """Drives: two of practice, two under each of three conditions."""
 
-Draw = Callable[[Painter], object]
-
 
 @pytest.fixture
 def screen() -> Iterator[Screen]:
@@ -80,151 +70,9 @@ def study(tmp_path: Path) -> Study:
     return load_study(tmp_path / "lab")
 
 
-class Participant(Person):
-    """Does what the screens ask for, and does not go on before they show what they should."""
-
-    def __init__(self, screen: Screen, process, study: Study) -> None:  # type: ignore[no-untyped-def]
-        super().__init__(screen, process, study.recordings, study.language.texts)
-        self.texts: Texts = study.language.texts
-        self.given: dict[str, str] = {}
-        """What was answered last, by item."""
-
-    def consents(self, consent: Consent, choice: int) -> None:
-        """Choose an answer to the consent page; SPACE and Enter alone must choose none."""
-        self.waits_for(chosen_from(consent, self.texts, None))
-        self.press("space", "Return", "x")
-        keys = ["Down"] * (choice + 1)
-        self.until(lambda: bool(self.sees(chosen_from(consent, self.texts, choice))), lambda: self.press(*keys))
-        self.press("Return")
-
-    def tries_the_keys(self, page: Page) -> None:
-        """Press left, then right, then go on."""
-        texts, keys = self.texts, HeldKeys()
-        left, right = texts.key_names(keys.left), texts.key_names(keys.right)
-        both = texts.press_both_ways.format(left=left, right=right)
-        self.waits_for(shown(page, (both, YELLOW)))
-        self.waits_for(shown(page, (texts.press_one_way.format(keys=right), YELLOW)), lambda: self.press("space", "a"))
-        self.reads(page, lambda: self.press("Right"))
-
-    def reads(self, page: Page, meanwhile: Callable[[], None] | None = None) -> None:
-        """Read a page and leave it."""
-        self.waits_for(shown(page), meanwhile)
-        self.until(lambda: not self.sees(shown(page)), lambda: self.press("space"))
-
-    def answers(self, asking: Asking, numbers: list[int], comment: str, mouse: bool) -> None:
-        """Answer every item."""
-        items = asking.questionnaire.items
-        for index, item in enumerate(items):
-            heading = self.texts.question.format(number=index + 1, count=len(items))
-            back = index > 0
-            if item.free:
-                self._writes(item, heading, back, comment, mouse)
-            else:
-                self._rates(item, heading, back, numbers[index], mouse)
-            self.given[asking.name(item)] = comment if item.free else str(numbers[index])
-
-    def _rates(self, item: Item, heading: str, back: bool, number: int, mouse: bool) -> None:
-        def question(answer: int | None) -> Callable[[Painter], FormAreas]:
-            return lambda painter: painter.rating(item, heading, answer, back)
-
-        areas = self.waits_for(question(None))
-        if mouse:
-            self.waits_for(question(number), lambda: self.click(areas.points[number - 1].center))
-        elif item.points <= 9:
-            self.waits_for(question(number), lambda: self.press(str(number)))
-        else:  # a ruler has no numbers: the first arrow picks the middle
-            middle = item.points // 2 + 1
-            self.waits_for(question(middle), lambda: self.press("Right"))
-            steps = ["Right" if number > middle else "Left"] * abs(number - middle)
-            self.waits_for(question(number), lambda: self.press(*steps) if steps else None)
-
-        def go_on() -> None:
-            self.click(areas.onward.center) if mouse else self.press("Return")
-
-        self.until(lambda: not self.sees(question(number)), go_on, often=True)
-
-    def _writes(self, item: Item, heading: str, back: bool, text: str, mouse: bool) -> None:
-        def question(answer: str) -> Callable[[Painter], FormAreas]:
-            return lambda painter: painter.writing(item, heading, answer, back)
-
-        areas = self.waits_for(question(""))
-        self.write(text)
-        self.waits_for(question(text))
-
-        def go_on() -> None:
-            self.click(areas.onward.center) if mouse else self.press("ctrl+Return")
-
-        self.until(lambda: not self.sees(question(text)), go_on)
-
-
-class Experimenter:
-    """Comes over while a page is shown."""
-
-    def __init__(self, participant: Participant, page: Page) -> None:
-        self._person = participant
-        self._texts = participant.texts
-        self._page = page
-
-    def opens_the_menu(self) -> None:
-        """Type a wrong code, and then the right one."""
-        person, texts = self._person, self._texts
-        asked = Menu(texts.code_question, texts.code_text, (texts.confirm, texts.cancel), field_lines=1)
-        wrong = Menu(texts.code_wrong, texts.code_wrong_text, (texts.experimenter_back,))
-        person.waits_for(self._over(asked), lambda: person.press("ctrl+shift+x"))
-        person.write("guess")
-        person.waits_for(self._over(asked, typed="•••••"))
-        person.waits_for(self._over(wrong), lambda: person.press("Return"))
-        person.waits_for(shown(self._page), lambda: person.press("Return"))
-        person.waits_for(self._over(asked), lambda: person.press("ctrl+shift+x"))
-        person.write(CODE)
-        person.waits_for(self._over(asked, typed="•" * len(CODE)))
-        person.waits_for(self._over(self._menu), lambda: person.press("Return"))
-
-    def takes_a_note(self) -> None:
-        person, texts = self._person, self._texts
-        asked = Menu(texts.note, texts.note_text, (texts.note_save, texts.cancel), field_lines=4)
-        person.waits_for(self._over(self._menu, 1), lambda: person.press("Down"))
-        person.waits_for(self._over(asked), lambda: person.press("Return"))
-        person.write(NOTE)
-        person.waits_for(self._over(asked, typed=NOTE))
-        person.waits_for(self._over(self._menu), lambda: person.press("Return"))
-
-    def has_the_last_episode_driven_again(self) -> None:
-        person, texts = self._person, self._texts
-        asked = Menu(texts.redo_question, texts.redo_answer, (texts.cancel, texts.redo))
-        person.waits_for(self._over(self._menu, 2), lambda: person.press("Down", "Down"))
-        person.waits_for(self._over(asked), lambda: person.press("Return"))
-        person.waits_for(self._over(asked, 1), lambda: person.press("Down"))
-        person.press("Return")
-
-    @property
-    def _menu(self) -> Menu:
-        texts = self._texts
-        choices = (texts.experimenter_back, texts.note, texts.redo, texts.fullscreen_leave, texts.end)
-        return Menu(texts.experimenter, texts.experimenter_text, choices)
-
-    def _over(self, menu: Menu, selected: int = 0, typed: str = "") -> Callable[[Painter], list[pygame.Rect]]:
-        def draw(painter: Painter) -> list[pygame.Rect]:
-            shown(self._page)(painter)
-            return painter.menu(menu, selected, typed)
-
-        return draw
-
-
-def shown(page: Page, prompt: tuple[str, tuple[int, int, int]] | None = None) -> Draw:
-    """Draw a page with no key down."""
-    return lambda painter: painter.page(page, prompt=prompt or (page.prompt, BLUE))
-
-
-def chosen_from(consent: Consent, texts: Texts, selected: int | None) -> Draw:
-    """Draw the consent page with a button lit."""
-    hint = texts.choice_hint, QUIET
-    return lambda painter: painter.page(consent.page, 0, 0, hint, consent.choices, selected)
-
-
 def agenda_of(study: Study) -> tuple[AgendaItem, ...]:
     """Return what the study's first participant is to meet."""
-    config = sitting_config(study, "evaluation", "p01")
+    config = sitting_config(study, "evaluation", None)
     plans = plan_episodes(config.protocol, "p01", config.seed, 0)
     return make_agenda(plans, config.screens, config.language.texts)
 
@@ -242,9 +90,7 @@ def test_a_participant_goes_through_a_whole_study_and_every_answer_is_recorded(s
     drives = blocks = 0
     with run_racer(screen, study.folder.parent, "session", "start", "--study", "lab") as process:
         person = Participant(screen, process, study)
-        items = iter(agenda)
-        last = agenda[0]
-        for item in items:
+        for item in agenda:
             if isinstance(item, Consent):
                 person.consents(item, 0)
             elif isinstance(item, Asking):
@@ -256,24 +102,22 @@ def test_a_participant_goes_through_a_whole_study_and_every_answer_is_recorded(s
                 drives += 1
                 with person.holding("Left" if drives % 2 else "d"):
                     person.until(lambda: person.episodes_done() == drives)  # noqa: B023
-                last = item
             elif item.test_keys:
                 person.tries_the_keys(item)
             elif item is agenda[-1]:
-                person.until(person.ended, lambda: person.press("space"), often=True)
+                person.until(person.ended, lambda: person.press("space"))
             else:
                 if item.title == person.texts.break_title and not redone:
                     person.waits_for(shown(item))
                     experimenter = Experimenter(person, item)
-                    experimenter.opens_the_menu()
-                    experimenter.takes_a_note()
+                    experimenter.opens_the_menu(CODE)
+                    experimenter.takes_a_note(NOTE)
                     experimenter.has_the_last_episode_driven_again()
                     redone, drives = True, drives + 1
                     person.until(lambda: person.episodes_done() == drives)  # noqa: B023
                 person.reads(item)
         out, err = process.communicate()
     assert (process.returncode, err) == (0, "")
-    assert isinstance(last, Drive)
 
     (path,) = sessions.find_recordings(study.recordings)
     assert f"Recorded lab/recordings/{path.name}" in out
@@ -295,7 +139,7 @@ def test_a_participant_goes_through_a_whole_study_and_every_answer_is_recorded(s
     assert {"left", "d", "a", "space", "return"} <= told
 
 
-def check_episodes(episodes: list[sessions.Episode], plans: list) -> None:  # type: ignore[type-arg]
+def check_episodes(episodes: list[sessions.Episode], plans: list[EpisodePlan]) -> None:
     """Every planned drive was driven to its end, and the third one twice."""
     assert [episode.status for episode in episodes] == ["complete"] * (PLANNED + 1)
     assert [episode.index for episode in episodes if episode.rejected] == [2]
@@ -339,7 +183,7 @@ def check_answers(answers: list[sessions.Answer], given: dict[str, str]) -> None
     questions = [(answer.item, answer.answer) for answer in answers if answer.item not in ("consent", "note")]
     assert questions == list(given.items())
     assert len(questions) == 1 + 3 * 8 + 6
-    blocks = [f"evaluation/{block}/{condition}" for block, condition in enumerate(("random", "full", "pico"), 1)]
+    blocks = [f"evaluation/{block}/{condition}" for block, condition in enumerate(("random", "pico", "full"), 1)]
     assert [item for item, _ in questions if item.endswith("driving/comment")] == [
         f"{block}/driving/comment" for block in blocks
     ]

@@ -1,0 +1,185 @@
+"""Who sits at a desk: a participant who reads, answers and steers, and an experimenter who comes over."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable
+
+import pygame
+from desk import Person, Screen
+
+from racer.agenda import Asking, Consent
+from racer.display import Page
+from racer.keys import HeldKeys
+from racer.questionnaires import Item
+from racer.study.file import Study
+from racer.texts import Texts
+from racer.window.form_view import FormAreas
+from racer.window.menu_view import Menu
+from racer.window.palette import BLUE, QUIET, YELLOW
+from racer.window.screens import Painter
+
+Draw = Callable[[Painter], object]
+
+
+class Participant(Person):
+    """Does what the screens ask for, and does not go on before they show what they should."""
+
+    def __init__(self, screen: Screen, process: subprocess.Popen[str], study: Study) -> None:
+        super().__init__(screen, process, study.recordings, study.language.texts)
+        self.texts: Texts = study.language.texts
+        self.given: dict[str, str] = {}
+        """What was answered last, by item."""
+
+    def consents(self, consent: Consent, choice: int) -> None:
+        """Choose an answer to the consent page; SPACE and Enter alone must choose none."""
+        self.waits_for(chosen_from(consent, self.texts, None))
+        self.press("space", "Return", "x")
+        chosen = chosen_from(consent, self.texts, choice)
+        self.until(lambda: self.sees(chosen) is not None, lambda: self.press(str(choice + 1)), settled=False)
+        self.press("Return")
+
+    def tries_the_keys(self, page: Page) -> None:
+        """Press left, then right, then go on."""
+        texts, keys = self.texts, HeldKeys()
+        left, right = texts.key_names(keys.left), texts.key_names(keys.right)
+        both = texts.press_both_ways.format(left=left, right=right)
+        self.waits_for(shown(page, (both, YELLOW)))
+        self.waits_for(shown(page, (texts.press_one_way.format(keys=right), YELLOW)), lambda: self.press("space", "a"))
+        self.reads(page, lambda: self.press("Right"))
+
+    def reads(self, page: Page, meanwhile: Callable[[], None] | None = None) -> None:
+        """Read a page and leave it."""
+        self.waits_for(shown(page), meanwhile)
+        self.until(lambda: self.sees(shown(page)) is None, lambda: self.press("space"))
+
+    def answers(
+        self,
+        asking: Asking,
+        numbers: list[int],
+        comment: str,
+        mouse: bool = False,
+        look: Callable[[str], None] = lambda kind: None,
+    ) -> None:
+        """Answer every item; `look` is told of each, `rating` or `writing`, while its answer is on the screen."""
+        items = asking.questionnaire.items
+        for index, item in enumerate(items):
+            heading = self.texts.question.format(number=index + 1, count=len(items))
+            back = index > 0
+            if item.free:
+                self._writes(item, heading, back, comment, mouse, look)
+            else:
+                self._rates(item, heading, back, numbers[index], mouse, look)
+            self.given[asking.name(item)] = comment if item.free else str(numbers[index])
+
+    def _rates(
+        self, item: Item, heading: str, back: bool, number: int, mouse: bool, look: Callable[[str], None]
+    ) -> None:
+        def question(answer: int | None) -> Callable[[Painter], FormAreas]:
+            return lambda painter: painter.rating(item, heading, answer, back)
+
+        areas = self.waits_for(question(None))
+        if mouse:
+            self.waits_for(question(number), lambda: self.click(areas.points[number - 1].center))
+        elif item.points <= 9:
+            self.waits_for(question(number), lambda: self.press(str(number)))
+        else:  # a ruler has no numbers: the first arrow picks the middle
+            middle = item.points // 2 + 1
+            self.waits_for(question(middle), lambda: self.press("Right"))
+            steps = ["Right" if number > middle else "Left"] * abs(number - middle)
+            self.waits_for(question(number), lambda: self.press(*steps) if steps else None)
+
+        look("rating")
+
+        def go_on() -> None:
+            self.click(areas.onward.center) if mouse else self.press("Return")
+
+        self.until(lambda: self.sees(question(number)) is None, go_on, settled=False)
+
+    def _writes(
+        self, item: Item, heading: str, back: bool, text: str, mouse: bool, look: Callable[[str], None]
+    ) -> None:
+        def question(answer: str) -> Callable[[Painter], FormAreas]:
+            return lambda painter: painter.writing(item, heading, answer, back)
+
+        areas = self.waits_for(question(""))
+        self.write(text)
+        self.waits_for(question(text))
+
+        look("writing")
+
+        def go_on() -> None:
+            self.click(areas.onward.center) if mouse else self.press("ctrl+Return")
+
+        self.until(lambda: self.sees(question(text)) is None, go_on, settled=False)
+
+
+class Experimenter:
+    """Comes over while a page is shown."""
+
+    def __init__(self, participant: Participant, page: Page) -> None:
+        self._person = participant
+        self._texts = participant.texts
+        self._page = page
+
+    def opens_the_menu(self, code: str) -> None:
+        """Type a wrong code, and then the right one."""
+        person, texts = self._person, self._texts
+        asked = Menu(texts.code_question, texts.code_text, (texts.confirm, texts.cancel), field_lines=1)
+        wrong = Menu(texts.code_wrong, texts.code_wrong_text, (texts.experimenter_back,))
+        person.waits_for(self.over(asked), lambda: person.press("ctrl+shift+x"))
+        person.write("guess")
+        person.waits_for(self.over(asked, typed="•••••"))
+        person.waits_for(self.over(wrong), lambda: person.press("Return"))
+        person.waits_for(shown(self._page), lambda: person.press("Return"))
+        person.waits_for(self.over(asked), lambda: person.press("ctrl+shift+x"))
+        person.write(code)
+        person.waits_for(self.over(asked, typed="•" * len(code)))
+        person.waits_for(self.over(self.menu), lambda: person.press("Return"))
+
+    def takes_a_note(self, text: str, look: Callable[[], None] = lambda: None) -> None:
+        """Write a note; `look` is called while it is on the screen."""
+        person, texts = self._person, self._texts
+        asked = Menu(texts.note, texts.note_text, (texts.note_save, texts.cancel), field_lines=4)
+        person.waits_for(self.over(self.menu, 1), lambda: person.press("Down"))
+        person.waits_for(self.over(asked), lambda: person.press("Return"))
+        person.write(text)
+        person.waits_for(self.over(asked, typed=text))
+        look()
+        person.waits_for(self.over(self.menu), lambda: person.press("Return"))
+
+    def has_the_last_episode_driven_again(self) -> None:
+        """Choose that and confirm it."""
+        person, texts = self._person, self._texts
+        asked = Menu(texts.redo_question, texts.redo_answer, (texts.cancel, texts.redo))
+        person.waits_for(self.over(self.menu, 2), lambda: person.press("Down", "Down"))
+        person.waits_for(self.over(asked), lambda: person.press("Return"))
+        person.waits_for(self.over(asked, 1), lambda: person.press("Down"))
+        person.press("Return")
+
+    @property
+    def menu(self) -> Menu:
+        """What the experimenter can choose."""
+        texts = self._texts
+        choices = (texts.experimenter_back, texts.note, texts.redo, texts.fullscreen_leave, texts.end)
+        return Menu(texts.experimenter, texts.experimenter_text, choices)
+
+    def over(self, menu: Menu, selected: int = 0, typed: str = "") -> Callable[[Painter], list[pygame.Rect]]:
+        """Draw a menu over the page."""
+
+        def draw(painter: Painter) -> list[pygame.Rect]:
+            shown(self._page)(painter)
+            return painter.menu(menu, selected, typed)
+
+        return draw
+
+
+def shown(page: Page, prompt: tuple[str, tuple[int, int, int]] | None = None) -> Draw:
+    """Draw a page with no key down."""
+    return lambda painter: painter.page(page, prompt=prompt or (page.prompt, BLUE))
+
+
+def chosen_from(consent: Consent, texts: Texts, selected: int | None) -> Draw:
+    """Draw the consent page with a button lit."""
+    hint = texts.choice_hint, QUIET
+    return lambda painter: painter.page(consent.page, 0, 0, hint, consent.choices, selected)
