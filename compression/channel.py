@@ -6,7 +6,8 @@ the driver did before::
     packet = sender.encode(frame, action)      # bytes
     shown = receiver.decode(packet, action)    # uint8[64, 64, 3]
 
-`action` is the driver's last one, in {-1, 0, 1}; 0 in the first step of an episode.
+`action` is the driver's last one, in {-1, 0, 1}; 0 in the first step of an episode. Between the two lies a link, which
+may be noisy: the receiver then gets a packet as it arrived, or is told that none did.
 """
 
 from __future__ import annotations
@@ -14,115 +15,50 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from compression.codec import Codec
-from compression.fill import FillName
-from compression.masks import MaskInterval, MaskPolicy, features_of, mask_index, mask_table
-from compression.packet import Layout
+from compression.coding import LatentReceiver, LatentSender, Receiver, Sender, packet_bytes
+from compression.errors import PacketError
+from compression.masks import BLOCKS
+from compression.noise import Link
 
-
-class Sender:
-    """Encodes frames, picks the mask and packs what it sends.
-
-    Args:
-        codec: The shared weights.
-        layout: What a packet holds.
-        policy: Chooses the blocks.
-        interval: `episode` asks the policy once, in the first step; `step` asks it in every step.
-    """
-
-    def __init__(self, codec: Codec, layout: Layout, policy: MaskPolicy, interval: MaskInterval) -> None:
-        self.layout = layout
-        self._codec = codec
-        self._policy = policy
-        self._interval = interval
-        self.reset()
-
-    def reset(self) -> None:
-        """Begin a new episode."""
-        self._mask: NDArray[np.bool_] | None = None
-        self.latent = np.zeros_like(self._codec.mean)
-        """float32[32], encoder mean of the last frame."""
-
-    def encode(self, frame: NDArray[np.uint8], action: int) -> bytes:
-        """Return the packet for a frame, uint8[64, 64, 3]."""
-        self.latent = self._codec.encode_frame(frame)
-        if self._mask is None or self._interval == "step":
-            self._mask = self._policy.choose(self.latent, self.layout.blocks)
-        features = np.flatnonzero(features_of(self._mask))
-        symbols = self._codec.quantizer.encode(self.latent, features, self.layout.levels)
-        return self.layout.pack(mask_index(self._mask), symbols)
-
-
-class Receiver:
-    """Unpacks, fills in what was not sent and decodes the frame to show.
-
-    Args:
-        codec: The shared weights.
-        layout: What a packet holds.
-        fill: Where missing latents are taken from.
-    """
-
-    def __init__(self, codec: Codec, layout: Layout, fill: FillName) -> None:
-        self.layout = layout
-        self._codec = codec
-        self._fill = codec.fill(fill)
-        self.reset()
-
-    def reset(self) -> None:
-        """Begin a new episode."""
-        self._fill.reset()
-        self.latent = self._codec.mean.copy()
-        """float32[32], what the last shown frame was decoded from."""
-        self.mask = np.zeros(mask_table(1).shape[1], bool)
-        """bool[8], the blocks that the last packet carried."""
-
-    def receive(self, packet: bytes, action: int) -> NDArray[np.float32]:
-        """Return the latent, float32[32], after a packet, without decoding a frame.
-
-        Raises:
-            PacketError: If the bytes are no packet of this layout; the receiver's state is then unchanged.
-        """
-        index, symbols = self.layout.unpack(packet)
-        self.mask = mask_table(self.layout.blocks)[index]
-        sent = features_of(self.mask)
-        values = np.zeros_like(self.latent)
-        values[sent] = self._codec.quantizer.decode(symbols, np.flatnonzero(sent), self.layout.levels)
-        self.latent = self._fill.complete(values, sent, action, packet)
-        return self.latent
-
-    def decode(self, packet: bytes, action: int) -> NDArray[np.uint8]:
-        """Return the frame to show, uint8[64, 64, 3], after a packet.
-
-        Raises:
-            PacketError: If the bytes are no packet of this layout; the receiver's state is then unchanged.
-        """
-        return self._codec.decode_latent(self.receive(packet, action))
+ARRIVED, LOST = b"\x01", b"\x00"
+"""First byte of what is recorded of a packet where the link is noisy."""
+Shown = TypeVar("Shown")
 
 
 @dataclass(frozen=True)
-class Transmission:
-    """One step's journey through a channel."""
+class Crossing:
+    """One step's journey through a channel, in latents."""
 
     latent: NDArray[np.float32]
     """float32[32], encoder mean of the original frame."""
     received: NDArray[np.float32]
-    """float32[32], the latent that `shown` was decoded from; without a codec in between, that of the original."""
+    """float32[32], the latent that is decoded and shown; without a codec in between, that of the original."""
     mask: NDArray[np.bool_]
-    """bool[8], the blocks that were sent."""
+    """bool[8], the blocks of which anything arrived."""
     packet: bytes
-    """Exactly the bytes that crossed."""
+    """What the receiver was given, to be recorded: see `Channel.recorded`."""
     bits: int
     """Bits charged."""
-    shown: NDArray[np.uint8]
-    """uint8[64, 64, 3], the frame to show."""
+    lost: bool
+    """Whether the packet was lost, or arrived as none."""
     sender_ns: int
     """Time spent in the sender."""
     receiver_ns: int
     """Time spent in the receiver."""
+
+
+@dataclass(frozen=True)
+class Transmission(Crossing):
+    """One step's journey through a channel."""
+
+    shown: NDArray[np.uint8]
+    """uint8[64, 64, 3], the frame to show."""
 
 
 class Channel:
@@ -131,15 +67,38 @@ class Channel:
     Args:
         sender: Its near end.
         receiver: Its far end.
+        slot_bits: The most bits of a slot.
+        slots: Slots per step.
+        padded_bytes: Width of packets that may exceed the slot, which is then not looked at; None where they must not.
+        link: Between the ends; one without noise if left out.
         clock: Monotonic nanoseconds.
     """
 
-    def __init__(self, sender: Sender, receiver: Receiver, clock: Callable[[], int] = time.monotonic_ns) -> None:
+    def __init__(
+        self,
+        sender: Sender,
+        receiver: Receiver,
+        slot_bits: int,
+        slots: int = 1,
+        padded_bytes: int | None = None,
+        link: Link | None = None,
+        clock: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
         self._sender = sender
         self._receiver = receiver
+        self._slot_bits = slot_bits
+        self._slots = slots
+        self._padded_bytes = padded_bytes
+        self._link = link or Link("none", 0.0, np.random.default_rng(0))
         self._clock = clock
-        self.bits = sender.layout.bits
-        self.packet_bytes = sender.layout.packet_bytes
+        width = slots * packet_bytes(slot_bits) if padded_bytes is None else padded_bytes
+        self.bits = slots * slot_bits if padded_bytes is None else 8 * padded_bytes
+        """The most that a step may cost."""
+        self.in_latents = isinstance(sender, LatentSender) and isinstance(receiver, LatentReceiver)
+        """Whether `carry` can be used, because both ends know nothing of frames but their latents."""
+        self.packet_bytes = width + (len(ARRIVED) if self._link.noisy else 0)
+        """Bytes recorded of every packet."""
+        self._nothing = LOST + bytes(width)
 
     def reset(self) -> None:
         """Begin a new episode at both ends."""
@@ -151,17 +110,110 @@ class Channel:
         begun = self._clock()
         packet = self._sender.encode(frame, action)
         sent = self._clock()
-        shown = self._receiver.decode(packet, action)
+        arrived, bits = self._cross(packet)
+        shown, lost = self._take(self._receiver.decode, arrived, action)
         return Transmission(
             latent=self._sender.latent,
             received=self._receiver.latent,
             mask=self._receiver.mask,
-            packet=packet,
-            bits=self.bits,
+            packet=self.recorded(arrived),
+            bits=bits,
+            lost=lost,
+            sender_ns=sent - begun,
+            receiver_ns=self._clock() - sent,
             shown=shown,
+        )
+
+    def carry(self, latent: NDArray[np.float32], action: int) -> Crossing:
+        """Carry a frame across whose latent, float32[32], is known, and leave it to the caller to decode what arrives.
+
+        Raises:
+            TypeError: If an end needs the frame.
+        """
+        if not (isinstance(self._sender, LatentSender) and isinstance(self._receiver, LatentReceiver)):
+            raise TypeError("this channel's ends need frames, not latents")
+        begun = self._clock()
+        packet = self._sender.send(latent, action)
+        sent = self._clock()
+        arrived, bits = self._cross(packet)
+        received, lost = self._take(self._receiver.take, arrived, action)
+        return Crossing(
+            latent=latent,
+            received=received,
+            mask=self._receiver.mask,
+            packet=self.recorded(arrived),
+            bits=bits,
+            lost=lost,
             sender_ns=sent - begun,
             receiver_ns=self._clock() - sent,
         )
+
+    def recorded(self, arrived: bytes | None) -> bytes:
+        """Return what is recorded of a packet: its bytes as they arrived.
+
+        Where the link is noisy, a byte stands before them: 1, or 0 and nothing but zeros for a packet that was lost.
+        """
+        if not self._link.noisy:
+            assert arrived is not None
+            return arrived
+        return self._nothing if arrived is None else ARRIVED + arrived
+
+    def _cross(self, packet: bytes) -> tuple[bytes | None, int]:
+        """Return what arrives of a packet, and what it cost."""
+        if self._padded_bytes is not None:
+            if len(packet) > self._padded_bytes:
+                raise AssertionError(f"a packet of {len(packet)} bytes exceeds the {self._padded_bytes} announced")
+            arrived = self._link.carry(packet, 8 * len(packet))
+            return None if arrived is None else arrived.ljust(self._padded_bytes, b"\0"), 8 * len(packet)
+        width = packet_bytes(self._slot_bits)
+        if len(packet) != self._slots * width:
+            raise AssertionError(f"a packet of {len(packet)} bytes is not the {self._slots * width} of its slots")
+        for start in range(0, len(packet), width):
+            used = int.from_bytes(packet[start : start + width], "big").bit_length()
+            if used > self._slot_bits:
+                raise AssertionError(f"a packet of {used} bits exceeds its slot of {self._slot_bits}")
+        return self._link.carry(packet, self._slot_bits, self._slots), self._slots * self._slot_bits
+
+    def _take(
+        self, receive: Callable[[bytes | None, int], Shown], arrived: bytes | None, action: int
+    ) -> tuple[Shown, bool]:
+        """Return what the receiver makes of what arrived, and whether that was no packet, or none after the noise."""
+        try:
+            return receive(arrived, action), arrived is None
+        except PacketError:
+            if not self._link.noisy:
+                raise
+            return receive(None, action), True
+
+
+def arrived(recorded: bytes, noisy: bool) -> bytes | None:
+    """Return the packet that was recorded, None if it was lost: the inverse of `Channel.recorded`.
+
+    Raises:
+        PacketError: If the first byte of a noisy link's says neither.
+    """
+    if not noisy:
+        return recorded
+    if recorded[:1] == LOST and not any(recorded):
+        return None
+    if recorded[:1] != ARRIVED:
+        raise PacketError("the byte before the packet says neither that it arrived nor that it was lost")
+    return recorded[1:]
+
+
+def receive_again(receiver: Receiver, packet: bytes | None, action: int, noisy: bool) -> None:
+    """Let a receiver's `latent` and `mask` become what they were when a packet arrived, without decoding its frame.
+
+    Raises:
+        PacketError: If it is none and no noise can have been the reason.
+    """
+    take = receiver.take if isinstance(receiver, LatentReceiver) else receiver.decode
+    try:
+        take(packet, action)
+    except PacketError:
+        if not noisy:
+            raise
+        take(None, action)
 
 
 class Bypass:
@@ -173,6 +225,7 @@ class Bypass:
 
     bits = 0
     packet_bytes = 0
+    in_latents = False
 
     def __init__(self, codec: Codec) -> None:
         self._codec = codec
@@ -182,6 +235,18 @@ class Bypass:
 
     def transmit(self, frame: NDArray[np.uint8], action: int) -> Transmission:
         """Return the frame as it is."""
-        latent = self._codec.encode_frame(frame)
-        everything = np.ones(mask_table(1).shape[1], bool)
-        return Transmission(latent, latent, everything, b"", 0, frame, sender_ns=0, receiver_ns=0)
+        return self.show(frame, self._codec.encode_frame(frame))
+
+    def show(self, frame: NDArray[np.uint8], latent: NDArray[np.float32]) -> Transmission:
+        """Return the frame as it is, whose latent, float32[32], is known."""
+        return Transmission(
+            latent=latent,
+            received=latent,
+            mask=np.ones(BLOCKS, bool),
+            packet=b"",
+            bits=0,
+            lost=False,
+            sender_ns=0,
+            receiver_ns=0,
+            shown=frame,
+        )

@@ -25,3 +25,11 @@ class MaskError(CompressionError):
 
 class TrainingError(CompressionError):
     """The recorded steps cannot train what was asked for."""
+
+
+class CoderError(CompressionError, ValueError):
+    """There is no such coder, or it cannot be used as asked."""
+
+
+class NoiseError(CompressionError, ValueError):
+    """There is no such noise."""

@@ -22,7 +22,8 @@ MOST_LEVELS = 64
 _FINE_LEVELS = 30
 """Levels at which another block is worth more than finer features (the paper's 5.3 bits a feature, capped)."""
 _PAPER_BLOCKS = BLOCKS // 2
-_MOST_BITS = 4096
+MOST_BITS = 4096
+"""Bits of the largest slot."""
 
 
 @dataclass(frozen=True)
@@ -127,8 +128,8 @@ def layout_for(slot_bits: int, slots: int = 1, blocks: int | None = None) -> Lay
     Raises:
         SlotError: If the bits cannot name a mask and carry at least one feature of it.
     """
-    if not 1 <= slot_bits <= _MOST_BITS:
-        raise SlotError(f"bits per step must lie between 1 and {_MOST_BITS}; got {slot_bits}")
+    if not 1 <= slot_bits <= MOST_BITS:
+        raise SlotError(f"bits per step must lie between 1 and {MOST_BITS}; got {slot_bits}")
     if slots < 1:
         raise SlotError(f"slots per step must be 1 or more; got {slots}")
     if blocks is not None and not 1 <= blocks <= BLOCKS:

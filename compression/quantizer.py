@@ -27,30 +27,29 @@ class Quantizer:
     def __init__(self, codebook: NDArray[np.float32]) -> None:
         if codebook.ndim != 2 or codebook.shape[1] != CODEBOOK_WIDTH or not np.isfinite(codebook).all():
             raise ValueError(f"codebook must be finite float32[features, {CODEBOOK_WIDTH}]")
-        self._tables = {levels: codebook[:, _offset(levels) : _offset(levels + 1)] for levels in _ALL_LEVELS}
-        if any((np.diff(table, axis=1) < 0).any() for table in self._tables.values()):
-            raise ValueError("every table of the codebook must ascend")
-        # float64: the midpoint of two neighbouring float32 numbers is exact.
-        self._edges = {
-            levels: (table[:, 1:].astype(np.float64) + table[:, :-1]) / 2 for levels, table in self._tables.items()
-        }
+        features = len(codebook)
+        self._tables = np.zeros((MOST_LEVELS + 1, features, MOST_LEVELS), np.float32)
+        """By levels and feature; only the first `levels` entries mean anything."""
+        self._edges = np.full((MOST_LEVELS + 1, features, MOST_LEVELS - 1), np.inf)
+        """Between the entries; there are none beyond the last."""
+        for levels in _ALL_LEVELS:
+            table = codebook[:, _offset(levels) : _offset(levels + 1)]
+            if (np.diff(table, axis=1) < 0).any():
+                raise ValueError("every table of the codebook must ascend")
+            self._tables[levels, :, :levels] = table
+            # float64: the midpoint of two neighbouring float32 numbers is exact.
+            self._edges[levels, :, : levels - 1] = (table[:, 1:].astype(np.float64) + table[:, :-1]) / 2
 
     def encode(self, latent: NDArray[np.float32], features: NDArray[np.intp], levels: tuple[int, ...]) -> list[int]:
         """Return the symbols of the chosen features of a latent, float32[32], feature i at `levels[i]` levels."""
-        return [
-            int(np.searchsorted(self._edges[count][feature], latent[feature]))
-            for feature, count in zip(features, levels, strict=True)
-        ]
+        edges = self._edges[list(levels), features]
+        symbols: list[int] = (edges < latent[features, None]).sum(axis=1).tolist()
+        return symbols
 
     def decode(self, symbols: list[int], features: NDArray[np.intp], levels: tuple[int, ...]) -> NDArray[np.float32]:
         """Return the values, float32[len(symbols)], that the symbols stand for."""
-        return np.array(
-            [
-                self._tables[count][feature, symbol]
-                for symbol, feature, count in zip(symbols, features, levels, strict=True)
-            ],
-            np.float32,
-        )
+        values: NDArray[np.float32] = self._tables[list(levels), features, symbols]
+        return values
 
 
 def fit_codebook(samples: NDArray[np.float32], most_sweeps: int = 200) -> NDArray[np.float32]:

@@ -8,6 +8,7 @@ the same numbers, so that every pixel keeps its value. Physics, reward and track
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -39,24 +40,36 @@ class FastCarRacing(stock.CarRacing):  # type: ignore[misc]  # gymnasium's CarRa
         self._draw_each_step = draw_each_step
         self._canvas = pygame.Surface((stock.WINDOW_W, stock.WINDOW_H), 0, 32)
         self._upright = pygame.Surface((stock.WINDOW_W, stock.WINDOW_H), 0, 32)
-        self._road: _Quadrilaterals | None = None
+        self._ground: _Quadrilaterals | None = None
         self._score: tuple[str, pygame.Surface] | None = None
         super().__init__(lap_complete_percent=lap_complete_percent)
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[NDArray[np.uint8], Any]:
         """Start the track of `seed`, as Gymnasium does."""
         # Gymnasium's reset ends with a step that may draw the new track: its corners are gathered on demand.
-        self._road = None
+        self._ground = None
         observation, info = super().reset(seed=seed, options=options)
         return observation, info
 
     def observation(self) -> NDArray[np.uint8]:
         """Return the current observation, uint8[96, 96, 3], indicator bar included."""
-        return self._draw(stock.WINDOW_H, with_indicators=True)
+        self._draw()
+        # What pygame.transform.flip does, without a new 3 MB surface each step.
+        pygame.surfarray.pixels2d(self._upright)[:] = pygame.surfarray.pixels2d(self._canvas)[:, ::-1]
+        self.surf = self._upright
+        self._render_indicators(stock.WINDOW_W, stock.WINDOW_H)
+        text = self._score_text()
+        self.surf.blit(text, text.get_rect(center=(60, stock.WINDOW_H - stock.WINDOW_H * 2.5 / 40.0)))
+        return _pixels(pygame.transform.smoothscale(self.surf, (OBSERVATION_SIZE, OBSERVATION_SIZE)))
 
     def scene(self) -> NDArray[np.uint8]:
         """Return the observation above the indicator bar, uint8[84, 96, 3]."""
-        return self._draw(INDICATOR_TOP, with_indicators=False)
+        self._draw()
+        # Columns are reduced before rows, each row by itself: it may be turned upright in between, when it is small.
+        shown = self._canvas.subsurface((0, stock.WINDOW_H - INDICATOR_TOP, stock.WINDOW_W, INDICATOR_TOP))
+        narrow = pygame.transform.smoothscale(shown, (OBSERVATION_SIZE, INDICATOR_TOP))
+        upright = pygame.transform.flip(narrow, flip_x=False, flip_y=True)
+        return _pixels(pygame.transform.smoothscale(upright, (OBSERVATION_SIZE, SCENE_ROWS)))
 
     def close(self) -> None:
         """Give everything back. The physics world and its contact listener hold each other beyond Python's reach."""
@@ -71,7 +84,8 @@ class FastCarRacing(stock.CarRacing):  # type: ignore[misc]  # gymnasium's CarRa
             return super()._render(mode)
         return self.observation() if self._draw_each_step else np.empty((0, 0, 3), np.uint8)
 
-    def _draw(self, rows: int, with_indicators: bool) -> NDArray[np.uint8]:
+    def _draw(self) -> None:
+        """Draw the world on the canvas, upside down."""
         hull = self.car.hull
         angle = -hull.angle
         zoom = 0.1 * stock.SCALE * max(1 - self.t, 0) + stock.ZOOM * stock.SCALE * min(self.t, 1)
@@ -80,27 +94,14 @@ class FastCarRacing(stock.CarRacing):  # type: ignore[misc]  # gymnasium's CarRa
 
         self.surf = self._canvas
         self._draw_field(zoom, shift, angle)
+        if self._ground is None:
+            self._ground = _Quadrilaterals(_GRASS + [polygon for polygon, _ in self.road_poly])
         grass_color = _whole(self.grass_color)
-        for index in self._visible(_GRASS, zoom, shift, angle):
-            self._draw_polygon(_GRASS.outlines[index], grass_color, zoom, shift, angle)
-        if self._road is None:
-            self._road = _Quadrilaterals([polygon for polygon, _ in self.road_poly])
-        for index in self._visible(self._road, zoom, shift, angle):
-            self._draw_polygon(self._road.outlines[index], _whole(self.road_poly[index][1]), zoom, shift, angle)
+        for index, outline in self._ground.on_screen(zoom, shift, angle):
+            # A patch of road changes its colour when it is driven over.
+            road = index - len(_GRASS)
+            self._draw_polygon(outline, grass_color if road < 0 else _whole(self.road_poly[road][1]))
         self.car.draw(self._canvas, zoom, shift, angle, draw_particles=False)
-
-        # What pygame.transform.flip does, without a new 3 MB surface each step.
-        pygame.surfarray.pixels2d(self._upright)[:, :rows] = pygame.surfarray.pixels2d(self._canvas)[
-            :, : -rows - 1 : -1
-        ]
-        self.surf = self._upright
-        if with_indicators:
-            self._render_indicators(stock.WINDOW_W, stock.WINDOW_H)
-            text = self._score_text()
-            self.surf.blit(text, text.get_rect(center=(60, stock.WINDOW_H - stock.WINDOW_H * 2.5 / 40.0)))
-        kept = self.surf.subsurface((0, 0, stock.WINDOW_W, rows))
-        scaled = pygame.transform.smoothscale(kept, (OBSERVATION_SIZE, rows * OBSERVATION_SIZE // stock.WINDOW_H))
-        return np.ascontiguousarray(pygame.surfarray.pixels3d(scaled).transpose(1, 0, 2))
 
     def _score_text(self) -> pygame.Surface:
         """Return the score as Gymnasium writes it, drawn anew only when it changes."""
@@ -120,22 +121,33 @@ class FastCarRacing(stock.CarRacing):  # type: ignore[misc]  # gymnasium's CarRa
         self._canvas.fill((0, 0, 0))
         edge = stock.PLAYFIELD
         field = _Quadrilaterals([[(edge, edge), (edge, -edge), (-edge, -edge), (-edge, edge)]])
-        self._draw_polygon(field.outlines[0], _whole(self.bg_color), zoom, shift, angle)
+        for _, outline in field.on_screen(zoom, shift, angle):
+            self._draw_polygon(outline, _whole(self.bg_color))
 
-    def _draw_polygon(self, polygon: Any, color: Any, zoom: float, shift: tuple[float, float], angle: float) -> None:
-        points = []
-        for corner in polygon:
-            x, y = corner.rotate_rad(angle)
-            points.append((x * zoom + shift[0], y * zoom + shift[1]))
-        gfxdraw.aapolygon(self._canvas, points, color)
-        gfxdraw.filled_polygon(self._canvas, points, color)
+    def _draw_polygon(self, outline: list[list[float]], color: list[int]) -> None:
+        gfxdraw.aapolygon(self._canvas, outline, color)
+        gfxdraw.filled_polygon(self._canvas, outline, color)
 
-    def _visible(self, shapes: _Quadrilaterals, zoom: float, shift: tuple[float, float], angle: float) -> list[int]:
-        """Return, in drawing order, the shapes whose bounding box touches the screen."""
-        corners = shapes.corners
-        cosine, sine = math.cos(angle) * zoom, math.sin(angle) * zoom
-        x = corners[0] * cosine - corners[1] * sine + shift[0]
-        y = corners[0] * sine + corners[1] * cosine + shift[1]
+
+class _Quadrilaterals:
+    """Shapes in track units, ready to be found on the screen.
+
+    Args:
+        shapes: Four (x, y) corners each, in drawing order.
+    """
+
+    def __init__(self, shapes: list[Any]) -> None:
+        corners = np.asarray(shapes, np.float64).transpose(2, 1, 0)
+        self._x, self._y = np.ascontiguousarray(corners[0]), np.ascontiguousarray(corners[1])
+
+    def on_screen(
+        self, zoom: float, shift: tuple[float, float], angle: float
+    ) -> Iterator[tuple[int, list[list[float]]]]:
+        """Yield index and corners, in pixels, of the shapes whose bounding box touches the screen, in drawing order."""
+        # The same operations on the same numbers as Gymnasium's, which rotates corner by corner.
+        cosine, sine = pygame.math.Vector2(1, 0).rotate_rad(angle)
+        x = (cosine * self._x - sine * self._y) * zoom + shift[0]
+        y = (sine * self._x + cosine * self._y) * zoom + shift[1]
         # The canvas is drawn upside down: its first rows end up under the indicator bar.
         hidden = stock.WINDOW_H - INDICATOR_TOP
         inside = (
@@ -144,21 +156,13 @@ class FastCarRacing(stock.CarRacing):  # type: ignore[misc]  # gymnasium's CarRa
             & (y.max(axis=0) > hidden - _MARGIN)
             & (y.min(axis=0) < stock.WINDOW_H + _MARGIN)
         )
-        indices: list[int] = np.flatnonzero(inside).tolist()
-        return indices
+        found = np.flatnonzero(inside)
+        outlines = np.stack([x[:, found], y[:, found]], axis=2).transpose(1, 0, 2)
+        return zip(found.tolist(), outlines.tolist(), strict=True)
 
 
-class _Quadrilaterals:
-    """Shapes in track units, ready to be found and drawn.
-
-    Args:
-        shapes: Four (x, y) corners each, in drawing order.
-    """
-
-    def __init__(self, shapes: list[Any]) -> None:
-        self.outlines = [[pygame.math.Vector2(corner) for corner in shape] for shape in shapes]
-        self.corners = np.ascontiguousarray(np.asarray(shapes, np.float64).transpose(2, 1, 0))
-        """float64[2, 4, N]: x and y of each corner."""
+def _pixels(surface: pygame.Surface) -> NDArray[np.uint8]:
+    return np.ascontiguousarray(pygame.surfarray.pixels3d(surface).transpose(1, 0, 2))
 
 
 def _whole(color: Any) -> list[int]:
@@ -166,16 +170,14 @@ def _whole(color: Any) -> list[int]:
     return [int(c) for c in (color.tolist() if isinstance(color, np.ndarray) else color)]
 
 
-_GRASS = _Quadrilaterals(
+_GRASS = [
     [
-        [
-            (stock.GRASS_DIM * x + stock.GRASS_DIM, stock.GRASS_DIM * y + 0),
-            (stock.GRASS_DIM * x + 0, stock.GRASS_DIM * y + 0),
-            (stock.GRASS_DIM * x + 0, stock.GRASS_DIM * y + stock.GRASS_DIM),
-            (stock.GRASS_DIM * x + stock.GRASS_DIM, stock.GRASS_DIM * y + stock.GRASS_DIM),
-        ]
-        for x in range(-20, 20, 2)
-        for y in range(-20, 20, 2)
+        (stock.GRASS_DIM * x + stock.GRASS_DIM, stock.GRASS_DIM * y + 0),
+        (stock.GRASS_DIM * x + 0, stock.GRASS_DIM * y + 0),
+        (stock.GRASS_DIM * x + 0, stock.GRASS_DIM * y + stock.GRASS_DIM),
+        (stock.GRASS_DIM * x + stock.GRASS_DIM, stock.GRASS_DIM * y + stock.GRASS_DIM),
     ]
-)
+    for x in range(-20, 20, 2)
+    for y in range(-20, 20, 2)
+]
 """Gymnasium's 400 lighter squares of grass in its drawing order."""

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import signal
 import sys
+import tempfile
+import traceback
 from typing import Annotated, Any
 
 import typer
@@ -45,7 +47,7 @@ def root(
 
 
 def main() -> None:
-    """Run the command line: one clear line and exit code 2 for bad input, 130 when interrupted."""
+    """Run the command line: one clear line and exit code 2 for bad input, 130 when interrupted, 70 for a defect."""
     # A polite kill ends a session as Ctrl-C does: the recording is closed.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     sys.exit(_run())
@@ -73,7 +75,18 @@ def _run() -> int:
     except Exception as error:
         if _is_for_the_user(error):
             return _fail(str(error), 2)
-        raise
+        return _fail(_report_defect(error), 70)
+
+
+def _report_defect(error: Exception) -> str:
+    """Put the traceback of a defect of Racer's own into a file and return the line that everybody else needs."""
+    with tempfile.NamedTemporaryFile("w", prefix="racer-", suffix=".log", delete=False, encoding="utf-8") as log:
+        print(f"racer {__version__}", *sys.argv[1:], file=log)
+        traceback.print_exception(error, file=log)
+    return (
+        f"something went wrong inside Racer ({type(error).__name__}); what was recorded is saved; please report it "
+        f"with the details in {log.name}"
+    )
 
 
 def _is_for_the_user(error: Exception) -> bool:

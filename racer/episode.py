@@ -12,7 +12,7 @@ import numpy as np
 
 from compression.channel import Bypass, Channel
 from compression.codec import Codec
-from compression.mask_file import LearnedMask
+from compression.coding import Fitted
 from racer.conditions import ChannelConfig, build_channel
 from racer.display import Display, Hud
 from racer.drivers import Driver
@@ -30,10 +30,10 @@ class Setup:
     track: TrackConfig
     channel: ChannelConfig
     codec: Codec
-    masks: dict[str, LearnedMask]
-    """The fitted masks, by condition."""
+    masks: dict[str, Fitted]
+    """What was fitted, by condition: masks, and what other coders need."""
     seed: int
-    """Source of the random masks."""
+    """Source of the random masks and of the noise."""
     mark: str = ""
     """Shown all the time, such as `PILOT RUN`."""
     beside: bool = False

@@ -10,7 +10,7 @@ from gymnasium.spaces import Box, Discrete
 from numpy.typing import NDArray
 
 from compression.codec import Codec, load_codec
-from compression.mask_file import LearnedMask
+from compression.coding import Fitted
 from racer.conditions import ChannelConfig, build_channel, load_masks
 from racer.errors import ConfigError
 from racer.frames import FRAME_SIZE, OBSERVATION_SIZE, frame_from_observation
@@ -28,13 +28,14 @@ class ChannelObservation(
 ):
     """Replaces CarRacing's observation by what arrives through the channel: uint8[64, 64, 3].
 
-    `info` carries `bits` (charged for the step), `packet` (the bytes that crossed) and `mask` (bool[8]).
+    `info` carries `bits` (charged for the step), `packet` (the bytes that crossed; see
+    `compression.channel.Channel.recorded` where there is noise), `lost` (whether none arrived) and `mask` (bool[8]).
 
     Args:
         env: A CarRacing environment; its observations are uint8[96, 96, 3].
-        condition: What is shown: a key of `racer.conditions.CONDITIONS`.
-        config: Slot, mask interval and fill.
-        mask: Fitted mask for the conditions that need one; the shipped mask if left out.
+        condition: What is shown: one of `racer.conditions.condition_names()`.
+        config: Slot, mask interval, fill and noise.
+        mask: What was fitted for the conditions that need it; the shipped file if left out.
         codec: The weights; the shipped ones if left out.
 
     Raises:
@@ -52,7 +53,7 @@ class ChannelObservation(
         env: gymnasium.Env[NDArray[np.uint8], Any],
         condition: str = "pico",
         config: ChannelConfig | None = None,
-        mask: LearnedMask | None = None,
+        mask: Fitted | None = None,
         codec: Codec | None = None,
     ) -> None:
         gymnasium.utils.RecordConstructorArgs.__init__(
@@ -73,7 +74,7 @@ class ChannelObservation(
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[NDArray[np.uint8], dict[str, Any]]:
-        """Begin an episode; a seed fixes the random masks as well as the track."""
+        """Begin an episode; a seed fixes the random masks and the noise as well as the track."""
         observation, info = self.env.reset(seed=seed, options=options)
         if seed is not None:
             self._channel = self._build(np.random.default_rng(seed))
@@ -92,7 +93,7 @@ class ChannelObservation(
     def observation(self, observation: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Send an observation, uint8[96, 96, 3], through the channel."""
         sent = self._channel.transmit(frame_from_observation(observation), self._action)
-        self._crossed = {"bits": sent.bits, "packet": sent.packet, "mask": sent.mask.copy()}
+        self._crossed = {"bits": sent.bits, "packet": sent.packet, "lost": sent.lost, "mask": sent.mask.copy()}
         shown: NDArray[np.uint8] = sent.shown
         return shown
 

@@ -8,15 +8,7 @@ from typing import Annotated
 
 import typer
 
-
-class Condition(StrEnum):
-    """What the participant sees."""
-
-    raw = "raw"
-    full = "full"
-    random = "random"
-    perceptual = "perceptual"
-    pico = "pico"
+from compression.coders import BUILT_IN
 
 
 class Protocol(StrEnum):
@@ -48,6 +40,15 @@ class FillChoice(StrEnum):
     predict = "predict"
 
 
+class NoiseChoice(StrEnum):
+    """What happens to packets on their way."""
+
+    none = "none"
+    flips = "flips"
+    erasures = "erasures"
+    gaussian = "gaussian"
+
+
 class ObjectiveChoice(StrEnum):
     """What a mask is trained to keep."""
 
@@ -58,15 +59,26 @@ class ObjectiveChoice(StrEnum):
 DriverOption = Annotated[
     str, typer.Option(help="`keyboard`, `simulated`, `simulated:SEED`, or your own as `package.module:factory`.")
 ]
+CONDITIONS_HELP = f"`raw`, `full`, {', '.join(f'`{name}`' for name in BUILT_IN)}, or an installed coder"
+"""Names what may be shown, without loading any of it."""
+
+ConditionOption = Annotated[str, typer.Option(help=f"What you see: {CONDITIONS_HELP}.")]
 BitsOption = Annotated[int, typer.Option(help="Bits that may cross per step.")]
 IntervalOption = Annotated[Interval, typer.Option(help="Choose the mask once per episode, or anew each step.")]
 FillOption = Annotated[FillChoice, typer.Option(help="Where features that are not sent come from.")]
+NoiseOption = Annotated[
+    NoiseChoice, typer.Option(help="Between the ends: bit `flips`, lost packets (`erasures`), `gaussian` on the bits.")
+]
+NoiseRateOption = Annotated[
+    float,
+    typer.Option(help="Probability of a flip or of a loss; of `gaussian`, its deviation from bits sent as +1 and -1."),
+]
 HandlingOption = Annotated[
     HandlingChoice, typer.Option(help="`stock`, or the released experiment's `forgiving` (grip x10, gas in pulses).")
 ]
 SpeedOption = Annotated[float, typer.Option(help="Speed that the automatic throttle holds, track units per second.")]
 PaceOption = Annotated[float, typer.Option(help="Steps per second, 1 to 50.")]
-SeedOption = Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Fixes tracks and random masks.")]
+SeedOption = Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Fixes tracks, random masks and noise.")]
 MaskOption = Annotated[
     list[Path] | None, typer.Option(help="Mask file from `racer train`. May be given once per trained condition.")
 ]

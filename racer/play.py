@@ -11,7 +11,7 @@ import numpy as np
 
 from compression.codec import load_codec, use_one_thread
 from racer.agenda import Screens, make_agenda
-from racer.conditions import ChannelConfig, load_masks
+from racer.conditions import ChannelConfig, check_conditions, load_masks
 from racer.drivers import KEYBOARD
 from racer.episode import EpisodeResult, Setup, Unrecorded
 from racer.errors import ConfigError
@@ -47,6 +47,7 @@ class PlayConfig:
 
     def __post_init__(self) -> None:
         check_pace(self.pace)
+        check_conditions([self.condition], self.channel)
         if self.headless and self.driver == KEYBOARD:
             raise ConfigError("the keyboard driver needs a window: leave out --headless, or add --driver simulated")
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import sessions
 from compression.codec import Codec
-from compression.mask_file import LearnedMask
+from compression.coding import Fitted
 from racer import __version__
 from racer.agenda import CONSENT, DECLINED, Done
 from racer.claims import Claims
@@ -28,7 +29,7 @@ _MUST_AGREE = {
     "pilot": "mark as a trial run",
     "left_keys": "keys for left",
     "right_keys": "keys for right",
-    "study_sha256": "study file",
+    "study_settings_sha256": "study file",
     "channel_format": "packet format",
 }
 """Settings of the stored configuration that an interruption must not change, by their name for people."""
@@ -77,11 +78,38 @@ def unfinished(
         if sitting.status != "complete"
         and protocol in (None, sitting.info.protocol)
         and participant in (None, sitting.info.participant)
-        and not _declined(sitting)
+        and not declined(sitting)
     ]
 
 
-def find_earlier(config: StartConfig, settings: dict[str, Any], codec: Codec, masks: dict[str, LearnedMask]) -> Earlier:
+def to_resume(
+    sittings: Sequence[sessions.Sitting],
+    protocol: str | None,
+    participant: str | None,
+    pilot: bool,
+    running: Collection[str],
+) -> sessions.Sitting | None:
+    """Return the unfinished sitting that is meant: the latest of those that may be resumed, or else of all.
+
+    Args:
+        sittings: All sittings of a data folder.
+        protocol: Only those of this protocol; None for any.
+        participant: Only this one's; None for anybody's.
+        pilot: Whether a trial run is meant.
+        running: Ids of the sessions that still run.
+    """
+    found = unfinished(sittings, protocol, participant)
+    found = [sitting for sitting in found if sitting.info.pilot == pilot] or found
+    found = [sitting for sitting in found if sitting.infos[-1].session_id not in running] or found
+    return max(found, key=lambda sitting: sitting.infos[-1].created_utc, default=None)
+
+
+def running_sessions(data: Path) -> frozenset[str]:
+    """Return the ids of the sessions that are recorded into a folder right now, on whatever desk."""
+    return frozenset(claim.session_id for claim in Claims(data).live())
+
+
+def find_earlier(config: StartConfig, settings: dict[str, Any], codec: Codec, masks: dict[str, Fitted]) -> Earlier:
     """Return the unfinished sitting that `--resume` means: the participant's, or the latest of all.
 
     Args:
@@ -95,17 +123,17 @@ def find_earlier(config: StartConfig, settings: dict[str, Any], codec: Codec, ma
         RecordingError: If the folder or the recording cannot be read.
     """
     protocol = config.protocol.protocol
+    running = running_sessions(config.data)
     sittings, _ = sessions.find_sittings(sessions.find_recordings(config.data))
-    found = unfinished(sittings, protocol, config.participant)
-    if not found:
+    sitting = to_resume(sittings, protocol, config.participant, config.pilot, running)
+    if sitting is None:
         whose = f" of {config.participant}" if config.participant else ""
         raise ResumeError(
             f"there is no unfinished {protocol} session{whose} in {config.data}; nothing was changed: "
             "leave out --resume to start a new one"
         )
-    sitting = max(found, key=lambda candidate: candidate.infos[-1].created_utc)
     first, last = sitting.info, sitting.infos[-1]
-    if Claims(config.data).is_live(last.session_id):
+    if last.session_id in running:
         raise ResumeError(f"the session of {first.participant} is still running; nothing was changed: wait for its end")
     if difference := _difference(first, settings, codec, masks):
         raise ResumeError(
@@ -128,13 +156,13 @@ def find_earlier(config: StartConfig, settings: dict[str, Any], codec: Codec, ma
     return Earlier(last.session_id, first.participant, order, Done(len(driven), frozenset(answered)), tuple(driven))
 
 
-def mask_hashes(masks: dict[str, LearnedMask]) -> str:
+def mask_hashes(masks: dict[str, Fitted]) -> str:
     """Return the masks' hashes as they are stored with a recording."""
     return " ".join(mask.sha256 for mask in masks.values())
 
 
 def _difference(
-    begun: sessions.SessionInfo, settings: dict[str, Any], codec: Codec, masks: dict[str, LearnedMask]
+    begun: sessions.SessionInfo, settings: dict[str, Any], codec: Codec, masks: dict[str, Fitted]
 ) -> str | None:
     """Return what is not as it was when the session was begun; None where all is."""
     if begun.software.get("racer") != __version__:
@@ -160,7 +188,8 @@ def _plain(value: Any) -> Any:
     return [_plain(each) for each in value] if isinstance(value, list | tuple) else value
 
 
-def _declined(sitting: sessions.Sitting) -> bool:
+def declined(sitting: sessions.Sitting) -> bool:
+    """Return whether the participant chose not to take part, or nobody can tell."""
     try:
         with sessions.open(sitting.paths[-1]) as session:
             return any(answer.item == CONSENT and answer.answer == DECLINED for answer in session.answers())

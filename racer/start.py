@@ -14,11 +14,12 @@ import numpy as np
 
 import sessions
 from compression.codec import Codec, load_codec, use_one_thread
+from compression.coding import Fitted
 from compression.mask_file import LearnedMask
 from compression.packet import CHANNEL_FORMAT
 from racer.agenda import Screens, make_agenda, remaining
 from racer.claims import Claims
-from racer.conditions import CONDITIONS, ChannelConfig, load_masks
+from racer.conditions import ChannelConfig, check_conditions, load_masks
 from racer.display import Display, Page
 from racer.drivers import KEYBOARD, DriverError, driver_seed
 from racer.episode import EpisodeResult, Setup
@@ -35,7 +36,7 @@ from racer.texts import Language, english
 from racer.track import TrackConfig
 
 _PREFIXES = {"pilot": "pilot", "evaluation": "p"}
-"""Of the names given to participants who come without one, by protocol."""
+"""Of the names given to participants who come without one, by protocol; those of trial runs begin with `trial`."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,8 @@ class StudyMark:
     title: str
     sha256: str
     """Of the study file's bytes."""
+    settings_sha256: str
+    """Of those of its settings that decide how people are recorded."""
     settings: dict[str, Any]
     """All that the file says, JSON, but for the experimenter's code."""
 
@@ -62,7 +65,7 @@ class StartConfig:
     """Everything that `racer session start` can be told."""
 
     participant: str | None
-    """None for the next name that nobody has had: `p01`, `p02`, ...; of pilots `pilot01`, ..."""
+    """None for the next name that nobody has had: `p01`, `p02`, ...; of pilots `pilot01`, of trial runs `trial01`."""
     protocol: ProtocolConfig = field(default_factory=ProtocolConfig)
     track: TrackConfig = field(default_factory=TrackConfig)
     channel: ChannelConfig = field(default_factory=ChannelConfig)
@@ -106,9 +109,8 @@ class StartConfig:
             raise ConfigError(f"seed must be 0 or more; got {self.seed}")
         if self.headless and self.driver == KEYBOARD:
             raise ConfigError("the keyboard driver needs a window: leave out --headless, or add --driver simulated")
-        unknown = [name for name in self.protocol.conditions if name not in CONDITIONS]
-        if unknown:
-            raise ConfigError(f"unknown condition {unknown[0]!r}; choose from {', '.join(CONDITIONS)}")
+        evaluating = self.protocol.protocol == "evaluation"
+        check_conditions(self.protocol.conditions if evaluating else [self.protocol.explore], self.channel)
         if self.simulated and not (self.headless and self.participant and self.order is not None):
             raise ConfigError("a simulated study names each participant and order, and has no window")
 
@@ -168,7 +170,12 @@ def start_session(
             driver = driver or open_driver(config.driver, driver_seed(participant), keys)
             sitting = _sitting(config, participant, plans, codec, masks, earlier)
             info = _session_info(config, session_id, codec, masks, order, earlier)
-            recorder = sessions.Recorder(config.data, info, clock=clock, in_background=True)
+            # Simulated time would flush at every few steps, and a thread's commits come at no time that repeats.
+            recorder = (
+                sessions.Recorder(config.data, info, clock=lambda: 0)
+                if config.simulated
+                else sessions.Recorder(config.data, info, clock=clock, in_background=True)
+            )
             on_ready(recorder.path, len(plans) - (earlier.done.episodes if earlier else 0))
             pacer = Pacer(config.pace, clock) if config.simulated or not config.headless else None
             try:
@@ -198,6 +205,7 @@ def resolved(config: StartConfig, order: int) -> dict[str, Any]:
         "right_keys": list(config.right_keys),
         "countdown": config.countdown,
         "study_sha256": config.study.sha256 if config.study else "",
+        "study_settings_sha256": config.study.settings_sha256 if config.study else "",
         "study": config.study.settings if config.study else None,
         "simulated_time": config.simulated is not None,
         "channel_format": CHANNEL_FORMAT,
@@ -221,7 +229,7 @@ def _place(config: StartConfig) -> Iterator[tuple[str, str, int]]:
         orders,
         order=config.order if protocol == "evaluation" else 0,
         pilot=config.pilot,
-        prefix=_PREFIXES[protocol],
+        prefix="trial" if config.pilot else _PREFIXES[protocol],
     ) as claim:
         yield session_id, claim.participant, claim.order
 
@@ -231,7 +239,7 @@ def _sitting(
     participant: str,
     plans: list[EpisodePlan],
     codec: Codec,
-    masks: dict[str, LearnedMask],
+    masks: dict[str, Fitted],
     earlier: Earlier | None,
 ) -> Sitting:
     attended, texts = config.driver == KEYBOARD, config.language.texts
@@ -258,7 +266,7 @@ def _session_info(
     config: StartConfig,
     session_id: str,
     codec: Codec,
-    masks: dict[str, LearnedMask],
+    masks: dict[str, Fitted],
     order: int,
     earlier: Earlier | None,
 ) -> sessions.SessionInfo:
@@ -280,7 +288,7 @@ def _session_info(
     )
 
 
-def _load_masks(config: StartConfig, codec: Codec) -> dict[str, LearnedMask]:
+def _load_masks(config: StartConfig, codec: Codec) -> dict[str, Fitted]:
     """Return the masks that the protocol's conditions need, by condition.
 
     Raises:
@@ -290,6 +298,8 @@ def _load_masks(config: StartConfig, codec: Codec) -> dict[str, LearnedMask]:
     evaluating = config.protocol.protocol == "evaluation"
     masks = load_masks(config.protocol.conditions if evaluating else [config.protocol.explore], config.masks, codec)
     for condition, mask in masks.items():
+        if not isinstance(mask, LearnedMask):
+            continue  # other coders choose no blocks
         trained, used = (mask.record.interval, mask.record.fill), (config.channel.mask_interval, config.channel.fill)
         if trained != used:
             raise ConfigError(
@@ -300,7 +310,7 @@ def _load_masks(config: StartConfig, codec: Codec) -> dict[str, LearnedMask]:
     return masks
 
 
-def _refuse_trainers(config: StartConfig, masks: dict[str, LearnedMask]) -> None:
+def _refuse_trainers(config: StartConfig, masks: dict[str, Fitted]) -> None:
     """Refuse to evaluate a mask on somebody whom it was trained on."""
     if config.protocol.protocol != "evaluation":
         return

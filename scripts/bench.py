@@ -18,22 +18,26 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import gymnasium
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image
 
 from compression.channel import Channel
-from compression.codec import load_codec
+from compression.codec import Codec, load_codec, use_one_thread
 from racer.conditions import ChannelConfig, build_channel, load_masks
 from racer.participants import SimulatedParticipant
 from racer.protocol import ProtocolConfig
-from racer.start import StartConfig, start_session
+from racer.simulation import LANES, Job, decode_in_groups, encode_in_groups, simulate
+from racer.software import software
+from racer.start import StartConfig, resolved, start_session
 from racer.track import Track, TrackConfig
+from sessions import Recorder, SessionInfo, new_session_id
 
 SEEDS = range(500_000, 500_004)
 STEPS = 150
@@ -153,6 +157,102 @@ def bench_batch() -> dict[str, Any]:
     return {"encode_and_decode_per_frame_in_batches_of_16": summary(elapsed)}
 
 
+def bench_loop(turns: int, processes: int) -> dict[str, Any]:
+    """Time the whole simulated loop, recording included, against Gymnasium's bare steps, in alternating turns.
+
+    The loop's time holds everything from making the tracks to closing the files; Gymnasium's holds its steps only.
+    Then the same work is given to several processes at once and to one, in alternating turns as well.
+    """
+    codec = load_codec()
+    stock = gymnasium.make("CarRacing-v3")
+    ours, theirs, shared, channel = [], [], [], []
+    with ProcessPoolExecutor(processes, get_context("spawn"), use_one_thread) as pool:
+        list(pool.map(_drive_batch, range(processes)))  # every process has its weights loaded
+        for turn in range(turns):
+            ours.append(_drive_batch(turn))
+            theirs.append(_stock_steps(stock, turn))
+            begun = time.perf_counter()
+            batches = list(pool.map(_drive_batch, range(turn * processes, (turn + 1) * processes)))
+            shared.append((time.perf_counter() - begun) * 1000 / len(batches) / (LANES * STEPS))
+            channel.append(_channel_batch(codec, turn))
+    return {
+        "loop_ms_per_step": round(statistics.median(ours), 3),
+        "gymnasium_ms_per_step": round(statistics.median(theirs), 3),
+        "times_as_fast_as_gymnasium": _ratio(theirs, ours),
+        "processes": processes,
+        "times_as_fast_in_processes": _ratio(ours, shared),
+        "sender_and_receiver_per_frame_in_batches_of_16": summary(channel),
+    }
+
+
+def _ratio(slow: list[float], fast: list[float]) -> float:
+    return round(statistics.median(s / f for s, f in zip(slow, fast, strict=True)), 2)
+
+
+def _drive_batch(turn: int) -> float:
+    """Drive and record a batch of episodes and return the milliseconds per step, wall time."""
+    codec = load_codec()
+    models = load_masks(["pico"], (), codec)
+    seeds = range(SEEDS.start + turn * LANES, SEEDS.start + (turn + 1) * LANES)
+    jobs = [Job("pico", ChannelConfig(), TrackConfig(), seed, seed, STEPS, seed) for seed in seeds]
+    with tempfile.TemporaryDirectory() as folder:
+
+        def record(job: Job) -> Recorder:
+            return Recorder(Path(folder), _session_info(codec, models["pico"].sha256))
+
+        begun = time.perf_counter()
+        steps = sum(score.steps for score in simulate(jobs, codec, models, record=record))
+        return (time.perf_counter() - begun) * 1000 / steps
+
+
+def _session_info(codec: Codec, mask_sha256: str) -> SessionInfo:
+    return SessionInfo(
+        session_id=new_session_id(),
+        participant="bench",
+        protocol="evaluation",
+        study="",
+        pilot=True,
+        config=resolved(StartConfig("bench", driver="simulated", headless=True), 0),
+        created_utc="2000-01-01T00:00:00Z",
+        software=software(),
+        codec_sha256=codec.sha256,
+        mask_sha256=mask_sha256,
+        driver="simulated",
+    )
+
+
+def _stock_steps(stock: Any, turn: int) -> float:
+    """Step Gymnasium's environment along a track and return the milliseconds per step."""
+    stock.reset(seed=SEEDS.start + turn)
+    for _ in range(50):
+        stock.step(np.zeros(3, np.float32))
+    controls = np.zeros((2 * STEPS, 3), np.float32)
+    controls[:, 0], controls[:, 1] = 0.3 * np.sin(np.arange(2 * STEPS) / 9), 0.1
+    begun = time.perf_counter()
+    for control in controls:
+        stock.step(control)
+    return (time.perf_counter() - begun) * 1000 / len(controls)
+
+
+def _channel_batch(codec: Codec, turn: int) -> float:
+    """Send 16 latents of as many frames through as many channels of 85 bits; return the milliseconds per frame."""
+    mask = load_masks(["pico"], (), codec)["pico"]
+    channels = [
+        build_channel("pico", ChannelConfig(), codec, np.random.default_rng(number), mask) for number in range(LANES)
+    ]
+    frames = codec.decode_latents(np.random.default_rng(turn).standard_normal((LANES, 32)).astype(np.float32))
+    times = []
+    for _ in range(50):
+        begun = time.perf_counter()
+        received = [
+            channel.carry(latent, 0).received  # type: ignore[union-attr]
+            for channel, latent in zip(channels, encode_in_groups(codec, list(frames)), strict=True)
+        ]
+        decode_in_groups(codec, received)
+        times.append((time.perf_counter() - begun) * 1000 / LANES)
+    return statistics.median(times)
+
+
 def bench_pace(rate: float, seconds: float) -> dict[str, Any]:
     """Run a simulated participant in a real window at `rate` Hz, recorded, and report how the pace was held."""
     with tempfile.TemporaryDirectory() as folder:
@@ -187,15 +287,18 @@ def _pillow(frame: NDArray[np.uint8], kind: str) -> int:
 def main() -> None:
     """Run the parts asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--part", choices=["environment", "codec", "batch", "pace", "all"], default="all")
+    parser.add_argument("--part", choices=["environment", "codec", "batch", "loop", "pace", "all"], default="all")
     parser.add_argument("--rate", type=float, default=50.0, help="steps per second of the pace part")
     parser.add_argument("--seconds", type=float, default=30.0, help="length of the pace part")
+    parser.add_argument("--turns", type=int, default=8, help="turns of the loop part")
+    parser.add_argument("--processes", type=int, default=2, help="processes of the loop part")
     args = parser.parse_args()
-    torch.set_num_threads(1)
+    use_one_thread()
     parts: dict[str, Callable[[], dict[str, Any]]] = {
         "environment": bench_environment,
         "codec": bench_codec,
         "batch": bench_batch,
+        "loop": lambda: bench_loop(args.turns, args.processes),
         "pace": lambda: bench_pace(args.rate, args.seconds),
     }
     chosen = parts if args.part == "all" else {args.part: parts[args.part]}

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 
 import sessions
-from compression.channel import Receiver
 from compression.codec import load_codec, use_one_thread
+from compression.coders.blocks import BlockReceiver
 from compression.masks import BLOCKS
 from compression.packet import layout_for
 
@@ -32,7 +32,7 @@ def check(path: Path) -> tuple[int, int, int]:
             if episode.info.condition == "raw":
                 continue
             layout = layout_for(SLOT, 2, BLOCKS) if episode.info.condition == "full" else layout_for(SLOT)
-            receiver = Receiver(codec, layout, episode.info.fill)  # type: ignore[arg-type]
+            receiver = BlockReceiver(codec, layout, episode.info.fill)  # type: ignore[arg-type]
             actions = np.concatenate([[0], episode.action[:-1]])
             for packet, action, received in zip(episode.packet, actions, episode.received, strict=True):
                 data = packet.tobytes()

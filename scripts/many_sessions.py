@@ -25,13 +25,13 @@ from typing import Any
 
 import numpy as np
 
-from compression.channel import Receiver
 from compression.codec import load_codec, use_one_thread
+from compression.coders.blocks import BlockReceiver
 from compression.masks import features_of, mask_table
 from compression.packet import CHANNEL_FORMAT
 from racer.conditions import ChannelConfig
 from racer.protocol import ProtocolConfig, plan_episodes
-from racer.recordings.recomputation import layout_of
+from racer.recordings.far_end import layout_of
 from racer.software import software
 from racer.track import Track, TrackConfig
 from sessions import EpisodeInfo, Recorder, SessionInfo, Step
@@ -85,7 +85,7 @@ def write_episode(recorder: Recorder, track_seed: int, started_ns: int, steps: i
             started_ns=started_ns,
         )
         layout, codec = layout_of(info), load_codec()
-        receiver = Receiver(codec, layout, "hold")
+        receiver = BlockReceiver(codec, layout, "hold")
         index = int(rng.integers(layout.masks))
         sent = np.flatnonzero(features_of(mask_table(layout.blocks)[index]))
         recorder.begin_episode(info)

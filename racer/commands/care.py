@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -86,7 +87,7 @@ def repair(
     if failed:
         raise typer.Exit(2)
     if not as_json:
-        _say(f"Next: racer session verify {' '.join(str(new) for new in repaired.values())}")
+        _say(f"Next: racer session verify {shlex.join(str(new) for new in repaired.values())}")
 
 
 def merge(
@@ -133,7 +134,7 @@ def merge(
             f"{'Would copy' if dry_run else 'Copied'} {_count(copied, 'recording')} into {into}; {here} were there "
             f"already, {len(left)} left behind. The sources were not changed."
         )
-        _say(f"Next: racer session verify {into}")
+        _say(f"Next: racer session verify {shlex.quote(str(into))}")
     if left:
         raise typer.Exit(1)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -34,7 +35,8 @@ def demo(
         print_json({} if result is None else {"mask": str(result.mask), "report": asdict(result.report)})
         return
     if result is None:
-        print(f"Ended early; what was recorded is saved in {config.data}\nNext: racer session list {config.data}")
+        print(f"Ended early; what was recorded is saved in {config.data}")
+        print(f"Next: racer session list {shlex.quote(str(config.data))}")
         return
     print_report(result.report)
     print(

@@ -10,7 +10,7 @@ import typer
 from racer.commands.output import episode_json, print_episode, print_json, quiet
 from racer.options import (
     BitsOption,
-    Condition,
+    ConditionOption,
     DriverOption,
     FillChoice,
     FillOption,
@@ -21,6 +21,9 @@ from racer.options import (
     Interval,
     IntervalOption,
     JsonOption,
+    NoiseChoice,
+    NoiseOption,
+    NoiseRateOption,
     PaceOption,
     SeedOption,
     SpeedOption,
@@ -28,13 +31,15 @@ from racer.options import (
 
 
 def play(
-    condition: Annotated[Condition, typer.Option(help="What you see.")] = Condition.pico,
+    condition: ConditionOption = "pico",
     bits: BitsOption = 85,
     driver: DriverOption = "keyboard",
     seed: SeedOption = 0,
     mask: Annotated[Path | None, typer.Option(help="Mask file from `racer train`; else the shipped one.")] = None,
     mask_interval: IntervalOption = Interval.episode,
     fill: FillOption = FillChoice.hold,
+    noise: NoiseOption = NoiseChoice.none,
+    noise_rate: NoiseRateOption = 0.0,
     handling: HandlingOption = HandlingChoice.stock,
     speed: SpeedOption = 50.0,
     pace: PaceOption = 10.0,
@@ -52,9 +57,9 @@ def play(
 
     result = play_episodes(
         PlayConfig(
-            condition=condition.value,
+            condition=condition,
             track=TrackConfig(handling=handling.value, target_speed=speed),
-            channel=ChannelConfig(bits=bits, mask_interval=mask_interval.value, fill=fill.value),
+            channel=ChannelConfig(bits, mask_interval.value, fill.value, noise.value, noise_rate),
             driver=driver,
             mask=mask,
             seed=seed,

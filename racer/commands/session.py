@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,6 +12,7 @@ from racer.commands import care
 from racer.commands.export import export, replay, video
 from racer.commands.output import ask, episode_json, print_json, progress_bar
 from racer.options import (
+    CONDITIONS_HELP,
     BitsOption,
     DriverOption,
     FillChoice,
@@ -22,6 +24,9 @@ from racer.options import (
     IntervalOption,
     JsonOption,
     MaskOption,
+    NoiseChoice,
+    NoiseOption,
+    NoiseRateOption,
     PaceOption,
     Protocol,
     SeedOption,
@@ -67,12 +72,14 @@ def session_start(
     ] = "random",
     evaluation: Annotated[int, typer.Option(min=0, help="Episodes per condition (evaluation).")] = 15,
     conditions: Annotated[
-        str, typer.Option(help="Conditions of the evaluation, comma-separated.")
+        str, typer.Option(help=f"Conditions of the evaluation, comma-separated: {CONDITIONS_HELP}.")
     ] = "random,pico,full",
     steps: Annotated[int, typer.Option(min=1, help="Steps per episode.")] = 100,
     bits: BitsOption = 85,
     mask_interval: IntervalOption = Interval.episode,
     fill: FillOption = FillChoice.hold,
+    noise: NoiseOption = NoiseChoice.none,
+    noise_rate: NoiseRateOption = 0.0,
     handling: HandlingOption = HandlingChoice.stock,
     speed: SpeedOption = 50.0,
     pace: PaceOption = 10.0,
@@ -107,7 +114,7 @@ def session_start(
                 conditions=tuple(name.strip() for name in conditions.split(",")),
             ),
             track=TrackConfig(handling=handling.value, target_speed=speed),
-            channel=ChannelConfig(bits=bits, mask_interval=mask_interval.value, fill=fill.value),
+            channel=ChannelConfig(bits, mask_interval.value, fill.value, noise.value, noise_rate),
             driver=driver,
             masks=tuple(mask or ()),
             data=data,
@@ -158,7 +165,7 @@ def _study_sitting(
     """Return the configuration of a study's next sitting; what the study file says cannot be given as an option."""
     from racer.errors import ConfigError
     from racer.study.file import load_study
-    from racer.study.sitting import next_protocol, sitting_config
+    from racer.study.sitting import next_protocol, protocol_to_resume, sitting_config
 
     own = {"participant", "study", "protocol", "resume", "driver", "headless", "fullscreen", "pilot", "as_json"}
     for name in context.params:
@@ -169,9 +176,10 @@ def _study_sitting(
                 f"recorded: leave it out, or change {study}"
             )
     loaded = load_study(study)
+    next_one = protocol_to_resume(loaded, participant, pilot) if resume else next_protocol(loaded)
     return sitting_config(
         loaded,
-        protocol.value if protocol else next_protocol(loaded),
+        protocol.value if protocol else next_one,
         participant,
         driver=driver,
         headless=headless,
@@ -184,16 +192,16 @@ def _study_sitting(
 def _next_after(config: StartConfig, study: Path | None, result: SittingResult, path: Path) -> str:
     """Return what to do after a sitting."""
     if config.pilot:
-        return f"A trial run is never trained on or analysed. Next: racer session show {path}"
+        return f"A trial run is never trained on or analysed. Next: racer session show {shlex.quote(str(path))}"
     if study is not None:
-        return f"Next: racer study status {study}"
+        return f"Next: racer study status {shlex.quote(str(study))}"
     if result.declined:
         return "Next: racer session start NAME"
     if not result.complete:
         return "Next: the same command with --resume goes on where it ended"
     if config.protocol.protocol == "pilot":
-        return f"Next: racer train {path} --out masks/{path.name.partition('_pilot_')[0]}.safetensors"
-    return f"Next: racer study report {config.data}"
+        return f"Next: racer train {shlex.quote(str(path))} --out masks/{path.name.partition('_pilot_')[0]}.safetensors"
+    return f"Next: racer study report {shlex.quote(str(config.data))}"
 
 
 @app.command("list", epilog="Example: racer session list recordings --json")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -107,7 +109,7 @@ def study_train(study: StudyArgument = None, as_json: JsonOption = False) -> Non
         print(f"Wrote {path}; blocks sent: {frequency}")
     if not trained:
         print("Every mask that the study needs is there.")
-    print(f"Next: racer session start --study {loaded.folder}")
+    print(f"Next: racer session start --study {shlex.quote(str(loaded.folder))}")
 
 
 @app.command("run", epilog="Example: racer study run demo --participants 12")
@@ -145,10 +147,12 @@ def study_run(
         )
         return
     kept = len(run.recordings) - run.recorded
-    print(f"Recorded {run.recorded} simulated sittings in {loaded.recordings}" + (f"; {kept} were there" * bool(kept)))
+    there = f"; {kept} were there" if kept else ""
+    print(f"Recorded {run.recorded} simulated sitting{'s' * (run.recorded != 1)} in {loaded.recordings}{there}")
     for path in run.masks:
         print(f"Trained {path}")
-    print(f"Next: racer study report {loaded.folder} --out {loaded.folder / 'report.html'}")
+    out = shlex.quote(str(loaded.folder / "report.html"))
+    print(f"Next: racer study report {shlex.quote(str(loaded.folder))} --out {out}")
 
 
 @app.command("report", epilog="Example: racer study report demo --out demo/report.html")
@@ -182,7 +186,8 @@ def study_report(
         return
     print_report(report)
     if written is None:
-        print(f"Next: racer study report {data or ''} --out report.html writes it all down with figures")
+        what = f" {shlex.quote(str(data))}" if data else ""
+        print(f"Next: racer study report{what} --out report.html writes it all down with figures")
     else:
         for name, reason in written.left_out.items():
             print(f"left out {name}: {reason}")
@@ -191,13 +196,19 @@ def study_report(
 
 def _recordings(data: Path | None) -> tuple[Path, dict[tuple[str, str], str]]:
     """Return the folder of recordings that is meant, and the wording of its questionnaires where a study tells it."""
-    from racer.study.file import STUDY_FILE, find_study, load_study
+    from racer.study.file import RECORDINGS, STUDY_FILE, StudyFileError, find_study, load_study
 
     if data is not None and not (data / STUDY_FILE).is_file() and data.suffix != ".toml":
         return data, {}
     if data is None and not any(Path().glob(f"*/{STUDY_FILE}")) and not Path(STUDY_FILE).is_file():
         return Path("recordings"), {}
-    study = load_study(find_study(data))
+    path = find_study(data)
+    try:
+        study = load_study(path)
+    except StudyFileError as error:
+        # The recordings say all that is analysed; only the wording of the questions stands in the file.
+        print(f"questions are named by their ids: {error}", file=sys.stderr)
+        return path.parent / RECORDINGS, {}
     custom = {entry.name: entry.questionnaire() for entry in study.file.questionnaires.custom}
     known = {**study.language.questionnaires, **custom}
     return study.recordings, {(name, item.id): item.text for name, each in known.items() for item in each.items}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -62,4 +63,4 @@ def train(
     print(f"  blocks sent: {frequency}")
     print(f"Wrote {out}")
     conditions = "" if objective is ObjectiveChoice.pico else " --conditions random,perceptual,full"
-    print(f"Next: racer session start NAME --protocol evaluation --mask {out}{conditions}")
+    print(f"Next: racer session start NAME --protocol evaluation --mask {shlex.quote(str(out))}{conditions}")

@@ -57,7 +57,7 @@ class Check:
 
 def required() -> tuple[str, list[str]]:
     """Return what this Racer needs: the range of Python versions, and one line per package as in pyproject.toml."""
-    project = Path(__file__).parent.parent / "pyproject.toml"
+    project = Path(__file__).parents[2] / "pyproject.toml"
     if project.is_file():
         table = tomllib.loads(project.read_text(encoding="utf-8"))["project"]
         return table["requires-python"], table["dependencies"]

@@ -14,7 +14,7 @@ import numpy as np
 
 from compression.codec import load_codec
 from compression.mask_file import DEFAULT_MASK
-from racer.conditions import MASKED_CONDITIONS
+from racer.conditions import MASKED_CONDITIONS, uses_slot
 from sessions import Episode, Session
 from sessions.verify import Check, Columns, Finding
 
@@ -49,7 +49,7 @@ class Plan(Check):
         if isinstance(self._steps, int) and episode.n_steps > self._steps:
             yield self.failed(episode, f"it has {episode.n_steps} steps of {self._steps} planned")
         for name, found in (("mask_interval", info.mask_interval), ("fill", info.fill), ("bits", info.bits_per_step)):
-            if name == "bits" and info.condition in ("raw", "full"):
+            if name == "bits" and not uses_slot(info.condition):
                 continue
             if self._channel.get(name, found) != found:
                 yield self.failed(episode, f"{name} is {found!r} and the configuration says {self._channel[name]!r}")

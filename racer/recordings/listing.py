@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +69,7 @@ def print_sessions(folder: Path, rows: list[dict[str, Any]]) -> None:
     for row in rows:
         if "error" in row:
             console.print(escape(row["error"]))
-    console.print(f"Next: racer session show {escape(rows[-1]['recording'])}")
+    console.print(f"Next: racer session show {escape(shlex.quote(rows[-1]['recording']))}")
 
 
 def describe_session(path: Path) -> dict[str, Any]:
@@ -147,7 +148,7 @@ def print_session(description: dict[str, Any]) -> None:
     following = "train" if description["protocol"] == "pilot" else "study report"
     argument = description["recording"] if following == "train" else str(Path(description["recording"]).parent)
     out = f" --out masks/{description['participant']}.safetensors" if following == "train" else ""
-    console.print(f"Next: racer {following} {escape(argument + out)}")
+    console.print(f"Next: racer {following} {escape(shlex.quote(argument) + out)}")
 
 
 def escape(text: str) -> str:

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from compression.channel import Receiver, Sender
 from compression.codec import Codec
+from compression.coders.blocks import BlockReceiver, BlockSender
 from compression.errors import CompressionError
 from compression.fill import FILLS
 from compression.masks import FixedMask
 from racer.frames import FRAME_SIZE
+from racer.recordings.far_end import BLOCK_CONDITIONS, is_noisy, layout_of
 from racer.recordings.footage import check_codec
-from racer.recordings.recomputation import layout_of
 from racer.recordings.rerun import Rerun, RerunError
 from racer.track import ACTIONS
 from sessions import Episode, SessionInfo
@@ -64,7 +64,7 @@ def draw_observations(info: SessionInfo, episode: Episode, codec: Codec, origina
                 frames[step] = rerun.frame(step)
             return Observations(frames, rerun.over, last_repeated=False)
         _decode(frames, episode, codec)
-        last = _transmit_last(episode, codec, rerun.frame(episode.n_steps))
+        last = _transmit_last(info, episode, codec, rerun.frame(episode.n_steps))
     frames[-1] = frames[-2] if last is None else last
     return Observations(frames, rerun.over, last_repeated=last is None)
 
@@ -75,17 +75,20 @@ def _decode(frames: NDArray[np.uint8], episode: Episode, codec: Codec) -> None:
         frames[step] = codec.decode_latent(latent)
 
 
-def _transmit_last(episode: Episode, codec: Codec, frame: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
+def _transmit_last(
+    session: SessionInfo, episode: Episode, codec: Codec, frame: NDArray[np.uint8]
+) -> NDArray[np.uint8] | None:
     """Return the frame after the last action as the driver would have seen it, with the last step's mask.
 
-    None where the recorded packets do not lead to the recorded latents: nothing can then be added to them.
+    None where nobody can know, under a coder other than the mask coder or after noise, and where the recorded packets
+    do not lead to the recorded latents: nothing can then be added to them.
     """
     info = episode.info
-    if info.fill not in FILLS:
+    if info.fill not in FILLS or info.condition not in BLOCK_CONDITIONS or is_noisy(session):
         return None
     try:
         layout = layout_of(info)
-        receiver = Receiver(codec, layout, info.fill)  # type: ignore[arg-type]  # checked above
+        receiver = BlockReceiver(codec, layout, info.fill)  # type: ignore[arg-type]  # checked above
         action = 0
         for packet, following in zip(episode.packet, episode.action.tolist(), strict=True):
             latent = receiver.receive(packet.tobytes(), action)
@@ -93,7 +96,7 @@ def _transmit_last(episode: Episode, codec: Codec, frame: NDArray[np.uint8]) -> 
         if not np.array_equal(latent, episode.received[-1]):
             return None
         sent = episode.mask[-1].astype(np.float32)
-        packet = Sender(codec, layout, FixedMask(sent), "episode").encode(frame, action)
+        packet = BlockSender(codec, layout, FixedMask(sent), "episode").encode(frame, action)
         return receiver.decode(packet, action)
     except CompressionError:
         return None

@@ -11,18 +11,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from compression.channel import Receiver
+from compression.channel import arrived, receive_again
 from compression.codec import Codec, load_codec
+from compression.coding import value_from_packet
 from compression.errors import CompressionError, PacketError
-from compression.fill import FILLS
-from compression.masks import BLOCKS, features_of, mask_table
-from compression.packet import CHANNEL_FORMAT, Layout, layout_for
-from racer.conditions import CONDITIONS, DEFAULT_BITS
+from compression.masks import features_of, mask_table
+from compression.packet import CHANNEL_FORMAT
+from racer.conditions import condition_names
 from racer.errors import ConfigError
 from racer.recordings.expectation import config_part, foreign_weights
+from racer.recordings.far_end import FarEndError, Wire, is_noisy, receiver_of, wire_of
 from racer.software import software
 from racer.track import Track, TrackConfig
-from sessions import Episode, EpisodeInfo, Session
+from sessions import Episode, Session
 from sessions.verify import Check, Columns, Finding
 
 PHYSICS = ("racer", "gymnasium", "box2d", "numpy")
@@ -41,6 +42,7 @@ class Packets(Check):
 
     def session(self, session: Session) -> Iterator[Finding]:
         """Find the codec; without it, packets are still unpacked."""
+        self._info = session.info
         self._reason = foreign_weights(session)
         self._codec = None if self._reason else load_codec()
         self._known = session.info.config.get("channel_format") == CHANNEL_FORMAT
@@ -52,7 +54,7 @@ class Packets(Check):
         info = episode.info
         if not self._known:
             return
-        if info.condition not in CONDITIONS:
+        if info.condition not in condition_names():
             yield self.found("skipped", f"episode {episode.index}: condition {info.condition!r} is not known here")
             return
         if info.condition == "raw":
@@ -60,41 +62,60 @@ class Packets(Check):
                 yield self.failed(episode, "bits are charged in condition raw")
             return
         try:
-            layout = layout_of(info)
+            wire = wire_of(self._info, info)
         except CompressionError as error:
             yield self.failed(episode, str(error))
             return
-        if (info.bits_per_step, info.packet_bytes) != (layout.bits, layout.packet_bytes):
+        if (info.bits_per_step, info.packet_bytes) != (wire.bits, wire.recorded_bytes):
             yield self.failed(
                 episode,
                 f"a packet has {info.packet_bytes} bytes and costs {info.bits_per_step} bits "
-                f"where {layout.packet_bytes} and {layout.bits} are due",
+                f"where {wire.recorded_bytes} and {wire.bits} are due",
             )
             return
-        charged = np.flatnonzero(columns["bits"] != layout.bits)
-        if len(charged):
-            yield self.failed(episode, f"bits at step {charged[0]} are not the {layout.bits} that its slots cost")
-        yield from self._unpack(episode, columns, layout)
+        charged = np.flatnonzero(columns["bits"] != wire.bits)
+        if wire.hard and len(charged):
+            yield self.failed(episode, f"bits at step {charged[0]} are not the {wire.bits} that its slots cost")
+        yield from self._unpack(episode, columns, wire)
 
-    def _unpack(self, episode: Episode, columns: Columns, layout: Layout) -> Iterator[Finding]:
-        masks = mask_table(layout.blocks)
-        for step, (packet, mask, latent) in enumerate(
-            zip(columns["packet"], columns["mask"], columns["latent"], strict=True)
-        ):
+    def _unpack(self, episode: Episode, columns: Columns, wire: Wire) -> Iterator[Finding]:
+        rows = zip(columns["packet"], columns["mask"], columns["latent"], columns["bits"].tolist(), strict=True)
+        for step, (recorded, mask, latent, bits) in enumerate(rows):
             try:
-                index, symbols = layout.unpack(packet.tobytes())
+                packet = arrived(recorded.tobytes(), wire.noisy)
+                wrong = "" if packet is None else self._wrong(packet, mask, latent, bits, wire)
             except PacketError as error:
-                yield self.failed(episode, f"packet at step {step}: {error}")
+                wrong = f"packet at step {step}: {error}"
+            if wrong:
+                yield self.failed(episode, wrong.format(step=step))
                 return
-            if masks[index].tobytes() != mask.tobytes():
-                yield self.failed(episode, f"mask at step {step} is not the one in the packet")
-                return
-            if self._codec is None:
-                continue
-            features = np.flatnonzero(features_of(mask))
-            if symbols != self._codec.quantizer.encode(latent, features, layout.levels):
-                yield self.failed(episode, f"packet at step {step} does not hold the latent that was encoded")
-                return
+
+    def _wrong(self, packet: bytes, mask: NDArray[np.bool_], latent: NDArray[np.float32], bits: int, wire: Wire) -> str:
+        """Return what is wrong with a packet that arrived, which noise may have changed into anything.
+
+        Raises:
+            PacketError: If it is none, and no noise can have been the reason.
+        """
+        if not wire.hard:
+            padded = bits % 8 == 0 and not any(packet[bits // 8 :])
+            return "" if padded else "packet at step {step} is longer than the bits that were charged for it"
+        if wire.layout is None:
+            value_from_packet(packet, wire.slot_bits)
+            return ""
+        try:
+            index, symbols = wire.layout.unpack(packet)
+        except PacketError:
+            if wire.noisy:
+                return ""
+            raise
+        if mask_table(wire.layout.blocks)[index].tobytes() != mask.tobytes():
+            return "mask at step {step} is not the one in the packet"
+        if self._codec is None or wire.noisy:
+            return ""
+        features = np.flatnonzero(features_of(mask))
+        if symbols != self._codec.quantizer.encode(latent, features, wire.layout.levels):
+            return "packet at step {step} does not hold the latent that was encoded"
+        return ""
 
 
 class Received(Check):
@@ -104,6 +125,7 @@ class Received(Check):
 
     def session(self, session: Session) -> Iterator[Finding]:
         """Find the codec."""
+        self._info = session.info
         self._codec: Codec | None = None
         known = session.info.config.get("channel_format") == CHANNEL_FORMAT
         if reason := foreign_weights(session) or ("" if known else _OTHER_FORMAT):
@@ -118,23 +140,32 @@ class Received(Check):
         """Receive every packet of an episode again."""
         info = episode.info
         actions = columns["action"]
-        if self._codec is None or info.condition == "raw" or info.condition not in CONDITIONS or not len(actions):
-            return
-        if info.fill not in FILLS:
-            yield self.failed(episode, f"fill {info.fill!r} is unknown")
+        if (
+            self._codec is None
+            or info.condition not in condition_names()
+            or info.condition == "raw"
+            or not len(actions)
+        ):
             return
         if (np.abs(actions) > 1).any():
             return  # as the check of values says
         before = [0, *actions[:-1].tolist()]
+        noisy = is_noisy(self._info)
+        again, masks = [], []
         try:
-            receiver = Receiver(self._codec, layout_of(info), info.fill)  # type: ignore[arg-type]  # checked above
-            again = [
-                receiver.receive(packet.tobytes(), action)
-                for packet, action in zip(columns["packet"], before, strict=True)
-            ]
-        except CompressionError as error:
+            receiver = receiver_of(self._info, info, self._codec)
+            for packet, action in zip(columns["packet"], before, strict=True):
+                receive_again(receiver, arrived(packet.tobytes(), noisy), action, noisy)
+                again.append(receiver.latent)
+                masks.append(receiver.mask)
+        except FarEndError as error:
+            yield self.found("skipped", f"episode {episode.index}: {error}")
+            return
+        except (CompressionError, ValueError) as error:
             yield self.failed(episode, f"received cannot be recomputed: {error}")
             return
+        if (step := _first_difference(np.array(masks), columns["mask"])) is not None:
+            yield self.failed(episode, f"mask at step {step} does not come out of the packets")
         expected, received = np.array(again, np.float32), columns["received"]
         step = _first_difference(expected, received)
         if step is None:
@@ -188,17 +219,6 @@ class Replay(Check):
             expected = np.array(values, columns[name].dtype).reshape(columns[name].shape)
             if (wrong := _first_difference(expected, columns[name])) is not None:
                 yield self.failed(episode, f"{name} at step {wrong} does not follow from track and actions")
-
-
-def layout_of(info: EpisodeInfo) -> Layout:
-    """Return what a packet of an episode holds.
-
-    Raises:
-        SlotError: If no packet fits the bits that the episode names.
-    """
-    if info.condition == "full":
-        return layout_for(DEFAULT_BITS, 2, BLOCKS)
-    return layout_for(info.bits_per_step)
 
 
 def _first_difference(expected: NDArray[Any], found: NDArray[Any]) -> int | None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from racer.conditions import CONDITIONS
+from racer.conditions import may_be_condition
 from racer.report.recordings import Person
 from racer.report.statistics import mean_se
 
@@ -114,7 +114,7 @@ _PHASES = {"start": 0, "evaluation": 1, "end": 2}
 def _key(name: str) -> _Key | None:
     """Return what a recorded item's name says; None where it is no questionnaire's."""
     parts = name.split("/")
-    if len(parts) != 5 or parts[2] not in (*CONDITIONS, NO_CONDITION):
+    if len(parts) != 5 or not (parts[2] == NO_CONDITION or may_be_condition(parts[2])):
         return None
     phase, _, condition, questionnaire, item = parts
     return phase, questionnaire, item, condition

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from racer.conditions import condition_names
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -20,6 +22,9 @@ COLOURS = {"raw": "#0072B2", "full": "#009E73", "random": "#7F7F7F", "perceptual
 """Of the conditions; orange, grey and green as in the paper's figure 6."""
 MARKERS = {"raw": "s", "full": "^", "random": "o", "perceptual": "v", "pico": "D"}
 """Of the conditions, so that none is told by its colour alone."""
+_MORE_COLOURS = ("#D55E00", "#CC79A7", "#F0E442", "#004C3F", "#8C510A", "#5E3C99", "#000000")
+_MORE_MARKERS = ("P", "X", "<", ">", "p", "h", "*", "d", "8")
+"""Of further coders; as many in all as there are pairs of them."""
 INK, FAINT = "#222222", "#B0B0B0"
 PNG_DPI = 160
 
@@ -55,6 +60,22 @@ class Illustration:
     header: tuple[str, ...]
     """Of its table of numbers."""
     rows: tuple[tuple[Cell, ...], ...]
+
+
+def colour_of(condition: str) -> str:
+    """Return a condition's colour, as `#rrggbb`: for good, as long as no coder that is listed before it is added."""
+    return COLOURS.get(condition) or _MORE_COLOURS[_place(condition) % len(_MORE_COLOURS)]
+
+
+def marker_of(condition: str) -> str:
+    """Return a condition's marker, as Matplotlib calls it."""
+    return MARKERS.get(condition) or _MORE_MARKERS[_place(condition) % len(_MORE_MARKERS)]
+
+
+def _place(condition: str) -> int:
+    """Return a coder's place among those without a colour of their own; after all of them if it is not known here."""
+    others = [name for name in condition_names() if name not in COLOURS]
+    return others.index(condition) if condition in others else len(others)
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from racer.report.answers import NO_CONDITION, ItemMean, when
 from racer.report.behaviour import LearningPoint
-from racer.report.drawing import COLOURS, FAINT, INK, MARKERS, Illustration, canvas, label, render, spread
+from racer.report.drawing import FAINT, INK, Illustration, canvas, colour_of, label, marker_of, render, spread
 from racer.report.study import StudyReport
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def scatter(report: StudyReport) -> Illustration | None:
         limits = (low - margin, high + margin)
         axes.plot(limits, limits, color=INK, linewidth=1, linestyle="--", zorder=1)
         axes.text(limits[1], limits[1], "equal ", ha="right", va="bottom", fontsize=9, rotation=45, color=INK)
-        axes.scatter(random, pico, s=42, color=COLOURS["pico"], edgecolor=INK, linewidth=0.7, zorder=2)
+        axes.scatter(random, pico, s=42, color=colour_of("pico"), edgecolor=INK, linewidth=0.7, zorder=2)
         axes.set(xlim=limits, ylim=limits, aspect="equal", xlabel="road progress, random", ylabel="road progress, pico")
         for axis in (axes.xaxis, axes.yaxis):
             axis.set_major_locator(MaxNLocator(5))
@@ -66,7 +66,7 @@ def bars(report: StudyReport) -> Illustration:
     """Draw the means of all conditions with their standard errors (the paper's figure 6)."""
     with canvas(6.6, 3.6, 2) as (figure, panels):
         names = [mean.condition for mean in report.conditions]
-        colours = [COLOURS[name] for name in names]
+        colours = [colour_of(name) for name in names]
         progress = [mean.progress for mean in report.conditions], [mean.progress_se for mean in report.conditions]
         off_road = [mean.off_road for mean in report.conditions], [mean.off_road_se for mean in report.conditions]
         for axes, (means, errors), scale in zip(
@@ -101,7 +101,7 @@ def participants(report: StudyReport) -> Illustration:
         means = [mean.progress for mean in report.conditions]
         axes.plot(names, means, color=INK, linewidth=2.2, zorder=2)
         for i, name in enumerate(names):
-            axes.plot(i, means[i], MARKERS[name], color=COLOURS[name], markeredgecolor=INK, markersize=9, zorder=3)
+            axes.plot(i, means[i], marker_of(name), color=colour_of(name), markeredgecolor=INK, markersize=9, zorder=3)
         axes.set_ylabel(PROGRESS)
         axes.set_xlim(-0.3, len(names) - 0.4)
         if len(report.participants) <= _MOST_LABELS:
@@ -132,8 +132,8 @@ def questionnaires(ratings: list[ItemMean]) -> Illustration | None:
                 [rating.mean for rating in own],
                 heights,
                 xerr=[rating.se or 0.0 for rating in own],
-                fmt=MARKERS.get(condition, "x"),
-                color=COLOURS.get(condition, INK),
+                fmt=marker_of(condition),
+                color=colour_of(condition),
                 markeredgecolor=INK,
                 ecolor=INK,
                 linewidth=1.1,
@@ -183,7 +183,7 @@ def agreement(report: StudyReport) -> Illustration | None:
             shown = ((found.equal, found.equal_se), (found.kappa, found.kappa_se))
             for axes, (mean, error) in zip(panels, shown, strict=True):
                 if mean is not None:
-                    axes.bar(row, mean, color=COLOURS[found.condition], edgecolor=INK, linewidth=0.7, width=0.6)
+                    axes.bar(row, mean, color=colour_of(found.condition), edgecolor=INK, linewidth=0.7, width=0.6)
                     axes.errorbar(row, mean, yerr=error or 0.0, color=INK, capsize=4, linewidth=1.3)
         for axes, scale in zip(panels, ("share of equal actions", "Cohen's kappa"), strict=True):
             axes.set_xticks(range(len(report.agreement)), [found.condition for found in report.agreement])
@@ -238,8 +238,8 @@ def _line(axes: Axes, condition: str, points: list[LearningPoint]) -> None:
         [point.place for point in points],
         [point.progress for point in points],
         yerr=[point.progress_se or 0.0 for point in points],
-        marker=MARKERS[condition],
-        color=COLOURS[condition],
+        marker=marker_of(condition),
+        color=colour_of(condition),
         linewidth=1.4,
         markersize=5,
         capsize=2,

@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import quote
 
 from racer import __version__
-from racer.conditions import CONDITIONS
+from racer.conditions import shown_under
 from racer.report import wording
 from racer.report.answers import when
 from racer.report.caveats import caveats
@@ -47,7 +47,7 @@ def render_page(
     from jinja2 import Environment, StrictUndefined
 
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.globals.update(w=wording, when=when, shows=CONDITIONS, stages=STAGES, resamples=RESAMPLES, cell=cell)
+    environment.globals.update(w=wording, when=when, shows=shown_under, stages=STAGES, resamples=RESAMPLES, cell=cell)
     template = environment.from_string((files("racer.report") / TEMPLATE).read_text(encoding="utf-8"))
     return template.render(
         generator=GENERATOR,

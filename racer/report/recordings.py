@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 import sessions
-from racer.conditions import CONDITIONS
+from racer.conditions import in_order, may_be_condition
 from racer.drivers import KEYBOARD
+from racer.resume import declined
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,7 +69,7 @@ class Evaluations:
 
     people: tuple[Person, ...]
     conditions: tuple[str, ...]
-    """Driven by all of them, in the order of `racer.conditions.CONDITIONS`."""
+    """Driven by all of them, in the order of `racer.conditions.in_order`."""
     excluded: dict[Path, str]
     """Recordings left out, and why."""
 
@@ -106,9 +107,7 @@ def read_evaluations(folder: Path) -> Evaluations:
         if person.conditions != together:
             excluded.update(dict.fromkeys(person.sitting.paths, "its conditions are not those of the first session"))
             del people[name]
-    return Evaluations(
-        tuple(people.values()), tuple(condition for condition in CONDITIONS if condition in together), excluded
-    )
+    return Evaluations(tuple(people.values()), in_order(sorted(together)), excluded)
 
 
 def settings_of(info: sessions.SessionInfo) -> dict[str, Any]:
@@ -121,7 +120,7 @@ def settings_of(info: sessions.SessionInfo) -> dict[str, Any]:
         "packet format": config.get("channel_format"),
         "mask": info.mask_sha256,
         "kind of driver": info.driver == KEYBOARD,
-        "study file": config.get("study_sha256"),
+        "study file": config.get("study_settings_sha256"),
         "use of the channel": config.get("channel"),
         "handling or speed": config.get("track"),
         "steps per episode": protocol.get("steps"),
@@ -142,6 +141,8 @@ def _reason_to_exclude(sitting: sessions.Sitting, people: dict[str, Person], fir
         return f"protocol {info.protocol}"
     if info.pilot:
         return "a trial run (--pilot)"
+    if declined(sitting):
+        return "declined to take part"
     if sitting.status != "complete":
         return f"not completed ({sitting.status})"
     if info.participant in people:
@@ -164,7 +165,7 @@ def _read_person(sitting: sessions.Sitting) -> Person:
             pauses = _pauses(session.events())
             for episode in session.episodes:
                 condition = episode.info.condition
-                if episode.info.phase != "evaluation" or condition not in CONDITIONS:
+                if episode.info.phase != "evaluation" or not may_be_condition(condition):
                     continue
                 if condition not in blocks:
                     blocks.append(condition)

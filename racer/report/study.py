@@ -123,7 +123,8 @@ def analyse(evaluations: Evaluations, folder: Path) -> StudyReport:
     """
     people, conditions = evaluations.people, evaluations.conditions
     if not people:
-        reasons = "; ".join(sorted(set(evaluations.excluded.values()))) or "no recordings"
+        nothing = "no recordings" if folder.is_dir() else "there is no such folder"
+        reasons = "; ".join(sorted(set(evaluations.excluded.values()))) or nothing
         raise NothingToReportError(
             f"no complete evaluation session in {folder} ({reasons}); record one with "
             f"`racer session start NAME --protocol evaluation --data {folder}`"

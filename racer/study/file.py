@@ -14,7 +14,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from racer.conditions import CONDITIONS, MASKED_CONDITIONS, ChannelConfig
+from racer.conditions import MASKED_CONDITIONS, ChannelConfig, check_conditions
 from racer.errors import ConfigError, RacerError
 from racer.protocol import EVALUATED, ProtocolConfig, ProtocolName
 from racer.questionnaires import Questionnaire
@@ -42,6 +42,12 @@ from racer.toml_text import MOST_BYTES, parse_toml
 from racer.track import TrackConfig
 
 STUDY_FILE = "study.toml"
+RECORDINGS = "recordings"
+"""Folder of a study's recordings, beside its file."""
+_FEWEST_EPISODES = 2
+"""Of each kind that a mask can be trained on: one is held out."""
+_PLANNING = ("title", "participants", "pilots", "experimenter")
+"""Settings that change nothing for whoever has been recorded."""
 MOST_SETTINGS = 100_000
 """Bytes of a study's settings as JSON, which every recording keeps."""
 
@@ -64,7 +70,7 @@ class StudyFile(Section):
     title: Title
     """One line, 1 to 200 characters; stands in every recording and over the report."""
     conditions: Names = EVALUATED
-    """What evaluated participants are shown, each once: of `raw`, `full`, `random`, `perceptual`, `pico`."""
+    """What evaluated participants are shown, each once: `raw`, `full`, or the name of a coder."""
     participants: Annotated[int, Field(ge=1, le=1000)] = 12
     """Evaluated people planned, 1 to 1000."""
     pilots: Annotated[int, Field(ge=0, le=100)] = 1
@@ -85,14 +91,16 @@ class StudyFile(Section):
     @field_validator("conditions")
     @classmethod
     def _can_be_shown(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        unknown = [name for name in value if name not in CONDITIONS]
-        if unknown:
-            raise ValueError(f"unknown condition {unknown[0][:80]!r}; choose from {', '.join(CONDITIONS)}")
+        check_conditions(value)
         ProtocolConfig(conditions=value)
         return value
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
+        try:
+            check_conditions(self._shown, self.channel_config())
+        except ConfigError as error:
+            raise misfit("channel.bits", str(error)) from error
         for condition in self.masks_needed:
             if getattr(self.masks, condition) != PILOT:
                 continue
@@ -101,16 +109,27 @@ class StudyFile(Section):
                 reason = f'"pilot" needs a pilot user, and pilots is 0; use {others}, or raise pilots'
                 raise misfit(f"masks.{condition}", reason)
             for phase in ("calibration", "exploration"):
-                if not getattr(self.episodes, phase):
-                    reason = f'must be 1 or more, for masks.{condition} = "pilot" is trained on these episodes; got 0'
+                recorded = getattr(self.episodes, phase)
+                if self.pilots * recorded < _FEWEST_EPISODES:
+                    least = -(-_FEWEST_EPISODES // self.pilots)
+                    reason = (
+                        f'must be {least} or more, for masks.{condition} = "pilot" is trained on these episodes, and '
+                        f"one is held out; got {recorded}"
+                    )
                     raise misfit(f"episodes.{phase}", reason)
+        if not self.episodes.evaluation:
+            raise misfit("episodes.evaluation", "must be 1 or more, for it is what is compared; got 0")
         return self
 
     @property
     def masks_needed(self) -> tuple[str, ...]:
         """The conditions that are shown to somebody and need a fitted mask, in the order of MASKED_CONDITIONS."""
-        shown = {*self.conditions, *([self.episodes.explore] if self.pilots else [])}
-        return tuple(condition for condition in MASKED_CONDITIONS if condition in shown)
+        return tuple(condition for condition in MASKED_CONDITIONS if condition in self._shown)
+
+    @property
+    def _shown(self) -> tuple[str, ...]:
+        """What anybody is shown."""
+        return (*self.conditions, *([self.episodes.explore] if self.pilots else []))
 
     def protocol_config(self, protocol: ProtocolName) -> ProtocolConfig:
         """Return the episodes of one sitting."""
@@ -141,7 +160,7 @@ class Study:
     @property
     def recordings(self) -> Path:
         """Folder of the study's recordings; need not exist."""
-        return self.folder / "recordings"
+        return self.folder / RECORDINGS
 
     @property
     def masks(self) -> Path:
@@ -152,6 +171,15 @@ class Study:
     def settings(self) -> dict[str, Any]:
         """All that the file says, defaults included, but for the experimenter's code: JSON to keep with a recording."""
         return self.file.model_dump(mode="json", exclude={"experimenter": {"code"}})
+
+    @property
+    def settings_sha256(self) -> str:
+        """Hash of what decides how people are recorded: not of the title, nor of how many are planned.
+
+        64 hexadecimal digits. Sittings are analysed together, and resumed, where it is the same.
+        """
+        deciding = {name: value for name, value in self.settings.items() if name not in _PLANNING}
+        return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()
 
     def mask_path(self, condition: str) -> Path | None:
         """Return the mask file of a condition; None where it needs none or takes the shipped one.

@@ -5,36 +5,32 @@ Time is simulated too: sittings begin half an hour apart from 2000-01-01 on, and
 
 from __future__ import annotations
 
-import hashlib
-import multiprocessing
 import os
 import shutil
-import signal
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from multiprocessing import connection
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 from compression.pico_config import PicoConfig
 from racer.drivers import KEYBOARD, SIMULATED, make_driver
-from racer.errors import ConfigError, RacerError
+from racer.errors import ConfigError
 from racer.protocol import ProtocolName, balanced_rows
 from racer.start import SimulatedIdentity, StartConfig, start_session
 from racer.study.file import Study, StudyFileError
-from racer.study.sitting import completed, sitting_config
+from racer.study.sitting import completed, refuse_a_mixture, refuse_again, sitting_config
 from racer.study.train import masks_to_train, train_study
+from racer.workers import in_parallel
 from sessions.staging import rename_without_overwriting, sync_folder
 
 BEGINNING = datetime(2000, 1, 1, tzinfo=UTC)
 """When simulated studies take place."""
 BETWEEN_SITTINGS = timedelta(minutes=30)
+MOST_PILOTS = 100
+"""Of a study, as its file allows."""
 UNFINISHED = ".simulating"
 """Folder of sittings under way, among the recordings. What a killed run leaves in it is made again."""
 
@@ -75,7 +71,8 @@ def run_study(
 
     Raises:
         ConfigError: If a number is out of range or the driver is a person.
-        StudyFileError: If another run is simulating this study.
+        StudyFileError: If another run is simulating this study, or what it recorded could not be compared with what is
+            there.
         RacerError, CompressionError, RecordingError: If a sitting cannot be run.
     """
     participants = study.file.participants if participants is None else participants
@@ -87,6 +84,7 @@ def run_study(
     if driver == KEYBOARD:
         raise ConfigError("a whole study is run by simulated participants; people drive by `racer session start`")
     make_driver(driver, 0)  # says now what is wrong with it, and not in every process
+    refuse_a_mixture(study, driver)  # also where nobody is missing: what is there must be what the file says
     trains = masks_to_train(study)
     pilots = study.file.pilots if trains or completed(study, "pilot") else 0
     total = pilots + len(trains) + participants
@@ -95,11 +93,11 @@ def run_study(
         return lambda done: progress(what, before + done, total)
 
     with _alone(study) as unfinished:
-        recorded = _simulate(study, "pilot", pilots, 0, driver, unfinished, jobs, of("pilots", 0))
+        recorded = _simulate(study, "pilot", pilots, driver, unfinished, jobs, of("pilots", 0))
         progress("training", pilots, total)
         masks = train_study(study, iterations=iterations)
         people = of("participants", pilots + len(trains))
-        recorded += _simulate(study, "evaluation", participants, pilots, driver, unfinished, jobs, people)
+        recorded += _simulate(study, "evaluation", participants, driver, unfinished, jobs, people)
     sittings = [*completed(study, "pilot"), *completed(study, "evaluation")]
     paths = [path for sitting in sittings for path in sitting.paths]
     return StudyRun(tuple(paths), recorded, tuple(masks))
@@ -109,7 +107,6 @@ def _simulate(
     study: Study,
     protocol: ProtocolName,
     count: int,
-    before: int,
     driver: str,
     unfinished: Path,
     jobs: int,
@@ -119,22 +116,26 @@ def _simulate(
     there = {sitting.info.participant for sitting in completed(study, protocol)}
     prefix = "pilot" if protocol == "pilot" else "p"
     orders = len(balanced_rows(len(study.file.conditions))) if protocol == "evaluation" else 1
-    configs = []
-    for place in range(count):
-        name = f"{prefix}{place + 1:02d}"
-        if name not in there:
-            config = sitting_config(study, protocol, name, driver=driver, headless=True)
-            configs.append(
-                replace(
-                    config,
-                    data=unfinished,
-                    order=place % orders,
-                    simulated=_identity(study, protocol, name, before + place),
-                )
-            )
-    done = count - len(configs)
+    missing = {f"{prefix}{place + 1:02d}": place for place in range(count)}
+    for name in there:
+        missing.pop(name, None)
+    done = count - len(missing)
     progress(done)
-    for path in _in_parallel(configs, jobs):
+    if not missing:
+        return 0
+    refuse_again(study, protocol, missing)
+    common = sitting_config(study, protocol, None, driver=driver, headless=True)
+    configs = [
+        replace(
+            common,
+            participant=name,
+            data=unfinished,
+            order=place % orders,
+            simulated=_identity(study, protocol, place),
+        )
+        for name, place in missing.items()
+    ]
+    for path in in_parallel(_record, configs, jobs, "a sitting"):
         rename_without_overwriting(path, study.recordings / path.name)
         sync_folder(study.recordings)
         done += 1
@@ -142,44 +143,13 @@ def _simulate(
     return len(configs)
 
 
-def _identity(study: Study, protocol: str, participant: str, place: int) -> SimulatedIdentity:
-    digest = hashlib.sha256(f"{study.sha256}/{protocol}/{participant}".encode()).hexdigest()
-    return SimulatedIdentity(digest[:6], BEGINNING + place * BETWEEN_SITTINGS)
-
-
-def _in_parallel(configs: Sequence[StartConfig], jobs: int) -> Iterator[Path]:
-    """Run sittings in processes of their own and yield each recording when it is finished."""
-    if not configs:
-        return
-    context = multiprocessing.get_context("spawn")
-    executor = ProcessPoolExecutor(min(jobs, len(configs)), context, initializer=_depend_on_the_parent)
-    try:
-        futures: list[Future[Path]] = [executor.submit(_record, config) for config in configs]
-        for future in as_completed(futures):
-            yield future.result()
-    except BrokenProcessPool as error:
-        raise RacerError(
-            "a process that simulated a sitting was killed, perhaps for want of memory; what was finished is kept: "
-            "run it again with fewer --jobs"
-        ) from error
-    finally:
-        # Whatever ended this, nobody waits for sittings that nobody will collect.
-        executor.shutdown(wait=False, cancel_futures=True)
-        for process in multiprocessing.active_children():
-            process.terminate()
-
-
-def _depend_on_the_parent() -> None:
-    """Leave interrupts to the parent, and do not outlive it: whoever runs the study again wants the folder."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-
-    def follow() -> None:
-        connection.wait([parent.sentinel])
-        os._exit(1)
-
-    threading.Thread(target=follow, daemon=True).start()
+def _identity(study: Study, protocol: ProtocolName, place: int) -> SimulatedIdentity:
+    """Return what names the sitting of the `place`-th pilot or participant, from 0; each study's ids differ."""
+    pilot = protocol == "pilot"
+    # Counted on from a number of the study's own: were they drawn, two of a thousand might be the same.
+    number = int(study.sha256[:6], 16) + place + (0 if pilot else MOST_PILOTS)
+    before = 0 if pilot else study.file.pilots
+    return SimulatedIdentity(f"{number % 16**6:06x}", BEGINNING + (before + place) * BETWEEN_SITTINGS)
 
 
 def _record(config: StartConfig) -> Path:
@@ -192,9 +162,13 @@ def _record(config: StartConfig) -> Path:
 def _alone(study: Study) -> Iterator[Path]:
     """Give an empty folder for sittings under way, while no other run simulates this study."""
     folder = study.recordings / UNFINISHED
+    locked = study.recordings / f"{UNFINISHED}.lock"
+    for path in (folder, locked):
+        if path.is_symlink():  # a study from somebody else must not have files elsewhere removed
+            raise StudyFileError(study.path, f"{path} is a link, which Racer does not follow; nothing was changed")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(study.recordings / f"{UNFINISHED}.lock")
+        lock = FileLock(locked)
         with lock.acquire(blocking=False):
             for left in folder.iterdir():
                 left.unlink()
@@ -206,5 +180,5 @@ def _alone(study: Study) -> Iterator[Path]:
         ) from error
     except OSError as error:
         raise StudyFileError(
-            study.path, f"cannot write to {study.recordings}: {error.strerror}; what was finished is kept"
+            study.path, f"cannot write to {study.recordings}: {error.strerror or error}; what was finished is kept"
         ) from error

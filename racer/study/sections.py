@@ -25,6 +25,7 @@ from pydantic import (
 
 from compression.fill import FillName
 from compression.masks import MaskInterval
+from compression.noise import NoiseName, check_noise
 from racer.conditions import ChannelConfig
 from racer.keys import check_keys
 from racer.pacing import check_pace
@@ -117,16 +118,28 @@ class Channel(Section):
     """What crosses from the game to the eye."""
 
     bits: Integer = ChannelConfig.bits
-    """Slot: the most bits that may cross per step, from 4 up. `full` has two slots of 85 whatever this says."""
+    """Slot: the most bits that may cross per step, 1 to 4096; some coders need a few.
+    `full` has two slots of 85 whatever this says."""
     mask_interval: MaskInterval = ChannelConfig.mask_interval
     """`episode`: one mask per episode. `step`: a new one every step."""
     fill: FillName = ChannelConfig.fill
     """Where features that are not sent come from: `hold`, `prior` or `predict`."""
+    noise: NoiseName = ChannelConfig.noise
+    """What happens on the way: `none`, `flips` of bits, `erasures` of packets, `gaussian` noise on the bits."""
+    noise_rate: float = ChannelConfig.noise_rate
+    """Probability of a flip or of an erasure, 0 to 1; of `gaussian`, its standard deviation beside bits of +1 and -1, 0
+    to 100. 0 where there is none."""
 
-    @field_validator("*")
+    @field_validator("bits", "mask_interval", "fill")
     @classmethod
     def _as_a_channel(cls, value: Any, info: ValidationInfo) -> Any:
         ChannelConfig(**{str(info.field_name): value})
+        return value
+
+    @field_validator("noise_rate")
+    @classmethod
+    def _as_a_noise(cls, value: float, info: ValidationInfo) -> float:
+        check_noise(info.data.get("noise", "gaussian"), value)
         return value
 
 

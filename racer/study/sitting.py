@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Collection
+from typing import get_args
+
 import sessions
 from racer.agenda import Screens
 from racer.drivers import KEYBOARD
 from racer.protocol import ProtocolName
-from racer.resume import unfinished
+from racer.questionnaires import Questionnaire
+from racer.resume import running_sessions, to_resume, unfinished
 from racer.start import StartConfig, StudyMark
 from racer.study.file import Study, StudyFileError
 from racer.study.sections import PILOT
@@ -21,15 +26,64 @@ def next_protocol(study: Study) -> ProtocolName:
     return "pilot" if waiting and len(completed(study, "pilot")) < study.file.pilots else "evaluation"
 
 
+def protocol_to_resume(study: Study, participant: str | None, pilot: bool) -> ProtocolName:
+    """Return the protocol of the unfinished sitting that is meant; the next one where there is none."""
+    sitting = to_resume(_sittings(study), None, participant, pilot, running_sessions(study.recordings))
+    for protocol in get_args(ProtocolName):
+        if sitting is not None and sitting.info.protocol == protocol:
+            found: ProtocolName = protocol
+            return found
+    return next_protocol(study)
+
+
 def completed(study: Study, protocol: ProtocolName) -> list[sessions.Sitting]:
     """Return the completed sittings of a study, one of each participant, oldest first; trial runs do not count."""
-    sittings, _ = sessions.find_sittings(sessions.find_recordings(study.recordings))
-    done: dict[str, sessions.Sitting] = {}
-    for sitting in sittings:
+    return _completed(_sittings(study), protocol)
+
+
+def refuse_again(study: Study, protocol: ProtocolName, participants: Collection[str]) -> None:
+    """Refuse to begin a sitting of anybody who has completed it or left it unfinished.
+
+    Raises:
+        StudyFileError: If one of them has.
+    """
+    sittings = _sittings(study)
+    for sitting in _completed(sittings, protocol):
+        if (name := sitting.info.participant) in participants:
+            raise StudyFileError(
+                study.path,
+                f"{name} has completed the {protocol} sitting; nothing was changed: give another name, or leave "
+                "the name out for the next one",
+            )
+    for sitting in unfinished(sittings, protocol, None):
+        if not sitting.info.pilot and (name := sitting.info.participant) in participants:
+            raise StudyFileError(
+                study.path,
+                f"{name} has an unfinished {protocol} sitting; nothing was changed: go on with it by --resume, or "
+                "give another name",
+            )
+
+
+def refuse_a_mixture(study: Study, driver: str) -> None:
+    """Refuse to evaluate anybody who could not be compared with those who were evaluated before.
+
+    Raises:
+        StudyFileError: If a recording was made with another study file, or by people where this driver is a program, or
+            the other way about. The report would leave one or the other out.
+    """
+    for sitting in completed(study, "evaluation"):
         info = sitting.info
-        if info.protocol == protocol and sitting.status == "complete" and not info.pilot:
-            done.setdefault(info.participant, sitting)
-    return list(done.values())
+        if info.config.get("study_settings_sha256") != study.settings_sha256:
+            problem = "was evaluated with this file as it was before it was changed"
+        elif (info.driver == KEYBOARD) != (driver == KEYBOARD):
+            problem = "is simulated" if driver == KEYBOARD else "is a person"
+        else:
+            continue
+        raise StudyFileError(
+            study.path,
+            f"{info.participant} {problem}, and cannot be compared with whoever comes now; nothing was recorded: "
+            "make a study of its own with `racer study init`, or move the earlier recordings away",
+        )
 
 
 def sitting_config(
@@ -56,8 +110,8 @@ def sitting_config(
         resume: Whether to go on with an unfinished sitting.
 
     Raises:
-        StudyFileError: If a mask that the sitting needs has not been trained.
-        ResumeError: If the participant has completed this sitting or left it unfinished.
+        StudyFileError: If a mask that the sitting needs has not been trained, the participant has completed this
+            sitting or left it unfinished, or could not be compared with those evaluated before.
     """
     file = study.file
     shown = file.conditions if protocol == "evaluation" else (file.episodes.explore,)
@@ -68,11 +122,14 @@ def sitting_config(
             raise StudyFileError(
                 study.path,
                 f"masks.{condition}: {path} has not been trained; nothing was recorded: run `racer study train "
-                f"{study.folder}` when the pilots have driven, or name another mask",
+                f"{shlex.quote(str(study.folder))}` when the pilots have driven, or name another mask",
             )
         masks += [path] if path is not None else []
-    if participant is not None and not resume and not pilot:
-        _refuse_a_second(study, protocol, participant)
+    if not resume and not pilot:
+        if participant is not None:
+            refuse_again(study, protocol, [participant])
+        if protocol == "evaluation":
+            refuse_a_mixture(study, driver)
     attended = driver == KEYBOARD
     return StartConfig(
         participant=participant,
@@ -95,14 +152,14 @@ def sitting_config(
         countdown=file.screens.countdown,
         locked=attended,
         code=file.experimenter.code,
-        study=StudyMark(file.title, study.sha256, study.settings),
+        study=StudyMark(file.title, study.sha256, study.settings_sha256, study.settings),
     )
 
 
 def _screens(study: Study) -> Screens:
     asked = study.file.questionnaires
 
-    def questionnaires(names: tuple[str, ...]):  # type: ignore[no-untyped-def]
+    def questionnaires(names: tuple[str, ...]) -> tuple[Questionnaire, ...]:
         return tuple(study.questionnaire(name) for name in names)
 
     screens = study.file.screens
@@ -118,20 +175,17 @@ def _screens(study: Study) -> Screens:
     )
 
 
-def _refuse_a_second(study: Study, protocol: ProtocolName, participant: str) -> None:
-    if any(sitting.info.participant == participant for sitting in completed(study, protocol)):
-        raise StudyFileError(
-            study.path,
-            f"{participant} has completed the {protocol} sitting; nothing was changed: give another name, or leave "
-            "the name out for the next one",
-        )
-    sittings, _ = sessions.find_sittings(sessions.find_recordings(study.recordings))
-    if [sitting for sitting in unfinished(sittings, protocol, participant) if not sitting.info.pilot]:
-        raise StudyFileError(
-            study.path,
-            f"{participant} has an unfinished {protocol} sitting; nothing was changed: go on with it by --resume, or "
-            "give another name",
-        )
+def _sittings(study: Study) -> list[sessions.Sitting]:
+    return sessions.find_sittings(sessions.find_recordings(study.recordings))[0]
+
+
+def _completed(sittings: list[sessions.Sitting], protocol: ProtocolName) -> list[sessions.Sitting]:
+    done: dict[str, sessions.Sitting] = {}
+    for sitting in sittings:
+        info = sitting.info
+        if info.protocol == protocol and sitting.status == "complete" and not info.pilot:
+            done.setdefault(info.participant, sitting)
+    return list(done.values())
 
 
 def _is_there(study: Study, condition: str) -> bool:

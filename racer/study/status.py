@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from dataclasses import dataclass
 
@@ -47,15 +48,16 @@ def study_status(study: Study) -> StudyStatus:
     left = [sitting for sitting in unfinished(sittings, None, None) if not sitting.info.pilot]
     given = Counter(sitting.info.config.get("order") for sitting in evaluated)
     missing = masks_to_train(study)
-    start = f"racer session start --study {study.folder}"
+    folder = shlex.quote(str(study.folder))
+    start = f"racer session start --study {folder}"
     if missing and len(pilots) < study.file.pilots:
         following = start
     elif missing:
-        following = f"racer study train {study.folder}"
+        following = f"racer study train {folder}"
     elif len(evaluated) < study.file.participants:
         following = start
     else:
-        following = f"racer study report {study.folder} --out {study.folder / 'report.html'}"
+        following = f"racer study report {folder} --out {shlex.quote(str(study.folder / 'report.html'))}"
     return StudyStatus(
         title=study.file.title,
         pilots=tuple(sitting.info.participant for sitting in pilots),

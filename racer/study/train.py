@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 
@@ -49,7 +50,7 @@ def train_study(
         raise StudyFileError(
             study.path,
             f"masks.{conditions[0]}: no pilot has completed a sitting yet; nothing was changed: record one with "
-            f"`racer session start --study {study.folder}`",
+            f"`racer session start --study {shlex.quote(str(study.folder))}`",
         )
     paths = [path for pilot in pilots for path in pilot.paths]
     trained: dict[Path, TrainingSummary] = {}

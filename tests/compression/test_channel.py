@@ -14,8 +14,9 @@ import pytest
 from numpy.typing import NDArray
 
 import compression
-from compression.channel import Bypass, Channel, Receiver, Sender, Transmission
+from compression.channel import Bypass, Channel, Transmission
 from compression.codec import Codec
+from compression.coders.blocks import BlockReceiver, BlockSender
 from compression.errors import PacketError
 from compression.fill import FillName
 from compression.masks import FixedMask, MaskInterval, MaskPolicy, RandomMasks, best_blocks, mask_table
@@ -30,13 +31,13 @@ LAST_BLOCKS = FixedMask(np.arange(8, dtype=np.float32))
 
 FAR_END = """
 import hashlib, json, sys
-from compression.channel import Receiver
+from compression.coders.blocks import BlockReceiver
 from compression.codec import load_codec
 from compression.packet import layout_for
 codec = load_codec()
 for line in sys.stdin:
     episode = json.loads(line)
-    receiver = Receiver(codec, layout_for(85, episode["slots"]), episode["fill"])
+    receiver = BlockReceiver(codec, layout_for(85, episode["slots"]), episode["fill"])
     latents, frames = hashlib.sha256(), hashlib.sha256()
     for packet, action in episode["steps"]:
         frames.update(receiver.decode(bytes.fromhex(packet), action).tobytes())
@@ -62,7 +63,7 @@ def new_channel(
 ) -> Channel:
     layout = layout_for(85, slots)
     policy = policy or RandomMasks(np.random.default_rng(9))
-    return Channel(Sender(codec, layout, policy, interval), Receiver(codec, layout, fill))
+    return Channel(BlockSender(codec, layout, policy, interval), BlockReceiver(codec, layout, fill), 85, slots)
 
 
 def drive(channel: Channel, frames: NDArray[np.uint8]) -> tuple[list[Transmission], list[int]]:
@@ -101,7 +102,7 @@ def test_received_follows_from_packets_and_actions_alone(
     codec: Codec, frames: NDArray[np.uint8], fill: FillName, slots: int
 ) -> None:
     steps, past = drive(new_channel(codec, fill, slots), frames)
-    receiver = Receiver(codec, layout_for(85, slots), fill)
+    receiver = BlockReceiver(codec, layout_for(85, slots), fill)
     for step, action in zip(steps, past, strict=True):
         assert receiver.receive(step.packet, action).tobytes() == step.received.tobytes()
         assert (receiver.mask == step.mask).all()
@@ -120,7 +121,7 @@ def test_after_a_reset_an_episode_repeats(codec: Codec, frames: NDArray[np.uint8
 def test_latents_stay_near_the_quantisers_range_in_a_long_episode_with_one_mask(codec: Codec, fill: FillName) -> None:
     layout, sent = layout_for(85), np.arange(16)
     widest = [codec.quantizer.decode([end] * 32, np.arange(32), (64,) * 32) for end in (0, 63)]
-    receiver = Receiver(codec, layout, fill)
+    receiver = BlockReceiver(codec, layout, fill)
     for latent in np.random.default_rng(4).standard_normal((300, 32)).astype(np.float32):
         receiver.receive(layout.pack(0, codec.quantizer.encode(latent, sent, layout.levels)), 0)
     assert np.abs(receiver.latent).max() < 2 * np.abs(widest).max()
@@ -162,7 +163,7 @@ def test_a_bad_packet_leaves_the_receiver_as_it_was(
     codec: Codec, frames: NDArray[np.uint8], fill: FillName, bad: bytes
 ) -> None:
     steps, past = drive(new_channel(codec, fill), frames[:5])
-    receiver = Receiver(codec, layout_for(85), fill)
+    receiver = BlockReceiver(codec, layout_for(85), fill)
     for step, action in zip(steps, past, strict=True):
         latent, mask = receiver.latent.copy(), receiver.mask.copy()
         with pytest.raises(PacketError):
@@ -198,7 +199,7 @@ def test_a_step_interval_asks_for_a_mask_in_every_step(codec: Codec, frames: NDA
 @pytest.mark.parametrize("bits", [4, 8, 18, 30, 60, 85, 120, 400])
 def test_a_frame_crosses_in_any_slot(codec: Codec, frames: NDArray[np.uint8], bits: int) -> None:
     layout = layout_for(bits)
-    channel = Channel(Sender(codec, layout, LAST_BLOCKS, "step"), Receiver(codec, layout, "prior"))
+    channel = Channel(BlockSender(codec, layout, LAST_BLOCKS, "step"), BlockReceiver(codec, layout, "prior"), bits)
     step = channel.transmit(frames[0], 0)
     assert step.bits == bits
     assert int.from_bytes(step.packet, "big") < 2**bits
@@ -209,7 +210,10 @@ def test_a_frame_crosses_in_any_slot(codec: Codec, frames: NDArray[np.uint8], bi
 def test_a_transmission_reports_both_ends(codec: Codec, frames: NDArray[np.uint8]) -> None:
     layout, ticks = layout_for(85), count(100, 7)
     channel = Channel(
-        Sender(codec, layout, LAST_BLOCKS, "episode"), Receiver(codec, layout, "hold"), clock=lambda: next(ticks)
+        BlockSender(codec, layout, LAST_BLOCKS, "episode"),
+        BlockReceiver(codec, layout, "hold"),
+        85,
+        clock=lambda: next(ticks),
     )
     step = channel.transmit(frames[0], 0)
     assert step.latent.tobytes() == codec.encode_frame(frames[0]).tobytes()

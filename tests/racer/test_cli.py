@@ -402,3 +402,18 @@ def test_a_signal_during_a_sitting_closes_the_file_and_ends_with_130(number: sig
         for episode in session.episodes:
             assert all(len(episode[column]) == episode.n_steps for column in episode.columns)
             assert set(episode.bits.tolist()) == {170}
+
+
+def test_a_defect_of_racers_own_is_one_line_and_a_file_with_the_details(
+    run: Racer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def broken(*arguments: object) -> None:
+        raise ZeroDivisionError("by nobody")
+
+    monkeypatch.setattr("racer.recordings.listing.list_sessions", broken)
+    outcome = run("session list")
+    assert outcome.code == 70
+    assert len(outcome.err.splitlines()) == 1
+    log = Path(outcome.err.split()[-1])
+    assert "ZeroDivisionError: by nobody" in log.read_text()
+    log.unlink()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -9,13 +10,25 @@ from numpy.typing import NDArray
 from racing_builders import write_mask
 
 from compression.codec import Codec
-from compression.errors import MaskError, SlotError
+from compression.errors import MaskError, NoiseError
 from compression.fill import FILLS, FillName
 from compression.mask_file import LearnedMask, load_mask
 from compression.masks import MaskInterval
-from racer.conditions import CONDITIONS, MASKED_CONDITIONS, ChannelConfig, build_channel, load_masks
+from racer.conditions import (
+    MASKED_CONDITIONS,
+    ChannelConfig,
+    build_channel,
+    check_conditions,
+    condition_names,
+    in_order,
+    load_masks,
+    may_be_condition,
+    shown_under,
+)
 from racer.errors import ConfigError
 
+KNOWN = ("raw", "full", "random", "perceptual", "pico")
+"""Conditions of the first experiments."""
 INTERVALS: tuple[MaskInterval, ...] = get_args(MaskInterval)
 
 
@@ -32,7 +45,7 @@ def mask_of(condition: str, folder: Path, codec: Codec, first: tuple[int, ...] =
 
 @pytest.mark.parametrize("fill", FILLS)
 @pytest.mark.parametrize("interval", INTERVALS)
-@pytest.mark.parametrize("condition", CONDITIONS)
+@pytest.mark.parametrize("condition", KNOWN)
 def test_every_condition_carries_frames_under_every_fill_and_interval(
     condition: str, interval: MaskInterval, fill: FillName, tmp_path: Path, codec: Codec
 ) -> None:
@@ -130,6 +143,7 @@ def test_masks_that_do_not_fit_the_conditions_are_refused(
         ("perceptual", "pico", "trained for pico, not perceptual"),
         ("pico", "perceptual", "trained for perceptual, not pico"),
         ("blurred", "pico", "choose from raw, full, random, perceptual, pico"),
+        ("randon", None, "did you mean 'random'?"),
     ],
 )
 def test_a_condition_without_its_own_mask_is_refused(
@@ -138,6 +152,42 @@ def test_a_condition_without_its_own_mask_is_refused(
     mask = mask_of(objective, tmp_path, codec) if objective else None
     with pytest.raises(ConfigError, match=told):
         build_channel(condition, ChannelConfig(), codec, np.random.default_rng(0), mask)
+
+
+def test_a_slot_too_small_for_a_condition_is_refused_and_others_may_use_it() -> None:
+    with pytest.raises(ConfigError, match="3 bits per step are too few for condition random; allow 4 or more"):
+        check_conditions(["full", "random"], ChannelConfig(bits=3))
+    check_conditions(["raw", "full"], ChannelConfig(bits=3))
+    check_conditions(["random"], ChannelConfig(bits=4))
+
+
+def test_every_condition_says_what_it_shows_and_has_the_form_of_one() -> None:
+    assert condition_names()[:5] == KNOWN
+    for name in condition_names():
+        assert shown_under(name)
+        assert may_be_condition(name)
+    assert shown_under("of-another-machine") == ""
+    for name in ("", "-x", "Raw", "a/b", "<b>", "x" * 41, "raw\n"):
+        assert not may_be_condition(name)
+
+
+def test_conditions_not_known_here_come_after_the_known_ones() -> None:
+    assert in_order(["theirs", "pico", "raw", "theirs", "random"]) == ("raw", "random", "pico", "theirs")
+
+
+@pytest.mark.parametrize("condition", [name for name in condition_names() if name not in ("raw", "perceptual")])
+def test_noise_is_reported_and_recorded_in_a_byte_of_its_own(condition: str, codec: Codec) -> None:
+    config = ChannelConfig(noise="erasures", noise_rate=0.5)
+    model = load_masks([condition], (), codec).get(condition)
+    noisy = build_channel(condition, config, codec, np.random.default_rng(2), model)
+    quiet = build_channel(
+        condition, replace(config, noise="none", noise_rate=0.0), codec, np.random.default_rng(2), model
+    )
+    steps = [noisy.transmit(frame, 0) for frame in frames(3, 8)]
+    assert {step.lost for step in steps} == {True, False}
+    assert [step.packet[0] for step in steps] == [int(not step.lost) for step in steps]
+    assert noisy.packet_bytes == quiet.packet_bytes + 1 == len(steps[0].packet)
+    assert noisy.bits == quiet.bits
 
 
 def test_a_mask_of_other_weights_is_refused(tmp_path: Path, codec: Codec) -> None:
@@ -151,9 +201,12 @@ def test_a_mask_of_other_weights_is_refused(tmp_path: Path, codec: Codec) -> Non
     [
         ({"mask_interval": "session"}, ConfigError),
         ({"fill": "zeros"}, ConfigError),
-        ({"bits": 3}, SlotError),
-        ({"bits": 0}, SlotError),
-        ({"bits": 5000}, SlotError),
+        ({"noise": "rain"}, NoiseError),
+        ({"noise": "flips", "noise_rate": 1.1}, NoiseError),
+        ({"noise": "gaussian", "noise_rate": float("nan")}, NoiseError),
+        ({"noise_rate": 0.1}, NoiseError),
+        ({"bits": 0}, ConfigError),
+        ({"bits": 5000}, ConfigError),
     ],
 )
 def test_a_channel_that_cannot_work_is_refused_in_one_line(settings: dict[str, Any], error: type[Exception]) -> None:

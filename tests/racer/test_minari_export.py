@@ -15,8 +15,9 @@ import pytest
 from footage_builders import CONDITIONS, STEPS, copy_recording, other_progress, record
 
 import sessions
-from compression.channel import Channel, Receiver, Sender
+from compression.channel import Channel
 from compression.codec import Codec
+from compression.coders.blocks import BlockReceiver, BlockSender
 from compression.fill import FillName
 from compression.masks import FixedMask
 from compression.packet import layout_for
@@ -103,7 +104,8 @@ def test_the_observation_after_the_last_action_is_what_the_channel_would_have_sh
                     continue
                 layout = layout_for(85, 2, 8) if episode.info.condition == "full" else layout_for(85)
                 policy = FixedMask(episode.mask[0].astype(np.float32))
-                channel = Channel(Sender(codec, layout, policy, "episode"), Receiver(codec, layout, fill))
+                ends = BlockSender(codec, layout, policy, "episode"), BlockReceiver(codec, layout, fill)
+                channel = Channel(*ends, layout.slot_bits, layout.slots)
                 action = 0
                 for step in range(7):
                     sent = channel.transmit(again.frame(step), action)

@@ -12,8 +12,8 @@ from gymnasium.utils.env_checker import check_env
 from numpy.typing import NDArray
 from racing_builders import write_mask
 
-from compression.channel import Receiver
 from compression.codec import Codec
+from compression.coders.blocks import BlockReceiver
 from compression.mask_file import load_mask
 from compression.packet import layout_for
 from racer.conditions import ChannelConfig
@@ -131,7 +131,7 @@ def test_the_receiver_knows_only_packets_and_which_way_was_steered(
     make: Make, codec: Codec, settings: dict[str, Any], actions: list[Any], understood: list[int]
 ) -> None:
     shown = drive(make("random", ChannelConfig(fill="predict"), **settings), 2, actions)
-    receiver = Receiver(codec, layout_for(85), "predict")
+    receiver = BlockReceiver(codec, layout_for(85), "predict")
     for (picture, packet), action in zip(shown, understood, strict=True):
         assert receiver.decode(packet, action).tobytes() == picture
 

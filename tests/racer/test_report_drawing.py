@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from racer.conditions import CONDITIONS
-from racer.report.drawing import COLOURS, Illustration, canvas, label, render, spread
+from racer.conditions import condition_names
+from racer.report.drawing import Illustration, canvas, colour_of, label, marker_of, render, spread
 
 
 def drawn() -> Illustration:
@@ -28,8 +28,8 @@ def test_the_same_figure_gives_the_same_bytes() -> None:
 
 
 def test_every_condition_has_a_colour_of_its_own() -> None:
-    assert set(COLOURS) == set(CONDITIONS)
-    assert len(set(COLOURS.values())) == len(COLOURS)
+    looks = [(colour_of(name), marker_of(name)) for name in (*condition_names(), "of-another-machine")]
+    assert len(set(looks)) == len(looks)
 
 
 @given(st.lists(st.floats(0, 1), max_size=12).map(sorted), st.floats(0.001, 0.2))

@@ -144,7 +144,7 @@ def test_a_study_of_people_is_not_simulated_and_the_two_kinds_are_not_mixed(tmp_
         ({"mask_sha256": "34" * 32}, "another mask"),
         ({"driver": "simulated"}, "kind of driver"),
         ({"config": CONFIG | {"channel_format": 2}}, "packet format"),
-        ({"config": CONFIG | {"study_sha256": "ef" * 32}}, "study file"),
+        ({"config": CONFIG | {"study_settings_sha256": "ef" * 32}}, "study file"),
         ({"config": CONFIG | {"channel": {"bits": 20}}}, "use of the channel"),
         ({"config": CONFIG | {"track": {"target_speed": 60.0}}}, "handling or speed"),
         ({"config": CONFIG | {"protocol": CONFIG["protocol"] | {"steps": 50}}}, "steps per episode"),
@@ -205,7 +205,7 @@ def test_nothing_to_report_is_one_line_with_the_reason_and_what_to_do(with_pilot
 
 
 def test_a_folder_that_does_not_exist_has_nothing_to_report(tmp_path: Path) -> None:
-    with pytest.raises(NothingToReportError, match="no recordings"):
+    with pytest.raises(NothingToReportError, match="there is no such folder"):
         report_study(tmp_path / "nowhere")
 
 

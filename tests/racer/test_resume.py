@@ -222,6 +222,28 @@ def test_a_session_that_still_runs_is_not_continued() -> None:
     assert start_session(config(resume=True)).complete
 
 
+def test_a_trial_run_that_ended_early_does_not_hide_the_sitting_that_waits() -> None:
+    killed(STEPS + 3, "p01")
+    Path("fate").write_text(str(STEPS))
+    code = "import sys; sys.path.insert(0, %r); from test_resume import *; start_session(config('p02', pilot=True))"
+    path = os.pathsep.join([str(Path(__file__).parent.parent.parent), str(Path.cwd())])
+    subprocess.run([sys.executable, "-c", code % str(Path(__file__).parent)], env=os.environ | {"PYTHONPATH": path})
+    Path("fate").unlink()
+    result = start_session(config(None, resume=True))
+    assert result.path is not None and result.path.name.startswith("p01_")
+    resumed = start_session(config(None, resume=True, pilot=True))
+    assert resumed.path is not None and resumed.path.name.startswith("p02_")
+
+
+def test_a_sitting_that_runs_on_another_desk_does_not_hide_the_one_that_waits() -> None:
+    killed(STEPS + 3, "p01")
+    with sessions.open(killed(STEPS, "p02")) as session:
+        running = session.info.session_id
+    with Claims(Path("data")).claim(running, "p02", "evaluation", 2):
+        result = start_session(config(None, resume=True))
+    assert result.path is not None and result.path.name.startswith("p01_")
+
+
 def test_a_killed_sittings_order_is_given_to_the_next_until_it_goes_on() -> None:
     killed(STEPS, "p01")
     second = start_session(config("p02"))

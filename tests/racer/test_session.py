@@ -10,8 +10,8 @@ import pytest
 from racing_builders import SESSION, Clock, Replayer, ScriptedDisplay, write_mask
 
 import sessions
-from compression.channel import Receiver
 from compression.codec import Codec
+from compression.coders.blocks import BlockReceiver
 from compression.fill import FillName
 from compression.mask_file import load_mask
 from compression.masks import MaskInterval
@@ -86,7 +86,7 @@ def test_whoever_has_packets_actions_and_weights_recomputes_every_frame_shown(
             if episode.info.condition == "raw":
                 continue
             layout = layout_for(85, 2, 8) if episode.info.condition == "full" else layout_for(85)
-            receiver = Receiver(sitting.setup.codec, layout, fill)
+            receiver = BlockReceiver(sitting.setup.codec, layout, fill)
             before = [STRAIGHT, *episode.action[:-1].tolist()]
             masks = set()
             for row, (packet, action) in enumerate(zip(episode.packet, before, strict=True)):

@@ -297,3 +297,12 @@ def test_settings_that_cannot_work_are_refused_in_one_line(changes: dict[str, An
         StartConfig(**({"participant": SESSION.participant} | changes))
     assert told in str(refusal.value)
     assert "\n" not in str(refusal.value)
+
+
+def test_a_trial_run_takes_no_participants_name(tmp_path: Path) -> None:
+    names = []
+    for trial in (True, False, True):
+        result = start_session(config(tmp_path / "data", None, pilot=trial))
+        assert result.path is not None
+        names.append(result.path.name.partition("_")[0])
+    assert names == ["trial01", "pilot01", "trial02"]

@@ -40,6 +40,8 @@ steps = 250
 bits = 60
 mask_interval = "step"
 fill = "prior"
+noise = "erasures"
+noise_rate = 0.25
 
 [driving]
 pace = 20
@@ -159,7 +161,14 @@ BAD: dict[str, tuple[str | bytes, str, str]] = {
     "unknown condition": (TITLE + "conditions = ['random', 'pcio']", "conditions", "unknown condition 'pcio'"),
     "condition twice": (TITLE + "conditions = ['pico', 'pico']", "conditions", "once each"),
     "no conditions": (TITLE + "conditions = []", "conditions", "at least one"),
-    "too few bits": (TITLE + "[channel]\nbits = 3", "channel.bits", "too few"),
+    "too few bits": (TITLE + "[channel]\nbits = 3", "channel.bits", "needs 4 bits per step or more; got 3"),
+    "unknown noise": (TITLE + "[channel]\nnoise = 'rain'", "channel.noise", '"flips", "erasures" or "gaussian"'),
+    "noise without a kind": (TITLE + "[channel]\nnoise_rate = 0.1", "channel.noise_rate", "needs a kind of noise"),
+    "noise beyond certainty": (
+        TITLE + "[channel]\nnoise = 'flips'\nnoise_rate = 1.5",
+        "channel.noise_rate",
+        "between 0 and 1",
+    ),
     "negative bits": (TITLE + "[channel]\nbits = -85", "channel.bits", "between 1 and"),
     "unknown interval": (
         TITLE + "[channel]\nmask_interval = 'sometimes'",
@@ -179,7 +188,8 @@ BAD: dict[str, tuple[str | bytes, str, str]] = {
     "impossible track": (TITLE + "[driving]\ntracks = [2147483648]", "driving.tracks", "2147483647"),
     "too many tracks": (TITLE + f"[driving]\ntracks = {[1] * 1001}", "driving.tracks", "at most 1000 entries"),
     "mask of no pilot": (TITLE + "pilots = 0", "masks.pico", 'use "shipped" or a file'),
-    "mask of no calibration": (TITLE + "[episodes]\ncalibration = 0", "episodes.calibration", "must be 1 or more"),
+    "mask of no calibration": (TITLE + "[episodes]\ncalibration = 0", "episodes.calibration", "must be 2 or more"),
+    "nothing to compare": (TITLE + "[episodes]\nevaluation = 0", "episodes.evaluation", "must be 1 or more"),
     "perceptual mask shipped": (
         TITLE + "[masks]\nperceptual = 'shipped'",
         "masks.perceptual",
@@ -291,7 +301,7 @@ def test_a_study_says_what_it_says(tmp_path: Path) -> None:
     assert file.protocol_config("evaluation") == ProtocolConfig(
         "evaluation", 0, 4, 5, "random", 3, 250, conditions, (42, 7, 42)
     )
-    assert file.channel_config() == ChannelConfig(60, "step", "prior")
+    assert file.channel_config() == ChannelConfig(60, "step", "prior", "erasures", 0.25)
     assert file.track_config() == TrackConfig("forgiving", 60.0)
     assert file.driving.pace == 20.0 and isinstance(file.driving.pace, float)
     assert (file.keys.left, file.keys.right) == (("q",), ("p", "right"))
@@ -483,3 +493,16 @@ def test_whatever_becomes_of_a_file_it_loads_or_is_refused_in_one_line(
         assert str(error).isprintable()
     else:
         assert StudyFile.model_validate(study.file.model_dump()) == study.file
+
+
+def test_planning_more_people_changes_nothing_for_those_who_have_driven(tmp_path: Path) -> None:
+    def settings(text: str) -> tuple[str, str]:
+        (tmp_path / "study.toml").write_text(text)
+        study = load_study(tmp_path)
+        return study.sha256, study.settings_sha256
+
+    before = settings('title = "one"\nparticipants = 6')
+    planned = settings('title = "two"\nparticipants = 12\n[experimenter]\nfullscreen = false')
+    longer = settings('title = "one"\nparticipants = 6\n[episodes]\nsteps = 101')
+    assert before[0] != planned[0]
+    assert before[1] == planned[1] != longer[1]

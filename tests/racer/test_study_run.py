@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -13,9 +15,10 @@ import pytest
 import sessions
 from racer.errors import ConfigError
 from racer.protocol import condition_order
+from racer.start import start_session
 from racer.study.file import Study, StudyFileError, load_study
 from racer.study.run import UNFINISHED, run_study
-from racer.study.sitting import completed, next_protocol, sitting_config
+from racer.study.sitting import completed, next_protocol, protocol_to_resume, sitting_config
 from racer.study.status import study_status
 from racer.study.train import train_study
 
@@ -50,6 +53,14 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Study:
     assert told[0] == ("pilots", 0, 5) and told[-1] == ("participants", 5, 5)
     assert [done for _, done, _ in told] == sorted(done for _, done, _ in told)
     return study
+
+
+def copied(study: Study, folder: Path, text: str) -> Study:
+    """Return a study with the recordings and masks of another one."""
+    copy = tiny(folder, text)
+    for source, target in ((study.recordings, copy.recordings), (study.masks, copy.masks)):
+        shutil.copytree(source, target)
+    return copy
 
 
 def contents(study: Study) -> dict[str, bytes]:
@@ -140,6 +151,59 @@ def test_what_cannot_be_run_is_refused_in_one_line(arguments: dict[str, object],
     assert len(str(refusal.value).splitlines()) == 1
 
 
+def test_files_behind_a_link_in_a_study_from_somebody_else_are_left_alone(tmp_path: Path) -> None:
+    study, elsewhere = tiny(tmp_path / "theirs"), tmp_path / "thesis"
+    elsewhere.mkdir()
+    (elsewhere / "chapter").write_text("precious")
+    study.recordings.mkdir()
+    (study.recordings / UNFINISHED).symlink_to(elsewhere, target_is_directory=True)
+    with pytest.raises(StudyFileError, match="is a link, which Racer does not follow"):
+        run_study(study, jobs=1)
+    assert [path.name for path in elsewhere.iterdir()] == ["chapter"]
+
+
+def test_what_an_earlier_version_of_the_file_recorded_is_not_taken_for_this_ones(ran: Study, tmp_path: Path) -> None:
+    study = copied(ran, tmp_path / "changed", TINY.replace("steps = 8", "steps = 9"))
+    with pytest.raises(StudyFileError, match="p01 was evaluated with this file as it was before it was changed"):
+        run_study(study, jobs=1)
+    with pytest.raises(StudyFileError, match="cannot be compared"):
+        sitting_config(study, "evaluation", None)
+    assert sitting_config(study, "evaluation", None, pilot=True).pilot
+
+
+def test_people_and_simulated_participants_are_not_recorded_into_one_study(ran: Study) -> None:
+    with pytest.raises(StudyFileError, match="p01 is simulated, and cannot be compared"):
+        sitting_config(ran, "evaluation", "p07")
+    assert sitting_config(ran, "evaluation", "p07", driver="simulated", headless=True).participant == "p07"
+
+
+def test_a_thousand_simulated_sittings_have_names_of_their_own(ran: Study) -> None:
+    from racer.study.run import _identity
+
+    identities = [_identity(ran, "pilot", place) for place in range(100)]
+    identities += [_identity(ran, "evaluation", place) for place in range(1000)]
+    assert len({identity.session_id for identity in identities}) == 1100
+
+
+def test_a_name_with_a_space_is_quoted_in_the_command_that_comes_next(tmp_path: Path) -> None:
+    study = tiny(tmp_path / "two words")
+    assert shlex.split(study_status(study).next) == ["racer", "session", "start", "--study", str(study.folder)]
+
+
+def test_an_unfinished_sitting_is_resumed_in_its_own_protocol(ran: Study, tmp_path: Path) -> None:
+    study = copied(ran, tmp_path / "resumed", TINY)
+    assert protocol_to_resume(study, None, pilot=False) == next_protocol(study) == "evaluation"
+    config = sitting_config(study, "pilot", "pilot02", driver="simulated", headless=True)
+
+    def leave(result: object) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        start_session(config, on_episode=leave)
+    assert protocol_to_resume(study, None, pilot=False) == "pilot"
+    assert next_protocol(study) == "evaluation"
+
+
 # The next sitting ---------------------------------------------------------------------------------------------------
 
 
@@ -177,7 +241,7 @@ def test_nobody_drives_the_same_sitting_twice(ran: Study) -> None:
     with pytest.raises(StudyFileError, match="p02 has completed the evaluation sitting"):
         sitting_config(ran, "evaluation", "p02")
     assert sitting_config(ran, "evaluation", "p02", pilot=True).pilot, "a trial run takes nothing from anybody"
-    assert sitting_config(ran, "evaluation", None).participant is None
+    assert sitting_config(ran, "evaluation", None, driver="simulated").participant is None
 
 
 def test_a_sitting_is_what_the_study_file_says(ran: Study, tmp_path: Path) -> None:
@@ -207,4 +271,4 @@ def test_a_simulated_sitting_needs_all_that_makes_it_repeat(ran: Study) -> None:
     from racer.study.run import _identity
 
     with pytest.raises(ConfigError):
-        replace(config, simulated=_identity(ran, "evaluation", "p09", 3))
+        replace(config, simulated=_identity(ran, "evaluation", 3))

@@ -1,0 +1,17 @@
+"""The coders that Racer brings. Each module holds a sender, a receiver and the `Coder` that names them."""
+
+from __future__ import annotations
+
+BUILT_IN: dict[str, str] = {
+    "random": "compression.coders.blocks:RANDOM",
+    "perceptual": "compression.coders.blocks:PERCEPTUAL",
+    "pico": "compression.coders.blocks:PICO",
+    "coarse": "compression.coders.coarse:COARSE",
+    "pico-rate": "compression.coders.pico_rate:PICO_RATE",
+    "predictive": "compression.coders.predictive:PREDICTIVE",
+    "rl-allocation": "compression.coders.rl_allocation:RL_ALLOCATION",
+    "jpeg": "compression.coders.pictures:JPEG",
+    "webp": "compression.coders.pictures:WEBP",
+    "hold-last": "compression.coders.hold_last:HOLD_LAST",
+}
+"""Where each coder is found, in the order in which they are listed: loaded when asked for, as most import torch."""

@@ -1,0 +1,101 @@
+"""The hold-last coder: a better picture at a lower frame rate.
+
+What a teleoperator's video link does when it is narrow: each picture takes several slots to cross and is shown when it
+has arrived, already that old; until the next one it is held (compare Sheridan and Ferrell, "Remote manipulative control
+with transmission delay", 1963, on what operators make of it). Pictures are those of the coarse coder.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from compression.codec import Codec
+from compression.coders.coarse import blocks_of, coarse_levels
+from compression.coders.radix import symbols_from_value, value_from_symbols
+from compression.coding import (
+    Coder,
+    CoderSettings,
+    LatentReceiver,
+    LatentSender,
+    packet_from_value,
+    value_from_packet,
+)
+from compression.masks import LATENTS
+
+PICTURE_BITS = 60
+"""Bits that a picture should have: it is spread over as many slots as that takes."""
+_ALL = np.arange(LATENTS)
+
+
+def slots_of(bits: int) -> int:
+    """Return how many slots of so many bits a picture takes."""
+    return -(-PICTURE_BITS // bits)
+
+
+class HoldLastSender(LatentSender):
+    """Sends a picture in parts, the most significant first, then the next one."""
+
+    def __init__(self, codec: Codec, settings: CoderSettings) -> None:
+        super().__init__(codec)
+        self._bits, self._slots = settings.bits, slots_of(settings.bits)
+        self._levels = coarse_levels(codec.sha256, self._bits * self._slots)
+        self._left = self._value = 0
+
+    def reset(self) -> None:
+        """Begin a new episode."""
+        super().reset()
+        self._left = self._value = 0
+
+    def encode_latent(self, latent: NDArray[np.float32], action: int) -> bytes:
+        """Return the next part of the picture that is being sent."""
+        if not self._left:
+            self._value = value_from_symbols(self.codec.quantizer.encode(latent, _ALL, self._levels), self._levels)
+            self._left = self._slots
+        self._left -= 1
+        return packet_from_value(self._value >> (self._left * self._bits) & ((1 << self._bits) - 1), self._bits)
+
+
+class HoldLastReceiver(LatentReceiver):
+    """Shows a picture when all its parts have arrived; one of which a part is lost is never shown."""
+
+    def __init__(self, codec: Codec, settings: CoderSettings) -> None:
+        super().__init__(codec)
+        self._bits, self._slots = settings.bits, slots_of(settings.bits)
+        self._levels = coarse_levels(codec.sha256, self._bits * self._slots)
+        self._blocks = blocks_of(self._levels)
+        self._parts: list[int | None] = []
+
+    def reset(self) -> None:
+        """Begin a new episode."""
+        super().reset()
+        self._parts = []
+
+    def receive(self, packet: bytes | None, action: int) -> NDArray[np.float32]:
+        """Return the latent, float32[32]. Raises PacketError before anything has changed."""
+        parts = [*self._parts, None if packet is None else value_from_packet(packet, self._bits)]
+        latent = self.latent
+        if len(parts) == self._slots:
+            arrived = [part for part in parts if part is not None]
+            if len(arrived) == self._slots:
+                value = 0
+                for part in arrived:
+                    value = value << self._bits | part
+                latent = self.codec.quantizer.decode(symbols_from_value(value, self._levels), _ALL, self._levels)
+            parts = []
+        self._parts = parts
+        if packet is not None:
+            self.mask = self._blocks
+        return latent
+
+
+HOLD_LAST = Coder(
+    name="hold-last",
+    summary="a better picture, but now and then",
+    source=(
+        "A narrow video link's lower frame rate (compare Sheridan and Ferrell, 1963, on delayed control); here each "
+        f"picture has at least {PICTURE_BITS} bits of the coarse coder."
+    ),
+    sender=HoldLastSender,
+    receiver=HoldLastReceiver,
+)

@@ -1,0 +1,143 @@
+"""Files of fitted coders: tensors with the record of what they were fitted to. Safetensors, so they can run no code."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load as load_arrays
+from safetensors.numpy import save as save_arrays
+
+from compression.errors import MaskError
+
+FORMAT = "racer-coder-1"
+WEIGHTS = Path(__file__).parent.parent / "weights"
+_LARGEST_FILE = 4_000_000
+"""Bytes; the largest of the shipped files takes about 500,000."""
+Shapes = Mapping[str, tuple[int, ...]]
+"""The tensors of a kind of file and their shapes."""
+
+
+@dataclass(frozen=True)
+class CoderRecord:
+    """What a coder was fitted to."""
+
+    objective: str
+    """Name of the coder."""
+    codec_sha256: str
+    """Hash of the weights whose latents it codes."""
+    participants: tuple[str, ...]
+    """Who was recorded; they must not evaluate it."""
+    sessions: tuple[str, ...]
+    """Session ids; empty where the drives were made for the fit alone."""
+    track_seeds: tuple[int, ...]
+    """Tracks they drove on."""
+    config: dict[str, Any]
+    """Settings of the fit, seed included."""
+
+
+@dataclass(frozen=True)
+class FittedCoder:
+    """A fitted coder, as read from a file."""
+
+    tensors: Mapping[str, NDArray[np.float32]]
+    record: CoderRecord
+    sha256: str
+    """Hash of the file."""
+
+
+def dump_coder(tensors: Mapping[str, NDArray[np.floating[Any]]], record: CoderRecord) -> bytes:
+    """Return the bytes of a file: the same tensors and record give the same bytes. Numbers are kept as they are."""
+    arrays = {name: np.ascontiguousarray(tensors[name]) for name in sorted(tensors)}
+    data = save_arrays(arrays, {"format": FORMAT, "record": json.dumps(asdict(record), sort_keys=True)})
+    end = 8 + int.from_bytes(data[:8], "little")
+    header = json.dumps(json.loads(data[8:end]), sort_keys=True).encode()  # safetensors orders metadata at random
+    header += b" " * (-len(header) % 8)
+    return len(header).to_bytes(8, "little") + header + data[end:]
+
+
+@lru_cache(maxsize=16)
+def load_shipped(name: str, codec_sha256: str, shapes: tuple[tuple[str, tuple[int, ...]], ...]) -> FittedCoder:
+    """Load the file that ships with a coder; read once. Raises as `load_coder`."""
+    return load_coder(WEIGHTS / f"{name}.safetensors", codec_sha256, name, dict(shapes))
+
+
+def load_coder(path: Path, codec_sha256: str, objective: str, shapes: Shapes) -> FittedCoder:
+    """Load a file fitted for a coder and a codec.
+
+    Args:
+        path: The file.
+        codec_sha256: Hash of the codec's weights.
+        objective: Name of the coder.
+        shapes: What the file must hold.
+
+    Raises:
+        MaskError: If the file cannot be read, is none of these, or was fitted for something else.
+    """
+    again = f"fit it again with `racer train --objective {objective}`"
+    try:
+        size = path.stat().st_size
+        if not path.is_file() or size > _LARGEST_FILE:
+            raise MaskError(f"{path} is no file of a fitted coder; check the path given to --mask")
+        data = path.read_bytes()
+    except OSError as error:
+        reason = error.strerror or error
+        raise MaskError(f"cannot read {path}: {reason}; check the path given to --mask") from error
+    try:
+        arrays = load_arrays(data)
+        end = 8 + int.from_bytes(data[:8], "little")
+        metadata = json.loads(data[8:end]).get("__metadata__", {})
+        if metadata.get("format") != FORMAT:
+            raise ValueError("another format")
+        record = _record(json.loads(metadata["record"]))
+    except (SafetensorError, KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+        raise MaskError(f"{path} is no file of a fitted coder ({_one_line(error)}); {again}") from error
+    if record.objective != objective:
+        raise MaskError(f"{path} was fitted for coder {_one_line(record.objective)}, not for {objective}; {again}")
+    if {name: array.shape for name, array in arrays.items()} != dict(shapes):
+        raise MaskError(f"{path} is damaged: it does not hold what {objective} needs; {again}")
+    tensors = {name: array.astype(np.float32) for name, array in arrays.items()}
+    if not all(np.isfinite(array).all() for array in tensors.values()):
+        raise MaskError(f"{path} is damaged: it holds numbers that are not finite; {again}")
+    if record.codec_sha256 != codec_sha256:
+        raise MaskError(
+            f"{path} was fitted for other weights (codec {record.codec_sha256[:12]}, installed {codec_sha256[:12]}); "
+            f"{again}"
+        )
+    return FittedCoder(tensors, record, hashlib.sha256(data).hexdigest())
+
+
+def _one_line(error: object) -> str:
+    """Return the first line of a text, cut short; what a file put into it cannot steer the terminal."""
+    line = (str(error).splitlines() or [""])[0][:200]
+    return "".join(c if c.isprintable() else "?" for c in line)
+
+
+def _record(fields: Any) -> CoderRecord:
+    """Return the record that JSON holds. Raises KeyError, TypeError or ValueError if it is another one."""
+    if not isinstance(fields, dict) or not isinstance(fields["config"], dict):
+        raise TypeError("its record is no object")
+    if not isinstance(fields["objective"], str):
+        raise TypeError("its record names no coder")
+    if not isinstance(fields["codec_sha256"], str) or not re.fullmatch("[0-9a-f]{64}", fields["codec_sha256"]):
+        raise ValueError("its record names no codec")
+    for name, kind in (("participants", str), ("sessions", str), ("track_seeds", int)):
+        if not isinstance(fields[name], list) or any(type(item) is not kind for item in fields[name]):
+            raise TypeError(f"its record holds no list of {name}")
+    return CoderRecord(
+        objective=fields["objective"],
+        codec_sha256=fields["codec_sha256"],
+        participants=tuple(fields["participants"]),
+        sessions=tuple(fields["sessions"]),
+        track_seeds=tuple(fields["track_seeds"]),
+        config=fields["config"],
+    )

@@ -1,0 +1,122 @@
+"""Standard image codecs at their lowest quality, for scale. They exceed the slot, and are charged what they take.
+
+JPEG (ITU-T T.81, 1992; Wallace, 1991) at quality 1 and lossy WebP (RFC 9649) at quality 0, by Pillow, each frame for
+itself, headers included. Nothing is fitted to the game and nothing is held between frames.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from compression.codec import Codec
+from compression.coding import Coder, CoderSettings
+from compression.errors import CoderError, PacketError
+from compression.masks import BLOCKS
+
+_SIZE = 64
+_WIDEST = 4096
+"""Bytes; noise, the worst of frames, takes less at lowest quality."""
+_OPTIONS: dict[str, dict[str, int]] = {"JPEG": {"quality": 1}, "WEBP": {"quality": 0, "method": 6}}
+
+
+def _pillow() -> Any:
+    try:
+        from PIL import Image
+    except ImportError as error:
+        raise CoderError("conditions jpeg and webp need Pillow: install racer[pictures]") from error
+    return Image
+
+
+class PictureSender:
+    """Compresses frames one by one.
+
+    Args:
+        codec: Encodes the frame for the record alone.
+        settings: Unused but for the record: the slot is not obeyed.
+        kind: `JPEG` or `WEBP`.
+
+    Raises:
+        CoderError: If Pillow is not installed.
+    """
+
+    def __init__(self, codec: Codec, settings: CoderSettings, kind: str) -> None:
+        self._codec, self._kind, self._pillow = codec, kind, _pillow()
+        self.latent = np.zeros_like(codec.mean)
+
+    def reset(self) -> None:
+        """Begin a new episode."""
+        self.latent = np.zeros_like(self._codec.mean)
+
+    def encode(self, frame: NDArray[np.uint8], action: int) -> bytes:
+        """Return the file that a frame, uint8[64, 64, 3], makes."""
+        self.latent = self._codec.encode_frame(frame)
+        file = BytesIO()
+        self._pillow.fromarray(frame).save(file, self._kind, **_OPTIONS[self._kind])
+        return file.getvalue()
+
+
+class PictureReceiver:
+    """Opens the files; of a lost one it shows the last.
+
+    Args:
+        codec: Encodes what is shown for the record, and says what to show before anything has arrived.
+        settings: Unused.
+        kind: `JPEG` or `WEBP`.
+
+    Raises:
+        CoderError: If Pillow is not installed.
+    """
+
+    def __init__(self, codec: Codec, settings: CoderSettings, kind: str) -> None:
+        self._codec, self._kind, self._pillow = codec, kind, _pillow()
+        self.reset()
+
+    def reset(self) -> None:
+        """Begin a new episode."""
+        self.latent = self._codec.mean.copy()
+        self.mask = np.zeros(BLOCKS, bool)
+        self._shown: NDArray[np.uint8] | None = None
+
+    def decode(self, packet: bytes | None, action: int) -> NDArray[np.uint8]:
+        """Return the frame to show, uint8[64, 64, 3].
+
+        Raises:
+            PacketError: If the bytes are no such file of a frame; the receiver's state is then unchanged.
+        """
+        if packet is None:
+            self.mask = np.zeros(BLOCKS, bool)
+            if self._shown is None:
+                self._shown = self._codec.decode_latent(self.latent)
+            return self._shown.copy()
+        shown = self._opened(packet)
+        self.latent, self.mask, self._shown = self._codec.encode_frame(shown), np.ones(BLOCKS, bool), shown
+        return shown.copy()
+
+    def _opened(self, packet: bytes) -> NDArray[np.uint8]:
+        try:
+            with self._pillow.open(BytesIO(packet), formats=[self._kind]) as image:
+                if image.size != (_SIZE, _SIZE) or image.mode != "RGB":
+                    raise ValueError("another size")
+                return np.array(image, np.uint8)
+        except Exception as error:  # whatever Pillow makes of damaged files
+            raise PacketError(f"packet is no {self._kind} file of a frame") from error
+
+
+def _coder(name: str, kind: str, source: str) -> Coder:
+    return Coder(
+        name=name,
+        summary=f"{kind} files at lowest quality, over the slot",
+        source=source,
+        sender=partial(PictureSender, kind=kind),
+        receiver=partial(PictureReceiver, kind=kind),
+        packet_bytes=_WIDEST,
+    )
+
+
+JPEG = _coder("jpeg", "JPEG", "JPEG (ITU-T T.81; Wallace, 1991) at quality 1; each frame is a file of its own.")
+WEBP = _coder("webp", "WEBP", "Lossy WebP (RFC 9649) at quality 0; each frame is a file of its own.")

@@ -1,0 +1,245 @@
+"""The predictive coder: both ends foresee the next latent, and only what neither could foresee is sent.
+
+Closed-loop prediction (differential pulse code modulation; Cutler, US patent 2605361, 1952) with a recurrent network as
+the predictor and a Kalman filter's bookkeeping (Kalman, 1960) in place of an allocation that would have to be sent.
+Both ends run the same world model on what was received and on the driver's actions. A packet is a few readings
+(`compression.coders.schedule`): mostly signs of the difference along the directions that matter most at that moment.
+
+Differences alone would never heal after a lost packet: the two ends' predictions would stay apart. So some readings
+are absolute, in rotation over the directions that matter: the receiver moves its prediction into the cell named.
+Steps are counted at both ends, lost ones included.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from compression.coders.model_file import WEIGHTS, FittedCoder, load_coder
+from compression.coders.schedule import Dynamics, Reading, Schedule
+from compression.coding import (
+    Coder,
+    CoderSettings,
+    LatentReceiver,
+    LatentSender,
+    packet_from_value,
+    value_from_packet,
+)
+from compression.errors import PacketError
+from compression.masks import BLOCK_SIZE, BLOCKS, LATENTS
+from compression.world_model import ACTIONS, HIDDEN, WorldModel
+
+if TYPE_CHECKING:
+    from compression.codec import Codec
+
+NAME = "predictive"
+ANCHORS = (2, 3, 5, 8, 12, 24)
+"""Bits per step at which the dynamics of the errors were fitted; other rates use the nearest, by ratio."""
+REACH = 4.0
+"""Standard deviations that a prediction may reach."""
+SHAPES: tuple[tuple[str, tuple[int, ...]], ...] = (
+    ("cell.bias_hh", (3 * HIDDEN,)),
+    ("cell.bias_ih", (3 * HIDDEN,)),
+    ("cell.weight_hh", (3 * HIDDEN, HIDDEN)),
+    ("cell.weight_ih", (3 * HIDDEN, LATENTS + ACTIONS)),
+    ("change.bias", (LATENTS,)),
+    ("change.weight", (LATENTS, HIDDEN)),
+    ("directions", (LATENTS, LATENTS)),
+    ("innovation", (len(ANCHORS), LATENTS, LATENTS)),
+    ("start", (LATENTS,)),
+    ("transition", (len(ANCHORS), LATENTS, LATENTS)),
+)
+load_predictive = partial(load_coder, objective=NAME, shapes=dict(SHAPES))
+
+
+class Forecast:
+    """What is known of the latent: the same at both ends as long as no packet is lost.
+
+    Args:
+        model: The fitted coder.
+        codec: The shared weights.
+        bits: Slot.
+    """
+
+    def __init__(self, model: FittedCoder, codec: Codec, bits: int) -> None:
+        self._world_model = _world_model(model)
+        self._schedule = _schedule(model, codec, bits)
+        self._start = model.tensors["start"]
+        self.reset()
+
+    def reset(self) -> None:
+        """Begin a new episode."""
+        self._step = 0
+        self._hidden = torch.zeros(1, HIDDEN)
+        self.latent = self._start
+        """float32[32]"""
+
+    @property
+    def readings(self) -> tuple[Reading, ...]:
+        """The readings of the step to come."""
+        return self._schedule[self._step]
+
+    def advance(self, action: int) -> tuple[Reading, ...]:
+        """Foresee the next step and return its readings; `action` is the driver's last one."""
+        readings = self.readings
+        if self._step:
+            with torch.inference_mode():
+                # One row at a time at both ends: a batch may be summed in another order.
+                self._hidden, foreseen = self._world_model(
+                    torch.from_numpy(self.latent)[None], torch.tensor([action]), self._hidden
+                )
+            self.latent = foreseen[0].numpy().clip(-REACH, REACH)
+        self._step += 1
+        return readings
+
+    def learn(self, reading: Reading, symbol: int) -> None:
+        """Move the latent by what a reading says."""
+        said = dequantise(reading, symbol, float(reading.direction @ self.latent))
+        self.latent = self.latent + np.float32(said) * reading.gain
+
+
+def quantise(reading: Reading, foreseen: float, actual: float) -> int:
+    """Return the symbol, in [0, levels), of a projection that was foreseen otherwise."""
+    centre = foreseen if reading.centre is None else reading.centre
+    return min(max(int(np.floor((actual - centre) / reading.step)) + reading.levels // 2, 0), reading.levels - 1)
+
+
+def dequantise(reading: Reading, symbol: int, foreseen: float) -> float:
+    """Return how far the projection lies from where it was foreseen.
+
+    Of an absolute reading that is no further than to the inner half of the cell, whose outermost ones are open.
+    """
+    middle = (symbol - reading.levels // 2 + 0.5) * reading.step
+    if reading.centre is None:
+        return middle
+    low = -np.inf if symbol == 0 else reading.centre + middle - reading.step / 4
+    high = np.inf if symbol == reading.levels - 1 else reading.centre + middle + reading.step / 4
+    return float(min(max(foreseen, low), high)) - foreseen
+
+
+class PredictiveSender(LatentSender):
+    """Runs a replica of the receiver and tells it where it is wrong."""
+
+    def __init__(self, codec: Codec, settings: CoderSettings) -> None:
+        super().__init__(codec)
+        self._bits = settings.bits
+        self._replica = Forecast(_fitted(codec, settings), codec, settings.bits)
+
+    def reset(self) -> None:
+        """Begin a new episode."""
+        super().reset()
+        self._replica.reset()
+
+    def encode_latent(self, latent: NDArray[np.float32], action: int) -> bytes:
+        """Return the packet for a latent, float32[32]."""
+        value = 0
+        for reading in self._replica.advance(action):
+            foreseen = float(reading.direction @ self._replica.latent)
+            symbol = quantise(reading, foreseen, float(reading.direction @ latent))
+            self._replica.learn(reading, symbol)
+            value = value << reading.depth | symbol
+        return packet_from_value(value, self._bits)
+
+
+class PredictiveReceiver(LatentReceiver):
+    """Foresees, and corrects itself by what arrives; what is lost stays as foreseen."""
+
+    def __init__(self, codec: Codec, settings: CoderSettings) -> None:
+        super().__init__(codec)
+        self._bits = settings.bits
+        self._forecast = Forecast(_fitted(codec, settings), codec, settings.bits)
+
+    def reset(self) -> None:
+        """Begin a new episode."""
+        super().reset()
+        self._forecast.reset()
+
+    def receive(self, packet: bytes | None, action: int) -> NDArray[np.float32]:
+        """Return the latent, float32[32], after a packet. Raises PacketError before anything has changed."""
+        if packet is None:
+            self._forecast.advance(action)
+            return self._forecast.latent.copy()
+        value = value_from_packet(packet, self._bits)
+        symbols = []
+        for reading in reversed(self._forecast.readings):
+            value, symbol = divmod(value, reading.levels)
+            symbols.append(symbol)
+        if value:
+            raise PacketError("packet says more than there are readings in this step")
+        readings = self._forecast.advance(action)
+        for reading, symbol in zip(readings, reversed(symbols), strict=True):
+            self._forecast.learn(reading, symbol)
+        # A reading is of all features at once; the blocks named are those it bears on most.
+        self.mask = _touched(readings)
+        return self._forecast.latent.copy()
+
+
+def _touched(readings: tuple[Reading, ...]) -> NDArray[np.bool_]:
+    blocks = np.zeros(BLOCKS, bool)
+    for reading in readings:
+        blocks[int(np.argmax(np.abs(reading.direction))) // BLOCK_SIZE] = True
+    return blocks
+
+
+def _fitted(codec: Codec, settings: CoderSettings) -> FittedCoder:
+    model = settings.model
+    if isinstance(model, FittedCoder):
+        return model
+    return _shipped(codec.sha256)
+
+
+@lru_cache(maxsize=2)
+def _shipped(codec_sha256: str) -> FittedCoder:
+    return load_predictive(SHIPPED, codec_sha256)
+
+
+_WORLD_MODELS: dict[str, WorldModel] = {}
+_SCHEDULES: dict[tuple[str, int], Schedule] = {}
+
+
+def _world_model(model: FittedCoder) -> WorldModel:
+    """Return the fitted predictor. It has no state: both ends of many channels may share it."""
+    if model.sha256 not in _WORLD_MODELS:
+        network = WorldModel()
+        names = network.state_dict()
+        network.load_state_dict({name: torch.from_numpy(model.tensors[name].copy()) for name in names})
+        _WORLD_MODELS[model.sha256] = network.eval().requires_grad_(False)
+    return _WORLD_MODELS[model.sha256]
+
+
+def _schedule(model: FittedCoder, codec: Codec, bits: int) -> Schedule:
+    key = model.sha256, bits
+    if key not in _SCHEDULES:
+        anchor = nearest_anchor(bits)
+        transition, innovation = (model.tensors[name][anchor] for name in ("transition", "innovation"))
+        dynamics = Dynamics(transition.astype(np.float64), innovation.astype(np.float64))
+        directions = model.tensors["directions"].astype(np.float64)
+        _SCHEDULES[key] = Schedule(bits, dynamics, directions, codec.mean, codec.covariance)
+    return _SCHEDULES[key]
+
+
+def nearest_anchor(bits: int) -> int:
+    """Return the index of the rate among `ANCHORS` that is nearest, by ratio."""
+    return min(range(len(ANCHORS)), key=lambda index: abs(np.log(bits / ANCHORS[index])))
+
+
+SHIPPED: Path = WEIGHTS / "predictive.safetensors"
+PREDICTIVE = Coder(
+    name=NAME,
+    summary="what a shared prediction did not foresee",
+    source=(
+        "Differential coding (Cutler, 1952) with a recurrent world model as predictor; a Kalman filter's covariance "
+        "(Kalman, 1960), weighted by the sensitivity of a driver model, says which projections to send. Unlike either: "
+        "one-bit readings of all features at once, and absolute readings in rotation that heal losses."
+    ),
+    sender=PredictiveSender,
+    receiver=PredictiveReceiver,
+    needs=NAME,
+    load=load_predictive,
+    shipped=SHIPPED,
+)

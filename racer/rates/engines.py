@@ -1,0 +1,163 @@
+"""Where the cells of a sweep are driven: in this process, in several on this machine, or on a Ray cluster."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import Any, Protocol
+from urllib.parse import urlsplit
+
+from racer.errors import ConfigError, RacerError
+from racer.rates.driving import Plan, drive, drive_all
+from racer.rates.grid import Cell
+from racer.rates.scores import CellScore
+from racer.simulation import LANES
+from racer.workers import in_parallel
+
+MOST_JOBS = 256
+_PATIENCE = 10.0
+"""Seconds until an address that does not answer is given up."""
+_RETRIES = 3
+"""How often Ray drives a cell again whose process or machine was lost."""
+_AHEAD = 2
+"""Tasks given to Ray for each of its processors, so that none waits for the next."""
+
+
+class Engine(Protocol):
+    """Drives cells; which engine does makes no difference to what comes out."""
+
+    workers: int
+    """Cells driven at a time, about."""
+
+    def drive(self, plan: Plan, cells: Sequence[Cell]) -> Iterator[CellScore]:
+        """Yield the score of each cell as soon as it is there, in any order.
+
+        Raises:
+            RacerError, CompressionError: If a cell cannot be driven.
+        """
+
+    def close(self) -> None:
+        """Give back what was taken to drive."""
+
+
+class LocalEngine:
+    """Drives in processes of this machine, or, one at a time, in this process.
+
+    Args:
+        jobs: Processes, 1 to MOST_JOBS.
+
+    Raises:
+        ConfigError: If it is another number.
+    """
+
+    def __init__(self, jobs: int) -> None:
+        if not 1 <= jobs <= MOST_JOBS:
+            raise ConfigError(f"jobs must lie between 1 and {MOST_JOBS}; got {jobs}")
+        self.workers = jobs
+
+    def drive(self, plan: Plan, cells: Sequence[Cell]) -> Iterator[CellScore]:
+        """Yield the score of each cell as soon as it is there."""
+        if self.workers == 1:
+            yield from drive(plan, cells)
+        else:
+            chunks = _chunks(plan, cells, self.workers)
+            for scores in in_parallel(partial(drive_all, plan), chunks, self.workers, "people"):
+                yield from scores
+
+    def close(self) -> None:
+        """Do nothing: processes end with what they do."""
+
+
+class RayEngine:
+    """Drives on a Ray cluster, on all of whose machines this Racer must be installed.
+
+    Args:
+        address: As of `ray.init`, such as `ray://head:10001` or `auto`; None starts Ray on this machine alone.
+        jobs: Processors to start Ray with where there is no address; all of them if None.
+
+    Raises:
+        ConfigError: If Ray is not installed.
+        RacerError: If the cluster cannot be reached.
+    """
+
+    def __init__(self, address: str | None = None, jobs: int | None = None) -> None:
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nobody is told that somebody drives
+        try:
+            import ray
+        except ImportError as error:
+            raise ConfigError(
+                "--engine ray needs Ray, which is not installed: pip install 'racer[cluster]', or leave --engine out"
+            ) from error
+        self._ray: Any = ray
+        self._mine = not ray.is_initialized()
+        try:
+            _knock(address)
+            if self._mine:
+                ray.init(
+                    address=address,
+                    num_cpus=jobs if address is None else None,
+                    include_dashboard=False if address is None else None,
+                    log_to_driver=False,
+                    logging_level=logging.ERROR,
+                )
+            self.workers = max(int(self._ray.cluster_resources().get("CPU", 1)), 1)
+        except (ConnectionError, OSError, RuntimeError, ValueError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise RacerError(
+                f"cannot reach a Ray cluster at {address or 'this machine'}: {reason}; start one by "
+                "`ray start --head`, or leave --address out"
+            ) from error
+
+    def drive(self, plan: Plan, cells: Sequence[Cell]) -> Iterator[CellScore]:
+        """Yield the score of each cell as soon as it is there; cells whose process is lost are driven again."""
+        ray = self._ray
+        task = ray.remote(num_cpus=1, max_retries=_RETRIES)(drive_all)
+        shared = ray.put(plan)
+        left = iter(_chunks(plan, cells, self.workers))
+        running: list[Any] = []
+        try:
+            while True:
+                while len(running) < _AHEAD * self.workers and (chunk := next(left, None)) is not None:
+                    running.append(task.remote(shared, chunk))
+                if not running:
+                    return
+                finished, running = ray.wait(running)
+                for reference in finished:
+                    yield from self._scores(reference)
+        finally:
+            for reference in running:
+                ray.cancel(reference, force=True)
+
+    def close(self) -> None:
+        """Leave the cluster, or end the one that was started."""
+        if self._mine:
+            self._ray.shutdown()
+
+    def _scores(self, reference: Any) -> list[CellScore]:
+        from ray.exceptions import RayError, RayTaskError
+
+        try:
+            scores: list[CellScore] = self._ray.get(reference)
+        except RayTaskError as error:
+            raise error.cause from error
+        except RayError as error:
+            raise RacerError(
+                f"Ray gave up on a cell: {' '.join(str(error).split())[:200]}; what was finished is kept"
+            ) from error
+        return scores
+
+
+def _knock(address: str | None) -> None:
+    """Raise OSError if nobody listens at an address: Ray itself would go on trying for minutes."""
+    place = urlsplit(address if address and "://" in address else f"//{address or ''}")
+    if place.hostname is not None and place.port is not None:
+        socket.create_connection((place.hostname, place.port), _PATIENCE).close()
+
+
+def _chunks(plan: Plan, cells: Sequence[Cell], workers: int) -> list[Sequence[Cell]]:
+    """Return the cells in groups that fill the lanes of a simulation, or in smaller ones where workers would idle."""
+    size = max(min(LANES // plan.config.tracks, -(-len(cells) // workers)), 1)
+    return [cells[start : start + size] for start in range(0, len(cells), size)]

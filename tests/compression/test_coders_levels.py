@@ -1,0 +1,129 @@
+"""Allocation of levels, the mixed-radix integer, and what the single coders do with them."""
+
+from __future__ import annotations
+
+from math import prod
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from compression.codec import load_codec
+from compression.coders.coarse import coarse_levels
+from compression.coders.fit_pico_rate import fit_pico_rate
+from compression.coders.fit_rl_allocation import AllocationConfig, fit_rl_allocation
+from compression.coders.hold_last import slots_of
+from compression.coders.radix import allocate, gaussian_losses, symbols_from_value, value_from_symbols
+from compression.coders.rl_allocation import SHAPES, Menu
+from compression.coders.road import road_of, road_overlap
+from compression.coding import CoderSettings, find_coder
+from compression.errors import CoderError, PacketError, TrainingError
+from compression.pico_config import PicoConfig
+from compression.recorded import RecordedEpisode
+
+
+@given(st.lists(st.integers(1, 64), min_size=1, max_size=32), st.data())
+def test_symbols_come_back_from_the_integer(levels: list[int], data: st.DataObject) -> None:
+    symbols = [data.draw(st.integers(0, count - 1)) for count in levels]
+    value = value_from_symbols(symbols, tuple(levels))
+    assert 0 <= value < prod(levels)
+    assert symbols_from_value(value, tuple(levels)) == symbols
+
+
+def test_an_integer_beyond_the_levels_is_no_message() -> None:
+    with pytest.raises(PacketError):
+        symbols_from_value(6, (2, 3))
+
+
+@given(st.integers(1, 200), st.integers(0, 1000))
+def test_levels_fit_the_slot_and_the_larger_variance_gets_no_fewer(bits: int, seed: int) -> None:
+    variances = np.random.default_rng(seed).exponential(size=8)
+    levels = np.array(allocate(gaussian_losses(variances), bits))
+    assert prod(levels.tolist()) <= 2**bits
+    assert levels.max() > 1
+    order = np.argsort(-variances)
+    assert levels[order[0]] >= levels[order[-1]]
+
+
+def test_a_slot_of_all_bits_gives_every_feature_all_levels() -> None:
+    assert allocate(gaussian_losses(np.ones(4)), 24) == (64,) * 4
+
+
+def test_the_coarse_levels_use_up_the_slot() -> None:
+    for bits in (1, 5, 18, 85, 170):
+        levels = coarse_levels(load_codec().sha256, bits)
+        assert len(levels) == 32
+        assert 2 ** (bits - 1) < prod(levels) <= 2**bits
+
+
+def test_hold_last_shows_a_picture_only_when_all_its_parts_are_there() -> None:
+    codec, coder, bits = load_codec(), find_coder("hold-last"), 20
+    settings = CoderSettings(bits, "episode", "hold", np.random.default_rng(0))
+    sender, receiver = coder.sender(codec, settings), coder.receiver(codec, settings)
+    assert slots_of(bits) == 3
+    latent = np.full(32, 1.5, np.float32)
+    shown = [receiver.take(sender.send(latent, 0), 0) for _ in range(3)]  # type: ignore[attr-defined]
+    assert (shown[1] == codec.mean).all() and (shown[2] != codec.mean).any()
+    packets = [sender.send(-latent, 0) for _ in range(3)]  # type: ignore[attr-defined]
+    for lost, packet in enumerate(packets):
+        assert (receiver.take(None if lost == 1 else packet, 0) == shown[2]).all()  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("name", ["pico-rate", "rl-allocation"])
+def test_a_coder_without_its_fitted_file_says_so(name: str) -> None:
+    with pytest.raises(CoderError, match="needs"):
+        find_coder(name).sender(load_codec(), CoderSettings(12, "episode", "hold", np.random.default_rng(0)))
+
+
+@given(st.integers(6, 170))
+def test_the_agent_can_always_choose_something_that_fits(bits: int) -> None:
+    menu = Menu(bits)
+    assert menu.blocks >= 1 and menu.payload >= 4 * menu.depths[1]
+    assert menu.fitting(0) == 1
+    assert 2 * menu.blocks + menu.payload == bits
+
+
+def test_road_is_what_is_not_green() -> None:
+    frames = np.zeros((2, 64, 64, 3), np.uint8)
+    frames[..., 1] = 204
+    frames[0, :, :32] = 105
+    frames[1, :, 16:48] = 105
+    assert road_of(frames[0]).sum() == 64 * 32
+    np.testing.assert_allclose(road_overlap(frames[:1], frames[1:]), [1 / 3])
+    np.testing.assert_allclose(road_overlap(frames[:1], frames[:1]), [1])
+
+
+def pilot(seed: int, feature: int) -> RecordedEpisode:
+    """A driver who looks at one feature alone."""
+    latents = np.random.default_rng(seed).normal(size=(60, 32)).astype(np.float32)
+    actions = np.sign(np.round(1.5 * latents[:, feature])).clip(-1, 1).astype(np.int8)
+    return RecordedEpisode(latents, latents, actions, np.ones((60, 8), bool), original=True)
+
+
+def test_pico_rate_spends_its_bits_on_the_feature_that_the_driver_looks_at() -> None:
+    config = PicoConfig(iterations=100, members=1)
+    episodes = [pilot(seed, 21) for seed in range(6)]
+    losses = fit_pico_rate(episodes, load_codec(), config)["losses"]
+    assert (np.diff(losses, axis=1) <= 1e-7).all()
+    assert int(np.argmax(losses[:, 0])) == 21
+    assert int(np.argmax(allocate(losses.astype(np.float64), 4))) == 21
+
+
+def test_the_same_recordings_and_seed_give_the_same_levels() -> None:
+    config = PicoConfig(iterations=5, members=1)
+    first, second = (fit_pico_rate([pilot(0, 3), pilot(1, 3)], load_codec(), config)["losses"] for _ in range(2))
+    assert (first == second).all()
+
+
+def test_pico_rate_needs_more_than_one_episode() -> None:
+    with pytest.raises(TrainingError, match="at least 2"):
+        fit_pico_rate([pilot(0, 3)], load_codec(), PicoConfig())
+
+
+def test_the_agent_s_fit_repeats_itself() -> None:
+    latents = np.random.default_rng(0).normal(size=(3, 40, 32)).astype(np.float32)
+    config = AllocationConfig(rounds=2, frames=2, codings=2)
+    first, second = (fit_rl_allocation(latents, load_codec(), config) for _ in range(2))
+    assert {name: value.shape for name, value in first.items()} == SHAPES
+    assert all((first[name] == second[name]).all() for name in first)
