@@ -18,6 +18,7 @@ from racer.commands import session, study
 from racer.commands.demo import demo
 from racer.commands.doctor import doctor
 from racer.commands.play import play
+from racer.commands.rates import rates
 from racer.commands.train import train
 
 app = typer.Typer(
@@ -34,6 +35,7 @@ app.command(epilog="Example: racer play --condition random --beside")(play)
 app.add_typer(session.app, name="session")
 app.command(epilog="Example: racer train recordings/pilot01_pilot_*.h5 --out masks/pilot01.safetensors")(train)
 app.add_typer(study.app, name="study")
+app.command(epilog="Example: racer rates --coders random,pico,predictive --participants 4 --tracks 2")(rates)
 
 
 @app.callback(invoke_without_command=True)

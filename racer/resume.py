@@ -192,6 +192,7 @@ def declined(sitting: sessions.Sitting) -> bool:
     """Return whether the participant chose not to take part, or nobody can tell."""
     try:
         with sessions.open(sitting.paths[-1]) as session:
-            return any(answer.item == CONSENT and answer.answer == DECLINED for answer in session.answers())
+            consents = [answer.answer for answer in session.answers() if answer.item == CONSENT]
+        return consents[-1:] == [DECLINED]
     except sessions.RecordingError:
         return True

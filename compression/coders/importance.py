@@ -14,15 +14,15 @@ from torch import Tensor
 
 from compression.classifiers import Classifiers
 from compression.codec import Codec
+from compression.coders.road import GREEN_EXCESS
 from compression.masks import LATENTS
 from compression.world_model import HIDDEN
 
 Matrix = NDArray[np.float64]
 _NUDGE = 0.05
 """Standard deviations by which features are moved to see what follows."""
-GREEN_EXCESS = 50 / 255
-"""A pixel is grass where green exceeds red and blue by more than this (CarRacing: grass 102 or more of 255, road 0)."""
 _SOFTNESS = 0.05
+"""Green excess, of 1, over which grass turns to road: a hard edge has no slope."""
 _AHEAD = slice(32, 44)
 """Frame rows of the road about 5 to 13 track units before the car, where it is steered at."""
 
@@ -74,7 +74,7 @@ def road_importance(codec: Codec, latents: NDArray[np.float32]) -> Matrix:
     def middles(z: Tensor) -> Tensor:
         images = codec.vae.decoder(z)[:, :, _AHEAD]
         green = images[:, 1] - torch.maximum(images[:, 0], images[:, 2])
-        road = ((GREEN_EXCESS - green) / _SOFTNESS).sigmoid()
+        road = ((GREEN_EXCESS / 255 - green) / _SOFTNESS).sigmoid()
         columns = torch.arange(road.shape[2]) - (road.shape[2] - 1) / 2
         middle: Tensor = (road * columns).sum(2) / road.sum(2).clamp_min(1)
         return middle

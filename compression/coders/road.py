@@ -1,18 +1,18 @@
-"""Where the road is in a frame, by colour: the task that the rl-allocation coder's semantic loss is about."""
+"""Where the road is in a frame, by colour: what matters of a frame to whoever drives."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
-_GREEN_EXCESS = 50
+GREEN_EXCESS = 50
 """A pixel is grass where green exceeds red and blue by more than this (CarRacing: grass: 102 or more)."""
 
 
 def road_of(frames: NDArray[np.uint8]) -> NDArray[np.bool_]:
     """Return which pixels are road, bool[..., 64, 64], of frames, uint8[..., 64, 64, 3]."""
     pixels = frames.astype(np.int16)
-    road: NDArray[np.bool_] = pixels[..., 1] - np.maximum(pixels[..., 0], pixels[..., 2]) < _GREEN_EXCESS
+    road: NDArray[np.bool_] = pixels[..., 1] - np.maximum(pixels[..., 0], pixels[..., 2]) < GREEN_EXCESS
     return road
 
 

@@ -34,7 +34,7 @@ def _against_bits(curves: Sequence[Curve], name: str, scale: str, of: Callable[[
     clean = [curve for curve in curves if curve.noise == NO_NOISE]
     speeds = list(dict.fromkeys(curve.speed for curve in clean))
     rows: list[tuple[Cell, ...]] = []
-    with canvas(1.2 + 4.4 * len(speeds), 4.6, len(speeds)) as (figure, panels):
+    with canvas(2.6 + 4.2 * len(speeds), 4.6, len(speeds)) as (figure, panels):
         for axes, speed in zip(panels, speeds, strict=True):
             shown = [curve for curve in clean if curve.speed == speed]
             coders = [curve for curve in shown if curve.coder not in (RAW, FULL)]
@@ -52,7 +52,7 @@ def _against_bits(curves: Sequence[Curve], name: str, scale: str, of: Callable[[
             rows += [_row(curve, point, of(point)) for curve in shown for point in curve.points]
         _share_scale(panels)
         handles, labels = panels[0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside upper left", ncols=4, fontsize=8.5)
+        figure.legend(handles, labels, loc="outside upper left", ncols=2 * len(speeds) + 1, fontsize=8.5)
         alt = f"{scale[0].upper()}{scale[1:]} against bits per step at speeds {_listed(speeds)}: " + "; ".join(
             f"{label(curve.coder)} {of(curve.points[-1]).value:.3f} at {curve.points[-1].bits_mean:g} bits"
             for curve in clean
@@ -65,7 +65,7 @@ def _against_noise(curves: Sequence[Curve], kind: str) -> Illustration:
     """Draw one panel per speed: progress of each coder at one slot against the rate of the noise."""
     speeds = list(dict.fromkeys(curve.speed for curve in curves))
     rows: list[tuple[Cell, ...]] = []
-    with canvas(1.2 + 4.4 * len(speeds), 4.6, len(speeds)) as (figure, panels):
+    with canvas(2.6 + 4.2 * len(speeds), 4.6, len(speeds)) as (figure, panels):
         for axes, speed in zip(panels, speeds, strict=True):
             shown = [curve for curve in curves if curve.speed == speed and curve.noise.kind in (kind, NO_NOISE.kind)]
             for coder in dict.fromkeys(curve.coder for curve in shown if curve.coder != RAW):
@@ -83,7 +83,7 @@ def _against_noise(curves: Sequence[Curve], kind: str) -> Illustration:
             axes.set(xlabel=_RATES[kind], ylabel="road progress (fraction of the track)")
         _share_scale(panels)
         handles, labels = panels[0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside upper left", ncols=4, fontsize=8.5)
+        figure.legend(handles, labels, loc="outside upper left", ncols=2 * len(speeds), fontsize=8.5)
         alt = f"Road progress against {_RATES[kind]} at speeds {_listed(speeds)}, at about {NOISE_BITS} bits per step."
         header = ("speed", "coder", "bits_mean", "noise_rate", "progress", "low", "high")
         return render(figure, f"rates_{kind}", alt, header, rows)

@@ -21,58 +21,11 @@ from compression.errors import CoderError
 
 ROOT = Path(compression.__file__).parents[1]
 PAGE = ROOT / "docs" / "how-to.md"
-MARK = "# rotation.py\n"
-EXAMPLE = """\
-# rotation.py
-import numpy as np
-
-from compression.coding import Coder, LatentReceiver, LatentSender, packet_from_value, value_from_packet
-
-LEVELS = (4, 4, 4, 4)  # 2 bits for each feature of a block
-
-
-class Sender(LatentSender):
-    def __init__(self, codec, settings):
-        super().__init__(codec)
-        self.bits, self.step = settings.bits, 0
-
-    def reset(self):  # before every episode
-        self.step = 0
-
-    def encode_latent(self, latent, action):
-        block = 4 * (self.step % 8) + np.arange(4)
-        self.step += 1
-        symbols = self.codec.quantizer.encode(latent, block, LEVELS)
-        return packet_from_value(sum(symbol * 4**i for i, symbol in enumerate(symbols)), self.bits)
-
-
-class Receiver(LatentReceiver):
-    def __init__(self, codec, settings):
-        super().__init__(codec)
-        self.bits, self.step = settings.bits, 0
-
-    def reset(self):
-        super().reset()  # begins with the mean of all frames
-        self.step = 0
-
-    def receive(self, packet, action):
-        block, latent = 4 * (self.step % 8) + np.arange(4), self.latent.copy()
-        if packet is not None:  # of a lost packet, everything stays as it was
-            value = value_from_packet(packet, self.bits)
-            latent[block] = self.codec.quantizer.decode([value // 4**i % 4 for i in range(4)], block, LEVELS)
-            self.mask = np.arange(8) == self.step % 8  # the blocks of which something arrived, for the record
-        self.step += 1
-        return latent
-
-
-ROTATION = Coder("rotation", "one block in turn", "An example.", Sender, Receiver, least_bits=8)
-"""
-
-
 def example() -> str:
     """Return the module that the page shows."""
-    shown = re.search(f"```python\n({MARK}.*?)```", PAGE.read_text(), re.DOTALL)
-    return shown[1] if shown else EXAMPLE
+    shown = re.search(r"<!-- file: rotation.py -->\n```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    assert shown is not None
+    return shown[1]
 
 
 def install(folder: Path, entry_point: str = "rotation = rotation:ROTATION", code: str | None = None) -> None:

@@ -27,7 +27,7 @@ ROOT = Path(racer.__file__).parent.parent
 HEAVY = ("torch", "pygame", "h5py", "gymnasium", "numpy", "scipy", "pandas", "statsmodels", "rich.table")
 QUICK = "--driver simulated --headless --practice 0 --calibration 2 --exploration 2 --evaluation 1 --steps 2"
 COMMANDS = {
-    "": ["doctor", "demo", "play", "session", "train", "study"],
+    "": ["doctor", "demo", "play", "session", "train", "study", "rates"],
     "session": ["start", "list", "show", "verify", "repair", "replay", "video", "export", "merge", "withdraw"],
     "study": ["init", "status", "train", "run", "report"],
 }
