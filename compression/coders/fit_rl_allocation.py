@@ -19,14 +19,14 @@ from torch import Tensor, nn
 from compression.codec import Codec
 from compression.coders.rl_allocation import CHOICES, STATE, UNITS, Menu, features_and_levels
 from compression.coders.road import road_overlap
-from compression.masks import BLOCK_SIZE
+from compression.masks import BLOCK_SIZE, BLOCKS, LATENTS
 
 
 @dataclass(frozen=True)
 class AllocationConfig:
     """Settings of the fit."""
 
-    rounds: int = 900
+    rounds: int = 500
     """Gradient steps."""
     frames: int = 24
     """Frames a round."""
@@ -39,7 +39,9 @@ class AllocationConfig:
     perceptual_price: float = 0.02
     """Eta, for the mean squared distance of the codec's latents of the frames (RL-ASC: VGG features)."""
     oldest: int = 12
-    """Most steps that what is shown before the packet may be old."""
+    """Steps within which most blocks were sent before."""
+    stale: float = 0.4
+    """Share of blocks that were sent at any time before."""
     slots: tuple[int, ...] = (8, 12, 18, 27, 42, 85, 170)
     """Bits that are trained for; the agent is told which."""
     seed: int = 0
@@ -82,10 +84,15 @@ def fit_rl_allocation(
     smooth = 0.0
     for number in range(config.rounds):
         menu = Menu(config.slots[number % len(config.slots)])
-        drives, ages = rng.integers(len(latents), size=config.frames), rng.integers(1, config.oldest, config.frames)
+        drives = rng.integers(len(latents), size=config.frames)
         steps = rng.integers(config.oldest, latents.shape[1], size=config.frames)
+        # Each block was last sent at a time of its own, some long ago: what is never sent must be seen to be wrong.
+        ages = rng.integers(1, config.oldest, (config.frames, BLOCKS))
+        ages = np.where(rng.random(ages.shape) < config.stale, rng.integers(1, steps + 1, (BLOCKS, len(steps))).T, ages)
+        features = np.arange(LATENTS)
+        before = latents[drives[:, None], steps[:, None] - np.repeat(ages, BLOCK_SIZE, axis=1), features]
         truth = np.repeat(latents[drives, steps], config.codings, axis=0)
-        shown = np.repeat(latents[drives, steps - ages], config.codings, axis=0)
+        shown = np.repeat(_shown_before(before, menu, codec, rng), config.codings, axis=0)
         chosen, log_likely, after, spent = _code(network, menu, truth, shown, codec, rng)
         loss = _losses(truth, after, codec, config.perceptual_price) + config.rate_price * spent
         gains = -loss.reshape(config.frames, config.codings)
@@ -99,6 +106,18 @@ def fit_rl_allocation(
         if number % 100 == 99:
             report(f"round {number + 1} of {config.rounds}: loss {smooth:.4f}, last choices {chosen[0]}")
     return {name: value.numpy() for name, value in network.requires_grad_(False).state_dict().items()}
+
+
+def _shown_before(
+    latents: NDArray[np.float32], menu: Menu, codec: Codec, rng: np.random.Generator
+) -> NDArray[np.float32]:
+    """Return latents, float32[N, 32], as some packet will have shown them: quantised at levels that the menu offers."""
+    everything = np.arange(latents.shape[1])
+    shown = np.empty_like(latents)
+    for row, latent in enumerate(latents):
+        levels = tuple(1 << int(depth) for depth in rng.choice(menu.depths[1:], len(everything)))
+        shown[row] = codec.quantizer.decode(codec.quantizer.encode(latent, everything, levels), everything, levels)
+    return shown
 
 
 def _code(

@@ -29,7 +29,7 @@ from compression.coding import (
     packet_from_value,
     value_from_packet,
 )
-from compression.errors import CoderError, PacketError
+from compression.errors import CoderError, PacketError, SlotError
 from compression.fill import Fill
 from compression.masks import BLOCK_SIZE, BLOCKS, LATENTS
 
@@ -57,10 +57,14 @@ load_rl_allocation = partial(load_coder, objective=NAME, shapes=SHAPES)
 
 @dataclass(frozen=True)
 class Menu:
-    """What a slot allows."""
+    """What a slot allows. Raises SlotError if that is nothing."""
 
     bits: int
     """Slot."""
+
+    def __post_init__(self) -> None:
+        if self.bits < LEAST_BITS:
+            raise SlotError(f"rl-allocation needs {LEAST_BITS} bits per step or more; got {self.bits}")
 
     @property
     def blocks(self) -> int:

@@ -21,8 +21,10 @@ STEPS = 40
 def drive() -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """A walk through latents, float32[40, 32], and actions."""
     rng = np.random.default_rng(5)
-    steps = rng.normal(0, 0.25, (STEPS, 32))
-    return (load_codec().mean + np.cumsum(steps, 0)).astype(np.float32), rng.integers(-1, 2, STEPS)
+    latents = [load_codec().mean]
+    for step in rng.normal(0, 0.2, (STEPS, 32)):
+        latents.append(0.95 * latents[-1] + step)
+    return np.stack(latents[1:]).astype(np.float32), rng.integers(-1, 2, STEPS)
 
 
 def settings(coder: Coder, bits: int) -> CoderSettings:
@@ -129,4 +131,4 @@ def test_bytes_that_are_no_packet_change_nothing(name: str) -> None:
 def test_more_bits_bring_what_is_shown_nearer(name: str) -> None:
     errors = [float(((run(name, bits)[1] - drive()[0])[5:] ** 2).mean()) for bits in (12, 42, 170)]
     assert errors[0] > errors[1] > errors[2]
-    assert errors[2] < 0.1
+    assert errors[2] < errors[0] / 3

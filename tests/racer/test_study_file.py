@@ -161,7 +161,7 @@ BAD: dict[str, tuple[str | bytes, str, str]] = {
     "unknown condition": (TITLE + "conditions = ['random', 'pcio']", "conditions", "unknown condition 'pcio'"),
     "condition twice": (TITLE + "conditions = ['pico', 'pico']", "conditions", "once each"),
     "no conditions": (TITLE + "conditions = []", "conditions", "at least one"),
-    "too few bits": (TITLE + "[channel]\nbits = 3", "channel.bits", "needs 4 bits per step or more; got 3"),
+    "too few bits": (TITLE + "[channel]\nbits = 3", "channel.bits", "too few"),
     "unknown noise": (TITLE + "[channel]\nnoise = 'rain'", "channel.noise", '"flips", "erasures" or "gaussian"'),
     "noise without a kind": (TITLE + "[channel]\nnoise_rate = 0.1", "channel.noise_rate", "needs a kind of noise"),
     "noise beyond certainty": (
