@@ -21,6 +21,8 @@ from compression.errors import CoderError
 
 ROOT = Path(compression.__file__).parents[1]
 PAGE = ROOT / "docs" / "how-to.md"
+
+
 def example() -> str:
     """Return the module that the page shows."""
     shown = re.search(r"<!-- file: rotation.py -->\n```python\n(.*?)```", PAGE.read_text(), re.DOTALL)

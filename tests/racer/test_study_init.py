@@ -30,7 +30,13 @@ def test_the_paper_preset_is_the_released_experiment(tmp_path: Path) -> None:
         "evaluation": 15,
         "steps": 100,
     }
-    assert file.channel.model_dump() == {"bits": 85, "mask_interval": "episode", "fill": "hold", "noise": "none", "noise_rate": 0.0}
+    assert file.channel.model_dump() == {
+        "bits": 85,
+        "mask_interval": "episode",
+        "fill": "hold",
+        "noise": "none",
+        "noise_rate": 0.0,
+    }
     assert (file.driving.pace, file.driving.handling, file.driving.tracks) == (10.0, "forgiving", (42,))
     assert file.masks.pico == "pilot"
 
