@@ -173,6 +173,8 @@ def _difference(
         return "it was begun with another mask file"
     for key, name in _MUST_AGREE.items():
         then, now = begun.config.get(key), _plain(settings[key])
+        if key == "pilot" and then != now:
+            return "it is a trial run: add --pilot" if then else "it is no trial run: leave out --pilot"
         if then != now:
             if isinstance(then, dict) and isinstance(now, dict):
                 key = next(key for key in {**now, **then} if then.get(key) != now.get(key))

@@ -41,7 +41,7 @@ tracks = [44]
 pico = "shipped"
 [screens]
 consent = '''
-You will drive a car in a simple video game for about forty minutes. We record the keys that you press and what was on
+You will drive a car in a simple video game for about twenty minutes. We record the keys that you press and what was on
 the screen, under a number instead of your name.
 
 You may stop at any time and need not say why.'''

@@ -62,8 +62,8 @@ def _print_checks(checks: list[Check]) -> None:
     failures = sum(check.status == "fail" for check in checks)
     console.print(
         {
-            "ok": "Ready. Next: racer session start",
-            "warn": f"Ready, but look at the {warnings} marked `warn`. Next: racer session start",
+            "ok": "Ready. Next: racer session start --study STUDY, or racer session start NAME",
+            "warn": f"Ready, but look at the {warnings} marked `warn`. Next: racer session start --study STUDY, or racer session start NAME",
             "fail": f"Not ready: mend the {failures} marked `fail`, then run racer doctor again",
         }[verdict(checks)]
     )

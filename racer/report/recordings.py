@@ -137,6 +137,8 @@ def section(config: dict[str, Any], name: str) -> dict[str, Any]:
 
 def _reason_to_exclude(sitting: sessions.Sitting, people: dict[str, Person], first: dict[str, Any]) -> str | None:
     info = sitting.info
+    if info.protocol == "pilot":
+        return "a pilot user's session, for training"
     if info.protocol != "evaluation":
         return f"protocol {info.protocol}"
     if info.pilot:

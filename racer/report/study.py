@@ -123,11 +123,12 @@ def analyse(evaluations: Evaluations, folder: Path) -> StudyReport:
     """
     people, conditions = evaluations.people, evaluations.conditions
     if not people:
-        nothing = "no recordings" if folder.is_dir() else "there is no such folder"
-        reasons = "; ".join(sorted(set(evaluations.excluded.values()))) or nothing
+        if not folder.is_dir():
+            raise NothingToReportError(f"there is no folder {folder}; check the name")
+        reasons = "; ".join(sorted(set(evaluations.excluded.values()))) or "no recordings"
         raise NothingToReportError(
-            f"no complete evaluation session in {folder} ({reasons}); record one with "
-            f"`racer session start NAME --protocol evaluation --data {folder}`"
+            f"no complete evaluation session in {folder} ({reasons}); record one with `racer session start --study "
+            f"STUDY`, or without a study file with `racer session start NAME --protocol evaluation --data {folder}`"
         )
     scores = [
         ParticipantScore(

@@ -32,7 +32,7 @@ class StudyStatus:
     unfinished: tuple[str, ...]
     """Who has begun and not completed a sitting: running now, or to be resumed."""
     unusable: dict[str, str]
-    """Recordings that belong to no sitting, and why."""
+    """Recordings that belong to no sitting or were made with other settings than the study file has now, and why."""
     next: str
     """The next command."""
 
@@ -45,6 +45,10 @@ def study_status(study: Study) -> StudyStatus:
     """
     pilots, evaluated = completed(study, "pilot"), completed(study, "evaluation")
     sittings, unusable = sessions.find_sittings(sessions.find_recordings(study.recordings))
+    for sitting in sittings:
+        if sitting.info.config.get("study_settings_sha256") != study.settings_sha256:
+            reason = "it was recorded with other settings than the study file has now"
+            unusable |= dict.fromkeys(sitting.paths, reason)
     left = [sitting for sitting in unfinished(sittings, None, None) if not sitting.info.pilot]
     given = Counter(sitting.info.config.get("order") for sitting in evaluated)
     missing = masks_to_train(study)

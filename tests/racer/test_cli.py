@@ -300,7 +300,7 @@ def test_the_whole_job_prints_what_it_wrote_and_the_next_command(run: Racer, tmp
     report = run("study report recordings")
     assert report.code == 0
     assert "2 participants, simulated: p01, p02" in report.out
-    assert "protocol pilot" in report.out
+    assert "a pilot user's session" in report.out
     refused = run(f"{command.removeprefix('Next: racer ').replace('NAME', 'pilot01')} {QUICK}")
     assert refused.code == 2
     assert "pilot01 took part in training this mask" in refused.err

@@ -136,7 +136,7 @@ def test_a_study_of_people_is_not_simulated_and_the_two_kinds_are_not_mixed(tmp_
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"protocol": "pilot"}, "protocol pilot"),
+        ({"protocol": "pilot"}, "a pilot user's session, for training"),
         ({"pilot": True}, "trial run"),
         ({"status": "aborted"}, "not completed (aborted)"),
         ({"participant": "p00"}, "second session of the same participant"),
@@ -200,12 +200,12 @@ def test_nothing_to_report_is_one_line_with_the_reason_and_what_to_do(with_pilot
     with pytest.raises(NothingToReportError) as refusal:
         report_study(tmp_path)
     assert len(str(refusal.value).splitlines()) == 1
-    assert ("protocol pilot" if with_pilot else "no recordings") in str(refusal.value)
+    assert ("a pilot user's session" if with_pilot else "no recordings") in str(refusal.value)
     assert "racer session start NAME --protocol evaluation" in str(refusal.value)
 
 
 def test_a_folder_that_does_not_exist_has_nothing_to_report(tmp_path: Path) -> None:
-    with pytest.raises(NothingToReportError, match="there is no such folder"):
+    with pytest.raises(NothingToReportError, match="there is no folder .*; check the name"):
         report_study(tmp_path / "nowhere")
 
 

@@ -25,7 +25,7 @@ def test_a_report_is_printed_with_its_tests_and_what_was_left_out(
     assert any(line.startswith("pico - random: +0.1000 (SE 0.0289), paired t(2) = 3.46, p = 0.0742") for line in lines)
     assert "pico closes 33 % of the gap between random and full" in lines
     assert "RM-ANOVA, random / pico: F(1, 2) = 12.00, p = 0.0742" in lines
-    assert f"left out {left_out}: protocol pilot" in lines
+    assert f"left out {left_out}: a pilot user's session, for training" in lines
     assert any("Mauchly's W" in line and "Greenhouse-Geisser epsilon" in line for line in lines)
     assert any(line.startswith("Friedman, all conditions: chi2(2) = ") for line in lines)
 
