@@ -60,10 +60,11 @@ def _print_checks(checks: list[Check]) -> None:
             console.print(escape(f"{check.name}: {check.advice}"))
     warnings = sum(check.status == "warn" for check in checks)
     failures = sum(check.status == "fail" for check in checks)
+    following = "Next: racer session start --study STUDY, or racer session start NAME"
     console.print(
         {
-            "ok": "Ready. Next: racer session start --study STUDY, or racer session start NAME",
-            "warn": f"Ready, but look at the {warnings} marked `warn`. Next: racer session start --study STUDY, or racer session start NAME",
+            "ok": f"Ready. {following}",
+            "warn": f"Ready, but look at the {warnings} marked `warn`. {following}",
             "fail": f"Not ready: mend the {failures} marked `fail`, then run racer doctor again",
         }[verdict(checks)]
     )

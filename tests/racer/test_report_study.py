@@ -205,7 +205,7 @@ def test_nothing_to_report_is_one_line_with_the_reason_and_what_to_do(with_pilot
 
 
 def test_a_folder_that_does_not_exist_has_nothing_to_report(tmp_path: Path) -> None:
-    with pytest.raises(NothingToReportError, match="there is no folder .*; check the name"):
+    with pytest.raises(NothingToReportError, match=r"there is no folder .*; check the name"):
         report_study(tmp_path / "nowhere")
 
 
