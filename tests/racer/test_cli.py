@@ -197,7 +197,7 @@ def test_a_slip_on_the_command_line_is_one_line(arguments: str, told: str, refus
         ("session start", "racer session start NAME"),
         ("session show nowhere.h5", "there is no recording nowhere.h5"),
         ("train nowhere.h5 --out mask", "there is no recording nowhere.h5"),
-        ("study report nowhere", "no complete evaluation session in nowhere"),
+        ("study report nowhere", "there is no folder nowhere; check the name"),
     ],
 )
 def test_a_request_that_cannot_be_met_is_one_line(

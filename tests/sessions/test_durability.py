@@ -313,21 +313,21 @@ def test_recording_goes_on_in_its_file_once_a_drive_that_went_away_is_back(
     for step in steps[:100]:
         clock.now_ns += 100_000_000
         recorder.append(step)
+    recorder._staged.wait()
+    taken = 100
     monkeypatch.setattr(StaleFile, "gone", True)
     (tmp_path / "drive").rename(tmp_path / "elsewhere")
     with pytest.raises(StorageWaitError, match=r"Stale file handle|No such file"):
         for step in steps[100:]:
             clock.now_ns += 100_000_000
+            taken += 1  # the step that meets the refusal is kept as well
             recorder.append(step)
-            held = step
             recorder._staged.wait()
-    # The step that met the refusal was kept.
-    left = steps[steps.index(held) + 2 :]
     with pytest.raises(StorageWaitError, match="No such file"):
         recorder.retry()
     (tmp_path / "elsewhere").rename(tmp_path / "drive")
     recorder.retry()
-    for step in left:
+    for step in steps[taken:]:
         recorder.append(step)
     recorder.end_episode("complete")
     with sessions.open(recorder.close("complete")) as session:
