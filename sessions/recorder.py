@@ -6,7 +6,7 @@
         recorder.end_episode("complete")
         path = recorder.close("complete")
 
-Rows are held in memory, written in blocks, and committed about once a second and at every end of an episode. Where the
+Rows are held in memory, written in blocks, and committed twice a second and at every end of an episode. Where the
 disk refuses a commit, the rows stay in memory and a `StorageWaitError` says so; `retry` commits them once it can.
 """
 

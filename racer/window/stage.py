@@ -6,6 +6,7 @@ What people write must not show in a recording: while a screen takes text, the l
 from __future__ import annotations
 
 import time
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Final, Literal
@@ -30,7 +31,7 @@ _SETTLED_NS: Final = 300_000_000
 _ACCEPT_KEYS: Final = (pygame.K_SPACE, pygame.K_RETURN, pygame.K_KP_ENTER)
 
 
-class Screen:
+class Screen(ABC):
     """Something to read, choose or answer, shown until it is `done`."""
 
     typing = False
@@ -43,13 +44,13 @@ class Screen:
         self._began: int | None = None
         self._now = 0
 
+    @abstractmethod
     def draw(self, painter: Painter) -> None:
         """Draw the screen as it is now."""
-        raise NotImplementedError
 
+    @abstractmethod
     def handle(self, event: Event) -> None:
         """Take in an event that expresses no wish."""
-        raise NotImplementedError
 
     def obeys(self, wish: Wish) -> bool:
         """Return whether the screen itself did what a wish asks for."""
