@@ -1,7 +1,7 @@
 """Gymnasium's CarRacing-v3, drawn several times faster to the very same bytes.
 
 Gymnasium transforms and rasterises every road tile and grass patch of the track on each step, on the screen or
-not. `FastCarRacing` finds the visible ones with one vectorised test and draws only those, with the same calls on
+not. `FastCarRacing` finds the visible ones with vectorised tests and draws only those, with the same calls on
 the same numbers, so that every pixel keeps its value. Physics, reward and track generation are inherited.
 """
 
@@ -25,6 +25,8 @@ _SCALED_ROWS_ABOVE_BAR = INDICATOR_TOP * OBSERVATION_SIZE // stock.WINDOW_H
 assert _SCALED_ROWS_ABOVE_BAR == SCENE_ROWS
 _MARGIN = 4.0
 """Pixels by which an outline may spill over its polygon (rounding and anti-aliasing)."""
+_REACH = math.hypot(stock.WINDOW_W / 2, stock.WINDOW_H * 3 / 4) + 2 * _MARGIN
+"""Pixels from the car to the farthest corner of the screen, and some to spare."""
 
 
 class FastCarRacing(stock.CarRacing):  # type: ignore[misc]  # gymnasium's CarRacing is untyped
@@ -97,7 +99,7 @@ class FastCarRacing(stock.CarRacing):  # type: ignore[misc]  # gymnasium's CarRa
         if self._ground is None:
             self._ground = _Quadrilaterals(_GRASS + [polygon for polygon, _ in self.road_poly])
         grass_color = _whole(self.grass_color)
-        for index, outline in self._ground.on_screen(zoom, shift, angle):
+        for index, outline in self._ground.on_screen(zoom, shift, angle, hull.position):
             # A patch of road changes its colour when it is driven over.
             road = index - len(_GRASS)
             self._draw_polygon(outline, grass_color if road < 0 else _whole(self.road_poly[road][1]))
@@ -121,7 +123,7 @@ class FastCarRacing(stock.CarRacing):  # type: ignore[misc]  # gymnasium's CarRa
         self._canvas.fill((0, 0, 0))
         edge = stock.PLAYFIELD
         field = _Quadrilaterals([[(edge, edge), (edge, -edge), (-edge, -edge), (-edge, edge)]])
-        for _, outline in field.on_screen(zoom, shift, angle):
+        for _, outline in field.on_screen(zoom, shift, angle, self.car.hull.position):
             self._draw_polygon(outline, _whole(self.bg_color))
 
     def _draw_polygon(self, outline: list[list[float]], color: list[int]) -> None:
@@ -139,15 +141,20 @@ class _Quadrilaterals:
     def __init__(self, shapes: list[Any]) -> None:
         corners = np.asarray(shapes, np.float64).transpose(2, 1, 0)
         self._x, self._y = np.ascontiguousarray(corners[0]), np.ascontiguousarray(corners[1])
+        self._middle_x, self._middle_y = self._x.mean(axis=0), self._y.mean(axis=0)
+        self._radius = np.hypot(self._x - self._middle_x, self._y - self._middle_y).max(axis=0)
 
     def on_screen(
-        self, zoom: float, shift: tuple[float, float], angle: float
+        self, zoom: float, shift: tuple[float, float], angle: float, car: tuple[float, float]
     ) -> Iterator[tuple[int, list[list[float]]]]:
         """Yield index and corners, in pixels, of the shapes whose bounding box touches the screen, in drawing order."""
+        away_x, away_y = self._middle_x - car[0], self._middle_y - car[1]
+        near = np.flatnonzero(away_x * away_x + away_y * away_y < (self._radius + _REACH / zoom) ** 2)
+        near_x, near_y = self._x[:, near], self._y[:, near]
         # The same operations on the same numbers as Gymnasium's, which rotates corner by corner.
         cosine, sine = pygame.math.Vector2(1, 0).rotate_rad(angle)
-        x = (cosine * self._x - sine * self._y) * zoom + shift[0]
-        y = (sine * self._x + cosine * self._y) * zoom + shift[1]
+        x = (cosine * near_x - sine * near_y) * zoom + shift[0]
+        y = (sine * near_x + cosine * near_y) * zoom + shift[1]
         # The canvas is drawn upside down: its first rows end up under the indicator bar.
         hidden = stock.WINDOW_H - INDICATOR_TOP
         inside = (
@@ -158,7 +165,7 @@ class _Quadrilaterals:
         )
         found = np.flatnonzero(inside)
         outlines = np.stack([x[:, found], y[:, found]], axis=2).transpose(1, 0, 2)
-        return zip(found.tolist(), outlines.tolist(), strict=True)
+        return zip(near[found].tolist(), outlines.tolist(), strict=True)
 
 
 def _pixels(surface: pygame.Surface) -> NDArray[np.uint8]:

@@ -114,22 +114,26 @@ class SimulatedParticipant:
 
     def _bearing_of_road(self, frame: NDArray[np.uint8]) -> float:
         """Return the bearing, radians (right positive), of the road's middle at the look-ahead distance."""
-        pixels = frame.astype(np.int16)
-        road = pixels[:, :, 1] - np.maximum(pixels[:, :, 0], pixels[:, :, 2]) < _GREEN_EXCESS
         row = max(round(CAR_ROW - self.traits.look_ahead), _BAND)
-        band = road[row - _BAND : row + _BAND + 1].mean(axis=0) >= 0.5
-        runs = _runs(band)
+        runs = _runs(_road(frame[row - _BAND : row + _BAND + 1]).mean(axis=0) >= 0.5)
         if runs:
             middles = [(first + last) / 2 for first, last in runs]
             self._target = min(middles, key=lambda middle: abs(middle - self._target))
         else:
             # The road leaves the frame before that row, or the car is off it: go for whatever road is in sight.
-            rows, columns = np.nonzero(road[:CAR_ROW])
+            rows, columns = np.nonzero(_road(frame[:CAR_ROW]))
             if len(columns) >= FRAME_SIZE // 2:
                 self._target = float(columns.mean())
                 row = int(rows.mean())
         ahead = max(CAR_ROW - row, 4) * UNITS_PER_ROW
         return math.atan2((self._target - CAR_COLUMN) * UNITS_PER_COLUMN, ahead)
+
+
+def _road(rows: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Return which pixels, bool[R, 64], of rows of a frame, uint8[R, 64, 3], are no grass."""
+    red, green, blue = rows.astype(np.int16).transpose(2, 0, 1)
+    road: NDArray[np.bool_] = green - np.maximum(red, blue) < _GREEN_EXCESS
+    return road
 
 
 def _runs(row: NDArray[np.bool_]) -> list[tuple[int, int]]:

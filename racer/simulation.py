@@ -30,7 +30,7 @@ from racer.participants import SimulatedParticipant
 from racer.track import STRAIGHT, Outcome, Track, TrackConfig
 from sessions import EpisodeInfo, Recorder, Step
 
-GROUP = 4
+GROUP = 16
 """Frames that pass the codec together."""
 LANES = 16
 """Drives under way at a time."""
@@ -78,8 +78,10 @@ class Score:
     """Fraction of its steps whose packet was lost."""
 
 
-OpenRecorder = Callable[[Job], Recorder | Unrecorded]
-"""Opens the recording of one drive, which is closed at its end."""
+Clock = Callable[[], int]
+"""Nanoseconds of simulated time since a drive began."""
+OpenRecorder = Callable[[Job, Clock], Recorder | Unrecorded]
+"""Opens the recording of one drive, which is closed at its end; by the clock it may tell when to write."""
 _NOTHING = np.zeros(LATENTS, np.float32)
 
 
@@ -186,7 +188,7 @@ class _Lane:
         self._steps = self._off_road = self._bits = self._bits_most = self._lost = 0
         self._stack = ExitStack()
         self._track = self._stack.enter_context(closing(Track(job.track, job.track_seed)))
-        self._recorder = record(job) if record else None
+        self._recorder = record(job, self._now) if record else None
         if self._recorder:
             self._stack.enter_context(self._recorder)
             self._recorder.begin_episode(self._info())
@@ -252,6 +254,9 @@ class _Lane:
                 self._recorder.end_episode("aborted")
                 self._recorder.close("aborted")
 
+    def _now(self) -> int:
+        return self._steps * STEP_NS
+
     def _info(self) -> EpisodeInfo:
         return EpisodeInfo(
             phase="evaluation",
@@ -269,7 +274,7 @@ class _Lane:
         crossing = self._crossing
         recorder.append(
             Step(
-                time_ns=self._steps * STEP_NS,
+                time_ns=self._now(),
                 action=self._action,
                 control=outcome.control,
                 progress=outcome.progress,

@@ -15,12 +15,13 @@ import json
 import platform
 import resource
 import statistics
-import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import gymnasium
@@ -28,12 +29,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+import sessions
 from compression.channel import Channel
 from compression.codec import Codec, load_codec, use_one_thread
 from racer.conditions import ChannelConfig, build_channel, load_masks
 from racer.participants import SimulatedParticipant
 from racer.protocol import ProtocolConfig
-from racer.simulation import LANES, Job, decode_in_groups, encode_in_groups, simulate
+from racer.simulation import LANES, Clock, Job, decode_in_groups, encode_in_groups, simulate
 from racer.software import software
 from racer.start import StartConfig, resolved, start_session
 from racer.track import Track, TrackConfig
@@ -160,49 +162,86 @@ def bench_batch() -> dict[str, Any]:
 def bench_loop(turns: int, processes: int) -> dict[str, Any]:
     """Time the whole simulated loop, recording included, against Gymnasium's bare steps, in alternating turns.
 
-    The loop's time holds everything from making the tracks to closing the files; Gymnasium's holds its steps only.
-    Then the same work is given to several processes at once and to one, in alternating turns as well.
+    The loop's time holds everything from making the tracks to closing the files; Gymnasium's holds its steps only, on
+    tracks of the loop's and with the controls that were recorded there. The loop is also run without recording, and
+    without recording and codec, to tell where its time goes; and by several processes at once and by one.
     """
     codec = load_codec()
-    stock = gymnasium.make("CarRacing-v3")
-    ours, theirs, shared, channel = [], [], [], []
-    with ProcessPoolExecutor(processes, get_context("spawn"), use_one_thread) as pool:
+    times: dict[str, list[float]] = {name: [] for name in ("all", "unrecorded", "raw", "stock", "shared", "alone")}
+    channel = []
+    with ProcessPoolExecutor(processes, get_context("spawn"), use_one_thread) as pool, TemporaryDirectory() as folder:
         list(pool.map(_drive_batch, range(processes)))  # every process has its weights loaded
         for turn in range(turns):
-            ours.append(_drive_batch(turn))
-            theirs.append(_stock_steps(stock, turn))
-            begun = time.perf_counter()
-            batches = list(pool.map(_drive_batch, range(turn * processes, (turn + 1) * processes)))
-            shared.append((time.perf_counter() - begun) * 1000 / len(batches) / (LANES * STEPS))
+            recordings = Path(folder) / str(turn)
+            times["all"].append(_drive_batch(turn, "pico", recordings))
+            times["unrecorded"].append(_drive_batch(turn, "pico"))
+            times["raw"].append(_drive_batch(turn, "raw"))
+            times["stock"].append(_stock_steps(recordings))
+            # The same batch everywhere, so that all end at the same time.
+            times["alone"].append(_drive_batch(turn, "pico", Path(folder) / f"{turn} alone"))
+            beside = [pool.submit(_drive_batch, turn, "pico", Path(folder) / f"{turn}_{n}") for n in range(processes)]
+            times["shared"].append(statistics.mean(batch.result() for batch in beside) / processes)
             channel.append(_channel_batch(codec, turn))
     return {
-        "loop_ms_per_step": round(statistics.median(ours), 3),
-        "gymnasium_ms_per_step": round(statistics.median(theirs), 3),
-        "times_as_fast_as_gymnasium": _ratio(theirs, ours),
+        "loop_ms_per_step": _median(times["all"]),
+        "of_which": {
+            "environment_and_driver": _median(times["raw"]),
+            "sender_and_receiver": _median(u - r for u, r in zip(times["unrecorded"], times["raw"], strict=True)),
+            "record": _median(a - u for a, u in zip(times["all"], times["unrecorded"], strict=True)),
+        },
+        "gymnasium_ms_per_step": _median(times["stock"]),
+        "times_as_fast_as_gymnasium": _ratio(times["stock"], times["all"]),
         "processes": processes,
-        "times_as_fast_in_processes": _ratio(ours, shared),
+        "times_as_fast_in_processes": _ratio(times["alone"], times["shared"]),
         "sender_and_receiver_per_frame_in_batches_of_16": summary(channel),
     }
+
+
+def _median(values: Iterable[float]) -> float:
+    return round(statistics.median(values), 3)
 
 
 def _ratio(slow: list[float], fast: list[float]) -> float:
     return round(statistics.median(s / f for s, f in zip(slow, fast, strict=True)), 2)
 
 
-def _drive_batch(turn: int) -> float:
-    """Drive and record a batch of episodes and return the milliseconds per step, wall time."""
+def _drive_batch(turn: int, condition: str = "pico", recordings: Path | None = None) -> float:
+    """Drive, and record if there is a folder to do it in, and return the milliseconds per step, wall time."""
     codec = load_codec()
-    models = load_masks(["pico"], (), codec)
+    models = load_masks([condition], (), codec)
     seeds = range(SEEDS.start + turn * LANES, SEEDS.start + (turn + 1) * LANES)
-    jobs = [Job("pico", ChannelConfig(), TrackConfig(), seed, seed, STEPS, seed) for seed in seeds]
-    with tempfile.TemporaryDirectory() as folder:
+    jobs = [Job(condition, ChannelConfig(), TrackConfig(), seed, seed, STEPS, seed) for seed in seeds]
+    info = _session_info(codec, models[condition].sha256 if models else "")
 
-        def record(job: Job) -> Recorder:
-            return Recorder(Path(folder), _session_info(codec, models["pico"].sha256))
+    def record(job: Job, clock: Clock) -> Recorder:
+        assert recordings is not None
+        return Recorder(recordings, replace(info, session_id=new_session_id()), clock=clock)
 
+    if recordings is not None:
+        recordings.mkdir()
+    begun = time.perf_counter()
+    steps = sum(score.steps for score in simulate(jobs, codec, models, record=record if recordings else None))
+    return (time.perf_counter() - begun) * 1000 / steps
+
+
+def _stock_steps(recordings: Path, episodes: int = 4) -> float:
+    """Step Gymnasium's environment through recorded drives and return the milliseconds per step."""
+    stock = gymnasium.make("CarRacing-v3", max_episode_steps=100_000)
+    elapsed = 0.0
+    controls: list[NDArray[np.float32]] = []
+    for path in sessions.find_recordings(recordings)[:episodes]:
+        with sessions.open(path) as session:
+            episode = session.episodes[0]
+            controls.append(episode.control)
+            stock.reset(seed=episode.info.track_seed)
+        for _ in range(50):
+            stock.step(np.zeros(3, np.float32))
         begun = time.perf_counter()
-        steps = sum(score.steps for score in simulate(jobs, codec, models, record=record))
-        return (time.perf_counter() - begun) * 1000 / steps
+        for control in controls[-1]:
+            stock.step(control)
+        elapsed += time.perf_counter() - begun
+    stock.close()
+    return elapsed * 1000 / sum(map(len, controls))
 
 
 def _session_info(codec: Codec, mask_sha256: str) -> SessionInfo:
@@ -219,19 +258,6 @@ def _session_info(codec: Codec, mask_sha256: str) -> SessionInfo:
         mask_sha256=mask_sha256,
         driver="simulated",
     )
-
-
-def _stock_steps(stock: Any, turn: int) -> float:
-    """Step Gymnasium's environment along a track and return the milliseconds per step."""
-    stock.reset(seed=SEEDS.start + turn)
-    for _ in range(50):
-        stock.step(np.zeros(3, np.float32))
-    controls = np.zeros((2 * STEPS, 3), np.float32)
-    controls[:, 0], controls[:, 1] = 0.3 * np.sin(np.arange(2 * STEPS) / 9), 0.1
-    begun = time.perf_counter()
-    for control in controls:
-        stock.step(control)
-    return (time.perf_counter() - begun) * 1000 / len(controls)
 
 
 def _channel_batch(codec: Codec, turn: int) -> float:
@@ -255,7 +281,7 @@ def _channel_batch(codec: Codec, turn: int) -> float:
 
 def bench_pace(rate: float, seconds: float) -> dict[str, Any]:
     """Run a simulated participant in a real window at `rate` Hz, recorded, and report how the pace was held."""
-    with tempfile.TemporaryDirectory() as folder:
+    with TemporaryDirectory() as folder:
         result = start_session(
             StartConfig(
                 participant="bench",

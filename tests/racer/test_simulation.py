@@ -17,7 +17,7 @@ from racer.episode import Unrecorded
 from racer.errors import ConfigError
 from racer.participants import SimulatedParticipant
 from racer.recordings.verification import verify_recordings
-from racer.simulation import GROUP, Job, Score, decode_in_groups, driver_of, encode_in_groups, simulate
+from racer.simulation import GROUP, Clock, Job, Score, decode_in_groups, driver_of, encode_in_groups, simulate
 from racer.software import software
 from racer.start import StartConfig, resolved
 from racer.track import TrackConfig
@@ -65,7 +65,7 @@ def jobs() -> list[Job]:
 def test_a_drive_does_not_depend_on_those_beside_it(lanes: int, drive: Callable[..., list[Score]]) -> None:
     kept: dict[Job, list[Memory]] = {job: [] for job in jobs()}
 
-    def record(job: Job) -> Memory:
+    def record(job: Job, clock: Clock) -> Memory:
         kept[job].append(Memory())
         return kept[job][-1]
 
@@ -144,7 +144,7 @@ def test_what_is_recorded_of_a_drive_verifies_and_changes_nothing(
     noisy = ChannelConfig(noise="flips", noise_rate=0.01)
     driven = [JOB, replace(JOB, condition="raw"), replace(JOB, condition="random", channel=noisy)]
 
-    def record(job: Job) -> sessions.Recorder:
+    def record(job: Job, clock: Clock) -> sessions.Recorder:
         config = StartConfig("p01", channel=job.channel, track=job.track, driver="simulated", headless=True)
         info = replace(
             SESSION,
@@ -155,7 +155,7 @@ def test_what_is_recorded_of_a_drive_verifies_and_changes_nothing(
             codec_sha256=codec.sha256,
             mask_sha256=models["pico"].sha256,
         )
-        return sessions.Recorder(tmp_path, info)
+        return sessions.Recorder(tmp_path, info, clock=clock)
 
     assert drive(driven, record=record) == drive(driven)
     paths = sessions.find_recordings(tmp_path)
@@ -172,7 +172,7 @@ def test_tracks_and_recordings_are_given_back_when_a_simulation_is_abandoned(
 ) -> None:
     opened: list[sessions.Recorder] = []
 
-    def record(job: Job) -> sessions.Recorder:
+    def record(job: Job, clock: Clock) -> sessions.Recorder:
         opened.append(sessions.Recorder(tmp_path, replace(SESSION, session_id=sessions.new_session_id())))
         return opened[-1]
 
