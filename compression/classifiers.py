@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 
@@ -50,6 +51,13 @@ class Classifiers:
     def of(self, x: Tensor, action: Tensor) -> Tensor:
         """Return D(a, x), float32[N]."""
         return self.probabilities(x).gather(1, action[:, None])[:, 0]
+
+    def accuracy(self, x: Tensor, action: Tensor) -> tuple[float, float]:
+        """Return the accuracy over the three actions, balanced, and the calibration error, both in [0, 1]."""
+        likeliest = self.probabilities(x).max(1)
+        right = (likeliest.indices == action).float()
+        weights = class_weights(action)[action]
+        return (weights * right).mean().item(), _calibration_error(likeliest.values, right, weights)
 
 
 def fit_classifier(
@@ -124,3 +132,23 @@ def class_weights(action: Tensor) -> Tensor:
     """Return a weight for each action, float32[3], inverse to its frequency, of mean 1 over the steps given."""
     counts = torch.bincount(action, minlength=ACTIONS)
     return len(action) / (int((counts > 0).sum()) * counts.clamp_min(1).float())
+
+
+def _calibration_error(confidence: Tensor, right: Tensor, weights: Tensor) -> float:
+    """Return the expected calibration error over 10 equal bins of confidence, each sample counted by its weight."""
+    bins = (confidence * 10).long().clamp(0, 9)
+    gaps = torch.zeros(10).index_add_(0, bins, weights * (confidence - right))
+    return float(gaps.abs().sum() / weights.sum())
+
+
+@contextmanager
+def repeatable(seed: int) -> Iterator[None]:
+    """Run on one thread from a seed, and leave torch's global state as it was."""
+    threads = torch.get_num_threads()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        torch.set_num_threads(1)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(threads)

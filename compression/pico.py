@@ -14,8 +14,7 @@ on a straight, does not tell the bends to come.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -24,7 +23,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from compression.classifiers import Classifiers, Progress, Samples, class_weights, fit_classifier, optimise
+from compression.classifiers import Classifiers, Progress, Samples, class_weights, fit_classifier, optimise, repeatable
 from compression.codec import Codec
 from compression.discriminators import ImageDiscriminator, budgeted
 from compression.errors import TrainingError
@@ -99,7 +98,7 @@ def fit_mask(
     Raises:
         TrainingError: If there are fewer than two episodes of either kind.
     """
-    with _repeatable(config.seed):
+    with repeatable(config.seed):
         return _fit(episodes, interval, fill, codec, config, progress)
 
 
@@ -315,11 +314,7 @@ def _summarise(
     accuracy = calibration = original = compressed = None
     with torch.no_grad():
         if action is not None:
-            likeliest = action.probabilities(held_positives.x).max(1)
-            right = (likeliest.indices == held_positives.action).float()
-            weights = class_weights(held_positives.action)[held_positives.action]
-            accuracy = (weights * right).mean().item()
-            calibration = _calibration_error(likeliest.values, right, weights)
+            accuracy, calibration = action.accuracy(held_positives.x, held_positives.action)
             original = action.of(held_positives.x, held_positives.action).mean().item()
             compressed = action.of(held_negatives.x, held_negatives.action).mean().item()
         expected = image(masks, held_negatives.x).sigmoid().mean().item()
@@ -336,23 +331,3 @@ def _summarise(
         mean_d_random=random,
         block_frequency=tuple(masks.mean(0).tolist()),
     )
-
-
-def _calibration_error(confidence: Tensor, right: Tensor, weights: Tensor) -> float:
-    """Return the expected calibration error over 10 equal bins of confidence, each sample counted by its weight."""
-    bins = (confidence * 10).long().clamp(0, 9)
-    gaps = torch.zeros(10).index_add_(0, bins, weights * (confidence - right))
-    return float(gaps.abs().sum() / weights.sum())
-
-
-@contextmanager
-def _repeatable(seed: int) -> Iterator[None]:
-    """Run on one thread from a seed, and leave torch's global state as it was."""
-    threads = torch.get_num_threads()
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        torch.set_num_threads(1)
-        try:
-            yield
-        finally:
-            torch.set_num_threads(threads)

@@ -34,8 +34,8 @@ assert tuple(UNCODED) == RESERVED
 
 _NAME = re.compile("[a-z0-9][a-z0-9-]{0,39}")
 
-MASKED_CONDITIONS = ("perceptual", "pico")
-"""Conditions whose masks a study trains from its pilots."""
+MASKED_CONDITIONS = ("perceptual", "pico", "pico-rate")
+"""Conditions whose fitted files can be trained from recordings, which a study does from its pilots."""
 
 
 @dataclass(frozen=True)

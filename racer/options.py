@@ -50,10 +50,11 @@ class NoiseChoice(StrEnum):
 
 
 class ObjectiveChoice(StrEnum):
-    """What a mask is trained to keep."""
+    """What is trained, and by that which condition it serves."""
 
     pico = "pico"
     perceptual = "perceptual"
+    pico_rate = "pico-rate"
 
 
 DriverOption = Annotated[

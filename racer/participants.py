@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from compression.coders.road import road_of
 from racer.frames import FRAME_SIZE
 from racer.track import ACTIONS, LEFT, RIGHT, STRAIGHT
 
@@ -22,8 +23,6 @@ CAR_COLUMN = (FRAME_SIZE - 1) / 2
 UNITS_PER_COLUMN = 1000 / FRAME_SIZE / 16.2
 """Track units across one frame column (1000 screen pixels at 16.2 pixels a unit)."""
 UNITS_PER_ROW = 700 / FRAME_SIZE / 16.2
-_GREEN_EXCESS = 50
-"""A pixel is grass where green exceeds red and blue by more than this (grass: 102 or more, road and kerbs: 0)."""
 _BAND = 2
 """Rows above and below the look-ahead row that the eye averages over."""
 _WHEEL_SPEED = 0.06
@@ -115,25 +114,18 @@ class SimulatedParticipant:
     def _bearing_of_road(self, frame: NDArray[np.uint8]) -> float:
         """Return the bearing, radians (right positive), of the road's middle at the look-ahead distance."""
         row = max(round(CAR_ROW - self.traits.look_ahead), _BAND)
-        runs = _runs(_road(frame[row - _BAND : row + _BAND + 1]).mean(axis=0) >= 0.5)
+        runs = _runs(road_of(frame[row - _BAND : row + _BAND + 1]).mean(axis=0) >= 0.5)
         if runs:
             middles = [(first + last) / 2 for first, last in runs]
             self._target = min(middles, key=lambda middle: abs(middle - self._target))
         else:
             # The road leaves the frame before that row, or the car is off it: go for whatever road is in sight.
-            rows, columns = np.nonzero(_road(frame[:CAR_ROW]))
+            rows, columns = np.nonzero(road_of(frame[:CAR_ROW]))
             if len(columns) >= FRAME_SIZE // 2:
                 self._target = float(columns.mean())
                 row = int(rows.mean())
         ahead = max(CAR_ROW - row, 4) * UNITS_PER_ROW
         return math.atan2((self._target - CAR_COLUMN) * UNITS_PER_COLUMN, ahead)
-
-
-def _road(rows: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Return which pixels, bool[R, 64], of rows of a frame, uint8[R, 64, 3], are no grass."""
-    red, green, blue = rows.astype(np.int16).transpose(2, 0, 1)
-    road: NDArray[np.bool_] = green - np.maximum(red, blue) < _GREEN_EXCESS
-    return road
 
 
 def _runs(row: NDArray[np.bool_]) -> list[tuple[int, int]]:

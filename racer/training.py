@@ -1,4 +1,4 @@
-"""From recorded sessions to a mask file."""
+"""From recorded sessions to a file that a condition needs."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ from typing import get_args
 import sessions
 from compression.classifiers import Progress
 from compression.codec import Codec, load_codec
+from compression.coders.fit_pico_rate import RateSummary, fit_pico_rate
+from compression.coders.model_file import CoderRecord, dump_coder
+from compression.coders.pico_rate import NAME as PICO_RATE
 from compression.fill import FillName
 from compression.mask_file import MaskRecord, dump_mask
 from compression.masks import MaskInterval
@@ -23,10 +26,12 @@ from racer.protocol import EXPLORED
 from sessions.staging import rename_without_overwriting
 
 POSITIVE_PHASE, NEGATIVE_PHASE = "calibration", "exploration"
+Summary = TrainingSummary | RateSummary
+"""What a training came to."""
 
 
 class TrainingDataError(RacerError):
-    """The recordings named cannot train a mask."""
+    """The recordings named cannot train anything, or what is trained cannot be written."""
 
 
 @dataclass(frozen=True)
@@ -130,6 +135,12 @@ def _check_usable(path: Path, info: sessions.SessionInfo, codec: Codec) -> None:
             f"{path} was recorded with another packet format than this version's {CHANNEL_FORMAT}; "
             f"train with the version of racer that recorded it"
         )
+    channel = info.config.get("channel")
+    if isinstance(channel, dict) and channel.get("noise", "none") != "none":
+        raise TrainingDataError(
+            f"{path} was recorded with noise on the channel, so that the driver did not see what the masks sent; "
+            f"leave it out"
+        )
     if info.pilot:
         raise TrainingDataError(f"{path} is a trial run (--pilot), which is never trained on; leave it out")
 
@@ -167,6 +178,46 @@ def train_mask(
     )
     write_new(out, dump_mask(network, record))
     return summary
+
+
+def train_pico_rate(
+    paths: Iterable[Path],
+    out: Path,
+    config: PicoConfig,
+    progress: Progress = lambda stage, done: None,
+) -> RateSummary:
+    """Fit the levels of coder `pico-rate` to recorded sessions and write them to a new file; as `train_mask`."""
+    refuse_existing(out)
+    codec = load_codec()
+    loaded = read_training_set(paths, codec)
+    tensors, summary = fit_pico_rate(loaded.episodes, codec, config, progress)
+    record = CoderRecord(
+        objective=PICO_RATE,
+        codec_sha256=codec.sha256,
+        participants=loaded.participants,
+        sessions=loaded.sessions,
+        track_seeds=loaded.track_seeds,
+        config=asdict(config),
+    )
+    write_new(out, dump_coder(tensors, record))
+    return summary
+
+
+def train(
+    condition: str,
+    paths: Iterable[Path],
+    out: Path,
+    config: PicoConfig,
+    progress: Progress = lambda stage, done: None,
+) -> Summary:
+    """Fit what a condition, one of `racer.conditions.MASKED_CONDITIONS`, needs and write it to a new file.
+
+    Raises:
+        TrainingError: If nothing is trained for this condition; else as `train_mask`.
+    """
+    if condition == PICO_RATE:
+        return train_pico_rate(paths, out, config, progress)
+    return train_mask(paths, out, replace(config, objective=condition), progress)  # type: ignore[arg-type]  # checked
 
 
 def refuse_existing(path: Path) -> None:

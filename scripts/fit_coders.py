@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from compression.codec import Codec, load_codec, use_one_thread
@@ -127,15 +128,16 @@ def main() -> None:
         weights = np.diag(picture).astype(np.float32)
         write(args.out, dump_coder({"weights": weights}, record("coarse", codec, {})), "coarse")
     if "pico-rate" in wanted:
-        tensors = fit_pico_rate(pilots.episodes, codec, PicoConfig())
+        tensors, _ = fit_pico_rate(pilots.episodes, codec, PicoConfig())
         write(args.out, dump_coder(tensors, record("pico-rate", codec, asdict(PicoConfig()))), "pico-rate")
     if "rl-allocation" in wanted:
         settings = AllocationConfig()
         tensors = fit_rl_allocation(pilots.latents, codec, settings, report)
         write(args.out, dump_coder(tensors, record("rl-allocation", codec, asdict(settings))), "rl-allocation")
     if "predictive" in wanted:
-        drivers, x = fit_drivers(pilots.episodes, codec, PicoConfig(), lambda _, __: None)
-        importance = (action_importance(drivers, x[::4]) + road_importance(codec, some) + picture) / 3
+        fit = fit_drivers(pilots.episodes, codec, PicoConfig())
+        x = torch.cat([fit.trained.x, fit.held.x])
+        importance = (action_importance(fit.drivers, x[::4]) + road_importance(codec, some) + picture) / 3
         config = PredictiveConfig()
         fitted = fit_predictive(*collected_drives(args.frames, codec), importance, codec, config, report)
         write(args.out, dump_coder(fitted, record("predictive", codec, asdict(config))), "predictive")

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from compression.classifiers import Classifiers, Progress, Samples, fit_classifier
+from compression.classifiers import STAGES, Classifiers, Progress, Samples, fit_classifier, repeatable
 from compression.codec import Codec
+from compression.coders.radix import allocate
 from compression.errors import TrainingError
 from compression.masks import LATENTS
 from compression.packet import MOST_LEVELS
@@ -20,12 +23,31 @@ _TRIED = (1, 2, 3, 4, 6, 8, 12, 16, 32, 64)
 """Levels whose cost is measured; between them it is interpolated."""
 _MOST_STEPS = 1500
 """Steps that it is averaged over."""
+_FITTED = 0.7
+"""Share of the time that fitting the model of the driver takes, about."""
+_SUMMARISED = (12, 85)
+"""Slots whose levels the summary names."""
+
+
+@dataclass(frozen=True)
+class RateSummary:
+    """What came of a fit."""
+
+    steps: int
+    """Steps that the model of the driver was fitted to."""
+    held_out_episodes: int
+    action_accuracy: float
+    """On the held-out episodes, over the three actions, balanced."""
+    calibration_error: float
+    """Expected calibration error of the same."""
+    levels: dict[int, tuple[int, ...]]
+    """Levels of each of the 32 features, by the slot in bits; 1: not sent."""
 
 
 def fit_pico_rate(
     episodes: list[RecordedEpisode], codec: Codec, config: PicoConfig, progress: Progress = lambda stage, done: None
-) -> dict[str, NDArray[np.float32]]:
-    """Return the tensors of a fitted file. The same episodes and configuration give the same ones.
+) -> tuple[dict[str, NDArray[np.float32]], RateSummary]:
+    """Return the tensors of a fitted file, and what came of the fit. The same episodes and configuration give the same.
 
     Args:
         episodes: Recorded under whatever condition: what was shown and what was done on seeing it.
@@ -36,18 +58,38 @@ def fit_pico_rate(
     Raises:
         TrainingError: If there are fewer than two episodes.
     """
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.seed)
-        drivers, x = fit_drivers(episodes, codec, config, progress)
-        losses = divergences(drivers, x, codec)
+    with repeatable(config.seed):
+        fit = fit_drivers(episodes, codec, config, lambda stage, done: progress(stage, _FITTED * min(STAGES * done, 1)))
+        progress("what quantising costs", _FITTED)
+        losses = divergences(fit.drivers, torch.cat([fit.trained.x, fit.held.x]), codec).astype(np.float32)
+        accuracy, calibration = fit.drivers.accuracy(fit.held.x, fit.held.action)
     progress("done", 1.0)
-    return {"losses": losses.astype(np.float32)}
+    return {"losses": losses}, RateSummary(
+        steps=len(fit.trained.action),
+        held_out_episodes=fit.held_out_episodes,
+        action_accuracy=accuracy,
+        calibration_error=calibration,
+        levels={bits: allocate(losses.astype(np.float64), bits) for bits in _SUMMARISED},
+    )
+
+
+@dataclass(frozen=True)
+class FittedDrivers:
+    """Models of what drivers do, and what they were fitted to."""
+
+    drivers: Classifiers
+    trained: Samples
+    held: Samples
+    held_out_episodes: int
 
 
 def fit_drivers(
-    episodes: list[RecordedEpisode], codec: Codec, config: PicoConfig, progress: Progress
-) -> tuple[Classifiers, Tensor]:
-    """Fit the model of the driver: PICO's action classifiers, on what was shown. Also returns all x, float32[N, 288].
+    episodes: list[RecordedEpisode],
+    codec: Codec,
+    config: PicoConfig,
+    progress: Progress = lambda stage, done: None,
+) -> FittedDrivers:
+    """Fit the model of the driver: PICO's action classifiers, on what was shown.
 
     Raises:
         TrainingError: If there are fewer than two episodes.
@@ -63,7 +105,7 @@ def fit_drivers(
     count = min(max(1, round(config.held_out * len(episodes))), len(episodes) - 1)
     held, trained = _samples(episodes, order[:count], codec), _samples(episodes, order[count:], codec)
     drivers = fit_classifier(trained, held, config, generator, progress, "model of the driver", 0)
-    return drivers, torch.cat([trained.x, held.x])
+    return FittedDrivers(drivers, trained, held, count)
 
 
 def _samples(episodes: list[RecordedEpisode], chosen: list[int], codec: Codec) -> Samples:

@@ -1,9 +1,12 @@
 """Fits the rl-allocation coder's agent by policy gradient (RL-ASC, equations 12 to 22).
 
-The return of an episode, undiscounted, is the decrease of lambda * rate + semantic loss + eta * perceptual loss from
-the frame shown before the packet to the one shown after it; only the latter depends on the choices, so it alone is
-decoded. Each frame is coded several times, and the mean return of its other codings is the baseline (Kool, van Hoof and
-Welling, "Buy 4 REINFORCE samples, get a baseline for free!", 2019); RL-ASC has none.
+The reward is the decrease of lambda * rate + semantic loss + eta * perceptual loss from the frame shown before the
+packet to the one shown after it; only the latter depends on the choices, so it alone is decoded. In a stream, what is
+sent stays on the screen until it is sent again, so the return is the discounted sum of the next few frames' rewards
+(RL-ASC codes single pictures). Each stretch of frames is coded several times, and the mean return of its other codings
+is the baseline (Kool, van Hoof and Welling, "Buy 4 REINFORCE samples, get a baseline for free!", 2019); RL-ASC has
+none. An entropy bonus that falls to nothing (Williams and Peng, 1991) keeps the agent from settling on the first
+allocation that pays. What is shown before a stretch is what the agent's own packets have left there.
 """
 
 from __future__ import annotations
@@ -17,38 +20,42 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from compression.codec import Codec
-from compression.coders.rl_allocation import CHOICES, STATE, UNITS, Menu, features_and_levels
+from compression.coders.rl_allocation import CHOICES, STATE, UNITS, Menu, features_and_levels, menu_for
 from compression.coders.road import road_overlap
-from compression.masks import BLOCK_SIZE, BLOCKS, LATENTS
+from compression.masks import BLOCKS
 
 
 @dataclass(frozen=True)
 class AllocationConfig:
     """Settings of the fit."""
 
-    rounds: int = 500
+    rounds: int = 2400
     """Gradient steps."""
-    frames: int = 24
-    """Frames a round."""
+    drives: int = 12
+    """Drives that go on at a time in each slot."""
+    stretch: int = 8
+    """Frames of each that are coded in a round."""
     codings: int = 4
-    """Times that each is coded."""
-    learning_rate: float = 1e-3
-    """Of Adam."""
+    """Times that each stretch is coded."""
+    discount: float = 0.8
+    """Of the reward of the next frame."""
+    learning_rate: float = 2e-3
+    """Of Adam at first; falls to a tenth."""
+    entropy: float = 0.03
+    """Weight at first of the policy's entropy per choice, beside returns of deviation 1; falls to nothing."""
     rate_price: float = 1e-4
     """Lambda, for each bit of the features sent."""
     perceptual_price: float = 0.02
     """Eta, for the mean squared distance of the codec's latents of the frames (RL-ASC: VGG features)."""
-    oldest: int = 12
-    """Steps within which most blocks were sent before."""
-    stale: float = 0.4
-    """Share of blocks that were sent at any time before."""
-    slots: tuple[int, ...] = (8, 12, 18, 27, 42, 85, 170)
+    stay: int = 8
+    """Stretches on average until a drive is left for another."""
+    slots: tuple[int, ...] = (5, 8, 12, 18, 27, 42, 85, 170)
     """Bits that are trained for; the agent is told which."""
     seed: int = 0
 
 
 class PolicyNetwork(nn.Module):
-    """States float32[N, 82] to a score for each choice, float32[N, 4]."""
+    """States float32[N, 90] to a score for each choice, float32[N, 4]."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -81,82 +88,144 @@ def fit_rl_allocation(
         torch.manual_seed(config.seed)
         network = PolicyNetwork()
     optimizer = torch.optim.Adam(network.parameters(), config.learning_rate)
+    streams = [_Streams(latents, slot, config, codec, rng) for slot in config.slots]
     smooth = 0.0
     for number in range(config.rounds):
-        menu = Menu(config.slots[number % len(config.slots)])
-        drives = rng.integers(len(latents), size=config.frames)
-        steps = rng.integers(config.oldest, latents.shape[1], size=config.frames)
-        # Each block was last sent at a time of its own, some long ago: what is never sent must be seen to be wrong.
-        ages = rng.integers(1, config.oldest, (config.frames, BLOCKS))
-        ages = np.where(rng.random(ages.shape) < config.stale, rng.integers(1, steps + 1, (BLOCKS, len(steps))).T, ages)
-        features = np.arange(LATENTS)
-        before = latents[drives[:, None], steps[:, None] - np.repeat(ages, BLOCK_SIZE, axis=1), features]
-        truth = np.repeat(latents[drives, steps], config.codings, axis=0)
-        shown = np.repeat(_shown_before(before, menu, codec, rng), config.codings, axis=0)
-        chosen, log_likely, after, spent = _code(network, menu, truth, shown, codec, rng)
-        loss = _losses(truth, after, codec, config.perceptual_price) + config.rate_price * spent
-        gains = -loss.reshape(config.frames, config.codings)
-        advantage = (gains - gains.mean(1, keepdims=True)) * config.codings / (config.codings - 1)
-        advantage = advantage / max(float(advantage.std()), 1e-6)
-        weights = torch.from_numpy(advantage.reshape(-1).astype(np.float32))
+        left = 1 - number / config.rounds
+        for group in optimizer.param_groups:
+            group["lr"] = config.learning_rate * (0.1 + 0.9 * left)
+        stream = streams[number % len(streams)]
+        shown = np.repeat(stream.shown, config.codings, axis=0)
+        rewards, log_likely, bonus = [], [], torch.zeros(())
+        for truth in stream.stretch:
+            coded = np.repeat(truth, config.codings, axis=0)
+            chosen, likely, entropy = _choose(network, stream.menu, coded, shown, rng)
+            shown, spent = _shown_after(stream.menu, chosen, coded, shown, codec)
+            rewards.append(-_losses(truth, shown, codec, config) - config.rate_price * spent)
+            log_likely.append(likely)
+            bonus = bonus + entropy.mean() / config.stretch
+        weights = torch.from_numpy(_advantages(np.stack(rewards), config).astype(np.float32))
         optimizer.zero_grad()
-        (-(weights * log_likely).mean()).backward()  # type: ignore[no-untyped-call]
+        (-(weights * torch.stack(log_likely)).mean() - left * config.entropy * bonus).backward()  # type: ignore[no-untyped-call]
         optimizer.step()
-        smooth = float(loss.mean()) if not number else 0.98 * smooth + 0.02 * float(loss.mean())
+        stream.go_on(shown[:: config.codings])
+        loss = -float(np.mean(rewards))
+        smooth = loss if not number else 0.99 * smooth + 0.01 * loss
         if number % 100 == 99:
-            report(f"round {number + 1} of {config.rounds}: loss {smooth:.4f}, last choices {chosen[0]}")
+            report(f"round {number + 1} of {config.rounds}: loss {smooth:.4f}, entropy {float(bonus.detach()):.2f}")
     return {name: value.numpy() for name, value in network.requires_grad_(False).state_dict().items()}
 
 
-def _shown_before(
-    latents: NDArray[np.float32], menu: Menu, codec: Codec, rng: np.random.Generator
-) -> NDArray[np.float32]:
-    """Return latents, float32[N, 32], as some packet will have shown them: quantised at levels that the menu offers."""
-    everything = np.arange(latents.shape[1])
-    shown = np.empty_like(latents)
-    for row, latent in enumerate(latents):
-        levels = tuple(1 << int(depth) for depth in rng.choice(menu.depths[1:], len(everything)))
-        shown[row] = codec.quantizer.decode(codec.quantizer.encode(latent, everything, levels), everything, levels)
-    return shown
+def _advantages(rewards: NDArray[np.float64], config: AllocationConfig) -> NDArray[np.float64]:
+    """Return how much better than the others each coding's return is, at a deviation of 1 in each step; as rewards.
+
+    Args:
+        rewards: float64[stretch, drives * codings].
+        config: Settings.
+    """
+    returns = rewards.copy()
+    for step in reversed(range(len(returns) - 1)):
+        returns[step] += config.discount * returns[step + 1]
+    gains = returns.reshape(len(returns), config.drives, config.codings)
+    gains = (gains - gains.mean(axis=2, keepdims=True)) * config.codings / (config.codings - 1)
+    advantages: NDArray[np.float64] = gains / np.maximum(gains.std(axis=(1, 2), keepdims=True), 1e-6)
+    return advantages.reshape(rewards.shape)
 
 
-def _code(
+class _Streams:
+    """Drives that go on, and what is shown of them through one slot.
+
+    Args:
+        latents: float32[N, T, 32] of drives.
+        bits: Slot.
+        config: Settings.
+        codec: What is shown first is its mean.
+        rng: Draws drives and where they begin.
+    """
+
+    def __init__(
+        self,
+        latents: NDArray[np.float32],
+        bits: int,
+        config: AllocationConfig,
+        codec: Codec,
+        rng: np.random.Generator,
+    ) -> None:
+        self.menu = menu_for(bits)
+        self._latents, self._rng, self._config, self._nothing = latents, rng, config, codec.mean
+        self._drives = np.zeros(config.drives, np.intp)
+        self._steps = np.zeros(config.drives, np.intp)
+        self.shown = np.tile(self._nothing, (config.drives, 1))
+        """float32[drives, 32], what is shown before the stretch."""
+        self._begin(np.ones(config.drives, bool))
+
+    @property
+    def stretch(self) -> NDArray[np.float32]:
+        """The latents of the next frames, float32[stretch, drives, 32]."""
+        steps = self._steps + np.arange(self._config.stretch)[:, None]
+        frames: NDArray[np.float32] = self._latents[self._drives, steps]
+        return frames
+
+    def go_on(self, shown: NDArray[np.float32]) -> None:
+        """Go on with the next stretch; some drives are left for others."""
+        self.shown = shown.copy()
+        self._steps += self._config.stretch
+        over = self._steps + self._config.stretch > self._latents.shape[1]
+        self._begin(over | (self._rng.random(len(shown)) < 1 / self._config.stay))
+
+    def _begin(self, which: NDArray[np.bool_]) -> None:
+        drives, steps = self._latents.shape[:2]
+        self._drives[which] = self._rng.integers(drives, size=which.sum())
+        self._steps[which] = self._rng.integers(steps - self._config.stretch + 1, size=which.sum())
+        self.shown[which] = self._nothing
+
+
+def _choose(
     network: PolicyNetwork,
     menu: Menu,
     truth: NDArray[np.float32],
     shown: NDArray[np.float32],
-    codec: Codec,
     rng: np.random.Generator,
-) -> tuple[list[list[int]], Tensor, NDArray[np.float32], NDArray[np.float64]]:
-    """Let the policy choose at random; returns choices, their log likelihood, what is shown then, and bits spent."""
+) -> tuple[NDArray[np.int8], Tensor, Tensor]:
+    """Let the policy choose at random; returns int8[N, 8], and [N] of its log likelihood and of the mean entropy."""
     count = len(truth)
-    chosen: list[list[int]] = [[] for _ in range(count)]
-    left = np.full(count, menu.payload)
-    log_likely = torch.zeros(count)
-    for _ in range(menu.blocks):
-        states = [menu.state(truth[i], shown[i], chosen[i], int(left[i])) for i in range(count)]
-        fits = torch.tensor([[choice < menu.fitting(int(bits)) for choice in range(CHOICES)] for bits in left])
-        scores = network(torch.from_numpy(np.stack(states))).masked_fill(~fits, -torch.inf).log_softmax(1)
+    chosen = np.zeros((count, BLOCKS), np.int8)
+    log_likely, entropy = torch.zeros(count), torch.zeros(count)
+    for block in range(BLOCKS):
+        fits = menu.fitting(chosen[:, :block])
+        states = torch.from_numpy(menu.states(truth, shown, chosen[:, :block]))
+        scores = network(states).masked_fill(~torch.from_numpy(fits), -1e9).log_softmax(1)
         likely = scores.detach().exp().double().numpy()
         draws = (rng.random((count, 1)) > likely.cumsum(1)[:, :-1]).sum(1)
-        draws = np.minimum(draws, fits.sum(1).numpy() - 1)
+        # Sums that stay below 1 by a rounding error must not let through what does not fit.
+        draws = np.where(fits[np.arange(count), draws], draws, likely.argmax(1))
         log_likely = log_likely + scores[torch.arange(count), torch.from_numpy(draws)]
-        for i, choice in enumerate(draws.tolist()):
-            chosen[i].append(choice)
-            left[i] -= BLOCK_SIZE * menu.depths[choice]
+        entropy = entropy - (scores.exp() * scores).sum(1) / BLOCKS
+        chosen[:, block] = draws
+    return chosen, log_likely, entropy
+
+
+def _shown_after(
+    menu: Menu, chosen: NDArray[np.int8], truth: NDArray[np.float32], shown: NDArray[np.float32], codec: Codec
+) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+    """Return what allocations make of what was shown, float32[N, 32], and the bits of the features, float64[N]."""
     after = shown.copy()
-    for i in range(count):
-        features, levels = features_and_levels(menu, chosen[i])
-        symbols = codec.quantizer.encode(truth[i], features, levels)
-        after[i, features] = codec.quantizer.decode(symbols, features, levels)
-    return chosen, log_likely, after, (menu.payload - left).astype(np.float64)
+    spent = np.zeros(len(truth))
+    for row, allocation in enumerate(chosen):
+        features, levels = features_and_levels(menu, allocation)
+        symbols = codec.quantizer.encode(truth[row], features, levels)
+        after[row, features] = codec.quantizer.decode(symbols, features, levels)
+        spent[row] = np.log2(levels).sum()
+    return after, spent
 
 
 def _losses(
-    truth: NDArray[np.float32], after: NDArray[np.float32], codec: Codec, perceptual_price: float
+    truth: NDArray[np.float32], after: NDArray[np.float32], codec: Codec, config: AllocationConfig
 ) -> NDArray[np.float64]:
-    """Return semantic loss plus the priced perceptual loss, float64[N], of what is shown."""
+    """Return semantic loss plus the priced perceptual loss, float64[N * codings], of what is shown of N frames."""
     original, shown = codec.decode_latents(truth), codec.decode_latents(after)
-    distance = ((codec.encode_frames(shown) - codec.encode_frames(original)) ** 2).mean(1)
-    losses: NDArray[np.float64] = 1 - road_overlap(original, shown) + perceptual_price * distance
+    known = np.repeat(codec.encode_frames(original), config.codings, axis=0)
+    distance = ((codec.encode_frames(shown) - known) ** 2).mean(1)
+    overlap = road_overlap(np.repeat(original, config.codings, axis=0), shown)
+    losses: NDArray[np.float64] = 1 - overlap + config.perceptual_price * distance
     return losses

@@ -6,21 +6,24 @@ quantisation levels for each, trained by policy gradient on the decrease of lamb
 perceptual loss.
 
 What differs: concepts are the codec's 8 blocks of 4 latents, not regions of a segmentation map. The decoder is the
-codec's, not a GAN. The slot is hard: levels that no longer fit are never picked, and the levels picked are part of the
-packet (there: Huffman codes of any length). As a stream's next frame is much like its last, the agent also sees how far
-each feature is from what the receiver shows already, and a block at one level keeps that.
+codec's, not a GAN. The slot is hard: a packet is the number of one of the allocations that fit, and the features at its
+levels (there: Huffman codes of any length), and what leads to none that fits is never picked. As a stream's next frame
+is much like its last, the agent also sees how far each feature is from what the receiver shows already, and a block at
+one level keeps that.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import partial
+from bisect import bisect_right
+from functools import lru_cache, partial
+from itertools import accumulate, product
 
 import numpy as np
 from numpy.typing import NDArray
 
 from compression.codec import Codec
 from compression.coders.model_file import WEIGHTS, FittedCoder, load_coder
+from compression.coders.radix import symbols_from_value, value_from_symbols
 from compression.coding import (
     Coder,
     CoderSettings,
@@ -34,15 +37,11 @@ from compression.fill import Fill
 from compression.masks import BLOCK_SIZE, BLOCKS, LATENTS
 
 NAME = "rl-allocation"
-LEAST_BITS = 6
-"""Naming the level of a block takes 2 bits, and two levels of its 4 features 4."""
+LEAST_BITS = 5
+"""Two levels for each of the 4 features of a block take 4 bits; which block, or that none is sent, the rest."""
 CHOICES = 4
 """Q, the levels that the agent picks from."""
-_NAMING = 2
-"""Bits that name a choice."""
-_BITS_PER_BLOCK = 6
-"""A block is considered for every so many bits, the most informative first."""
-STATE = 2 * LATENTS + 2 * BLOCKS + 2
+STATE = 2 * LATENTS + 3 * BLOCKS + 2
 UNITS = 64
 SHAPES = {
     "policy.0.bias": (UNITS,),
@@ -55,48 +54,94 @@ SHAPES = {
 load_rl_allocation = partial(load_coder, objective=NAME, shapes=SHAPES)
 
 
-@dataclass(frozen=True)
 class Menu:
-    """What a slot allows. Raises SlotError if that is nothing."""
+    """The allocations that fit a slot: a choice of levels for each block, in the order of their numbers.
 
-    bits: int
-    """Slot."""
+    Cheaper ones come first, and of those that cost the same the ones that are finest on the first blocks, which hold
+    the most. As many are offered as have room, each with all that its features can say, in the integers of the slot.
 
-    def __post_init__(self) -> None:
-        if self.bits < LEAST_BITS:
-            raise SlotError(f"rl-allocation needs {LEAST_BITS} bits per step or more; got {self.bits}")
+    Args:
+        bits: Slot.
 
-    @property
-    def blocks(self) -> int:
-        """Blocks that are considered, from the first on."""
-        return min(self.bits // _BITS_PER_BLOCK, BLOCKS)
+    Raises:
+        SlotError: If it is too small for any.
+    """
 
-    @property
-    def depths(self) -> tuple[int, ...]:
+    def __init__(self, bits: int) -> None:
+        if bits < LEAST_BITS:
+            raise SlotError(f"{NAME} needs {LEAST_BITS} bits per step or more; got {bits}")
+        self.bits = bits
+        self.depths = (0, 1, 2, 3) if bits < 64 else (0, 2, 3, 4) if bits < 128 else (0, 3, 4, 5)
         """Bits per feature of each choice, ascending; 0: the block is not sent."""
-        return (0, 1, 2, 3) if self.bits < 64 else (0, 2, 3, 4) if self.bits < 128 else (0, 3, 4, 5)
+        combinations = np.array(list(product(range(CHOICES), repeat=BLOCKS)), np.int8)
+        cost = BLOCK_SIZE * np.array(self.depths)[combinations].sum(axis=1)
+        order = np.lexsort((-np.arange(len(cost)), cost))
+        ends = list(accumulate(1 << spent for spent in cost[order].tolist()))
+        count = bisect_right(ends, 1 << bits)
+        self.choices = combinations[order[:count]]
+        """int8[M, 8], the choice for each block of each allocation."""
+        self._starts = [0, *ends[:count]]
+        numbers = order[:count]
+        self._numbers = {int(number): index for index, number in enumerate(numbers)}
+        self._open = []
+        for block in range(BLOCKS):
+            leads = np.zeros(CHOICES ** (block + 1), bool)
+            leads[numbers // CHOICES ** (BLOCKS - block - 1)] = True
+            self._open.append(leads.reshape(-1, CHOICES))
 
-    @property
-    def payload(self) -> int:
-        """Bits left for the features after naming the choices."""
-        return self.bits - _NAMING * self.blocks
+    def fitting(self, chosen: NDArray[np.integer]) -> NDArray[np.bool_]:
+        """Return which choices for the next block lead to an allocation, bool[N, 4], after int[N, blocks chosen]."""
+        before = np.zeros(len(chosen), np.int64)
+        for column in chosen.T:
+            before = before * CHOICES + column
+        fits: NDArray[np.bool_] = self._open[chosen.shape[1]][before]
+        return fits
 
-    def fitting(self, left: int) -> int:
-        """Return how many of the choices, from the first on, fit into so many bits; 1 at least."""
-        return sum(BLOCK_SIZE * depth <= left for depth in self.depths)
-
-    def state(
-        self, latent: NDArray[np.float32], shown: NDArray[np.float32], chosen: list[int], left: int
+    def states(
+        self, latents: NDArray[np.float32], shown: NDArray[np.float32], chosen: NDArray[np.integer]
     ) -> NDArray[np.float32]:
-        """Return what the agent sees, float32[82]: latent, error shown, block, depths so far, bits left, slot."""
-        state = np.zeros(STATE, np.float32)
-        state[:LATENTS] = latent
-        state[LATENTS : 2 * LATENTS] = latent - shown
-        state[2 * LATENTS + len(chosen)] = 1
-        for block, choice in enumerate(chosen):
-            state[2 * LATENTS + BLOCKS + block] = self.depths[choice] / 4
-        state[-2:] = left / self.payload, np.log2(self.bits) / 8
-        return state
+        """Return what the agent sees before its next choice, float32[N, 90].
+
+        That is the latent, its error in what is shown, how large that is in each block, the block to choose for, the
+        depths chosen so far, the share of the slot that they take, and the slot.
+        """
+        block = chosen.shape[1]
+        states = np.zeros((len(latents), STATE), np.float32)
+        error = latents - shown
+        states[:, :LATENTS] = latents
+        states[:, LATENTS : 2 * LATENTS] = error
+        sizes, marks, spent = (
+            states[:, start : start + BLOCKS] for start in range(2 * LATENTS, 2 * LATENTS + 3 * BLOCKS, BLOCKS)
+        )
+        np.sqrt((error.reshape(-1, BLOCKS, BLOCK_SIZE) ** 2).mean(axis=2), out=sizes)
+        marks[:, block] = 1
+        spent[:, :block] = np.array(self.depths, np.float32)[chosen] / 4
+        states[:, -2] = 4 * BLOCK_SIZE * spent.sum(axis=1) / self.bits
+        states[:, -1] = np.log2(self.bits) / 8
+        return states
+
+    def pack(self, chosen: NDArray[np.integer], payload: int) -> int:
+        """Return the integer, below 2**bits, of an allocation, int[8], and what its features say."""
+        number = 0
+        for choice in chosen.tolist():
+            number = number * CHOICES + choice
+        start: int = self._starts[self._numbers[number]]
+        return start + payload
+
+    def unpack(self, value: int) -> tuple[NDArray[np.integer], int]:
+        """Return the allocation, int8[8], and what its features say.
+
+        Raises:
+            PacketError: If there is no such allocation.
+        """
+        if value >= self._starts[-1]:
+            raise PacketError("packet names an allocation that there is not")
+        index = bisect_right(self._starts, value) - 1
+        return self.choices[index], value - self._starts[index]
+
+
+menu_for = lru_cache(maxsize=16)(Menu)
+"""The menu of a slot: it has no state, so that all who send through such a slot share it."""
 
 
 class Agent:
@@ -107,24 +152,23 @@ class Agent:
             (model.tensors[f"policy.{index}.weight"], model.tensors[f"policy.{index}.bias"]) for index in (0, 2, 4)
         ]
 
-    def choose(self, menu: Menu, latent: NDArray[np.float32], shown: NDArray[np.float32]) -> list[int]:
-        """Return the likeliest choice for each block considered, on seeing the latent and what is shown."""
-        chosen: list[int] = []
-        left = menu.payload
-        for _ in range(menu.blocks):
-            values = menu.state(latent, shown, chosen, left)
+    def choose(self, menu: Menu, latent: NDArray[np.float32], shown: NDArray[np.float32]) -> NDArray[np.integer]:
+        """Return the likeliest choice for each block, int8[8], on seeing the latent and what is shown."""
+        chosen = np.zeros((1, BLOCKS), np.int8)
+        for block in range(BLOCKS):
+            values = menu.states(latent[None], shown[None], chosen[:, :block])[0]
             for number, (weight, bias) in enumerate(self._layers):
                 values = weight @ values + bias
                 if number < 2:
                     values = np.maximum(values, 0)
-            chosen.append(int(np.argmax(values[: menu.fitting(left)])))
-            left -= BLOCK_SIZE * menu.depths[chosen[-1]]
-        return chosen
+            chosen[0, block] = np.argmax(np.where(menu.fitting(chosen[:, :block])[0], values, -np.inf))
+        allocation: NDArray[np.integer] = chosen[0]
+        return allocation
 
 
-def features_and_levels(menu: Menu, chosen: list[int]) -> tuple[NDArray[np.intp], tuple[int, ...]]:
-    """Return the features sent and the levels of each."""
-    depths = np.repeat([menu.depths[choice] for choice in chosen], BLOCK_SIZE)
+def features_and_levels(menu: Menu, chosen: NDArray[np.integer]) -> tuple[NDArray[np.intp], tuple[int, ...]]:
+    """Return the features that an allocation, int[8], sends, and the levels of each."""
+    depths = np.repeat(np.array(menu.depths)[chosen], BLOCK_SIZE)
     features = np.flatnonzero(depths)
     return features, tuple(1 << int(depth) for depth in depths[features])
 
@@ -133,7 +177,7 @@ class _End:
     """What both ends do: keep what is shown."""
 
     def __init__(self, codec: Codec, settings: CoderSettings) -> None:
-        self.menu = Menu(settings.bits)
+        self.menu = menu_for(settings.bits)
         self._codec = codec
         self._fill: Fill = codec.fill(settings.fill)
         self.reset()
@@ -152,18 +196,10 @@ class _End:
         return sent
 
     def _open(self, packet: bytes) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
-        value = value_from_packet(packet, self.menu.bits)
-        payload, naming = value & ((1 << self.menu.payload) - 1), value >> self.menu.payload
-        chosen = [naming >> (_NAMING * block) & (CHOICES - 1) for block in range(self.menu.blocks)]
+        chosen, payload = self.menu.unpack(value_from_packet(packet, self.menu.bits))
         features, levels = features_and_levels(self.menu, chosen)
-        depths = [count.bit_length() - 1 for count in levels]
-        if sum(depths) > self.menu.payload or payload >> sum(depths):
-            raise PacketError("packet names levels that do not fit it")
-        symbols = []
-        for depth in reversed(depths):
-            symbols.append(payload & ((1 << depth) - 1))
-            payload >>= depth
-        return features, self._codec.quantizer.decode(symbols[::-1], features, levels)
+        symbols = symbols_from_value(payload, levels)
+        return features, self._codec.quantizer.decode(symbols, features, levels)
 
 
 class AllocationSender(LatentSender):
@@ -186,11 +222,8 @@ class AllocationSender(LatentSender):
         menu = self._replica.menu
         chosen = self._agent.choose(menu, latent, self._replica.shown)
         features, levels = features_and_levels(menu, chosen)
-        value = 0
-        for symbol, count in zip(self.codec.quantizer.encode(latent, features, levels), levels, strict=True):
-            value = value * count + symbol
-        naming = sum(choice << (_NAMING * block) for block, choice in enumerate(chosen))
-        packet = packet_from_value(naming << menu.payload | value, menu.bits)
+        symbols = self.codec.quantizer.encode(latent, features, levels)
+        packet = packet_from_value(menu.pack(chosen, value_from_symbols(symbols, levels)), menu.bits)
         self._replica.show(packet, action)
         return packet
 

@@ -10,7 +10,7 @@ GREEN_EXCESS = 50
 
 
 def road_of(frames: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Return which pixels are road, bool[..., 64, 64], of frames, uint8[..., 64, 64, 3]."""
+    """Return which pixels are road, bool[..., R, C], of frames or parts of them, uint8[..., R, C, 3]."""
     pixels = frames.astype(np.int16)
     road: NDArray[np.bool_] = pixels[..., 1] - np.maximum(pixels[..., 0], pixels[..., 2]) < GREEN_EXCESS
     return road

@@ -90,6 +90,7 @@ def study_train(study: StudyArgument = None, as_json: JsonOption = False) -> Non
 
     from racer.study.file import find_study, load_study
     from racer.study.train import train_study
+    from racer.training_summary import in_short
 
     loaded = load_study(find_study(study))
     with progress_bar("training", shown=not as_json) as advance:
@@ -105,8 +106,7 @@ def study_train(study: StudyArgument = None, as_json: JsonOption = False) -> Non
         print_json({"masks": {str(path): asdict(summary) for path, summary in trained.items()}})
         return
     for path, summary in trained.items():
-        frequency = "  ".join(f"{block}:{100 * sent:.0f} %" for block, sent in enumerate(summary.block_frequency))
-        print(f"Wrote {path}; blocks sent: {frequency}")
+        print(f"Wrote {path}; {in_short(summary)}")
     if not trained:
         print("Every mask that the study needs is there.")
     print(f"Next: racer session start --study {shlex.quote(str(loaded.folder))}")

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from compression.codec import WEIGHTS, Codec, load_codec, use_one_thread
+from compression.coding import find_coder
 from compression.errors import CompressionError
-from compression.mask_file import DEFAULT_MASK, load_mask
+from compression.mask_file import DEFAULT_MASK, LearnedMask, load_mask
 from racer.conditions import MASKED_CONDITIONS, ChannelConfig, load_masks
 from racer.display import Display, EndSession, NoDisplay
 from racer.doctor.machine import Check, CheckStatus, check_machine
@@ -115,13 +116,15 @@ def check_mask(condition: str, path: Path, channel: ChannelConfig, codec: Codec)
     if not path.exists():
         return Check(name, "warn", f"{path} is not there yet", "record the pilots and train it before evaluating")
     try:
-        mask = load_mask(path, codec.sha256)
+        mask = (find_coder(condition).load or load_mask)(path, codec.sha256)
     except CompressionError as error:
         return Check(name, "fail", f"{path} cannot be used", str(error))
-    record = mask.record
-    if record.objective != condition:
+    if mask.record.objective != condition:
         advice = f"make one with `racer train --objective {condition}`"
-        return Check(name, "fail", f"{path} was trained for {record.objective}", advice)
+        return Check(name, "fail", f"{path} was trained for {mask.record.objective}", advice)
+    if not isinstance(mask, LearnedMask):
+        return Check(name, "ok", mask.sha256[:12])
+    record = mask.record
     if (record.interval, record.fill) != (channel.mask_interval, channel.fill):
         value = f"trained per {record.interval} with {record.fill} fill, used per {channel.mask_interval} with "
         return Check(name, "fail", value + f"{channel.fill} fill", "train it again, or change the channel's settings")
@@ -187,7 +190,7 @@ def _needs_of(study: Study) -> dict[str, Any]:
         "pace": study.file.driving.pace,
         "track": study.file.track_config(),
         "channel": study.file.channel_config(),
-        "masks": {name: study.mask_path(name) or DEFAULT_MASK for name in sorted(set(shown))},
+        "masks": {name: study.mask_path(name) or find_coder(name).shipped for name in sorted(set(shown))},
         "left": study.file.keys.left,
         "right": study.file.keys.right,
     }

@@ -102,18 +102,18 @@ class StudyFile(Section):
         except ConfigError as error:
             raise misfit("channel.bits", str(error)) from error
         for condition in self.masks_needed:
-            if getattr(self.masks, condition) != PILOT:
+            if self.masks.source(condition) != PILOT:
                 continue
+            key = f"masks.{Masks.key(condition)}"
             if not self.pilots:
-                others = '"shipped" or a file' if condition == "pico" else "a file"
-                reason = f'"pilot" needs a pilot user, and pilots is 0; use {others}, or raise pilots'
-                raise misfit(f"masks.{condition}", reason)
+                others = "a file" if condition == "perceptual" else '"shipped" or a file'
+                raise misfit(key, f'"pilot" needs a pilot user, and pilots is 0; use {others}, or raise pilots')
             for phase in ("calibration", "exploration"):
                 recorded = getattr(self.episodes, phase)
                 if self.pilots * recorded < _FEWEST_EPISODES:
                     least = -(-_FEWEST_EPISODES // self.pilots)
                     reason = (
-                        f'must be {least} or more, for masks.{condition} = "pilot" is trained on these episodes, and '
+                        f'must be {least} or more, for {key} = "pilot" is trained on these episodes, and '
                         f"one is held out; got {recorded}"
                     )
                     raise misfit(f"episodes.{phase}", reason)
@@ -188,7 +188,7 @@ class Study:
         """
         if condition not in MASKED_CONDITIONS:
             return None
-        source: str = getattr(self.file.masks, condition)
+        source = self.file.masks.source(condition)
         if source == SHIPPED:
             return None
         return self.masks / f"{condition}{MASK_SUFFIX}" if source == PILOT else self.folder / source
@@ -249,9 +249,9 @@ def load_study(path: Path) -> Study:
         raise StudyFileError(path, explain(error, StudyFile)) from None
     folder = path.parent
     for condition in MASKED_CONDITIONS:
-        source: str = getattr(file.masks, condition)
+        source = file.masks.source(condition)
         if source not in (PILOT, SHIPPED):
-            _check_file(path, f"masks.{condition}", source)
+            _check_file(path, f"masks.{Masks.key(condition)}", source)
     try:
         language = load_texts(file.language, folder)
     except ValueError as error:

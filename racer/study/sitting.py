@@ -14,13 +14,13 @@ from racer.questionnaires import Questionnaire
 from racer.resume import running_sessions, to_resume, unfinished
 from racer.start import StartConfig, StudyMark
 from racer.study.file import Study, StudyFileError
-from racer.study.sections import PILOT
+from racer.study.sections import PILOT, Masks
 
 
 def next_protocol(study: Study) -> ProtocolName:
     """Return `pilot` while a mask waits for pilots who have not all driven, and `evaluation` from then on."""
     waiting = any(
-        getattr(study.file.masks, condition) == PILOT and not _is_there(study, condition)
+        study.file.masks.source(condition) == PILOT and not _is_there(study, condition)
         for condition in study.file.masks_needed
     )
     return "pilot" if waiting and len(completed(study, "pilot")) < study.file.pilots else "evaluation"
@@ -121,8 +121,9 @@ def sitting_config(
         if path is not None and not path.is_file():
             raise StudyFileError(
                 study.path,
-                f"masks.{condition}: {path} has not been trained; nothing was recorded: run `racer study train "
-                f"{shlex.quote(str(study.folder))}` when the pilots have driven, or name another mask",
+                f"masks.{Masks.key(condition)}: {path} has not been trained; nothing was recorded: run "
+                f"`racer study train {shlex.quote(str(study.folder))}` when the pilots have driven, or name another "
+                f"mask",
             )
         masks += [path] if path is not None else []
     if not resume and not pilot:

@@ -6,16 +6,11 @@ import shlex
 from collections.abc import Callable
 from pathlib import Path
 
-from compression.mask_file import Objective
-from compression.pico import TrainingSummary
 from compression.pico_config import PicoConfig
 from racer.study.file import Study, StudyFileError
-from racer.study.sections import PILOT
+from racer.study.sections import PILOT, Masks
 from racer.study.sitting import completed
-from racer.training import train_mask
-
-OBJECTIVES: dict[str, Objective] = {"pico": "pico", "perceptual": "perceptual"}
-"""What the mask of a condition is trained for."""
+from racer.training import Summary, train
 
 
 def masks_to_train(study: Study) -> list[str]:
@@ -23,7 +18,7 @@ def masks_to_train(study: Study) -> list[str]:
     conditions = []
     for condition in study.file.masks_needed:
         path = study.mask_path(condition)
-        if getattr(study.file.masks, condition) == PILOT and path is not None and not path.is_file():
+        if study.file.masks.source(condition) == PILOT and path is not None and not path.is_file():
             conditions.append(condition)
     return conditions
 
@@ -32,7 +27,7 @@ def train_study(
     study: Study,
     progress: Callable[[str, float], None] = lambda stage, fraction: None,
     iterations: int = PicoConfig.iterations,
-) -> dict[Path, TrainingSummary]:
+) -> dict[Path, Summary]:
     """Train every mask that is missing on all completed pilots; return what each training came to, by mask file.
 
     Args:
@@ -49,11 +44,11 @@ def train_study(
     if conditions and not pilots:
         raise StudyFileError(
             study.path,
-            f"masks.{conditions[0]}: no pilot has completed a sitting yet; nothing was changed: record one with "
-            f"`racer session start --study {shlex.quote(str(study.folder))}`",
+            f"masks.{Masks.key(conditions[0])}: no pilot has completed a sitting yet; nothing was changed: record "
+            f"one with `racer session start --study {shlex.quote(str(study.folder))}`",
         )
     paths = [path for pilot in pilots for path in pilot.paths]
-    trained: dict[Path, TrainingSummary] = {}
+    trained: dict[Path, Summary] = {}
     for place, condition in enumerate(conditions):
         out = study.mask_path(condition)
         assert out is not None
@@ -61,6 +56,5 @@ def train_study(
         def part(stage: str, fraction: float, place: int = place) -> None:
             progress(stage, (place + fraction) / len(conditions))
 
-        config = PicoConfig(objective=OBJECTIVES[condition], seed=study.file.seed, iterations=iterations)
-        trained[out] = train_mask(paths, out, config, part)
+        trained[out] = train(condition, paths, out, PicoConfig(seed=study.file.seed, iterations=iterations), part)
     return trained

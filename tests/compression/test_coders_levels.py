@@ -6,7 +6,7 @@ from math import prod
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from compression.codec import load_codec
@@ -15,10 +15,10 @@ from compression.coders.fit_pico_rate import fit_pico_rate
 from compression.coders.fit_rl_allocation import AllocationConfig, fit_rl_allocation
 from compression.coders.hold_last import slots_of
 from compression.coders.radix import allocate, gaussian_losses, symbols_from_value, value_from_symbols
-from compression.coders.rl_allocation import SHAPES, Menu
+from compression.coders.rl_allocation import SHAPES, Menu, menu_for
 from compression.coders.road import road_of, road_overlap
 from compression.coding import CoderSettings, find_coder
-from compression.errors import CoderError, PacketError, TrainingError
+from compression.errors import CoderError, PacketError, SlotError, TrainingError
 from compression.pico_config import PicoConfig
 from compression.recorded import RecordedEpisode
 
@@ -76,12 +76,46 @@ def test_a_coder_without_its_fitted_file_says_so(name: str) -> None:
         find_coder(name).sender(load_codec(), CoderSettings(12, "episode", "hold", np.random.default_rng(0)))
 
 
-@given(st.integers(6, 170))
-def test_the_agent_can_always_choose_something_that_fits(bits: int) -> None:
-    menu = Menu(bits)
-    assert menu.blocks >= 1 and menu.payload >= 4 * menu.depths[1]
-    assert menu.fitting(0) == 1
-    assert 2 * menu.blocks + menu.payload == bits
+@pytest.mark.parametrize("bits", [5, 6, 8, 12, 18, 42, 85, 170])
+def test_every_allocation_on_the_menu_can_be_reached_packed_and_told_from_the_others(bits: int) -> None:
+    menu, rng = Menu(bits), np.random.default_rng(bits)
+    for index in {0, 1, len(menu.choices) - 1, *rng.integers(len(menu.choices), size=20).tolist()}:
+        chosen = menu.choices[index]
+        most = (1 << int(4 * np.array(menu.depths)[chosen].sum())) - 1
+        for payload in {0, most}:
+            value = menu.pack(chosen, payload)
+            assert value < 1 << bits
+            unpacked, said = menu.unpack(value)
+            assert (unpacked == chosen).all() and said == payload
+        for block, choice in enumerate(chosen):
+            assert menu.fitting(chosen[None, :block])[0, choice]
+
+
+@given(st.integers(5, 170), st.integers(0, 2**32))
+@settings(max_examples=30)
+def test_whatever_the_agent_picks_of_what_fits_is_on_the_menu(bits: int, seed: int) -> None:
+    menu, rng = menu_for(bits), np.random.default_rng(seed)
+    chosen = np.zeros((1, 8), np.int8)
+    for block in range(8):
+        fitting = np.flatnonzero(menu.fitting(chosen[:, :block])[0])
+        assert len(fitting), f"nothing fits after {chosen[0, :block]}"
+        chosen[0, block] = rng.choice(fitting)
+    assert menu.pack(chosen[0], 0).bit_length() <= bits
+
+
+def test_the_menu_offers_as_much_as_the_slot_has_room_for() -> None:
+    assert len(Menu(5).choices) == 2  # nothing, or the first block at two levels
+    assert Menu(8).choices.sum(axis=1).max() == 1 and len(Menu(8).choices) == 9  # or any one block
+    assert len(Menu(170).choices) == 4**8
+    with pytest.raises(SlotError):
+        Menu(4)
+
+
+def test_a_value_beyond_the_menu_is_no_packet() -> None:
+    last = Menu(8).pack(Menu(8).choices[-1], 15)
+    assert last < 255
+    with pytest.raises(PacketError):
+        Menu(8).unpack(last + 1)
 
 
 def test_road_is_what_is_not_green() -> None:
@@ -104,7 +138,7 @@ def pilot(seed: int, feature: int) -> RecordedEpisode:
 def test_pico_rate_spends_its_bits_on_the_feature_that_the_driver_looks_at() -> None:
     config = PicoConfig(iterations=100, members=1)
     episodes = [pilot(seed, 21) for seed in range(6)]
-    losses = fit_pico_rate(episodes, load_codec(), config)["losses"]
+    losses = fit_pico_rate(episodes, load_codec(), config)[0]["losses"]
     assert (np.diff(losses, axis=1) <= 1e-7).all()
     assert int(np.argmax(losses[:, 0])) == 21
     assert int(np.argmax(allocate(losses.astype(np.float64), 4))) == 21
@@ -112,7 +146,7 @@ def test_pico_rate_spends_its_bits_on_the_feature_that_the_driver_looks_at() -> 
 
 def test_the_same_recordings_and_seed_give_the_same_levels() -> None:
     config = PicoConfig(iterations=5, members=1)
-    first, second = (fit_pico_rate([pilot(0, 3), pilot(1, 3)], load_codec(), config)["losses"] for _ in range(2))
+    first, second = (fit_pico_rate([pilot(0, 3), pilot(1, 3)], load_codec(), config)[0]["losses"] for _ in range(2))
     assert (first == second).all()
 
 
@@ -123,7 +157,7 @@ def test_pico_rate_needs_more_than_one_episode() -> None:
 
 def test_the_agent_s_fit_repeats_itself() -> None:
     latents = np.random.default_rng(0).normal(size=(3, 40, 32)).astype(np.float32)
-    config = AllocationConfig(rounds=2, frames=2, codings=2)
+    config = AllocationConfig(rounds=2, drives=2, codings=2, stretch=3)
     first, second = (fit_rl_allocation(latents, load_codec(), config) for _ in range(2))
     assert {name: value.shape for name, value in first.items()} == SHAPES
     assert all((first[name] == second[name]).all() for name in first)

@@ -327,6 +327,8 @@ def test_json_is_one_object_on_stdout_and_nothing_else(run: Racer, tmp_path: Pat
         assert (trained.code, trained.err) == (0, "")
         assert strictly(trained.out)["mask"] == f"{objective}.mask"
         assert load_mask(tmp_path / f"{objective}.mask", codec.sha256).record.objective == objective
+    trained = run(f"train {path} --out levels --objective pico-rate --iterations 25 --json")
+    assert [len(levels) for levels in strictly(trained.out)["levels"].values()] == [32, 32]
 
 
 @pytest.mark.parametrize("participants", [1, 2])

@@ -188,6 +188,12 @@ BAD: dict[str, tuple[str | bytes, str, str]] = {
     "impossible track": (TITLE + "[driving]\ntracks = [2147483648]", "driving.tracks", "2147483647"),
     "too many tracks": (TITLE + f"[driving]\ntracks = {[1] * 1001}", "driving.tracks", "at most 1000 entries"),
     "mask of no pilot": (TITLE + "pilots = 0", "masks.pico", 'use "shipped" or a file'),
+    "levels of no pilot": (
+        TITLE + "pilots = 0\nconditions = ['pico-rate', 'raw']",
+        "masks.pico_rate",
+        'use "shipped" or a file',
+    ),
+    "levels shipped elsewhere": (TITLE + "[masks]\npico_rate = 'ship'", "masks.pico_rate", '"pilot" or "shipped"'),
     "mask of no calibration": (TITLE + "[episodes]\ncalibration = 0", "episodes.calibration", "must be 2 or more"),
     "nothing to compare": (TITLE + "[episodes]\nevaluation = 0", "episodes.evaluation", "must be 1 or more"),
     "perceptual mask shipped": (

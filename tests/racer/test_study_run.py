@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shlex
@@ -227,6 +228,18 @@ def test_pilots_come_first_then_training_then_evaluation(ran: Study, tmp_path: P
     assert (study.masks / "pico.safetensors").read_bytes() == (ran.masks / "pico.safetensors").read_bytes()
     assert train_study(study) == {}
     assert study_status(study).next == f"racer session start --study {study.folder}"
+
+
+def test_the_pilots_train_the_levels_of_pico_rate_as_well(ran: Study, tmp_path: Path) -> None:
+    text = TINY.replace('"random", "pico"', '"pico-rate", "raw"').replace("participants = 3", "participants = 1")
+    study = tiny(tmp_path / "rate", text)
+    run = run_study(study, jobs=1, iterations=QUICK)
+    (levels,) = run.masks
+    assert levels == study.masks / "pico-rate.safetensors"
+    (sitting,) = completed(study, "evaluation")
+    assert sitting.info.mask_sha256 == hashlib.sha256(levels.read_bytes()).hexdigest()
+    shipped = tiny(tmp_path / "shipped", "pilots = 0\n" + text + "[masks]\npico_rate = 'shipped'")
+    assert shipped.mask_path("pico-rate") is None and study_status(shipped).masks_missing == ()
 
 
 def test_when_everybody_has_driven_the_report_comes_next(ran: Study) -> None:

@@ -6,14 +6,19 @@ from typing import Any
 
 import numpy as np
 import pytest
-from racing_builders import Drive, pilot_drives, scored, write_session
+from racing_builders import SESSION, Drive, pilot_drives, scored, write_session
 
 import sessions
 from compression.codec import Codec
+from compression.coders.fit_pico_rate import RateSummary
+from compression.coders.model_file import FittedCoder
+from compression.coders.radix import allocate
 from compression.errors import TrainingError
 from compression.mask_file import dump_mask, load_mask
 from compression.pico_config import PicoConfig
-from racer.training import TrainingDataError, read_training_set, train_mask, write_new
+from racer.conditions import ChannelConfig, build_channel, load_masks
+from racer.training import TrainingDataError, read_training_set, train, train_mask, write_new
+from racer.training_summary import explained
 
 QUICK = PicoConfig(iterations=60, batch=16)
 
@@ -123,6 +128,31 @@ def refused(paths: list[Path], out: Path, error: type[Exception], told: str) -> 
 def test_a_trial_run_is_never_trained_on(tmp_path: Path, codec: Codec) -> None:
     paths = [pilot(tmp_path, codec), pilot(tmp_path, codec, "p02", pilot=True)]
     refused(paths, tmp_path / "mask", TrainingDataError, f"{paths[1]} is a trial run (--pilot)")
+
+
+def test_what_was_driven_on_a_noisy_channel_is_never_trained_on(tmp_path: Path, codec: Codec) -> None:
+    config = SESSION.config | {"channel": {"noise": "erasures", "noise_rate": 0.1}}
+    paths = [pilot(tmp_path, codec), pilot(tmp_path, codec, "p02", config=config)]
+    refused(paths, tmp_path / "mask", TrainingDataError, f"{paths[1]} was recorded with noise on the channel")
+
+
+def test_the_levels_of_pico_rate_repeat_and_serve_their_coder(tmp_path: Path, codec: Codec) -> None:
+    paths = [pilot(tmp_path, codec, name) for name in ("p01", "p02")]
+    files = [tmp_path / f"{number}.safetensors" for number in range(2)]
+    told: list[float] = []
+    first = train("pico-rate", paths, files[0], QUICK, lambda stage, done: told.append(done))
+    again = train("pico-rate", paths[::-1], files[1], QUICK)
+    assert first == again and files[0].read_bytes() == files[1].read_bytes()
+    assert told == sorted(told) and (told[0], told[-1]) == (0.0, 1.0)
+    assert isinstance(first, RateSummary)
+    fitted = load_masks(["pico-rate"], [files[0]], codec)["pico-rate"]
+    assert isinstance(fitted, FittedCoder)
+    assert (fitted.record.objective, fitted.record.participants) == ("pico-rate", ("p01", "p02"))
+    for bits, levels in first.levels.items():
+        assert levels == allocate(fitted.tensors["losses"].astype(np.float64), bits)
+        assert str(max(levels)) in "\n".join(explained(first))
+    channel = build_channel("pico-rate", ChannelConfig(bits=12), codec, np.random.default_rng(0), fitted)
+    assert channel.transmit(np.zeros((64, 64, 3), np.uint8), 0).bits == 12
 
 
 def test_sessions_of_other_weights_are_refused(tmp_path: Path, codec: Codec) -> None:
