@@ -8,13 +8,13 @@ earn a single level are shown at their mean.
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from compression.codec import Codec
-from compression.coders.model_file import load_shipped
+from compression.coders.model_file import WEIGHTS, FittedCoder, fitted_coder, load_coder
 from compression.coders.radix import allocate, gaussian_losses, symbols_from_value, value_from_symbols
 from compression.coding import (
     Coder,
@@ -26,16 +26,18 @@ from compression.coding import (
 )
 from compression.masks import BLOCK_SIZE, BLOCKS, LATENTS
 
+NAME = "coarse"
+SHAPES = {"weights": (LATENTS,)}
+"""`weights`: squared pixel error for each unit of a feature's squared error."""
+SHIPPED = WEIGHTS / "coarse.safetensors"
+load_coarse = partial(load_coder, objective=NAME, shapes=SHAPES)
 _ALL = np.arange(LATENTS)
-SHAPES = (("weights", (LATENTS,)),)
-"""What `weights/coarse.safetensors` holds: squared pixel error for each unit of a feature's squared error."""
 
 
 @lru_cache(maxsize=256)
-def coarse_levels(codec_sha256: str, bits: int) -> tuple[int, ...]:
+def coarse_levels(model: FittedCoder, bits: int) -> tuple[int, ...]:
     """Return the levels of each of the 32 features for a message of so many bits."""
-    weights = load_shipped("coarse", codec_sha256, SHAPES).tensors["weights"].astype(np.float64)
-    return allocate(gaussian_losses(weights), bits)
+    return allocate(gaussian_losses(model.tensors["weights"].astype(np.float64)), bits)
 
 
 def blocks_of(levels: tuple[int, ...]) -> NDArray[np.bool_]:
@@ -49,7 +51,7 @@ class CoarseSender(LatentSender):
     def __init__(self, codec: Codec, settings: CoderSettings, levels: tuple[int, ...] | None = None) -> None:
         super().__init__(codec)
         self._bits = settings.bits
-        self._levels = levels or coarse_levels(codec.sha256, settings.bits)
+        self._levels = levels or coarse_levels(fitted_coder(settings, NAME), settings.bits)
 
     def encode_latent(self, latent: NDArray[np.float32], action: int) -> bytes:
         """Return the packet for a latent, float32[32]."""
@@ -60,10 +62,10 @@ class CoarseSender(LatentSender):
 class CoarseReceiver(LatentReceiver):
     """Shows what arrived; of a lost packet, what the last one said."""
 
-    def __init__(self, codec: Codec, settings: CoderSettings, levels: tuple[int, ...] | None = None) -> None:
+    def __init__(self, codec: Codec, settings: CoderSettings) -> None:
         super().__init__(codec)
         self._bits = settings.bits
-        self._levels = levels or coarse_levels(codec.sha256, settings.bits)
+        self._levels = coarse_levels(fitted_coder(settings, NAME), settings.bits)
         self._blocks = blocks_of(self._levels)
 
     def receive(self, packet: bytes | None, action: int) -> NDArray[np.float32]:
@@ -76,7 +78,7 @@ class CoarseReceiver(LatentReceiver):
 
 
 COARSE = Coder(
-    name="coarse",
+    name=NAME,
     summary="all features, coarsely",
     source=(
         "Reverse water-filling (Cover and Thomas, section 10.3.3) of squared pixel errors; in whole levels of "
@@ -84,4 +86,7 @@ COARSE = Coder(
     ),
     sender=CoarseSender,
     receiver=CoarseReceiver,
+    needs=NAME,
+    load=load_coarse,
+    shipped=SHIPPED,
 )

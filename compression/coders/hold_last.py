@@ -11,7 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compression.codec import Codec
-from compression.coders.coarse import blocks_of, coarse_levels
+from compression.coders.coarse import NAME as COARSE
+from compression.coders.coarse import SHIPPED, blocks_of, coarse_levels, load_coarse
+from compression.coders.model_file import fitted_coder
 from compression.coders.radix import symbols_from_value, value_from_symbols
 from compression.coding import (
     Coder,
@@ -23,6 +25,7 @@ from compression.coding import (
 )
 from compression.masks import LATENTS
 
+NAME = "hold-last"
 PICTURE_BITS = 60
 """Bits that a picture should have: it is spread over as many slots as that takes."""
 _ALL = np.arange(LATENTS)
@@ -39,7 +42,7 @@ class HoldLastSender(LatentSender):
     def __init__(self, codec: Codec, settings: CoderSettings) -> None:
         super().__init__(codec)
         self._bits, self._slots = settings.bits, slots_of(settings.bits)
-        self._levels = coarse_levels(codec.sha256, self._bits * self._slots)
+        self._levels = coarse_levels(fitted_coder(settings, NAME), self._bits * self._slots)
         self._left = self._value = 0
 
     def reset(self) -> None:
@@ -62,7 +65,7 @@ class HoldLastReceiver(LatentReceiver):
     def __init__(self, codec: Codec, settings: CoderSettings) -> None:
         super().__init__(codec)
         self._bits, self._slots = settings.bits, slots_of(settings.bits)
-        self._levels = coarse_levels(codec.sha256, self._bits * self._slots)
+        self._levels = coarse_levels(fitted_coder(settings, NAME), self._bits * self._slots)
         self._blocks = blocks_of(self._levels)
         self._parts: list[int | None] = []
 
@@ -90,7 +93,7 @@ class HoldLastReceiver(LatentReceiver):
 
 
 HOLD_LAST = Coder(
-    name="hold-last",
+    name=NAME,
     summary="a better picture, but now and then",
     source=(
         "A narrow video link's lower frame rate (compare Sheridan and Ferrell, 1963, on delayed control); here each "
@@ -98,4 +101,7 @@ HOLD_LAST = Coder(
     ),
     sender=HoldLastSender,
     receiver=HoldLastReceiver,
+    needs=COARSE,
+    load=load_coarse,
+    shipped=SHIPPED,
 )

@@ -7,7 +7,6 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,8 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as load_arrays
 from safetensors.numpy import save as save_arrays
 
-from compression.errors import MaskError
+from compression.coding import CoderSettings
+from compression.errors import CoderError, MaskError
 
 FORMAT = "racer-coder-1"
 WEIGHTS = Path(__file__).parent.parent / "weights"
@@ -45,7 +45,7 @@ class CoderRecord:
     """Settings of the fit, seed included."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class FittedCoder:
     """A fitted coder, as read from a file."""
 
@@ -65,10 +65,15 @@ def dump_coder(tensors: Mapping[str, NDArray[np.floating[Any]]], record: CoderRe
     return len(header).to_bytes(8, "little") + header + data[end:]
 
 
-@lru_cache(maxsize=16)
-def load_shipped(name: str, codec_sha256: str, shapes: tuple[tuple[str, tuple[int, ...]], ...]) -> FittedCoder:
-    """Load the file that ships with a coder; read once. Raises as `load_coder`."""
-    return load_coder(WEIGHTS / f"{name}.safetensors", codec_sha256, name, dict(shapes))
+def fitted_coder(settings: CoderSettings, name: str) -> FittedCoder:
+    """Return the fitted file that an end was given.
+
+    Raises:
+        CoderError: If it was given none.
+    """
+    if not isinstance(settings.model, FittedCoder):
+        raise CoderError(f"coder {name} needs its fitted file; reinstall racer")
+    return settings.model
 
 
 def load_coder(path: Path, codec_sha256: str, objective: str, shapes: Shapes) -> FittedCoder:

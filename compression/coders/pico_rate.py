@@ -9,17 +9,16 @@ the fill supplies it. Unlike PICO's mask, the allocation is the same in every st
 
 from __future__ import annotations
 
-from functools import partial
+from functools import lru_cache, partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from compression.codec import Codec
 from compression.coders.coarse import CoarseSender, blocks_of
-from compression.coders.model_file import WEIGHTS, FittedCoder, load_coder
+from compression.coders.model_file import WEIGHTS, FittedCoder, fitted_coder, load_coder
 from compression.coders.radix import allocate, symbols_from_value
 from compression.coding import Coder, CoderSettings, LatentReceiver, value_from_packet
-from compression.errors import CoderError
 from compression.masks import LATENTS
 from compression.packet import MOST_LEVELS
 
@@ -29,15 +28,10 @@ SHAPES = {"losses": (LATENTS, MOST_LEVELS)}
 load_pico_rate = partial(load_coder, objective=NAME, shapes=SHAPES)
 
 
-def levels_of(settings: CoderSettings) -> tuple[int, ...]:
-    """Return the levels of each of the 32 features; 1: not sent.
-
-    Raises:
-        CoderError: If the settings hold no fitted file.
-    """
-    if not isinstance(settings.model, FittedCoder):
-        raise CoderError("coder pico-rate needs a fitted file, made by `racer train --objective pico-rate`")
-    return allocate(settings.model.tensors["losses"].astype(np.float64), settings.bits)
+@lru_cache(maxsize=256)
+def levels_of(model: FittedCoder, bits: int) -> tuple[int, ...]:
+    """Return the levels of each of the 32 features for a message of so many bits; 1: not sent."""
+    return allocate(model.tensors["losses"].astype(np.float64), bits)
 
 
 class PicoRateReceiver(LatentReceiver):
@@ -46,7 +40,7 @@ class PicoRateReceiver(LatentReceiver):
     def __init__(self, codec: Codec, settings: CoderSettings) -> None:
         super().__init__(codec)
         self._bits = settings.bits
-        self._levels = levels_of(settings)
+        self._levels = levels_of(fitted_coder(settings, NAME), settings.bits)
         self._sent = np.array(self._levels) > 1
         self._features = np.flatnonzero(self._sent)
         self._blocks = blocks_of(self._levels)
@@ -70,7 +64,7 @@ class PicoRateReceiver(LatentReceiver):
 
 
 def _sender(codec: Codec, settings: CoderSettings) -> CoarseSender:
-    return CoarseSender(codec, settings, levels_of(settings))
+    return CoarseSender(codec, settings, levels_of(fitted_coder(settings, NAME), settings.bits))
 
 
 PICO_RATE = Coder(

@@ -12,15 +12,14 @@ Steps are counted at both ends, lost ones included.
 
 from __future__ import annotations
 
-from functools import lru_cache, partial
-from pathlib import Path
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from compression.coders.model_file import WEIGHTS, FittedCoder, load_coder
+from compression.coders.model_file import WEIGHTS, FittedCoder, fitted_coder, load_coder
 from compression.coders.schedule import Dynamics, Reading, Schedule
 from compression.coding import (
     Coder,
@@ -42,19 +41,19 @@ ANCHORS = (2, 3, 5, 8, 12, 24)
 """Bits per step at which the dynamics of the errors were fitted; other rates use the nearest, by ratio."""
 REACH = 4.0
 """Standard deviations that a prediction may reach."""
-SHAPES: tuple[tuple[str, tuple[int, ...]], ...] = (
-    ("cell.bias_hh", (3 * HIDDEN,)),
-    ("cell.bias_ih", (3 * HIDDEN,)),
-    ("cell.weight_hh", (3 * HIDDEN, HIDDEN)),
-    ("cell.weight_ih", (3 * HIDDEN, LATENTS + ACTIONS)),
-    ("change.bias", (LATENTS,)),
-    ("change.weight", (LATENTS, HIDDEN)),
-    ("directions", (LATENTS, LATENTS)),
-    ("innovation", (len(ANCHORS), LATENTS, LATENTS)),
-    ("start", (LATENTS,)),
-    ("transition", (len(ANCHORS), LATENTS, LATENTS)),
-)
-load_predictive = partial(load_coder, objective=NAME, shapes=dict(SHAPES))
+SHAPES = {
+    "cell.bias_hh": (3 * HIDDEN,),
+    "cell.bias_ih": (3 * HIDDEN,),
+    "cell.weight_hh": (3 * HIDDEN, HIDDEN),
+    "cell.weight_ih": (3 * HIDDEN, LATENTS + ACTIONS),
+    "change.bias": (LATENTS,),
+    "change.weight": (LATENTS, HIDDEN),
+    "directions": (LATENTS, LATENTS),
+    "innovation": (len(ANCHORS), LATENTS, LATENTS),
+    "start": (LATENTS,),
+    "transition": (len(ANCHORS), LATENTS, LATENTS),
+}
+load_predictive = partial(load_coder, objective=NAME, shapes=SHAPES)
 
 
 class Forecast:
@@ -128,7 +127,7 @@ class PredictiveSender(LatentSender):
     def __init__(self, codec: Codec, settings: CoderSettings) -> None:
         super().__init__(codec)
         self._bits = settings.bits
-        self._replica = Forecast(_fitted(codec, settings), codec, settings.bits)
+        self._replica = Forecast(fitted_coder(settings, NAME), codec, settings.bits)
 
     def reset(self) -> None:
         """Begin a new episode."""
@@ -152,7 +151,7 @@ class PredictiveReceiver(LatentReceiver):
     def __init__(self, codec: Codec, settings: CoderSettings) -> None:
         super().__init__(codec)
         self._bits = settings.bits
-        self._forecast = Forecast(_fitted(codec, settings), codec, settings.bits)
+        self._forecast = Forecast(fitted_coder(settings, NAME), codec, settings.bits)
 
     def reset(self) -> None:
         """Begin a new episode."""
@@ -186,18 +185,6 @@ def _touched(readings: tuple[Reading, ...]) -> NDArray[np.bool_]:
     return blocks
 
 
-def _fitted(codec: Codec, settings: CoderSettings) -> FittedCoder:
-    model = settings.model
-    if isinstance(model, FittedCoder):
-        return model
-    return _shipped(codec.sha256)
-
-
-@lru_cache(maxsize=2)
-def _shipped(codec_sha256: str) -> FittedCoder:
-    return load_predictive(SHIPPED, codec_sha256)
-
-
 _WORLD_MODELS: dict[str, WorldModel] = {}
 _SCHEDULES: dict[tuple[str, int], Schedule] = {}
 
@@ -228,7 +215,6 @@ def nearest_anchor(bits: int) -> int:
     return min(range(len(ANCHORS)), key=lambda index: abs(np.log(bits / ANCHORS[index])))
 
 
-SHIPPED: Path = WEIGHTS / "predictive.safetensors"
 PREDICTIVE = Coder(
     name=NAME,
     summary="what a shared prediction did not foresee",
@@ -241,5 +227,5 @@ PREDICTIVE = Coder(
     receiver=PredictiveReceiver,
     needs=NAME,
     load=load_predictive,
-    shipped=SHIPPED,
+    shipped=WEIGHTS / "predictive.safetensors",
 )

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compression.codec import Codec
-from compression.coders.model_file import WEIGHTS, FittedCoder, load_coder
+from compression.coders.model_file import WEIGHTS, FittedCoder, fitted_coder, load_coder
 from compression.coders.radix import symbols_from_value, value_from_symbols
 from compression.coding import (
     Coder,
@@ -32,7 +32,7 @@ from compression.coding import (
     packet_from_value,
     value_from_packet,
 )
-from compression.errors import CoderError, PacketError, SlotError
+from compression.errors import PacketError, SlotError
 from compression.fill import Fill
 from compression.masks import BLOCK_SIZE, BLOCKS, LATENTS
 
@@ -207,9 +207,7 @@ class AllocationSender(LatentSender):
 
     def __init__(self, codec: Codec, settings: CoderSettings) -> None:
         super().__init__(codec)
-        if not isinstance(settings.model, FittedCoder):
-            raise CoderError("coder rl-allocation needs its fitted file; reinstall racer")
-        self._agent = Agent(settings.model)
+        self._agent = Agent(fitted_coder(settings, NAME))
         self._replica = _End(codec, settings)
 
     def reset(self) -> None:

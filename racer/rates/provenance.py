@@ -9,7 +9,7 @@ from functools import lru_cache, partial
 from importlib.util import find_spec
 from pathlib import Path
 
-from compression.codec import WEIGHTS, Codec
+from compression.codec import Codec
 from compression.coding import Coder, Fitted
 from compression.packet import CHANNEL_FORMAT
 from racer.rates.grid import RatesConfig
@@ -66,11 +66,8 @@ def code_sha256() -> str:
 
 
 def coder_sha256(coder: Coder, fitted: Fitted | None) -> str:
-    """Return the hash of what a coder brings along: its fitted file, tables of its name and, if foreign, its code."""
+    """Return the hash of what a coder brings along: its fitted file and, if foreign, its code."""
     digest = hashlib.sha256(fitted.sha256.encode() if fitted else b"")
-    tables = WEIGHTS.with_name(f"{coder.name}.safetensors")
-    if fitted is None and tables.exists():
-        digest.update(tables.read_bytes())
     for end in (coder.sender, coder.receiver):
         while isinstance(end, partial):
             end = end.func

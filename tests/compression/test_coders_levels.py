@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from compression.codec import load_codec
-from compression.coders.coarse import coarse_levels
+from compression.coders.coarse import SHIPPED, coarse_levels, load_coarse
 from compression.coders.fit_pico_rate import fit_pico_rate
 from compression.coders.fit_rl_allocation import AllocationConfig, fit_rl_allocation
 from compression.coders.hold_last import slots_of
@@ -51,15 +51,17 @@ def test_a_slot_of_all_bits_gives_every_feature_all_levels() -> None:
 
 
 def test_the_coarse_levels_use_up_the_slot() -> None:
+    model = load_coarse(SHIPPED, load_codec().sha256)
     for bits in (1, 5, 18, 85, 170):
-        levels = coarse_levels(load_codec().sha256, bits)
+        levels = coarse_levels(model, bits)
         assert len(levels) == 32
         assert 2 ** (bits - 1) < prod(levels) <= 2**bits
 
 
 def test_hold_last_shows_a_picture_only_when_all_its_parts_are_there() -> None:
     codec, coder, bits = load_codec(), find_coder("hold-last"), 20
-    settings = CoderSettings(bits, "episode", "hold", np.random.default_rng(0))
+    model = load_coarse(SHIPPED, codec.sha256)
+    settings = CoderSettings(bits, "episode", "hold", np.random.default_rng(0), model)
     sender, receiver = coder.sender(codec, settings), coder.receiver(codec, settings)
     assert slots_of(bits) == 3
     latent = np.full(32, 1.5, np.float32)
@@ -70,7 +72,7 @@ def test_hold_last_shows_a_picture_only_when_all_its_parts_are_there() -> None:
         assert (receiver.take(None if lost == 1 else packet, 0) == shown[2]).all()  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize("name", ["pico-rate", "rl-allocation"])
+@pytest.mark.parametrize("name", ["coarse", "hold-last", "pico-rate", "predictive", "rl-allocation"])
 def test_a_coder_without_its_fitted_file_says_so(name: str) -> None:
     with pytest.raises(CoderError, match="needs"):
         find_coder(name).sender(load_codec(), CoderSettings(12, "episode", "hold", np.random.default_rng(0)))

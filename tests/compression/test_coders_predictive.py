@@ -106,5 +106,5 @@ def test_the_same_drives_and_seed_give_the_same_tensors() -> None:
     actions = rng.integers(-1, 2, (8, 26)).astype(np.int8)
     config = PredictiveConfig(rounds=1, batch=4, window=13, measured=4)
     first, second = (fit_predictive(latents, actions, np.eye(32) / 32, codec, config) for _ in range(2))
-    assert {name: value.shape for name, value in first.items()} == dict(SHAPES)
+    assert {name: value.shape for name, value in first.items()} == SHAPES
     assert all((first[name] == second[name]).all() for name in first)
