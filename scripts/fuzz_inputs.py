@@ -31,14 +31,12 @@ from typing import Any
 
 import numpy as np
 from fuzz_cases import spoil_bytes, spoil_mask, spoil_structure, spoil_toml  # type: ignore[import-not-found]
+from fuzz_packets import PACKETS_PER_CASE, coder_packets, mask_packets  # type: ignore[import-not-found]
 
 import sessions
 from compression.codec import Codec, load_codec, use_one_thread
-from compression.coders.blocks import FULL_SLOT, FULL_SLOTS, LEAST_BITS, BlockReceiver
-from compression.errors import CompressionError, PacketError
+from compression.errors import CompressionError
 from compression.mask_file import DEFAULT_MASK, load_mask
-from compression.masks import BLOCKS
-from compression.packet import Layout, layout_for
 from racer.errors import RacerError
 from racer.protocol import ProtocolConfig
 from racer.report.recordings import read_evaluations
@@ -50,8 +48,6 @@ from racer.texts import load_texts
 from sessions.export import export_tables
 from sessions.verify import structure_checks, verify
 
-PACKETS_PER_CASE = 600
-MOST_BITS = 170
 MEMORY_BYTES = 2**30
 HANG_S = 30.0
 OWN_ERRORS = (RacerError, CompressionError, sessions.RecordingError)
@@ -109,37 +105,6 @@ def report(inputs: Inputs, rng: random.Random) -> Outcome:
     return "read"
 
 
-def packets(inputs: Inputs, rng: random.Random) -> Outcome:
-    """Unpack 600 packets of one layout and give them to its receivers."""
-    slot = rng.randint(LEAST_BITS, MOST_BITS + 1)
-    layout = layout_for(FULL_SLOT, FULL_SLOTS, BLOCKS) if slot > MOST_BITS else layout_for(slot)
-    receivers = [BlockReceiver(inputs.codec, layout, fill) for fill in ("hold", "prior", "predict")]
-    refused = 0
-    for number in range(PACKETS_PER_CASE):
-        packet = _spoilt_packet(layout, rng)
-        receiver = receivers[0 if number % 20 else rng.randrange(3)]
-        before = receiver.latent
-        try:
-            index, symbols = layout.unpack(packet)
-            if layout.pack(index, symbols) != packet:
-                raise AssertionError(f"packet {packet.hex()} of {slot} bits is no one's own")
-            if not np.isfinite(receiver.take(packet, rng.randint(-1, 1))).all():
-                raise AssertionError(f"packet {packet.hex()} of {slot} bits decodes to what is not finite")
-        except PacketError:
-            refused += 1
-            try:
-                receiver.take(packet, 0)
-            except PacketError:
-                pass
-            else:
-                raise AssertionError(f"packet {packet.hex()} of {slot} bits is refused and received") from None
-            if receiver.latent is not before:
-                raise AssertionError(
-                    f"packet {packet.hex()} of {slot} bits is refused and changes the latent"
-                ) from None
-    return "refused" if refused == PACKETS_PER_CASE else "read"
-
-
 def mask(inputs: Inputs, rng: random.Random) -> Outcome:
     """Load a mask file, and let it choose."""
     path = inputs.work / "spoilt.safetensors"
@@ -170,11 +135,12 @@ def study(inputs: Inputs, rng: random.Random) -> Outcome:
 KINDS: dict[str, tuple[Callable[[Inputs, random.Random], Outcome], int]] = {
     "recording": (recording, 2000),
     "report": (report, 200),
-    "packets": (packets, 170),
+    "packets": (lambda inputs, rng: mask_packets(inputs.codec, rng), 170),
+    "coders": (lambda inputs, rng: coder_packets(inputs.codec, rng), 170),
     "mask": (mask, 2000),
     "study": (study, 2000),
 }
-"""What is fuzzed, and how many inputs in a whole run; one of `packets` is 600 of them."""
+"""What is fuzzed, and how many inputs in a whole run; one of `packets` and of `coders` is 600 packets."""
 
 
 def _spoil_recording(inputs: Inputs, path: Path, rng: random.Random) -> None:
@@ -185,14 +151,6 @@ def _spoil_recording(inputs: Inputs, path: Path, rng: random.Random) -> None:
         inputs.age_canary()  # which HDF5 may have opened to change the file
     if rng.random() < 0.5 or path.name.endswith(".partial"):
         path.write_bytes(spoil_bytes(path.read_bytes(), inputs.base(rng).read_bytes(), rng))
-
-
-def _spoilt_packet(layout: Layout, rng: random.Random) -> bytes:
-    packet = layout.pack(rng.randrange(layout.masks), [rng.randrange(levels) for levels in layout.levels])
-    kind = rng.randrange(4)
-    if kind == 0:
-        return rng.randbytes(len(packet))
-    return packet if kind == 1 else spoil_bytes(packet, b"\xff" * 8, rng)
 
 
 def make_bases(folder: Path) -> None:
@@ -365,7 +323,11 @@ def main() -> None:
     summary: dict[str, Any] = {
         "inputs": {
             worker.kind: {**worker.outcomes, "longest_ms": worker.longest_ms}
-            | ({"packets": PACKETS_PER_CASE * sum(worker.outcomes.values())} if worker.kind == "packets" else {})
+            | (
+                {"packets": PACKETS_PER_CASE * sum(worker.outcomes.values())}
+                if worker.kind in ("packets", "coders")
+                else {}
+            )
             for worker in workers
         },
         "findings": [finding for worker in workers for finding in worker.findings],

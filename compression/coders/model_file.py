@@ -88,7 +88,8 @@ def load_coder(path: Path, codec_sha256: str, objective: str, shapes: Shapes) ->
     Raises:
         MaskError: If the file cannot be read, is none of these, or was fitted for something else.
     """
-    again = f"leave --mask out, and the {objective} that ships with Racer serves"
+    shipped = path.parent == WEIGHTS
+    again = "reinstall racer" if shipped else f"leave --mask out, and the {objective} that ships with Racer serves"
     try:
         size = path.stat().st_size
         if not path.is_file() or size > _LARGEST_FILE:

@@ -22,7 +22,7 @@ COLOURS = {"raw": "#0072B2", "full": "#009E73", "random": "#7F7F7F", "perceptual
 """Of the conditions; orange, grey and green as in the paper's figure 6."""
 MARKERS = {"raw": "s", "full": "^", "random": "o", "perceptual": "v", "pico": "D"}
 """Of the conditions, so that none is told by its colour alone."""
-_MORE_COLOURS = ("#D55E00", "#CC79A7", "#F0E442", "#004C3F", "#8C510A", "#5E3C99", "#000000")
+_MORE_COLOURS = ("#D55E00", "#CC79A7", "#7CAE00", "#004C3F", "#8C510A", "#5E3C99", "#000000")
 _MORE_MARKERS = ("P", "X", "<", ">", "p", "h", "*", "d", "8")
 """Of further coders; as many in all as there are pairs of them."""
 INK, FAINT = "#222222", "#B0B0B0"

@@ -1,0 +1,95 @@
+"""Spoilt packets for `fuzz_inputs.py`: every receiver must show something finite, or refuse them and be as it was."""
+
+from __future__ import annotations
+
+import random
+from typing import get_args
+
+import numpy as np
+from fuzz_cases import spoil_bytes  # type: ignore[import-not-found]
+
+from compression.codec import Codec
+from compression.coders.blocks import FULL_SLOT, FULL_SLOTS, LEAST_BITS, BlockReceiver
+from compression.coding import CoderSettings, LatentReceiver, LatentSender, find_coder
+from compression.errors import PacketError
+from compression.fill import FillName
+from compression.masks import BLOCKS
+from compression.packet import Layout, layout_for
+
+PACKETS_PER_CASE = 600
+MOST_BITS = 170
+CODERS = ("coarse", "hold-last", "pico-rate", "predictive", "rl-allocation", "jpeg", "webp")
+"""All that are not of masks."""
+
+
+def mask_packets(codec: Codec, rng: random.Random) -> str:
+    """Unpack 600 packets of one layout and give them to its receivers; returns `read`, or `refused` if all were."""
+    slot = rng.randint(LEAST_BITS, MOST_BITS + 1)
+    layout = layout_for(FULL_SLOT, FULL_SLOTS, BLOCKS) if slot > MOST_BITS else layout_for(slot)
+    receivers = [BlockReceiver(codec, layout, fill) for fill in ("hold", "prior", "predict")]
+    refused = 0
+    for number in range(PACKETS_PER_CASE):
+        packet = _spoilt_packet(layout, rng)
+        receiver = receivers[0 if number % 20 else rng.randrange(3)]
+        before = receiver.latent
+        try:
+            index, symbols = layout.unpack(packet)
+            if layout.pack(index, symbols) != packet:
+                raise AssertionError(f"packet {packet.hex()} of {slot} bits is no one's own")
+            if not np.isfinite(receiver.take(packet, rng.randint(-1, 1))).all():
+                raise AssertionError(f"packet {packet.hex()} of {slot} bits decodes to what is not finite")
+        except PacketError:
+            refused += 1
+            try:
+                receiver.take(packet, 0)
+            except PacketError:
+                pass
+            else:
+                raise AssertionError(f"packet {packet.hex()} of {slot} bits is refused and received") from None
+            if receiver.latent is not before:
+                raise AssertionError(
+                    f"packet {packet.hex()} of {slot} bits is refused and changes the latent"
+                ) from None
+    return "refused" if refused == PACKETS_PER_CASE else "read"
+
+
+def coder_packets(codec: Codec, rng: random.Random) -> str:
+    """Give 600 packets to the receiver of one of the other coders, some lost; returns as `mask_packets`."""
+    coder = find_coder(rng.choice(CODERS))
+    bits = rng.randint(coder.least_bits, MOST_BITS)
+    model = coder.load(coder.shipped, codec.sha256) if coder.load and coder.shipped else None
+    numbers = np.random.default_rng(rng.randrange(2**63))
+    settings = CoderSettings(bits, "episode", rng.choice(get_args(FillName)), numbers, model)
+    sender, receiver = coder.sender(codec, settings), coder.receiver(codec, settings)
+    refused, action = 0, 0
+    for _ in range(PACKETS_PER_CASE):
+        latent = numbers.standard_normal(codec.mean.shape).astype(np.float32)
+        if isinstance(sender, LatentSender) and isinstance(receiver, LatentReceiver):
+            sound, receive = sender.send(latent, action), receiver.take
+        else:
+            sound, receive = sender.encode(codec.decode_latent(latent), action), receiver.decode  # type: ignore[assignment]
+        packet = None if rng.random() < 0.1 else _spoilt(sound, rng)
+        before = receiver.latent.copy(), receiver.mask.copy()
+        named = f"packet {packet.hex() if packet else packet} of {bits} bits, {coder.name},"
+        try:
+            shown = receive(packet, action)
+            if not (np.isfinite(shown).all() and np.isfinite(receiver.latent).all()):
+                raise AssertionError(f"{named} decodes to what is not finite")
+        except PacketError:
+            refused += 1
+            if not (np.array_equal(receiver.latent, before[0]) and np.array_equal(receiver.mask, before[1])):
+                raise AssertionError(f"{named} is refused and changes the receiver") from None
+        action = rng.randint(-1, 1)
+    return "refused" if refused == PACKETS_PER_CASE else "read"
+
+
+def _spoilt_packet(layout: Layout, rng: random.Random) -> bytes:
+    return _spoilt(layout.pack(rng.randrange(layout.masks), [rng.randrange(levels) for levels in layout.levels]), rng)
+
+
+def _spoilt(packet: bytes, rng: random.Random) -> bytes:
+    """Return the packet itself, other bytes of its length, or a spoilt one."""
+    kind = rng.randrange(4)
+    if kind == 0:
+        return rng.randbytes(len(packet))
+    return packet if kind == 1 else bytes(spoil_bytes(packet, b"\xff" * 8, rng))
