@@ -1,12 +1,11 @@
 """Fits the rl-allocation coder's agent by policy gradient (RL-ASC, equations 12 to 22).
 
-The reward is the decrease of lambda * rate + semantic loss + eta * perceptual loss from the frame shown before the
-packet to the one shown after it; only the latter depends on the choices, so it alone is decoded. In a stream, what is
-sent stays on the screen until it is sent again, so the return is the discounted sum of the next few frames' rewards
-(RL-ASC codes single pictures). Each stretch of frames is coded several times, and the mean return of its other codings
-is the baseline (Kool, van Hoof and Welling, "Buy 4 REINFORCE samples, get a baseline for free!", 2019); RL-ASC has
-none. An entropy bonus that falls to nothing (Williams and Peng, 1991) keeps the agent from settling on the first
-allocation that pays. What is shown before a stretch is what the agent's own packets have left there.
+The return of a coded frame, undiscounted, is the decrease of lambda * rate + semantic loss + eta * perceptual loss from
+the frame shown before the packet to the one shown after it; only the latter depends on the choices, so it alone is
+decoded. Each frame is coded several times, and the mean return of its other codings is the baseline (Kool, van Hoof and
+Welling, "Buy 4 REINFORCE samples, get a baseline for free!", 2019), their deviation the unit; RL-ASC has neither. An
+entropy bonus that falls to nothing (Williams and Peng, 1991) keeps the agent from settling on the first allocation that
+pays. What is shown before a frame is what the agent's own packets have left there: drives run on, a step a round.
 """
 
 from __future__ import annotations
@@ -29,33 +28,33 @@ from compression.masks import BLOCKS
 class AllocationConfig:
     """Settings of the fit."""
 
-    rounds: int = 2400
+    rounds: int = 4000
     """Gradient steps."""
     drives: int = 12
-    """Drives that go on at a time in each slot."""
-    stretch: int = 8
-    """Frames of each that are coded in a round."""
-    codings: int = 4
-    """Times that each stretch is coded."""
-    discount: float = 0.8
-    """Of the reward of the next frame."""
+    """Drives that go on at a time in each slot, and so frames a round."""
+    codings: int = 12
+    """Times that each frame is coded."""
     learning_rate: float = 2e-3
     """Of Adam at first; falls to a tenth."""
-    entropy: float = 0.03
-    """Weight at first of the policy's entropy per choice, beside returns of deviation 1; falls to nothing."""
+    entropy: float = 0.3
+    """Weight at first of the entropy of the allocation; falls to nothing."""
     rate_price: float = 1e-4
     """Lambda, for each bit of the features sent."""
     perceptual_price: float = 0.02
     """Eta, for the mean squared distance of the codec's latents of the frames (RL-ASC: VGG features)."""
-    stay: int = 8
-    """Stretches on average until a drive is left for another."""
+    stay: int = 60
+    """Steps on average until a drive is left for another."""
     slots: tuple[int, ...] = (5, 8, 12, 18, 27, 42, 85, 170)
     """Bits that are trained for; the agent is told which."""
     seed: int = 0
 
 
+_SMALLEST_DEVIATION = 1e-3
+"""Of returns that are told apart."""
+
+
 class PolicyNetwork(nn.Module):
-    """States float32[N, 90] to a score for each choice, float32[N, 4]."""
+    """States float32[N, 68] to a score for each choice, float32[N, 4]."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -95,41 +94,31 @@ def fit_rl_allocation(
         for group in optimizer.param_groups:
             group["lr"] = config.learning_rate * (0.1 + 0.9 * left)
         stream = streams[number % len(streams)]
+        truth = np.repeat(stream.truth, config.codings, axis=0)
         shown = np.repeat(stream.shown, config.codings, axis=0)
-        rewards, log_likely, bonus = [], [], torch.zeros(())
-        for truth in stream.stretch:
-            coded = np.repeat(truth, config.codings, axis=0)
-            chosen, likely, entropy = _choose(network, stream.menu, coded, shown, rng)
-            shown, spent = _shown_after(stream.menu, chosen, coded, shown, codec)
-            rewards.append(-_losses(truth, shown, codec, config) - config.rate_price * spent)
-            log_likely.append(likely)
-            bonus = bonus + entropy.mean() / config.stretch
-        weights = torch.from_numpy(_advantages(np.stack(rewards), config).astype(np.float32))
+        chosen, log_likely, entropy = _choose(network, stream.menu, truth, shown, rng)
+        after, spent = _shown_after(stream.menu, chosen, truth, shown, codec)
+        loss = _losses(stream.truth, after, codec, config) + config.rate_price * spent
+        weights = torch.from_numpy(_advantages(-loss, config).astype(np.float32))
+        bonus = left * config.entropy * entropy.mean()
         optimizer.zero_grad()
-        (-(weights * torch.stack(log_likely)).mean() - left * config.entropy * bonus).backward()  # type: ignore[no-untyped-call]
+        (-(weights * log_likely).mean() - bonus).backward()  # type: ignore[no-untyped-call]
         optimizer.step()
-        stream.go_on(shown[:: config.codings])
-        loss = -float(np.mean(rewards))
-        smooth = loss if not number else 0.99 * smooth + 0.01 * loss
+        stream.go_on(after[:: config.codings])
+        smooth = float(loss.mean()) if not number else 0.99 * smooth + 0.01 * float(loss.mean())
         if number % 100 == 99:
-            report(f"round {number + 1} of {config.rounds}: loss {smooth:.4f}, entropy {float(bonus.detach()):.2f}")
+            told = float(entropy.detach().mean())
+            slot = stream.menu.bits
+            report(f"round {number + 1} of {config.rounds}: loss {smooth:.4f}, entropy {told:.2f} at {slot} bits")
     return {name: value.numpy() for name, value in network.requires_grad_(False).state_dict().items()}
 
 
-def _advantages(rewards: NDArray[np.float64], config: AllocationConfig) -> NDArray[np.float64]:
-    """Return how much better than the others each coding's return is, at a deviation of 1 in each step; as rewards.
-
-    Args:
-        rewards: float64[stretch, drives * codings].
-        config: Settings.
-    """
-    returns = rewards.copy()
-    for step in reversed(range(len(returns) - 1)):
-        returns[step] += config.discount * returns[step + 1]
-    gains = returns.reshape(len(returns), config.drives, config.codings)
-    gains = (gains - gains.mean(axis=2, keepdims=True)) * config.codings / (config.codings - 1)
-    advantages: NDArray[np.float64] = gains / np.maximum(gains.std(axis=(1, 2), keepdims=True), 1e-6)
-    return advantages.reshape(rewards.shape)
+def _advantages(returns: NDArray[np.float64], config: AllocationConfig) -> NDArray[np.float64]:
+    """Return how much better each coding's return is than the others' of its frame, in deviations; all [N]."""
+    gains = returns.reshape(config.drives, config.codings)
+    gains = (gains - gains.mean(axis=1, keepdims=True)) * config.codings / (config.codings - 1)
+    advantages: NDArray[np.float64] = gains / np.maximum(gains.std(axis=1, keepdims=True), _SMALLEST_DEVIATION)
+    return advantages.reshape(-1)
 
 
 class _Streams:
@@ -156,27 +145,25 @@ class _Streams:
         self._drives = np.zeros(config.drives, np.intp)
         self._steps = np.zeros(config.drives, np.intp)
         self.shown = np.tile(self._nothing, (config.drives, 1))
-        """float32[drives, 32], what is shown before the stretch."""
+        """float32[drives, 32], what is shown before the step."""
         self._begin(np.ones(config.drives, bool))
 
     @property
-    def stretch(self) -> NDArray[np.float32]:
-        """The latents of the next frames, float32[stretch, drives, 32]."""
-        steps = self._steps + np.arange(self._config.stretch)[:, None]
-        frames: NDArray[np.float32] = self._latents[self._drives, steps]
-        return frames
+    def truth(self) -> NDArray[np.float32]:
+        """The latents of the step, float32[drives, 32]."""
+        return self._latents[self._drives, self._steps]
 
     def go_on(self, shown: NDArray[np.float32]) -> None:
-        """Go on with the next stretch; some drives are left for others."""
+        """Go on by a step; some drives are left for others."""
         self.shown = shown.copy()
-        self._steps += self._config.stretch
-        over = self._steps + self._config.stretch > self._latents.shape[1]
+        self._steps += 1
+        over = self._steps == self._latents.shape[1]
         self._begin(over | (self._rng.random(len(shown)) < 1 / self._config.stay))
 
     def _begin(self, which: NDArray[np.bool_]) -> None:
         drives, steps = self._latents.shape[:2]
         self._drives[which] = self._rng.integers(drives, size=which.sum())
-        self._steps[which] = self._rng.integers(steps - self._config.stretch + 1, size=which.sum())
+        self._steps[which] = self._rng.integers(steps, size=which.sum())
         self.shown[which] = self._nothing
 
 
@@ -187,7 +174,7 @@ def _choose(
     shown: NDArray[np.float32],
     rng: np.random.Generator,
 ) -> tuple[NDArray[np.int8], Tensor, Tensor]:
-    """Let the policy choose at random; returns int8[N, 8], and [N] of its log likelihood and of the mean entropy."""
+    """Let the policy choose at random; returns int8[N, 8], and [N] of its log likelihood and of the entropy."""
     count = len(truth)
     chosen = np.zeros((count, BLOCKS), np.int8)
     log_likely, entropy = torch.zeros(count), torch.zeros(count)
@@ -200,7 +187,7 @@ def _choose(
         # Sums that stay below 1 by a rounding error must not let through what does not fit.
         draws = np.where(fits[np.arange(count), draws], draws, likely.argmax(1))
         log_likely = log_likely + scores[torch.arange(count), torch.from_numpy(draws)]
-        entropy = entropy - (scores.exp() * scores).sum(1) / BLOCKS
+        entropy = entropy - (scores.exp() * scores).sum(1)
         chosen[:, block] = draws
     return chosen, log_likely, entropy
 

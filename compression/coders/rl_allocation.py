@@ -41,7 +41,7 @@ LEAST_BITS = 5
 """Two levels for each of the 4 features of a block take 4 bits; which block, or that none is sent, the rest."""
 CHOICES = 4
 """Q, the levels that the agent picks from."""
-STATE = 2 * LATENTS + 3 * BLOCKS + 2
+STATE = LATENTS + 2 * BLOCK_SIZE + 3 * BLOCKS + 4
 UNITS = 64
 SHAPES = {
     "policy.0.bias": (UNITS,),
@@ -100,25 +100,25 @@ class Menu:
     def states(
         self, latents: NDArray[np.float32], shown: NDArray[np.float32], chosen: NDArray[np.integer]
     ) -> NDArray[np.float32]:
-        """Return what the agent sees before its next choice, float32[N, 90].
+        """Return what the agent sees before its next choice, float32[N, 68].
 
-        That is the latent, its error in what is shown, how large that is in each block, the block to choose for, the
-        depths chosen so far, the share of the slot that they take, and the slot.
+        That is the latent; the part of the block to choose for, and its error in what is shown; how large the error of
+        each block is; which block it is; the depths chosen so far; how large the block's own error and the largest of
+        those to come are; the share of the slot that is taken, and the slot.
         """
-        block = chosen.shape[1]
-        states = np.zeros((len(latents), STATE), np.float32)
-        error = latents - shown
-        states[:, :LATENTS] = latents
-        states[:, LATENTS : 2 * LATENTS] = error
-        sizes, marks, spent = (
-            states[:, start : start + BLOCKS] for start in range(2 * LATENTS, 2 * LATENTS + 3 * BLOCKS, BLOCKS)
-        )
-        np.sqrt((error.reshape(-1, BLOCKS, BLOCK_SIZE) ** 2).mean(axis=2), out=sizes)
-        marks[:, block] = 1
-        spent[:, :block] = np.array(self.depths, np.float32)[chosen] / 4
-        states[:, -2] = 4 * BLOCK_SIZE * spent.sum(axis=1) / self.bits
-        states[:, -1] = np.log2(self.bits) / 8
-        return states
+        block, count = chosen.shape[1], len(latents)
+        errors = (latents - shown).reshape(count, BLOCKS, BLOCK_SIZE)
+        sizes = np.sqrt((errors**2).mean(axis=2))
+        worst = sizes[:, block + 1 :].max(axis=1, initial=0.0)
+        mark = np.zeros((count, BLOCKS), np.float32)
+        mark[:, block] = 1
+        depths = np.zeros((count, BLOCKS), np.float32)
+        depths[:, :block] = np.array(self.depths, np.float32)[chosen]
+        own = latents.reshape(count, BLOCKS, BLOCK_SIZE)[:, block]
+        numbers = np.stack([sizes[:, block], worst, BLOCK_SIZE * depths.sum(axis=1) / self.bits], axis=1)
+        slot = np.full((count, 1), np.log2(self.bits) / 8)
+        parts = (latents, own, errors[:, block], sizes, mark, depths / 4, numbers, slot)
+        return np.concatenate(parts, axis=1, dtype=np.float32)
 
     def pack(self, chosen: NDArray[np.integer], payload: int) -> int:
         """Return the integer, below 2**bits, of an allocation, int[8], and what its features say."""

@@ -159,7 +159,7 @@ def test_pico_rate_needs_more_than_one_episode() -> None:
 
 def test_the_agent_s_fit_repeats_itself() -> None:
     latents = np.random.default_rng(0).normal(size=(3, 40, 32)).astype(np.float32)
-    config = AllocationConfig(rounds=2, drives=2, codings=2, stretch=3)
+    config = AllocationConfig(rounds=2, drives=2, codings=2)
     first, second = (fit_rl_allocation(latents, load_codec(), config) for _ in range(2))
     assert {name: value.shape for name, value in first.items()} == SHAPES
     assert all((first[name] == second[name]).all() for name in first)

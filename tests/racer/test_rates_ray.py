@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import os
+import signal
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -46,6 +49,30 @@ def test_a_ray_cluster_gives_the_same_bytes_as_this_process_and_resumes_what_it_
     assert driven.driven == len(sweep.grid.cells) - 1
     write_rates(sweep, driven, there)
     assert contents(there) == contents(here)
+
+
+def kill_workers() -> int:
+    """Kill the processes that drive cells at this moment, and return how many."""
+    killed = 0
+    for process in Path("/proc").iterdir():
+        with suppress(OSError):
+            if process.name.isdigit() and (process / "cmdline").read_bytes().startswith(b"ray::drive_all"):
+                os.kill(int(process.name), signal.SIGKILL)
+                killed += 1
+    return killed
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="finds the processes in /proc")
+def test_cells_are_driven_again_when_the_process_that_drives_them_is_killed(engine: RayEngine) -> None:
+    sweep = prepare_sweep(replace(TINY, participants=4), CODERS)
+    killed, scores = 0, []
+    for score in engine.drive(sweep.plan, sweep.grid.cells):
+        scores.append(score)
+        killed = killed or kill_workers()
+    assert killed, "nothing was under way after the first cells"
+    assert sorted(scores, key=lambda score: score.cell.order) == sorted(
+        LocalEngine(1).drive(sweep.plan, sweep.grid.cells), key=lambda score: score.cell.order
+    )
 
 
 def test_what_goes_wrong_on_the_cluster_is_said_as_if_it_went_wrong_here(engine: RayEngine, sweep: Sweep) -> None:
