@@ -94,7 +94,12 @@ class Channel:
         width = slots * packet_bytes(slot_bits) if padded_bytes is None else padded_bytes
         self.bits = slots * slot_bits if padded_bytes is None else 8 * padded_bytes
         """The most that a step may cost."""
-        self.in_latents = isinstance(sender, LatentSender) and isinstance(receiver, LatentReceiver)
+        self.in_latents = (
+            isinstance(sender, LatentSender)
+            and isinstance(receiver, LatentReceiver)
+            and type(sender).encode is LatentSender.encode
+            and type(receiver).decode is LatentReceiver.decode
+        )
         """Whether `carry` can be used, because both ends know nothing of frames but their latents."""
         self.packet_bytes = width + (len(ARRIVED) if self._link.noisy else 0)
         """Bytes recorded of every packet."""

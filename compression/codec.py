@@ -24,7 +24,7 @@ from compression.world_model import HIDDEN, WorldModel
 WEIGHTS = Path(__file__).parent / "weights" / "codec.safetensors"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Codec:
     """Everything both ends of the channel share. Latents have zero mean and unit variance over training frames."""
 

@@ -203,7 +203,7 @@ class Coder:
     needs: str | None = None
     """Objective of the fitted file that it needs."""
     load: Callable[[Path, str], Fitted] | None = None
-    """Reads that file, made for the codec of this hash; raises MaskError."""
+    """Reads that file, made for the codec of this hash; raises MaskError. None: it is a mask."""
     shipped: Path | None = None
     """The fitted file to use where none is given."""
 
@@ -211,6 +211,14 @@ class Coder:
     def hard(self) -> bool:
         """Whether every packet obeys the slot."""
         return self.packet_bytes is None
+
+    def read(self, path: Path, codec_sha256: str) -> Fitted:
+        """Read a fitted file, made for the codec of this hash. Raises MaskError if it is of no use."""
+        if self.load is not None:
+            return self.load(path, codec_sha256)
+        from compression.mask_file import load_mask
+
+        return load_mask(path, codec_sha256)
 
 
 def packet_bytes(bits: int) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import get_args
@@ -14,10 +14,11 @@ import numpy as np
 from compression.channel import Bypass, Channel
 from compression.codec import Codec
 from compression.coders.blocks import FULL_SLOT, FULL_SLOTS, full_ends
+from compression.coders.model_file import objective_of
 from compression.coding import RESERVED, Coder, CoderSettings, Fitted, coder_names, find_coder, nearest
 from compression.errors import CoderError, MaskError
 from compression.fill import FILLS, FillName
-from compression.mask_file import load_mask
+from compression.mask_file import LearnedMask, load_mask
 from compression.masks import MaskInterval
 from compression.noise import Link, NoiseName, check_noise
 from compression.packet import MOST_BITS
@@ -176,12 +177,12 @@ def load_masks(conditions: Iterable[str], paths: Iterable[Path], codec: Codec) -
     masks: dict[str, Fitted] = {}
     given: set[str] = set()
     for path in paths:
-        mask = _load(path, fitted, codec)
+        mask = read_fitted(path, codec)
         objective = mask.record.objective
         served = [coder.name for coder in fitted if coder.needs == objective]
         if not served:
             raise ConfigError(
-                f"mask {path} was trained for {objective}, which is not among the conditions shown; "
+                f"{path} was trained for {objective}, which is not among the conditions shown; "
                 f"leave it out, or show {objective}"
             )
         if objective in given:
@@ -195,25 +196,38 @@ def load_masks(conditions: Iterable[str], paths: Iterable[Path], codec: Codec) -
                     f"condition {coder.name} needs a mask: add --mask FILE, made by "
                     f"`racer train --objective {coder.needs}`"
                 )
-            masks[coder.name] = _loader(coder)(coder.shipped, codec.sha256)
+            masks[coder.name] = coder.read(coder.shipped, codec.sha256)
     return {coder.name: masks[coder.name] for coder in fitted}
 
 
-def _load(path: Path, coders: list[Coder], codec: Codec) -> Fitted:
-    """Return what a file holds, read as a mask or as what one of these coders needs."""
-    loaders = list(dict.fromkeys([load_mask, *map(_loader, coders)]))
-    first: MaskError | None = None
-    for load in loaders:
-        try:
-            return load(path, codec.sha256)
-        except MaskError as error:
-            first = first or error
-    assert first is not None
-    raise first
+def check_use(masks: Mapping[str, Fitted], channel: ChannelConfig) -> None:
+    """Raise ConfigError if a mask was trained for another use of the channel than this one."""
+    for condition, mask in masks.items():
+        if not isinstance(mask, LearnedMask):
+            continue  # other coders choose no blocks
+        trained, used = (mask.record.interval, mask.record.fill), (channel.mask_interval, channel.fill)
+        if trained != used:
+            raise ConfigError(
+                f"the {condition} mask was trained with a mask per {trained[0]} and {trained[1]} fill, and is to be "
+                f"used with a mask per {used[0]} and {used[1]} fill; nothing was driven: train one for it, "
+                f"or use --mask-interval {trained[0]} --fill {trained[1]}"
+            )
 
 
-def _loader(coder: Coder) -> Callable[[Path, str], Fitted]:
-    return coder.load or load_mask
+def read_fitted(path: Path, codec: Codec) -> Fitted:
+    """Return what a fitted file holds, whichever coder it serves.
+
+    Raises:
+        MaskError: If it is none, or cannot be used with these weights.
+    """
+    objective = objective_of(path)
+    if objective is not None:
+        for name in coder_names():
+            coder = _coder(name)
+            if coder.needs == objective:
+                return coder.read(path, codec.sha256)
+        raise MaskError(f"{path} was fitted for coder {objective}, which is not installed; leave it out")
+    return load_mask(path, codec.sha256)
 
 
 def _coder(condition: str) -> Coder:

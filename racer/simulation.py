@@ -1,6 +1,6 @@
 """Batched simulation: many simulated drives in lockstep, whose frames pass the codec together.
 
-A frame takes about twice as long to encode and decode alone as in company, so drives share the codec, and nothing
+A frame takes about three times as long to encode and decode alone as in company, so drives share the codec, and nothing
 else: each has its own track, driver, channel and random stream, and a place that is freed is taken by the next drive.
 The codec always gets groups of `GROUP` frames, filled up with empty ones, because sums come out differently in the last
 bit in batches of other sizes. A drive's outcome therefore depends on nothing but its own job::
@@ -32,7 +32,7 @@ from sessions import EpisodeInfo, Recorder, Step
 
 GROUP = 16
 """Frames that pass the codec together."""
-LANES = 16
+LANES = GROUP
 """Drives under way at a time."""
 STEP_NS = 20_000_000
 """Length of a recorded step on the simulated clock: that of CarRacing's."""
@@ -123,8 +123,9 @@ def simulate(
                 yield finished.pop(due)
                 due += 1
     finally:
-        for lane in under_way:
-            lane.close()
+        with ExitStack() as closing_all:
+            for lane in under_way:
+                closing_all.callback(lane.close)
 
 
 def _advance(lanes: Sequence[_Lane], codec: Codec) -> None:
@@ -186,12 +187,13 @@ class _Lane:
         self._action = STRAIGHT
         self._crossing: Crossing
         self._steps = self._off_road = self._bits = self._bits_most = self._lost = 0
-        self._stack = ExitStack()
-        self._track = self._stack.enter_context(closing(Track(job.track, job.track_seed)))
-        self._recorder = record(job, self._now) if record else None
-        if self._recorder:
-            self._stack.enter_context(self._recorder)
-            self._recorder.begin_episode(self._info())
+        with ExitStack() as stack:
+            self._track = stack.enter_context(closing(Track(job.track, job.track_seed)))
+            self._recorder = record(job, self._now) if record else None
+            if self._recorder:
+                stack.enter_context(self._recorder)
+                self._recorder.begin_episode(self._info())
+            self._stack = stack.pop_all()
         self.frame = self._track.frame()
         """uint8[64, 64, 3], the original."""
 
@@ -240,11 +242,10 @@ class _Lane:
             bits_most=self._bits_most,
             lost=self._lost / self._steps,
         )
-        if self._recorder:
-            self._recorder.end_episode("complete")
-            self._recorder.close("complete")
-            self._recorder = None
-        self.close()
+        with self._stack:
+            if self._recorder:
+                self._recorder.end_episode("complete")
+                self._recorder.close("complete")
         return score
 
     def close(self) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from racer import __version__
 
-_PACKAGES = ("torch", "numpy", "gymnasium", "box2d", "pygame-ce", "h5py", "safetensors")
+_PACKAGES = ("torch", "numpy", "gymnasium", "box2d", "pygame-ce", "pillow", "h5py", "safetensors")
 
 
 def software() -> dict[str, str]:

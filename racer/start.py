@@ -15,11 +15,10 @@ import numpy as np
 import sessions
 from compression.codec import Codec, load_codec, use_one_thread
 from compression.coding import Fitted
-from compression.mask_file import LearnedMask
 from compression.packet import CHANNEL_FORMAT
 from racer.agenda import Screens, make_agenda, remaining
 from racer.claims import Claims
-from racer.conditions import ChannelConfig, check_conditions, load_masks
+from racer.conditions import ChannelConfig, check_conditions, check_use, load_masks
 from racer.display import Display, Page
 from racer.drivers import KEYBOARD, DriverError, driver_seed
 from racer.episode import EpisodeResult, Setup
@@ -297,16 +296,7 @@ def _load_masks(config: StartConfig, codec: Codec) -> dict[str, Fitted]:
     """
     evaluating = config.protocol.protocol == "evaluation"
     masks = load_masks(config.protocol.conditions if evaluating else [config.protocol.explore], config.masks, codec)
-    for condition, mask in masks.items():
-        if not isinstance(mask, LearnedMask):
-            continue  # other coders choose no blocks
-        trained, used = (mask.record.interval, mask.record.fill), (config.channel.mask_interval, config.channel.fill)
-        if trained != used:
-            raise ConfigError(
-                f"the {condition} mask was trained with a mask per {trained[0]} and {trained[1]} fill, and this "
-                f"session has a mask per {used[0]} and {used[1]} fill; nothing was recorded: train one for it, "
-                f"or use --mask-interval {trained[0]} --fill {trained[1]}"
-            )
+    check_use(masks, config.channel)
     return masks
 
 

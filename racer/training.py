@@ -26,6 +26,8 @@ from racer.protocol import EXPLORED
 from sessions.staging import rename_without_overwriting
 
 POSITIVE_PHASE, NEGATIVE_PHASE = "calibration", "exploration"
+_OF_MASKS = ("objective", "blocks", "imagined")
+"""Settings that training `pico-rate` does not look at."""
 Summary = TrainingSummary | RateSummary
 """What a training came to."""
 
@@ -50,13 +52,18 @@ class TrainingSet:
     track_seeds: tuple[int, ...]
 
 
-def read_training_set(paths: Iterable[Path], codec: Codec) -> TrainingSet:
+def read_training_set(paths: Iterable[Path], codec: Codec, masked: bool = True) -> TrainingSet:
     """Read the calibration and exploration episodes of recorded sessions, in the order of their session ids.
+
+    Args:
+        paths: The recordings.
+        codec: With which they must have been made.
+        masked: Whether a mask is trained, for which all must have explored in the same way.
 
     Raises:
         RecordingError: If a file cannot be read.
-        TrainingDataError: If one was made with another codec, is a trial run, repeats another one's drives, or explored
-            in another way.
+        TrainingDataError: If one was made with another codec, is a trial run, was driven on a noisy channel, repeats
+            another one's drives, or explored in another way.
     """
     episodes: list[RecordedEpisode] = []
     ways: set[tuple[str, str, int]] = set()
@@ -95,7 +102,7 @@ def read_training_set(paths: Iterable[Path], codec: Codec) -> TrainingSet:
             drives |= driven
             if used:
                 taken.append(info)
-    if len(ways) > 1:
+    if masked and len(ways) > 1:
         found = "; ".join(sorted(f"{blocks} blocks per {interval} with {fill} fill" for interval, fill, blocks in ways))
         raise TrainingDataError(f"the sessions explored in different ways ({found}); train on one kind")
     interval, fill, blocks = next(iter(ways), ("episode", "hold", 0))
@@ -189,7 +196,7 @@ def train_pico_rate(
     """Fit the levels of coder `pico-rate` to recorded sessions and write them to a new file; as `train_mask`."""
     refuse_existing(out)
     codec = load_codec()
-    loaded = read_training_set(paths, codec)
+    loaded = read_training_set(paths, codec, masked=False)
     tensors, summary = fit_pico_rate(loaded.episodes, codec, config, progress)
     record = CoderRecord(
         objective=PICO_RATE,
@@ -197,7 +204,7 @@ def train_pico_rate(
         participants=loaded.participants,
         sessions=loaded.sessions,
         track_seeds=loaded.track_seeds,
-        config=asdict(config),
+        config={name: value for name, value in asdict(config).items() if name not in _OF_MASKS},
     )
     write_new(out, dump_coder(tensors, record))
     return summary

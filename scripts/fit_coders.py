@@ -9,6 +9,7 @@ The pilots are people and tracks of their own: nobody else meets them. Writes co
 from __future__ import annotations
 
 import argparse
+import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -99,14 +100,14 @@ def write(folder: Path, data: bytes, name: str) -> None:
     report(f"{name}: {len(data)} bytes")
 
 
-def record(objective: str, codec: Codec, config: dict[str, Any]) -> CoderRecord:
-    """Return what the file says of its origin."""
+def record(objective: str, codec: Codec, config: dict[str, Any], tracks: tuple[int, ...] = ()) -> CoderRecord:
+    """Return what the file says of its origin; `tracks` are those besides the pilots'."""
     return CoderRecord(
         objective=objective,
         codec_sha256=codec.sha256,
         participants=tuple(f"shipped_coders_pilot{seed}" for seed in PILOTS),
         sessions=(),
-        track_seeds=tuple(range(FIRST_TRACK, FIRST_TRACK + len(PILOTS) * len(SPEEDS))),
+        track_seeds=(*range(FIRST_TRACK, FIRST_TRACK + len(PILOTS) * len(SPEEDS)), *tracks),
         config=config,
     )
 
@@ -140,7 +141,8 @@ def main() -> None:
         importance = (action_importance(fit.drivers, x[::4]) + road_importance(codec, some) + picture) / 3
         config = PredictiveConfig()
         fitted = fit_predictive(*collected_drives(args.frames, codec), importance, codec, config, report)
-        write(args.out, dump_coder(fitted, record("predictive", codec, asdict(config))), "predictive")
+        tracks = tuple(run["seed"] for run in json.loads((args.frames / "train_runs.json").read_text()))
+        write(args.out, dump_coder(fitted, record("predictive", codec, asdict(config), tracks)), "predictive")
 
 
 if __name__ == "__main__":

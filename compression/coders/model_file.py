@@ -23,6 +23,9 @@ FORMAT = "racer-coder-1"
 WEIGHTS = Path(__file__).parent.parent / "weights"
 _LARGEST_FILE = 4_000_000
 """Bytes; the largest of the shipped files takes about 500,000."""
+_LARGEST_NUMBER = 1e4
+"""Sums of as many as a file holds stay finite."""
+_DTYPES = (np.dtype(np.float16), np.dtype(np.float32))
 Shapes = Mapping[str, tuple[int, ...]]
 """The tensors of a kind of file and their shapes."""
 
@@ -54,6 +57,12 @@ class FittedCoder:
     sha256: str
     """Hash of the file."""
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, FittedCoder) and other.sha256 == self.sha256
+
+    def __hash__(self) -> int:
+        return hash(self.sha256)
+
 
 def dump_coder(tensors: Mapping[str, NDArray[np.floating[Any]]], record: CoderRecord) -> bytes:
     """Return the bytes of a file: the same tensors and record give the same bytes. Numbers are kept as they are."""
@@ -74,6 +83,20 @@ def fitted_coder(settings: CoderSettings, name: str) -> FittedCoder:
     if not isinstance(settings.model, FittedCoder):
         raise CoderError(f"coder {name} needs its fitted file; reinstall racer")
     return settings.model
+
+
+def objective_of(path: Path) -> str | None:
+    """Return the coder that a file says it was fitted for; None if it is no file of this format that can be read."""
+    try:
+        with path.open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            if length > _LARGEST_FILE:
+                return None
+            metadata = json.loads(file.read(length))["__metadata__"]
+        objective = json.loads(metadata["record"])["objective"] if metadata["format"] == FORMAT else None
+    except (OSError, KeyError, TypeError, ValueError, RecursionError):
+        return None
+    return _one_line(objective) if isinstance(objective, str) else None
 
 
 def load_coder(path: Path, codec_sha256: str, objective: str, shapes: Shapes) -> FittedCoder:
@@ -111,9 +134,9 @@ def load_coder(path: Path, codec_sha256: str, objective: str, shapes: Shapes) ->
         raise MaskError(f"{path} was fitted for coder {_one_line(record.objective)}, not for {objective}; {again}")
     if {name: array.shape for name, array in arrays.items()} != dict(shapes):
         raise MaskError(f"{path} is damaged: it does not hold what {objective} needs; {again}")
+    if not all(array.dtype in _DTYPES and (np.abs(array) <= _LARGEST_NUMBER).all() for array in arrays.values()):
+        raise MaskError(f"{path} is damaged: it holds numbers that are not finite, or that no fit comes to; {again}")
     tensors = {name: array.astype(np.float32) for name, array in arrays.items()}
-    if not all(np.isfinite(array).all() for array in tensors.values()):
-        raise MaskError(f"{path} is damaged: it holds numbers that are not finite; {again}")
     if record.codec_sha256 != codec_sha256:
         raise MaskError(
             f"{path} was fitted for other weights (codec {record.codec_sha256[:12]}, installed {codec_sha256[:12]}); "

@@ -28,7 +28,7 @@ def _pillow() -> Any:
     try:
         from PIL import Image
     except ImportError as error:
-        raise CoderError("conditions jpeg and webp need Pillow: install racer[pictures]") from error
+        raise CoderError("conditions jpeg and webp need Pillow, which is not installed: reinstall racer") from error
     return Image
 
 

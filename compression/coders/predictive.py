@@ -12,7 +12,8 @@ Steps are counted at both ends, lost ones included.
 
 from __future__ import annotations
 
-from functools import partial
+from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -29,7 +30,7 @@ from compression.coding import (
     packet_from_value,
     value_from_packet,
 )
-from compression.errors import PacketError
+from compression.errors import MaskError, PacketError
 from compression.masks import BLOCK_SIZE, BLOCKS, LATENTS
 from compression.world_model import ACTIONS, HIDDEN, WorldModel
 
@@ -41,6 +42,8 @@ ANCHORS = (2, 3, 5, 8, 12, 24)
 """Bits per step at which the dynamics of the errors were fitted; other rates use the nearest, by ratio."""
 REACH = 4.0
 """Standard deviations that a prediction may reach."""
+_SMALLEST_DIRECTION = 1e-4
+"""Length of a direction that anything can be read along."""
 SHAPES = {
     "cell.bias_hh": (3 * HIDDEN,),
     "cell.bias_ih": (3 * HIDDEN,),
@@ -53,7 +56,18 @@ SHAPES = {
     "start": (LATENTS,),
     "transition": (len(ANCHORS), LATENTS, LATENTS),
 }
-load_predictive = partial(load_coder, objective=NAME, shapes=SHAPES)
+
+
+def load_predictive(path: Path, codec_sha256: str) -> FittedCoder:
+    """Load a file fitted for this coder and a codec; raises MaskError as `load_coder`, or if it describes no filter."""
+    model = load_coder(path, codec_sha256, NAME, SHAPES)
+    directions = model.tensors["directions"].astype(np.float64)
+    lowest = np.linalg.eigvalsh(model.tensors["innovation"].astype(np.float64)).min()
+    if lowest < -1e-6 or np.linalg.norm(directions, axis=1).min() < _SMALLEST_DIRECTION:
+        raise MaskError(
+            f"{path} is damaged: its covariances or directions are none; leave --mask out or reinstall racer"
+        )
+    return model
 
 
 class Forecast:
@@ -185,29 +199,23 @@ def _touched(readings: tuple[Reading, ...]) -> NDArray[np.bool_]:
     return blocks
 
 
-_WORLD_MODELS: dict[str, WorldModel] = {}
-_SCHEDULES: dict[tuple[str, int], Schedule] = {}
-
-
+@lru_cache(maxsize=4)
 def _world_model(model: FittedCoder) -> WorldModel:
     """Return the fitted predictor. It has no state: both ends of many channels may share it."""
-    if model.sha256 not in _WORLD_MODELS:
-        network = WorldModel()
-        names = network.state_dict()
-        network.load_state_dict({name: torch.from_numpy(model.tensors[name].copy()) for name in names})
-        _WORLD_MODELS[model.sha256] = network.eval().requires_grad_(False)
-    return _WORLD_MODELS[model.sha256]
+    network = WorldModel()
+    names = network.state_dict()
+    network.load_state_dict({name: torch.from_numpy(model.tensors[name].copy()) for name in names})
+    return network.eval().requires_grad_(False)
 
 
+@lru_cache(maxsize=64)
 def _schedule(model: FittedCoder, codec: Codec, bits: int) -> Schedule:
-    key = model.sha256, bits
-    if key not in _SCHEDULES:
-        anchor = nearest_anchor(bits)
-        transition, innovation = (model.tensors[name][anchor] for name in ("transition", "innovation"))
-        dynamics = Dynamics(transition.astype(np.float64), innovation.astype(np.float64))
-        directions = model.tensors["directions"].astype(np.float64)
-        _SCHEDULES[key] = Schedule(bits, dynamics, directions, codec.mean, codec.covariance)
-    return _SCHEDULES[key]
+    """Return what is read at a rate; worked out once, as what follows from it is added when it is asked for."""
+    anchor = nearest_anchor(bits)
+    transition, innovation = (model.tensors[name][anchor] for name in ("transition", "innovation"))
+    dynamics = Dynamics(transition.astype(np.float64), innovation.astype(np.float64))
+    directions = model.tensors["directions"].astype(np.float64)
+    return Schedule(bits, dynamics, directions, codec.mean, codec.covariance)
 
 
 def nearest_anchor(bits: int) -> int:

@@ -50,7 +50,8 @@ def rates(
     noise_rate: Annotated[
         list[float] | None,
         typer.Option(
-            help="Share of bits flipped or packets lost, or the deviation of Gaussian noise; may be repeated."
+            help="Share of bits flipped or packets lost, or the deviation of Gaussian noise; may be repeated. Every "
+            "kind is driven at every rate."
         ),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="People, tracks and noise follow from it.")] = 0,
@@ -87,7 +88,8 @@ def rates(
         mask_interval=mask_interval.value,
         fill=fill.value,
     )
-    refuse_foreign(out)
+    if not dry_run:
+        refuse_foreign(out)
     sweep = prepare_sweep(config, [name.strip() for name in coders.split(",") if name.strip()], mask or ())
     driving = _engine(engine, jobs, address)
     try:
@@ -191,8 +193,8 @@ def _print_rates(sweep: Sweep, driven: Driven, written: Written, out: Path) -> N
         print(f"\n* exceeds the slot: {', '.join(soft)}")
     kept = len(driven.scores) - driven.driven
     print(f"\nDrove {driven.driven} cells" + f"; {kept} were there" * bool(kept))
-    if driven.damaged:
-        print(f"{driven.damaged} damaged lines of the results file were left out and driven again")
+    if driven.damaged and driven.driven:
+        print(f"damaged lines in the results file: {driven.damaged}; their cells were driven again")
     print(f"Wrote {', '.join(path.name for path in written.files)} to {out}")
     print(f"Next: look at {out / PROGRESS_PICTURE}")
 

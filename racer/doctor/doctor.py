@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from compression.codec import WEIGHTS, Codec, load_codec, use_one_thread
 from compression.coding import find_coder
 from compression.errors import CompressionError
-from compression.mask_file import DEFAULT_MASK, LearnedMask, load_mask
-from racer.conditions import MASKED_CONDITIONS, ChannelConfig, load_masks
+from compression.mask_file import DEFAULT_MASK, LearnedMask
+from racer.conditions import MASKED_CONDITIONS, ChannelConfig, load_masks, read_fitted
 from racer.display import Display, EndSession, NoDisplay
 from racer.doctor.machine import Check, CheckStatus, check_machine
 from racer.drivers import SIMULATED, make_driver
@@ -116,7 +116,7 @@ def check_mask(condition: str, path: Path, channel: ChannelConfig, codec: Codec)
     if not path.exists():
         return Check(name, "warn", f"{path} is not there yet", "record the pilots and train it before evaluating")
     try:
-        mask = (find_coder(condition).load or load_mask)(path, codec.sha256)
+        mask = read_fitted(path, codec)
     except CompressionError as error:
         return Check(name, "fail", f"{path} cannot be used", str(error))
     if mask.record.objective != condition:

@@ -10,12 +10,12 @@ from itertools import islice, tee
 from pathlib import Path
 
 from compression.codec import Codec, load_codec, use_one_thread
-from compression.coding import Fitted
+from compression.coding import Fitted, find_coder
 from racer.conditions import ChannelConfig, load_masks
 from racer.errors import RacerError
 from racer.rates.grid import Cell, RatesConfig
 from racer.rates.people import draw_person
-from racer.rates.provenance import settings_of
+from racer.rates.provenance import coder_sha256, settings_of
 from racer.rates.scores import CellScore, EpisodeScore
 from racer.simulation import Job, Score, simulate
 from racer.track import TrackConfig
@@ -36,6 +36,8 @@ class Plan:
     """Fitted files given by the user; shipped ones are everywhere."""
     settings: tuple[tuple[str, str | int], ...]
     """Of the process that began the sweep."""
+    hashes: tuple[tuple[str, str], ...] = ()
+    """What each coder brings along, by its name."""
 
 
 def drive(plan: Plan, cells: Iterable[Cell]) -> Iterator[CellScore]:
@@ -86,13 +88,21 @@ def _ends(plan: Plan) -> tuple[Codec, dict[str, Fitted]]:
     mine = settings_of(plan.config, codec)
     differing = [name for name, value in plan.settings if mine.get(name) != value]
     if differing:
-        raise MixedVersionsError(
-            f"a process that takes part in the sweep has another {', '.join(differing)}; what was finished is kept: "
-            "install the same Racer on all machines and run it again"
-        )
+        raise _mixed(", ".join(differing))
     with tempfile.TemporaryDirectory() as folder:
         paths = []
         for number, data in enumerate(plan.mask_files):
             paths.append(Path(folder) / f"{number}.safetensors")
             paths[-1].write_bytes(data)
-        return codec, load_masks(plan.coders, paths, codec)
+        models = load_masks(plan.coders, paths, codec)
+    differing = [name for name, brought in plan.hashes if coder_sha256(find_coder(name), models.get(name)) != brought]
+    if differing:
+        raise _mixed(", ".join(differing))
+    return codec, models
+
+
+def _mixed(what: str) -> MixedVersionsError:
+    return MixedVersionsError(
+        f"a process that takes part in the sweep has another {what}; what was finished is kept: "
+        "install the same Racer on all machines and run it again"
+    )

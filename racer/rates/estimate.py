@@ -6,11 +6,13 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from racer.rates.driving import drive_all
-from racer.rates.sweep import Sweep
+import numpy as np
 
-_SAMPLED = 8
-"""Cells, spread over the grid, of which one track each is driven a little way."""
+from racer.rates.driving import drive_all
+from racer.rates.grid import Cell, Grid
+from racer.rates.sweep import Sweep
+from racer.simulation import LANES
+
 _FEW, _MORE = 5, 25
 """Steps of the two measurements, whose difference is what steps cost without the beginning of a drive."""
 
@@ -27,6 +29,13 @@ class Estimate:
     """With all workers busy, as on this machine."""
 
 
+def spread(grid: Grid) -> list[Cell]:
+    """Return as many cells of one person as are driven at a time, spread over the ways to drive."""
+    own = [cell for cell in grid.cells if cell.participant == grid.cells[0].participant]
+    places = np.linspace(0, len(own) - 1, min(LANES, len(own)))
+    return [own[round(place)] for place in places]
+
+
 def estimate(sweep: Sweep, workers: int, clock: Callable[[], float] = time.perf_counter) -> Estimate:
     """Return what a whole sweep comes to, by driving a few steps of it in this process.
 
@@ -36,7 +45,7 @@ def estimate(sweep: Sweep, workers: int, clock: Callable[[], float] = time.perf_
         clock: Seconds.
     """
     cells, config = sweep.grid.cells, sweep.plan.config
-    sample = cells[:: max(len(cells) // _SAMPLED, 1)][:_SAMPLED]
+    sample = spread(sweep.grid)
 
     def seconds(steps: int) -> float:
         short = replace(config, steps=steps, tracks=1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import sys
 from collections.abc import Mapping
 from functools import lru_cache, partial
@@ -18,8 +19,8 @@ from racer.software import software
 Settings = Mapping[str, str | int]
 """By name; equal ones give equal numbers, cell by cell."""
 
-_DECIDING = ("racer", "torch", "numpy", "gymnasium", "box2d")
-"""Versions on which frames, latents or physics depend."""
+_DECIDING = ("racer", "torch", "numpy", "gymnasium", "box2d", "pygame-ce", "pillow")
+"""Versions on which frames, latents, packets or physics depend."""
 _DRIVING = (
     "racer.car_racing",
     "racer.conditions",
@@ -70,9 +71,22 @@ def coder_sha256(coder: Coder, fitted: Fitted | None) -> str:
     digest = hashlib.sha256(fitted.sha256.encode() if fitted else b"")
     for end in (coder.sender, coder.receiver):
         while isinstance(end, partial):
+            given = repr((end.args, sorted(end.keywords.items())))
+            digest.update(re.sub(" at 0x[0-9a-f]+", "", given).encode())
             end = end.func
         module = getattr(end, "__module__", None) or type(end).__module__
         if not module.startswith("compression."):
-            source = getattr(sys.modules.get(module), "__file__", None)
-            digest.update(Path(source).read_bytes() if source else module.encode())
+            for source in _sources(module):
+                digest.update(source.read_bytes())
+            digest.update(module.encode())
     return digest.hexdigest()
+
+
+def _sources(module: str) -> list[Path]:
+    """Return the files of a module's package, or the module's own if it is in none."""
+    top = sys.modules.get(module.partition(".")[0])
+    folders = [Path(folder) for folder in getattr(top, "__path__", ())]
+    if folders:
+        return sorted(path for folder in folders for path in folder.rglob("*.py"))
+    source = getattr(sys.modules.get(module), "__file__", None)
+    return [Path(source)] if source else []

@@ -8,9 +8,7 @@ from pathlib import Path
 
 from compression.codec import Codec, load_codec, use_one_thread
 from compression.coding import Coder, Fitted, coder_names, find_coder
-from compression.errors import MaskError
-from compression.mask_file import load_mask
-from racer.conditions import load_masks
+from racer.conditions import ChannelConfig, check_use, load_masks, read_fitted
 from racer.errors import ConfigError
 from racer.rates.driving import Plan
 from racer.rates.engines import Engine
@@ -30,8 +28,12 @@ class Sweep:
 
     plan: Plan
     grid: Grid
-    hashes: dict[str, str]
-    """What each coder brings along, by its name."""
+
+    @property
+    def hashes(self) -> dict[str, str]:
+        """What each coder brings along, by its name."""
+        nothing = "0" * 64
+        return {RAW: nothing, FULL: nothing} | dict(self.plan.hashes)
 
 
 @dataclass(frozen=True)
@@ -65,23 +67,22 @@ def prepare_sweep(config: RatesConfig, coders: Sequence[str] = (), masks: Sequen
     codec = load_codec()
     # `raw` and `full` are driven in any case, so that naming them is no mistake.
     found = [find_coder(name) for name in coders or coder_names() if name not in (RAW, FULL)]
-    lacking = [] if coders else [coder for coder in found if not _has_file(coder, masks, codec)]
-    found = [coder for coder in found if coder not in lacking]
+    channel = ChannelConfig(mask_interval=config.mask_interval, fill=config.fill)
+    lacking = {} if coders else {coder.name: _lack(coder, masks, channel, codec) for coder in found}
+    found = [coder for coder in found if not lacking.get(coder.name)]
     grid = make_grid(config, found)
     models = load_masks(grid.coders, masks, codec)
     _check_unseen(config, models)
-    left_out = tuple(
-        Skipped(coder.name, config.bits, f"it needs a file fitted to {coder.needs}: give one with --mask")
-        for coder in lacking
-    )
+    check_use(models, channel)
+    left_out = tuple(Skipped(name, config.bits, reason) for name, reason in lacking.items() if reason)
     plan = Plan(
-        config, grid.coders, tuple(path.read_bytes() for path in masks), tuple(settings_of(config, codec).items())
+        config,
+        grid.coders,
+        tuple(path.read_bytes() for path in masks),
+        tuple(settings_of(config, codec).items()),
+        tuple((coder.name, coder_sha256(coder, models.get(coder.name))) for coder in found),
     )
-    hashes = {coder.name: coder_sha256(coder, models.get(coder.name)) for coder in found}
-    nothing = "0" * 64
-    return Sweep(
-        plan, Grid(grid.cells, grid.skipped + left_out, grid.coders, grid.soft), {RAW: nothing, FULL: nothing} | hashes
-    )
+    return Sweep(plan, Grid(grid.cells, grid.skipped + left_out, grid.coders, grid.soft))
 
 
 def run_sweep(sweep: Sweep, out: Path, engine: Engine, progress: Progress = lambda done, total: None) -> Driven:
@@ -140,17 +141,18 @@ def _missing(sweep: Sweep, results: ResultsFile) -> list[Cell]:
     return missing
 
 
-def _has_file(coder: Coder, masks: Sequence[Path], codec: Codec) -> bool:
-    """Return whether a coder has the fitted file that it needs, if it needs one."""
-    return coder.needs is None or coder.shipped is not None or any(_serves(path, coder, codec) for path in masks)
-
-
-def _serves(path: Path, coder: Coder, codec: Codec) -> bool:
+def _lack(coder: Coder, masks: Sequence[Path], channel: ChannelConfig, codec: Codec) -> str:
+    """Return why a coder cannot be driven for want of a fitted file; nothing if it can."""
+    if coder.needs is None:
+        return ""
+    files = [mask for mask in (read_fitted(path, codec) for path in masks) if mask.record.objective == coder.needs]
+    if not files and coder.shipped is None:
+        return f"it needs a file fitted to {coder.needs}: give one with --mask"
     try:
-        fitted = (coder.load or load_mask)(path, codec.sha256)
-    except MaskError:
-        return False
-    return bool(fitted.record.objective == coder.needs)
+        check_use({coder.name: files[0] if files else coder.read(coder.shipped, codec.sha256)}, channel)  # type: ignore[arg-type]
+    except ConfigError:
+        return "its mask was trained for another mask interval or fill: give one with --mask"
+    return ""
 
 
 def _check_unseen(config: RatesConfig, models: dict[str, Fitted]) -> None:

@@ -19,6 +19,8 @@ from racer.report.write import csv_bytes
 
 EPISODES, POINTS, CODERS, NUMBERS = "rates.csv", "rates_summary.csv", "rates_coders.csv", "rates.json"
 PROGRESS_PICTURE = "rates_progress.png"
+PICTURES = (PROGRESS_PICTURE, "rates_progress.svg", "rates_off_road.png", "rates_off_road.svg")
+"""Those of every sweep."""
 _EPISODES_HEADER = (
     "speed",
     "noise",
@@ -94,7 +96,7 @@ def refuse_foreign(out: Path) -> None:
     """Raise ResultsError if a sweep begun in this folder would write over what no sweep wrote."""
     if (out / RESULTS).exists():
         return
-    for name in (EPISODES, POINTS, CODERS, NUMBERS):
+    for name in (EPISODES, POINTS, CODERS, NUMBERS, *PICTURES):
         if (out / name).exists():
             raise ResultsError(
                 f"{out / name} is there, and no sweep that wrote it: it was left as it is; give another --out"

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from compression.codec import load_codec
-from compression.mask_file import DEFAULT_MASK
+from compression.coders import BUILT_IN
+from compression.coding import find_coder
 from racer.conditions import MASKED_CONDITIONS, uses_slot
 from sessions import Episode, Session
 from sessions.verify import Check, Columns, Finding
@@ -81,8 +82,8 @@ class Weights(Check):
         if reason := foreign_weights(session):
             yield self.found("skipped", reason)
         elif info.mask_sha256:
-            others = [mask[:12] for mask in info.mask_sha256.split() if mask != _shipped_mask()]
-            yield self.found("ok", f"masks besides the shipped one: {', '.join(others)}" if others else "shipped mask")
+            others = [mask[:12] for mask in info.mask_sha256.split() if mask not in _shipped()]
+            yield self.found("ok", f"masks besides the shipped one: {', '.join(others)}" if others else "shipped masks")
 
     def episode(self, episode: Episode, columns: Columns) -> Iterator[Finding]:
         """Note the conditions that need a mask."""
@@ -161,5 +162,7 @@ def _told(counts: Counts) -> str:
 
 
 @lru_cache(maxsize=1)
-def _shipped_mask() -> str:
-    return hashlib.sha256(DEFAULT_MASK.read_bytes()).hexdigest()
+def _shipped() -> frozenset[str]:
+    """Return the hashes of the fitted files that come with Racer's coders."""
+    paths = {find_coder(name).shipped for name in BUILT_IN} - {None}
+    return frozenset(hashlib.sha256(path.read_bytes()).hexdigest() for path in paths if path)

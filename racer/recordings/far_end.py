@@ -12,7 +12,8 @@ import numpy as np
 from compression.channel import ARRIVED
 from compression.codec import Codec
 from compression.coders.blocks import CODERS, FULL_SLOT, FULL_SLOTS, BlockReceiver
-from compression.coding import CoderSettings, Fitted, Receiver, find_coder, packet_bytes
+from compression.coders.model_file import objective_of
+from compression.coding import Coder, CoderSettings, Fitted, Receiver, find_coder, packet_bytes
 from compression.errors import CoderError, SlotError
 from compression.fill import FILLS
 from compression.masks import BLOCKS
@@ -86,11 +87,18 @@ def layout_of(episode: EpisodeInfo) -> Layout:
     return layout_for(episode.bits_per_step)
 
 
-def receiver_of(info: SessionInfo, episode: EpisodeInfo, codec: Codec) -> Receiver:
+def receiver_of(info: SessionInfo, episode: EpisodeInfo, codec: Codec, recording: Path) -> Receiver:
     """Return a fresh receiver like the one that an episode's packets were sent to.
 
+    Args:
+        info: About the session.
+        episode: Whose packets.
+        codec: The weights that it was recorded with.
+        recording: Its file. What its coder was fitted to is looked for in the package and in `masks/` beside the folder
+            of the recordings, where a study keeps it.
+
     Raises:
-        FarEndError: If it needs a fitted file that is not the shipped one.
+        FarEndError: If its fitted file is not there.
         CompressionError: If its condition is not known here, or no packet fits the bits that it names.
         ValueError: If its fill is unknown.
     """
@@ -100,8 +108,10 @@ def receiver_of(info: SessionInfo, episode: EpisodeInfo, codec: Codec) -> Receiv
         return BlockReceiver(codec, layout_of(episode), episode.fill)  # type: ignore[arg-type]  # checked above
     coder = find_coder(episode.condition)
     model: Fitted | None = None
-    if coder.needs and coder.load and coder.shipped and _sha256(coder.shipped) in info.mask_sha256.split():
-        model = coder.load(coder.shipped, codec.sha256)
+    if coder.needs:
+        hashes = info.mask_sha256.split()
+        found = [path for path in _candidates(coder, recording) if _sha256(path) in hashes]
+        model = coder.read(found[0], codec.sha256) if found else None
     settings = CoderSettings(
         bits=episode.bits_per_step,
         mask_interval=episode.mask_interval,  # type: ignore[arg-type]  # a receiver that minds it says so
@@ -112,9 +122,19 @@ def receiver_of(info: SessionInfo, episode: EpisodeInfo, codec: Codec) -> Receiv
     try:
         return coder.receiver(codec, receiver_settings(settings))
     except CoderError as error:
-        raise FarEndError(f"condition {coder.name} was recorded with a fitted file that is not here") from error
+        raise FarEndError(
+            f"condition {coder.name} was recorded with a fitted file that is not here: put it into a folder masks/ "
+            "beside that of the recordings"
+        ) from error
 
 
-@lru_cache(maxsize=8)
+def _candidates(coder: Coder, recording: Path) -> list[Path]:
+    """Return the files that a coder may have been used with."""
+    beside = (recording.absolute().parent.parent / "masks").glob("*.safetensors")
+    fitted = [path for path in sorted(beside) if not path.is_symlink() and objective_of(path) == coder.needs]
+    return [*([coder.shipped] if coder.shipped else []), *fitted]
+
+
+@lru_cache(maxsize=64)
 def _sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()

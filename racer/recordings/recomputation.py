@@ -125,7 +125,7 @@ class Received(Check):
 
     def session(self, session: Session) -> Iterator[Finding]:
         """Find the codec."""
-        self._info = session.info
+        self._info, self._path = session.info, session.path
         self._codec: Codec | None = None
         known = session.info.config.get("channel_format") == CHANNEL_FORMAT
         if reason := foreign_weights(session) or ("" if known else _OTHER_FORMAT):
@@ -153,7 +153,7 @@ class Received(Check):
         noisy = is_noisy(self._info)
         again, masks = [], []
         try:
-            receiver = receiver_of(self._info, info, self._codec)
+            receiver = receiver_of(self._info, info, self._codec, self._path)
             for packet, action in zip(columns["packet"], before, strict=True):
                 receive_again(receiver, arrived(packet.tobytes(), noisy), action, noisy)
                 again.append(receiver.latent)

@@ -108,6 +108,11 @@ class StudyFile(Section):
             if not self.pilots:
                 others = "a file" if condition == "perceptual" else '"shipped" or a file'
                 raise misfit(key, f'"pilot" needs a pilot user, and pilots is 0; use {others}, or raise pilots')
+            if condition == "pico-rate":
+                if self.pilots * (self.episodes.calibration + self.episodes.exploration) < _FEWEST_EPISODES:
+                    reason = f"needs {_FEWEST_EPISODES} episodes of the pilots' calibration and exploration, or more"
+                    raise misfit(key, reason)
+                continue
             for phase in ("calibration", "exploration"):
                 recorded = getattr(self.episodes, phase)
                 if self.pilots * recorded < _FEWEST_EPISODES:
@@ -179,6 +184,8 @@ class Study:
         64 hexadecimal digits. Sittings are analysed together, and resumed, where it is the same.
         """
         deciding = {name: value for name, value in self.settings.items() if name not in _PLANNING}
+        needed = {Masks.key(condition) for condition in self.file.masks_needed}
+        deciding["masks"] = {key: source for key, source in deciding["masks"].items() if key in needed}
         return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()
 
     def mask_path(self, condition: str) -> Path | None:

@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 from racing_builders import write_mask
 
 from compression.codec import Codec
+from compression.coders.model_file import WEIGHTS, CoderRecord, dump_coder
 from compression.errors import MaskError, NoiseError
 from compression.fill import FILLS, FillName
-from compression.mask_file import LearnedMask, load_mask
+from compression.mask_file import LearnedMask, Objective, load_mask
 from compression.masks import MaskInterval
 from racer.conditions import (
-    MASKED_CONDITIONS,
     ChannelConfig,
     build_channel,
     check_conditions,
@@ -27,6 +27,7 @@ from racer.conditions import (
 )
 from racer.errors import ConfigError
 
+MASKS: tuple[Objective, ...] = get_args(Objective)
 KNOWN = ("raw", "full", "random", "perceptual", "pico")
 """Conditions of the first experiments."""
 INTERVALS: tuple[MaskInterval, ...] = get_args(MaskInterval)
@@ -98,7 +99,7 @@ def test_random_masks_follow_the_generator_and_stay_for_the_episode_or_change_ea
     assert len({masks(seed, "episode")[0] for seed in range(8)}) > 1
 
 
-@pytest.mark.parametrize("condition", MASKED_CONDITIONS)
+@pytest.mark.parametrize("condition", MASKS)
 def test_a_fitted_mask_decides_which_blocks_are_sent(condition: str, tmp_path: Path, codec: Codec) -> None:
     mask = mask_of(condition, tmp_path, codec, first=(1, 3, 6, 7))
     channel = build_channel(condition, ChannelConfig(), codec, np.random.default_rng(0), mask)
@@ -112,10 +113,27 @@ def test_pico_uses_the_shipped_mask_where_none_is_given_and_others_need_none(cod
     assert load_masks(["raw", "full", "random"], [], codec) == {}
 
 
+def test_a_file_fitted_for_another_coder_is_refused_by_what_it_is_and_not_as_a_mask(
+    tmp_path: Path, codec: Codec
+) -> None:
+    levels = tmp_path / "levels.safetensors"
+    levels.write_bytes((WEIGHTS / "pico-rate.safetensors").read_bytes())
+    assert load_masks(["pico-rate"], [levels], codec)["pico-rate"].record.objective == "pico-rate"
+    with pytest.raises(ConfigError, match=r"levels\.safetensors was trained for pico-rate, which is not among"):
+        load_masks(["pico", "coarse"], [levels], codec)
+    record = CoderRecord("pico-rate", "ab" * 32, (), (), (), {})
+    levels.write_bytes(dump_coder({"losses": np.zeros((32, 64), np.float32)}, record))
+    with pytest.raises(MaskError, match="was fitted for other weights"):
+        load_masks(["pico-rate"], [levels], codec)
+    levels.write_bytes(dump_coder({"losses": np.zeros(2, np.float32)}, replace(record, objective="theirs")))
+    with pytest.raises(MaskError, match="was fitted for coder theirs, which is not installed"):
+        load_masks(["pico-rate"], [levels], codec)
+
+
 def test_masks_are_found_by_what_they_were_trained_for(tmp_path: Path, codec: Codec) -> None:
-    paths = [write_mask(tmp_path / name, codec.sha256, name) for name in MASKED_CONDITIONS]  # type: ignore[arg-type]
+    paths = [write_mask(tmp_path / name, codec.sha256, name) for name in MASKS]
     masks = load_masks(["random", "pico", "perceptual"], paths, codec)
-    assert {name: mask.record.objective for name, mask in masks.items()} == {name: name for name in MASKED_CONDITIONS}
+    assert {name: mask.record.objective for name, mask in masks.items()} == {name: name for name in MASKS}
 
 
 @pytest.mark.parametrize(

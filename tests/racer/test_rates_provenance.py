@@ -22,7 +22,7 @@ def test_settings_have_what_decides_a_cell_and_leave_out_what_only_adds_cells() 
     codec = load_codec()
     settings = settings_of(CONFIG, codec)
     assert (settings["codec_sha256"], settings["code_sha256"]) == (codec.sha256, code_sha256())
-    assert {"racer", "torch", "numpy", "gymnasium", "box2d"} <= set(settings)
+    assert {"racer", "torch", "numpy", "gymnasium", "box2d", "pygame-ce", "pillow"} <= set(settings)
     more = replace(CONFIG, bits=(1,), speeds=(1.0,), participants=99)
     assert settings_of(more, codec) == settings
     for change in ({"seed": 1}, {"tracks": 9}, {"steps": 9}, {"mask_interval": "step"}, {"fill": "prior"}):
@@ -46,7 +46,9 @@ def test_the_code_of_a_coder_that_is_not_racers_own_is_part_of_its_hash(
 
     theirs = replace(coder("theirs"), sender=their_coder.send)
     before = coder_sha256(theirs, None)
-    assert coder_sha256(replace(theirs, sender=partial(their_coder.send, None)), None) == before
+    assert coder_sha256(replace(theirs, sender=partial(their_coder.send)), None) != before
+    given = [coder_sha256(replace(theirs, sender=partial(their_coder.send, levels)), None) for levels in (2, 3, 2)]
+    assert given[0] == given[2] != given[1]
     (tmp_path / "their_coder.py").write_text("def send(codec, settings): return 1\n")
     assert coder_sha256(theirs, None) != before
     del sys.modules["their_coder"]

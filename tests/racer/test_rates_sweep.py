@@ -12,16 +12,20 @@ import pytest
 from rates_builders import CODERS, TINY
 
 from compression.codec import load_codec
+from compression.coders import BUILT_IN
+from compression.coding import find_coder
 from compression.errors import CoderError
 from compression.mask_file import DEFAULT_MASK, MaskNetwork, dump_mask, load_mask
 from racer.errors import ConfigError
 from racer.rates.driving import MixedVersionsError, Plan, drive, drive_all
 from racer.rates.engines import Engine, LocalEngine
-from racer.rates.grid import NO_NOISE, Noise
+from racer.rates.estimate import spread
+from racer.rates.grid import NO_NOISE, Noise, RatesConfig, make_grid
 from racer.rates.people import draw_person
 from racer.rates.results import RESULTS, ResultsError
 from racer.rates.sweep import Driven, Sweep, prepare_sweep, run_sweep
 from racer.rates.write import EPISODES, NUMBERS, write_rates
+from racer.simulation import LANES
 
 ROOT = Path(__file__).parent.parent.parent
 NOISY = replace(TINY, noise=(Noise("erasures", 0.5),))
@@ -144,7 +148,7 @@ def test_a_sweep_with_other_settings_is_refused_and_says_what_differs(
 ) -> None:
     before = (ran / RESULTS).read_bytes()
     with pytest.raises(ResultsError, match=f"belongs to a sweep with other settings: {told}"):
-        run_sweep(prepare_sweep(replace(NOISY, **change), CODERS), ran, LocalEngine(1))  # type: ignore[arg-type]
+        run_sweep(prepare_sweep(replace(NOISY, **change), ("random",)), ran, LocalEngine(1))  # type: ignore[arg-type]
     assert (ran / RESULTS).read_bytes() == before
 
 
@@ -232,6 +236,30 @@ def test_a_process_with_another_racer_refuses_to_take_part(sweep: Sweep) -> None
     plan = Plan(sweep.plan.config, sweep.plan.coders, (), settings)
     with pytest.raises(MixedVersionsError, match="has another racer; what was finished is kept"):
         drive_all(plan, sweep.grid.cells[:1])
+
+
+def test_a_process_with_another_fitted_file_refuses_to_take_part(sweep: Sweep) -> None:
+    hashes = tuple((name, "ab" * 32 if name == "pico" else brought) for name, brought in sweep.plan.hashes)
+    with pytest.raises(MixedVersionsError, match="has another pico; what was finished is kept"):
+        drive_all(replace(sweep.plan, hashes=hashes), sweep.grid.cells[:1])
+
+
+def test_an_estimate_drives_every_kind_of_coder(sweep: Sweep) -> None:
+    for participants in (1, 4, 12):
+        grid = make_grid(RatesConfig(participants=participants), [find_coder(name) for name in BUILT_IN])
+        sampled = spread(grid)
+        assert len({cell.way for cell in sampled}) == len(sampled) == LANES
+        assert len({cell.way.coder for cell in sampled}) >= 6
+    assert {cell.way for cell in spread(sweep.grid)} == {cell.way for cell in sweep.grid.cells}
+
+
+def test_a_mask_for_another_use_of_the_channel_is_left_out_or_refused() -> None:
+    config = replace(TINY, mask_interval="step")
+    with pytest.raises(ConfigError, match="the pico mask was trained with a mask per episode"):
+        prepare_sweep(config, CODERS)
+    swept = prepare_sweep(config)
+    assert "pico" not in swept.grid.coders and "predictive" in swept.grid.coders
+    assert any(skipped.coder == "pico" and "another mask interval" in skipped.reason for skipped in swept.grid.skipped)
 
 
 def test_numbers_are_written_with_what_they_follow_from(ran: Path, sweep: Sweep) -> None:

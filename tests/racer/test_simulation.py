@@ -20,7 +20,7 @@ from racer.recordings.verification import verify_recordings
 from racer.simulation import GROUP, Clock, Job, Score, decode_in_groups, driver_of, encode_in_groups, simulate
 from racer.software import software
 from racer.start import StartConfig, resolved
-from racer.track import TrackConfig
+from racer.track import Track, TrackConfig
 
 JOB = Job("pico", ChannelConfig(), TrackConfig(), track_seed=11, driver=3, steps=8, seed=5)
 
@@ -165,6 +165,23 @@ def test_what_is_recorded_of_a_drive_verifies_and_changes_nothing(
     assert not failed
     received = [f.outcome for one in verified.recordings for f in one.findings if f.check in ("received", "replay")]
     assert set(received) == {"ok"}
+
+
+def test_a_recording_that_cannot_be_opened_gives_every_track_back(
+    codec: Codec, models: dict[str, Fitted], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed: list[int] = []
+    close = Track.close
+    monkeypatch.setattr(Track, "close", lambda track: (closed.append(track.seed), close(track))[1])
+
+    def record(job: Job, clock: Clock) -> Memory:
+        if job.track_seed == 12:
+            raise OSError("no room")
+        return Memory()
+
+    with pytest.raises(OSError, match="no room"):
+        list(simulate([JOB, replace(JOB, track_seed=12)], codec, models, record=record))
+    assert sorted(closed) == [11, 12]
 
 
 def test_tracks_and_recordings_are_given_back_when_a_simulation_is_abandoned(

@@ -193,6 +193,11 @@ BAD: dict[str, tuple[str | bytes, str, str]] = {
         "masks.pico_rate",
         'use "shipped" or a file',
     ),
+    "levels of one drive": (
+        TITLE + "conditions = ['pico-rate', 'raw']\n[episodes]\ncalibration = 1\nexploration = 0",
+        "masks.pico_rate",
+        "needs 2 episodes of the pilots",
+    ),
     "levels shipped elsewhere": (TITLE + "[masks]\npico_rate = 'ship'", "masks.pico_rate", '"pilot" or "shipped"'),
     "mask of no calibration": (TITLE + "[episodes]\ncalibration = 0", "episodes.calibration", "must be 2 or more"),
     "nothing to compare": (TITLE + "[episodes]\nevaluation = 0", "episodes.evaluation", "must be 1 or more"),
@@ -348,6 +353,15 @@ def test_masks_of_pilots_lie_in_the_masks_folder_named_by_condition(tmp_path: Pa
     study = load_study(tmp_path)
     assert study.mask_path("pico") == tmp_path / "masks" / "pico.safetensors"
     assert study.mask_path("perceptual") == tmp_path / "masks" / "perceptual.safetensors"
+
+
+def test_where_a_mask_that_nobody_needs_comes_from_decides_nothing(tmp_path: Path) -> None:
+    hashes = []
+    for masks in ("", "perceptual = 'ours.safetensors'", "pico_rate = 'shipped'", "pico = 'shipped'"):
+        write(tmp_path, TITLE + f"conditions = ['random', 'pico', 'full']\n[masks]\n{masks}")
+        (tmp_path / "ours.safetensors").touch()
+        hashes.append(load_study(tmp_path).settings_sha256)
+    assert hashes[0] == hashes[1] == hashes[2] != hashes[3]
 
 
 def test_only_masks_of_what_is_shown_are_needed(tmp_path: Path) -> None:

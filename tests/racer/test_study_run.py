@@ -17,6 +17,7 @@ import pytest
 import sessions
 from racer.errors import ConfigError, RacerError
 from racer.protocol import condition_order
+from racer.recordings.verification import verify_recording
 from racer.start import start_session
 from racer.study.file import Study, StudyFileError, load_study
 from racer.study.run import UNFINISHED, run_study
@@ -238,6 +239,8 @@ def test_the_pilots_train_the_levels_of_pico_rate_as_well(ran: Study, tmp_path: 
     assert levels == study.masks / "pico-rate.safetensors"
     (sitting,) = completed(study, "evaluation")
     assert sitting.info.mask_sha256 == hashlib.sha256(levels.read_bytes()).hexdigest()
+    checked = verify_recording(sitting.paths[0])
+    assert [(f.check, f.outcome) for f in checked.findings if f.check == "received"] == [("received", "ok")]
     shipped = tiny(tmp_path / "shipped", "pilots = 0\n" + text + "[masks]\npico_rate = 'shipped'")
     assert shipped.mask_path("pico-rate") is None and study_status(shipped).masks_missing == ()
 
