@@ -32,8 +32,6 @@ def check_noise(kind: str, rate: float) -> None:
         raise NoiseError(f"noise rate of {kind} must lie between 0 and {most:g}; got {rate}")
     if kind == "none" and rate:
         raise NoiseError(f"a noise rate of {rate:g} needs a kind of noise: {', '.join(NOISES[1:])}")
-    if kind != "none" and not rate:
-        raise NoiseError(f"noise of kind {kind} needs a rate above 0")
 
 
 class Link:

@@ -63,6 +63,8 @@ class ChannelConfig:
         if not 1 <= self.bits <= MOST_BITS:
             raise ConfigError(f"bits per step must lie between 1 and {MOST_BITS}; got {self.bits}")
         check_noise(self.noise, self.noise_rate)
+        if self.noisy and not self.noise_rate:
+            raise ConfigError(f"{self.noise} at a rate of 0 is no noise; name a rate, or leave the noise out")
 
     @property
     def noisy(self) -> bool:

@@ -130,6 +130,11 @@ def test_a_file_fitted_for_another_coder_is_refused_by_what_it_is_and_not_as_a_m
         load_masks(["pico-rate"], [levels], codec)
 
 
+def test_noise_at_no_rate_is_refused() -> None:
+    with pytest.raises(ConfigError, match="flips at a rate of 0 is no noise"):
+        ChannelConfig(noise="flips")
+
+
 def test_masks_are_found_by_what_they_were_trained_for(tmp_path: Path, codec: Codec) -> None:
     paths = [write_mask(tmp_path / name, codec.sha256, name) for name in MASKS]
     masks = load_masks(["random", "pico", "perceptual"], paths, codec)
