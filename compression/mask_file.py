@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from compression.errors import MaskError
 from compression.fill import FillName
+from compression.fitted_file import one_line, sorted_header
 from compression.masks import BLOCKS, LATENTS, MaskInterval, best_blocks
 
 FORMAT = "racer-mask-1"
@@ -83,15 +84,7 @@ class LearnedMask:
 def dump_mask(network: MaskNetwork, record: MaskRecord) -> bytes:
     """Return the bytes of a mask file: the same mask gives the same bytes."""
     tensors = {f"policy.{name}": tensor.contiguous() for name, tensor in network.state_dict().items()}
-    return _sorted_header(save(tensors, {"format": FORMAT, "record": json.dumps(asdict(record), sort_keys=True)}))
-
-
-def _sorted_header(data: bytes) -> bytes:
-    """Return a safetensors file with the keys of its header sorted: safetensors writes metadata in any order."""
-    end = 8 + int.from_bytes(data[:8], "little")
-    header = json.dumps(json.loads(data[8:end]), sort_keys=True).encode()
-    header += b" " * (-len(header) % 8)
-    return len(header).to_bytes(8, "little") + header + data[end:]
+    return sorted_header(save(tensors, {"format": FORMAT, "record": json.dumps(asdict(record), sort_keys=True)}))
 
 
 def load_mask(path: Path, codec_sha256: str) -> LearnedMask:
@@ -114,7 +107,7 @@ def load_mask(path: Path, codec_sha256: str) -> LearnedMask:
         reason = error.strerror or error
         raise MaskError(f"cannot read mask {path}: {reason}; check the path given to --mask") from error
     except (SafetensorError, TypeError, ValueError, RuntimeError) as error:
-        raise MaskError(f"{path} is no mask file ({_one_line(error)}); make one with `racer train`") from error
+        raise MaskError(f"{path} is no mask file ({one_line(error)}); make one with `racer train`") from error
     if metadata.get("format") != FORMAT:
         raise MaskError(f"{path} is no mask file of this version; make one with `racer train`")
     network = MaskNetwork()
@@ -124,21 +117,13 @@ def load_mask(path: Path, codec_sha256: str) -> LearnedMask:
         if not all(torch.isfinite(parameter).all() for parameter in network.parameters()):
             raise ValueError("it has weights that are not finite")
     except (KeyError, TypeError, ValueError, RuntimeError, RecursionError) as error:
-        raise MaskError(
-            f"mask file {path} is damaged ({_one_line(error)}); make it again with `racer train`"
-        ) from error
+        raise MaskError(f"mask file {path} is damaged ({one_line(error)}); make it again with `racer train`") from error
     if record.codec_sha256 != codec_sha256:
         raise MaskError(
             f"mask {path} was made for other weights (codec {record.codec_sha256[:12]}, installed "
             f"{codec_sha256[:12]}); train it again with `racer train`"
         )
     return LearnedMask(network.eval().requires_grad_(False), record, hashlib.sha256(data).hexdigest())
-
-
-def _one_line(error: Exception) -> str:
-    """Return the first line of an error's text, cut short; what a file put into it cannot steer the terminal."""
-    line = (str(error).splitlines() or [""])[0][:200]
-    return "".join(c if c.isprintable() else "?" for c in line)
 
 
 def _record(fields: Any) -> MaskRecord:

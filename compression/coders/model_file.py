@@ -18,6 +18,7 @@ from safetensors.numpy import save as save_arrays
 
 from compression.coding import CoderSettings
 from compression.errors import CoderError, MaskError
+from compression.fitted_file import one_line, sorted_header
 
 FORMAT = "racer-coder-1"
 WEIGHTS = Path(__file__).parent.parent / "weights"
@@ -67,11 +68,7 @@ class FittedCoder:
 def dump_coder(tensors: Mapping[str, NDArray[np.floating[Any]]], record: CoderRecord) -> bytes:
     """Return the bytes of a file: the same tensors and record give the same bytes. Numbers are kept as they are."""
     arrays = {name: np.ascontiguousarray(tensors[name]) for name in sorted(tensors)}
-    data = save_arrays(arrays, {"format": FORMAT, "record": json.dumps(asdict(record), sort_keys=True)})
-    end = 8 + int.from_bytes(data[:8], "little")
-    header = json.dumps(json.loads(data[8:end]), sort_keys=True).encode()  # safetensors orders metadata at random
-    header += b" " * (-len(header) % 8)
-    return len(header).to_bytes(8, "little") + header + data[end:]
+    return sorted_header(save_arrays(arrays, {"format": FORMAT, "record": json.dumps(asdict(record), sort_keys=True)}))
 
 
 def fitted_coder(settings: CoderSettings, name: str) -> FittedCoder:
@@ -96,7 +93,7 @@ def objective_of(path: Path) -> str | None:
         objective = json.loads(metadata["record"])["objective"] if metadata["format"] == FORMAT else None
     except (OSError, KeyError, TypeError, ValueError, RecursionError):
         return None
-    return _one_line(objective) if isinstance(objective, str) else None
+    return one_line(objective) if isinstance(objective, str) else None
 
 
 def load_coder(path: Path, codec_sha256: str, objective: str, shapes: Shapes) -> FittedCoder:
@@ -129,9 +126,9 @@ def load_coder(path: Path, codec_sha256: str, objective: str, shapes: Shapes) ->
             raise ValueError("another format")
         record = _record(json.loads(metadata["record"]))
     except (SafetensorError, KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
-        raise MaskError(f"{path} is no file of a fitted coder ({_one_line(error)}); {again}") from error
+        raise MaskError(f"{path} is no file of a fitted coder ({one_line(error)}); {again}") from error
     if record.objective != objective:
-        raise MaskError(f"{path} was fitted for coder {_one_line(record.objective)}, not for {objective}; {again}")
+        raise MaskError(f"{path} was fitted for coder {one_line(record.objective)}, not for {objective}; {again}")
     if {name: array.shape for name, array in arrays.items()} != dict(shapes):
         raise MaskError(f"{path} is damaged: it does not hold what {objective} needs; {again}")
     if not all(array.dtype in _DTYPES and (np.abs(array) <= _LARGEST_NUMBER).all() for array in arrays.values()):
@@ -143,12 +140,6 @@ def load_coder(path: Path, codec_sha256: str, objective: str, shapes: Shapes) ->
             f"{again}"
         )
     return FittedCoder(tensors, record, hashlib.sha256(data).hexdigest())
-
-
-def _one_line(error: object) -> str:
-    """Return the first line of a text, cut short; what a file put into it cannot steer the terminal."""
-    line = (str(error).splitlines() or [""])[0][:200]
-    return "".join(c if c.isprintable() else "?" for c in line)
 
 
 def _record(fields: Any) -> CoderRecord:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from racer.commands.output import print_json, progress_bar
-from racer.options import FillChoice, FillOption, Interval, IntervalOption, JsonOption, MaskOption
+from racer.options import FillChoice, FillOption, Interval, IntervalOption, JsonOption, MaskOption, NoiseChoice
 
 if TYPE_CHECKING:
     from racer.rates.curves import Curve, LeastBits
@@ -23,14 +23,6 @@ class EngineChoice(StrEnum):
 
     local = "local"
     ray = "ray"
-
-
-class NoiseChoice(StrEnum):
-    """What may happen to packets on their way."""
-
-    flips = "flips"
-    erasures = "erasures"
-    gaussian = "gaussian"
 
 
 def rates(
