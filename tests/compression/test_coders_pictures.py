@@ -68,5 +68,5 @@ def test_other_bytes_are_no_packet(name: str, data: bytes) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_without_pillow_one_line_says_what_to_install(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "PIL", None)
-    with pytest.raises(CoderError, match=r"racer\[pictures\]"):
+    with pytest.raises(CoderError, match=r"need Pillow, which is not installed: reinstall racer"):
         ends(name)
