@@ -163,16 +163,20 @@ def bench_loop(turns: int, processes: int) -> dict[str, Any]:
     """Time the whole simulated loop, recording included, against Gymnasium's bare steps, in alternating turns.
 
     The loop's time holds everything from making the tracks to closing the files; Gymnasium's holds its steps only, on
-    tracks of the loop's and with the controls that were recorded there. The loop is also run without recording, and
-    without recording and codec, to tell where its time goes; and by several processes at once and by one.
+    tracks of the loop's and with the controls that were recorded there. How long making the tracks takes is measured
+    too, and the ratio given with and without it. The loop is also run without recording, and without recording and
+    codec, to tell where its time goes; and by several processes at once and by one.
     """
     codec = load_codec()
-    times: dict[str, list[float]] = {name: [] for name in ("all", "unrecorded", "raw", "stock", "shared", "alone")}
+    times: dict[str, list[float]] = {
+        name: [] for name in ("tracks", "all", "unrecorded", "raw", "stock", "shared", "alone")
+    }
     channel = []
     with ProcessPoolExecutor(processes, get_context("spawn"), use_one_thread) as pool, TemporaryDirectory() as folder:
         list(pool.map(_drive_batch, range(processes)))  # every process has its weights loaded
         for turn in range(turns):
             recordings = Path(folder) / str(turn)
+            times["tracks"].append(_make_tracks(turn))
             times["all"].append(_drive_batch(turn, "pico", recordings))
             times["unrecorded"].append(_drive_batch(turn, "pico"))
             times["raw"].append(_drive_batch(turn, "raw"))
@@ -185,12 +189,16 @@ def bench_loop(turns: int, processes: int) -> dict[str, Any]:
     return {
         "loop_ms_per_step": _median(times["all"]),
         "of_which": {
-            "environment_and_driver": _median(times["raw"]),
+            "making_tracks": _median(times["tracks"]),
+            "environment_and_driver": _median(r - t for r, t in zip(times["raw"], times["tracks"], strict=True)),
             "sender_and_receiver": _median(u - r for u, r in zip(times["unrecorded"], times["raw"], strict=True)),
             "record": _median(a - u for a, u in zip(times["all"], times["unrecorded"], strict=True)),
         },
         "gymnasium_ms_per_step": _median(times["stock"]),
         "times_as_fast_as_gymnasium": _ratio(times["stock"], times["all"]),
+        "times_as_fast_without_making_tracks": _ratio(
+            times["stock"], [a - t for a, t in zip(times["all"], times["tracks"], strict=True)]
+        ),
         "processes": processes,
         "times_as_fast_in_processes": _ratio(times["alone"], times["shared"]),
         "sender_and_receiver_per_frame_in_batches_of_16": summary(channel),
@@ -222,6 +230,14 @@ def _drive_batch(turn: int, condition: str = "pico", recordings: Path | None = N
     begun = time.perf_counter()
     steps = sum(score.steps for score in simulate(jobs, codec, models, record=record if recordings else None))
     return (time.perf_counter() - begun) * 1000 / steps
+
+
+def _make_tracks(turn: int) -> float:
+    """Make the tracks of a batch and return the milliseconds for each step that will be driven on them."""
+    begun = time.perf_counter()
+    for seed in range(SEEDS.start + turn * LANES, SEEDS.start + (turn + 1) * LANES):
+        Track(TrackConfig(), seed).close()
+    return (time.perf_counter() - begun) * 1000 / (LANES * STEPS)
 
 
 def _stock_steps(recordings: Path, episodes: int = 4) -> float:
@@ -316,7 +332,7 @@ def main() -> None:
     parser.add_argument("--part", choices=["environment", "codec", "batch", "loop", "pace", "all"], default="all")
     parser.add_argument("--rate", type=float, default=50.0, help="steps per second of the pace part")
     parser.add_argument("--seconds", type=float, default=30.0, help="length of the pace part")
-    parser.add_argument("--turns", type=int, default=8, help="turns of the loop part")
+    parser.add_argument("--turns", type=int, default=4, help="turns of the loop part")
     parser.add_argument("--processes", type=int, default=2, help="processes of the loop part")
     args = parser.parse_args()
     use_one_thread()
