@@ -58,9 +58,9 @@ def fit_pico_rate(
     Raises:
         TrainingError: If there are fewer than two episodes.
     """
+    fit = fit_drivers(episodes, codec, config, lambda stage, done: progress(stage, _FITTED * min(STAGES * done, 1)))
+    progress("what quantising costs", _FITTED)
     with repeatable(config.seed):
-        fit = fit_drivers(episodes, codec, config, lambda stage, done: progress(stage, _FITTED * min(STAGES * done, 1)))
-        progress("what quantising costs", _FITTED)
         losses = divergences(fit.drivers, torch.cat([fit.trained.x, fit.held.x]), codec).astype(np.float32)
         accuracy, calibration = fit.drivers.accuracy(fit.held.x, fit.held.action)
     progress("done", 1.0)
@@ -89,7 +89,7 @@ def fit_drivers(
     config: PicoConfig,
     progress: Progress = lambda stage, done: None,
 ) -> FittedDrivers:
-    """Fit the model of the driver: PICO's action classifiers, on what was shown.
+    """Fit the model of the driver: PICO's action classifiers, on what was shown; the same model for the same arguments.
 
     Raises:
         TrainingError: If there are fewer than two episodes.
@@ -104,7 +104,8 @@ def fit_drivers(
     order = torch.randperm(len(episodes), generator=generator).tolist()
     count = min(max(1, round(config.held_out * len(episodes))), len(episodes) - 1)
     held, trained = _samples(episodes, order[:count], codec), _samples(episodes, order[count:], codec)
-    drivers = fit_classifier(trained, held, config, generator, progress, "model of the driver", 0)
+    with repeatable(config.seed):
+        drivers = fit_classifier(trained, held, config, generator, progress, "model of the driver", 0)
     return FittedDrivers(drivers, trained, held, count)
 
 

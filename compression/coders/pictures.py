@@ -9,6 +9,7 @@ from __future__ import annotations
 from functools import partial
 from io import BytesIO
 from typing import Any
+from warnings import catch_warnings
 
 import numpy as np
 from numpy.typing import NDArray
@@ -99,7 +100,7 @@ class PictureReceiver:
 
     def _opened(self, packet: bytes) -> NDArray[np.uint8]:
         try:
-            with self._pillow.open(BytesIO(packet), formats=[self._kind]) as image:
+            with catch_warnings(action="error"), self._pillow.open(BytesIO(packet), formats=[self._kind]) as image:
                 if image.size != (_SIZE, _SIZE) or image.mode != "RGB":
                     raise ValueError("another size")
                 return np.array(image, np.uint8)

@@ -6,12 +6,13 @@ from math import prod
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from compression.codec import load_codec
 from compression.coders.coarse import SHIPPED, coarse_levels, load_coarse
-from compression.coders.fit_pico_rate import fit_pico_rate
+from compression.coders.fit_pico_rate import fit_drivers, fit_pico_rate
 from compression.coders.fit_rl_allocation import AllocationConfig, fit_rl_allocation
 from compression.coders.hold_last import slots_of
 from compression.coders.radix import allocate, gaussian_losses, symbols_from_value, value_from_symbols
@@ -150,6 +151,16 @@ def test_the_same_recordings_and_seed_give_the_same_levels() -> None:
     config = PicoConfig(iterations=5, members=1)
     first, second = (fit_pico_rate([pilot(0, 3), pilot(1, 3)], load_codec(), config)[0]["losses"] for _ in range(2))
     assert (first == second).all()
+
+
+def test_the_model_of_the_driver_repeats_whatever_was_drawn_before() -> None:
+    config, episodes, codec = PicoConfig(iterations=5, members=1), [pilot(0, 3), pilot(1, 3)], load_codec()
+    weights = []
+    for drawn in (1, 2):
+        torch.rand(drawn)
+        (member,) = fit_drivers(episodes, codec, config).drivers.members
+        weights.append(torch.cat([parameter.detach().flatten() for parameter in member.parameters()]))
+    assert torch.equal(*weights)
 
 
 def test_pico_rate_needs_more_than_one_episode() -> None:

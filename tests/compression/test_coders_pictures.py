@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from io import BytesIO
+from warnings import catch_warnings, simplefilter
 
 import numpy as np
 import pytest
@@ -13,7 +15,7 @@ from compression.codec import load_codec
 from compression.coding import CoderSettings, Receiver, Sender, find_coder
 from compression.errors import CoderError, PacketError
 
-pytest.importorskip("PIL")
+Image = pytest.importorskip("PIL.Image")
 NAMES = ["jpeg", "webp"]
 SETTINGS = CoderSettings(85, "episode", "hold", np.random.default_rng(0))
 
@@ -63,6 +65,19 @@ def test_a_lost_picture_leaves_the_last_one(name: str) -> None:
 def test_other_bytes_are_no_packet(name: str, data: bytes) -> None:
     with pytest.raises(PacketError):
         ends(name)[1].decode(data, 0)
+
+
+def test_a_picture_that_says_it_is_huge_is_refused_without_a_warning() -> None:
+    file = BytesIO()
+    Image.new("RGB", (16, 16)).save(file, "JPEG")
+    packet = bytearray(file.getvalue())
+    size = packet.index(b"\xff\xc0") + 5  # height and width in the frame header
+    packet[size : size + 4] = b"\x30\x00\x30\x00"
+    with catch_warnings(record=True) as warned:
+        simplefilter("always")
+        with pytest.raises(PacketError):
+            ends("jpeg")[1].decode(bytes(packet), 0)
+    assert not warned
 
 
 @pytest.mark.parametrize("name", NAMES)
