@@ -85,10 +85,10 @@ def fitted_coder(settings: CoderSettings, name: str) -> FittedCoder:
 def objective_of(path: Path) -> str | None:
     """Return the coder that a file says it was fitted for; None if it is no file of this format that can be read."""
     try:
+        if not path.is_file() or path.stat().st_size > _LARGEST_FILE:
+            return None
         with path.open("rb") as file:
-            length = int.from_bytes(file.read(8), "little")
-            if length > _LARGEST_FILE:
-                return None
+            length = min(int.from_bytes(file.read(8), "little"), _LARGEST_FILE)
             metadata = json.loads(file.read(length))["__metadata__"]
         objective = json.loads(metadata["record"])["objective"] if metadata["format"] == FORMAT else None
     except (OSError, KeyError, TypeError, ValueError, RecursionError):

@@ -130,8 +130,9 @@ def receiver_of(info: SessionInfo, episode: EpisodeInfo, codec: Codec, recording
 
 def _candidates(coder: Coder, recording: Path) -> list[Path]:
     """Return the files that a coder may have been used with."""
-    beside = (recording.absolute().parent.parent / "masks").glob("*.safetensors")
-    fitted = [path for path in sorted(beside) if not path.is_symlink() and objective_of(path) == coder.needs]
+    folder = recording.absolute().parent.parent / "masks"
+    beside = [] if folder.is_symlink() else sorted(folder.glob("*.safetensors"))
+    fitted = [path for path in beside if not path.is_symlink() and objective_of(path) == coder.needs]
     return [*([coder.shipped] if coder.shipped else []), *fitted]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from compression.coders.model_file import WEIGHTS, CoderRecord, dump_coder, load_coder
+from compression.coders.model_file import WEIGHTS, CoderRecord, dump_coder, load_coder, objective_of
 from compression.errors import MaskError
 
 SHAPES = {"losses": (2, 3)}
@@ -73,6 +74,15 @@ def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
     for path in (tmp_path / "none", tmp_path):
         with pytest.raises(MaskError):
             load_coder(path, "a" * 64, "pico-rate", SHAPES)
+
+
+def test_what_a_file_was_fitted_for_is_read_from_small_plain_files_alone(tmp_path: Path) -> None:
+    path = write(tmp_path, dump_coder(TENSORS, RECORD))
+    assert objective_of(path) == RECORD.objective
+    with path.open("ab") as file:
+        file.truncate(5_000_000)
+    os.mkfifo(tmp_path / "pipe")  # opened, it would wait for ever
+    assert [objective_of(path), objective_of(tmp_path / "pipe"), objective_of(tmp_path / "none")] == [None] * 3
 
 
 def test_all_shipped_weights_stay_small() -> None:
