@@ -20,10 +20,10 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from compression.codec import Codec
-from compression.coding import LatentReceiver, LatentSender, Receiver, Sender, packet_bytes
+from compression.coders.coder import LatentReceiver, LatentSender, Receiver, Sender, packet_bytes
 from compression.errors import PacketError
 from compression.masks import BLOCKS
+from compression.model.latent_model import Codec
 from compression.noise import Link
 
 ARRIVED, LOST = b"\x01", b"\x00"

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from compression.world_model import HIDDEN, WorldModel
+from compression.model.world_model import HIDDEN, WorldModel
 
 FillName = Literal["prior", "hold", "predict"]
 _REACH = 4.0

@@ -31,14 +31,14 @@ from PIL import Image
 
 import sessions
 from compression.channel import Channel
-from compression.codec import Codec, load_codec, use_one_thread
-from racer.conditions import ChannelConfig, build_channel, load_masks
-from racer.participants import SimulatedParticipant
-from racer.protocol import ProtocolConfig
-from racer.simulation import LANES, Clock, Job, decode_in_groups, encode_in_groups, simulate
+from compression.model.latent_model import Codec, load_codec, use_one_thread
+from racer.drivers.families.pursuit import SimulatedParticipant
+from racer.loop.batched import LANES, Clock, Job, decode_in_groups, encode_in_groups, simulate
+from racer.loop.conditions import ChannelConfig, build_channel, load_masks
+from racer.sitting.protocol import ProtocolConfig
+from racer.sitting.start import StartConfig, resolved, start_session
 from racer.software import software
-from racer.start import StartConfig, resolved, start_session
-from racer.track import Track, TrackConfig
+from racer.tasks.car_racing.track import Track, TrackConfig
 from sessions import Recorder, SessionInfo, new_session_id
 
 SEEDS = range(500_000, 500_004)

@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 
 import sessions
-from compression.codec import load_codec, use_one_thread
 from compression.coders.blocks import BlockReceiver
+from compression.coders.packet import layout_for
 from compression.masks import BLOCKS
-from compression.packet import layout_for
+from compression.model.latent_model import load_codec, use_one_thread
 
 SLOT = 85
 

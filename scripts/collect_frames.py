@@ -18,8 +18,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from racer.participants import SimulatedParticipant, Traits
-from racer.track import ACTIONS, Track, TrackConfig
+from racer.drivers.families.pursuit import SimulatedParticipant, Traits
+from racer.tasks.car_racing.track import ACTIONS, Track, TrackConfig
 
 FIRST_TRACK = {"train": 1_000_000, "held_out": 2_000_000}
 """Track (and driver) seeds of the splits start here."""

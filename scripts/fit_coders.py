@@ -18,17 +18,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from compression.codec import Codec, load_codec, use_one_thread
-from compression.coders.fit_pico_rate import fit_drivers, fit_pico_rate
-from compression.coders.fit_predictive import PredictiveConfig, fit_predictive
-from compression.coders.fit_rl_allocation import AllocationConfig, fit_rl_allocation
-from compression.coders.importance import action_importance, picture_importance, road_importance
-from compression.coders.model_file import WEIGHTS, CoderRecord, dump_coder
+from compression.fitting.config import PicoConfig
+from compression.fitting.fitted import WEIGHTS, CoderRecord, dump_coder
+from compression.fitting.importance import action_importance, picture_importance, road_importance
+from compression.fitting.pico_rate import fit_drivers, fit_pico_rate
+from compression.fitting.predictive import PredictiveConfig, fit_predictive
+from compression.fitting.recorded import RecordedEpisode
+from compression.fitting.rl_allocation import AllocationConfig, fit_rl_allocation
 from compression.masks import BLOCKS
-from compression.pico_config import PicoConfig
-from compression.recorded import RecordedEpisode
-from racer.participants import SimulatedParticipant
-from racer.track import Track, TrackConfig
+from compression.model.latent_model import Codec, load_codec, use_one_thread
+from racer.drivers.families.pursuit import SimulatedParticipant
+from racer.tasks.car_racing.track import Track, TrackConfig
 
 CODERS = ("coarse", "pico-rate", "rl-allocation", "predictive")
 PILOTS = range(12)

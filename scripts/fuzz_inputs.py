@@ -34,18 +34,18 @@ from fuzz_cases import spoil_bytes, spoil_mask, spoil_structure, spoil_toml  # t
 from fuzz_packets import PACKETS_PER_CASE, coder_packets, mask_packets  # type: ignore[import-not-found]
 
 import sessions
-from compression.codec import Codec, load_codec, use_one_thread
 from compression.errors import CompressionError
-from compression.mask_file import DEFAULT_MASK, load_mask
+from compression.fitting.mask_file import DEFAULT_MASK, load_mask
+from compression.model.latent_model import Codec, load_codec, use_one_thread
 from racer.errors import RacerError
-from racer.protocol import ProtocolConfig
 from racer.report.recordings import read_evaluations
 from racer.report.study import analyse
-from racer.start import StartConfig, start_session
+from racer.sitting.protocol import ProtocolConfig
+from racer.sitting.start import StartConfig, start_session
 from racer.study.file import load_study
 from racer.study.init import PRESETS, preset_text
-from racer.texts import load_texts
-from sessions.export import export_tables
+from racer.window.texts import load_texts
+from sessions.export.export import export_tables
 from sessions.verify import structure_checks, verify
 
 MEMORY_BYTES = 2**30

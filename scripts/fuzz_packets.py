@@ -9,13 +9,13 @@ import numpy as np
 from fuzz_cases import spoil_bytes  # type: ignore[import-not-found]
 from numpy.typing import NDArray
 
-from compression.codec import Codec
 from compression.coders.blocks import FULL_SLOT, FULL_SLOTS, LEAST_BITS, BlockReceiver
-from compression.coding import CoderSettings, LatentReceiver, LatentSender, Receiver, find_coder
+from compression.coders.coder import CoderSettings, LatentReceiver, LatentSender, Receiver, find_coder
+from compression.coders.packet import Layout, layout_for
 from compression.errors import PacketError
 from compression.fill import FillName
 from compression.masks import BLOCKS
-from compression.packet import Layout, layout_for
+from compression.model.latent_model import Codec
 
 PACKETS_PER_CASE = 600
 MOST_BITS = 170

@@ -10,10 +10,10 @@ import tempfile
 from pathlib import Path
 
 import sessions
-from compression.pico_config import PicoConfig
-from racer.protocol import ProtocolConfig
-from racer.start import StartConfig, start_session
-from racer.training import train_mask
+from compression.fitting.config import PicoConfig
+from racer.sitting.protocol import ProtocolConfig
+from racer.sitting.start import StartConfig, start_session
+from racer.training.train import train_mask
 
 PILOTS = 3
 STEPS = 150

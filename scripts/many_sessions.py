@@ -25,15 +25,15 @@ from typing import Any
 
 import numpy as np
 
-from compression.codec import load_codec, use_one_thread
 from compression.coders.blocks import BlockReceiver
+from compression.coders.packet import CHANNEL_FORMAT
 from compression.masks import features_of, mask_table
-from compression.packet import CHANNEL_FORMAT
-from racer.conditions import ChannelConfig
-from racer.protocol import ProtocolConfig, plan_episodes
+from compression.model.latent_model import load_codec, use_one_thread
+from racer.loop.conditions import ChannelConfig
 from racer.recordings.far_end import layout_of
+from racer.sitting.protocol import ProtocolConfig, plan_episodes
 from racer.software import software
-from racer.track import Track, TrackConfig
+from racer.tasks.car_racing.track import Track, TrackConfig
 from sessions import EpisodeInfo, Recorder, SessionInfo, Step
 
 PERIOD_NS = 100_000_000

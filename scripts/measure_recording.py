@@ -22,17 +22,17 @@ from typing import Any
 
 import numpy as np
 
-from compression.codec import Codec, load_codec, use_one_thread
-from racer.agenda import Drive
-from racer.conditions import ChannelConfig
-from racer.display import NoDisplay
-from racer.episode import Setup, Unrecorded
-from racer.pacing import Pacer
-from racer.participants import SimulatedParticipant
-from racer.protocol import EpisodePlan
-from racer.session import Sitting, SittingRun
-from racer.texts import english
-from racer.track import TrackConfig
+from compression.model.latent_model import Codec, load_codec, use_one_thread
+from racer.drivers.families.pursuit import SimulatedParticipant
+from racer.loop.conditions import ChannelConfig
+from racer.loop.display import NoDisplay
+from racer.loop.episode import Setup, Unrecorded
+from racer.loop.pacing import Pacer
+from racer.sitting.agenda import Drive
+from racer.sitting.protocol import EpisodePlan
+from racer.sitting.run import Sitting, SittingRun
+from racer.tasks.car_racing.track import TrackConfig
+from racer.window.texts import english
 from sessions import Recorder, SessionInfo, Step, new_session_id
 
 RATE_HZ = 50.0

@@ -24,12 +24,12 @@ from rich.progress import Progress
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from compression.codec import images_from_frames, load_codec
+from compression.coders.packet import layout_for
 from compression.masks import BLOCK_SIZE, BLOCKS, LATENTS
-from compression.packet import layout_for
-from compression.quantizer import fit_codebook
-from compression.vae import VAE
-from compression.world_model import HIDDEN, WorldModel
+from compression.model.latent_model import images_from_frames, load_codec
+from compression.model.quantizer import fit_codebook
+from compression.model.vae import VAE
+from compression.model.world_model import HIDDEN, WorldModel
 
 
 @dataclass(frozen=True)

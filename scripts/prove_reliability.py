@@ -33,12 +33,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 import sessions
-from compression.codec import load_codec, use_one_thread
-from racer.participants import SimulatedParticipant
-from racer.protocol import ProtocolConfig
+from compression.model.latent_model import load_codec, use_one_thread
+from racer.drivers.families.pursuit import SimulatedParticipant
 from racer.recordings.verification import verify_recording
-from racer.start import StartConfig, start_session
-from sessions.repair import repair
+from racer.sitting.protocol import ProtocolConfig
+from racer.sitting.start import StartConfig, start_session
+from sessions.maintenance.repair import repair
 
 RATE_HZ = 50
 EPISODES = 4

@@ -16,15 +16,15 @@ from pathlib import Path
 from typing import Any
 
 import sessions
-from compression.codec import load_codec
-from compression.pico_config import PicoConfig
-from racer.conditions import ChannelConfig
-from racer.protocol import ProtocolConfig, balanced_rows
+from compression.fitting.config import PicoConfig
+from compression.model.latent_model import load_codec
+from racer.loop.conditions import ChannelConfig
 from racer.report.study import report_study
 from racer.report.terminal import print_report
-from racer.start import StartConfig, resolved, start_session
-from racer.track import TrackConfig
-from racer.training import train_mask
+from racer.sitting.protocol import ProtocolConfig, balanced_rows
+from racer.sitting.start import StartConfig, resolved, start_session
+from racer.tasks.car_racing.track import TrackConfig
+from racer.training.train import train_mask
 
 SETTINGS: dict[str, dict[str, Any]] = {
     "episode-hold": {"channel": ChannelConfig(mask_interval="episode", fill="hold"), "track": TrackConfig()},

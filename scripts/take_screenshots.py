@@ -94,8 +94,8 @@ def go_through(person: Any, study: Any, keep: Callable[[str], None]) -> None:
     """Meet everything of a sitting; `keep` keeps what is on the screen under a name."""
     from seated import Experimenter, chosen_from, shown
 
-    from racer.agenda import Asking, Consent, Drive, make_agenda
-    from racer.protocol import plan_episodes
+    from racer.sitting.agenda import Asking, Consent, Drive, make_agenda
+    from racer.sitting.protocol import plan_episodes
     from racer.study.sitting import sitting_config
     from racer.window.palette import YELLOW
 

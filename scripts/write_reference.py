@@ -270,8 +270,8 @@ def _attributes(data: type) -> list[tuple[str, str, str]]:
 
 def packet() -> str:
     """Return a packet worked out number by number."""
+    from compression.coders.packet import layout_for
     from compression.masks import mask_table
-    from compression.packet import layout_for
 
     layout = layout_for(85)
     index = 11
@@ -298,7 +298,7 @@ def packet() -> str:
 
 def mask() -> str:
     """Return what a mask file says of itself."""
-    from compression.mask_file import MaskRecord
+    from compression.fitting.mask_file import MaskRecord
 
     return table(("key", "type", "meaning"), _attributes(MaskRecord))
 

@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 
 from sessions.attributes import read_attribute, read_info
 from sessions.errors import UnreadableRecordingError
-from sessions.readonly import ReadOnlyFile
 from sessions.schema import (
     ANSWER_CHUNK,
     ANSWER_DTYPE,
@@ -35,7 +34,8 @@ from sessions.schema import (
     episode_columns,
     episode_name,
 )
-from sessions.untrusted import Table, open_group, refusing
+from sessions.storage.readonly import ReadOnlyFile
+from sessions.storage.untrusted import Table, open_group, refusing
 
 ScalarT = TypeVar("ScalarT", bound=np.generic)
 

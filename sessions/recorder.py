@@ -26,7 +26,6 @@ import numpy as np
 
 from sessions.attributes import encode_info
 from sessions.errors import RecordingError, RecordingExistsError, StorageError, StorageWaitError
-from sessions.interrupts import interrupts_held
 from sessions.names import PARTIAL_SUFFIX, SUFFIX, recording_name
 from sessions.rows import EpisodeRows, TableRows
 from sessions.schema import (
@@ -43,7 +42,8 @@ from sessions.schema import (
     Step,
     episode_name,
 )
-from sessions.staging import StagedFile, rename_without_overwriting, sync_folder
+from sessions.storage.interrupts import interrupts_held
+from sessions.storage.staging import StagedFile, rename_without_overwriting, sync_folder
 
 FLUSH_NS = 500_000_000
 """Nanoseconds after which rows held in memory are put on disk: with a slow step and a slow disk on top, a process that

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from compression.packet import layout_for
+from compression.coders.packet import layout_for
 from racer.study.file import load_study
 
 ROOT = Path(__file__).parent.parent
@@ -25,7 +25,7 @@ PLAYED = ("tutorial.md", "how-to.md")
 FEW = {"practice": 1, "calibration": 2, "exploration": 2, "evaluation": 1, "steps": 20, "participants": 3}
 """Numbers for the study file that make its rehearsal short."""
 SHORT = """
-from compression.pico_config import PicoConfig
+from compression.fitting.config import PicoConfig
 
 PicoConfig.iterations = 25
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """The mask coder: a policy chooses which blocks of features are sent; the receiver fills in the others.
 
 After PICO (Reddy, Dragan and Levine, NeurIPS 2021, arXiv 2108.04219). There the features cross as floats and the mask
-is not counted; here both are one integer below 2**bits, see `compression.packet`.
+is not counted; here both are one integer below 2**bits, see `compression.coders.packet`.
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from compression.codec import Codec
-from compression.coding import Coder, CoderSettings, LatentReceiver, LatentSender
+from compression.coders.coder import Coder, CoderSettings, LatentReceiver, LatentSender
+from compression.coders.packet import Layout, layout_for
 from compression.errors import CoderError
 from compression.fill import FillName
-from compression.mask_file import DEFAULT_MASK, LearnedMask, load_mask
+from compression.fitting.mask_file import DEFAULT_MASK, LearnedMask, load_mask
 from compression.masks import (
     BLOCKS,
     FixedMask,
@@ -24,7 +24,7 @@ from compression.masks import (
     mask_index,
     mask_table,
 )
-from compression.packet import Layout, layout_for
+from compression.model.latent_model import Codec
 
 LEAST_BITS = 4
 """Naming one of 8 blocks takes 3 bits, and a feature of it at least 1."""

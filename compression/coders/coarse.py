@@ -13,10 +13,7 @@ from functools import lru_cache, partial
 import numpy as np
 from numpy.typing import NDArray
 
-from compression.codec import Codec
-from compression.coders.model_file import WEIGHTS, FittedCoder, fitted_coder, load_coder
-from compression.coders.radix import allocate, gaussian_losses, symbols_from_value, value_from_symbols
-from compression.coding import (
+from compression.coders.coder import (
     Coder,
     CoderSettings,
     LatentReceiver,
@@ -24,7 +21,10 @@ from compression.coding import (
     packet_from_value,
     value_from_packet,
 )
+from compression.coders.radix import allocate, gaussian_losses, symbols_from_value, value_from_symbols
+from compression.fitting.fitted import WEIGHTS, FittedCoder, fitted_coder, load_coder
 from compression.masks import BLOCK_SIZE, BLOCKS, LATENTS
+from compression.model.latent_model import Codec
 
 NAME = "coarse"
 SHAPES = {"weights": (LATENTS,)}

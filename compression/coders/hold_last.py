@@ -10,12 +10,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from compression.codec import Codec
 from compression.coders.coarse import NAME as COARSE
 from compression.coders.coarse import SHIPPED, blocks_of, coarse_levels, load_coarse
-from compression.coders.model_file import fitted_coder
-from compression.coders.radix import symbols_from_value, value_from_symbols
-from compression.coding import (
+from compression.coders.coder import (
     Coder,
     CoderSettings,
     LatentReceiver,
@@ -23,7 +20,10 @@ from compression.coding import (
     packet_from_value,
     value_from_packet,
 )
+from compression.coders.radix import symbols_from_value, value_from_symbols
+from compression.fitting.fitted import fitted_coder
 from compression.masks import LATENTS
+from compression.model.latent_model import Codec
 
 NAME = "hold-last"
 PICTURE_BITS = 60

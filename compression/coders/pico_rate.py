@@ -14,13 +14,13 @@ from functools import lru_cache, partial
 import numpy as np
 from numpy.typing import NDArray
 
-from compression.codec import Codec
 from compression.coders.coarse import CoarseSender, blocks_of
-from compression.coders.model_file import WEIGHTS, FittedCoder, fitted_coder, load_coder
+from compression.coders.coder import Coder, CoderSettings, LatentReceiver, value_from_packet
+from compression.coders.packet import MOST_LEVELS
 from compression.coders.radix import allocate, symbols_from_value
-from compression.coding import Coder, CoderSettings, LatentReceiver, value_from_packet
+from compression.fitting.fitted import WEIGHTS, FittedCoder, fitted_coder, load_coder
 from compression.masks import LATENTS
-from compression.packet import MOST_LEVELS
+from compression.model.latent_model import Codec
 
 NAME = "pico-rate"
 SHAPES = {"losses": (LATENTS, MOST_LEVELS)}

@@ -14,10 +14,10 @@ from warnings import catch_warnings
 import numpy as np
 from numpy.typing import NDArray
 
-from compression.codec import Codec
-from compression.coding import Coder, CoderSettings
+from compression.coders.coder import Coder, CoderSettings
 from compression.errors import CoderError, PacketError
 from compression.masks import BLOCKS
+from compression.model.latent_model import Codec
 
 _SIZE = 64
 _WIDEST = 4096

@@ -20,9 +20,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from compression.coders.model_file import WEIGHTS, FittedCoder, fitted_coder, load_coder
-from compression.coders.schedule import Dynamics, Reading, Schedule
-from compression.coding import (
+from compression.coders.coder import (
     Coder,
     CoderSettings,
     LatentReceiver,
@@ -30,12 +28,14 @@ from compression.coding import (
     packet_from_value,
     value_from_packet,
 )
+from compression.coders.schedule import Dynamics, Reading, Schedule
 from compression.errors import MaskError, PacketError
+from compression.fitting.fitted import WEIGHTS, FittedCoder, fitted_coder, load_coder
 from compression.masks import BLOCK_SIZE, BLOCKS, LATENTS
-from compression.world_model import ACTIONS, HIDDEN, WorldModel
+from compression.model.world_model import ACTIONS, HIDDEN, WorldModel
 
 if TYPE_CHECKING:
-    from compression.codec import Codec
+    from compression.model.latent_model import Codec
 
 NAME = "predictive"
 ANCHORS = (2, 3, 5, 8, 12, 24)

@@ -7,8 +7,8 @@ from math import prod
 import numpy as np
 from numpy.typing import NDArray
 
+from compression.coders.packet import MOST_LEVELS
 from compression.errors import PacketError
-from compression.packet import MOST_LEVELS
 
 
 def value_from_symbols(symbols: list[int], levels: tuple[int, ...]) -> int:

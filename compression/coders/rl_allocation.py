@@ -21,10 +21,7 @@ from itertools import accumulate, product
 import numpy as np
 from numpy.typing import NDArray
 
-from compression.codec import Codec
-from compression.coders.model_file import WEIGHTS, FittedCoder, fitted_coder, load_coder
-from compression.coders.radix import symbols_from_value, value_from_symbols
-from compression.coding import (
+from compression.coders.coder import (
     Coder,
     CoderSettings,
     LatentReceiver,
@@ -32,9 +29,12 @@ from compression.coding import (
     packet_from_value,
     value_from_packet,
 )
+from compression.coders.radix import symbols_from_value, value_from_symbols
 from compression.errors import PacketError, SlotError
 from compression.fill import Fill
+from compression.fitting.fitted import WEIGHTS, FittedCoder, fitted_coder, load_coder
 from compression.masks import BLOCK_SIZE, BLOCKS, LATENTS
+from compression.model.latent_model import Codec
 
 NAME = "rl-allocation"
 LEAST_BITS = 5

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from racer.commands.options import JsonOption
 from racer.commands.output import print_json, progress_bar
-from racer.options import JsonOption
 
 if TYPE_CHECKING:
     from racer.recordings.verification import Verification
@@ -59,7 +59,7 @@ def repair(
     """Write what a killed session recorded as a finished recording; the original stays as it is."""
     import sessions
     from racer.errors import ConfigError, RacerError
-    from sessions.repair import repair, repaired_path
+    from sessions.maintenance.repair import repair, repaired_path
 
     repaired: dict[Path, Path] = {}
     failed: dict[Path, str] = {}
@@ -98,7 +98,7 @@ def merge(
 ) -> None:
     """Bring recordings together; nothing is overwritten or removed. Exit code 1 if something had to be left behind."""
     from racer.errors import ConfigError
-    from sessions.merge import merge
+    from sessions.maintenance.merge import merge
 
     for place in source:
         if not place.exists():
@@ -151,7 +151,7 @@ def withdraw(
 
     from racer.errors import ConfigError
     from racer.recordings.withdrawal import forget, masks_trained_on, refuse_running
-    from sessions.withdraw import plan_withdrawal, withdraw
+    from sessions.maintenance.withdraw import plan_withdrawal, withdraw
 
     plan = plan_withdrawal(participant, data)
     if not plan.files:
@@ -216,14 +216,14 @@ def _runs(folder: Path, session_id: str) -> bool:
     Raises:
         ClaimError: If that cannot be told.
     """
-    from racer.claims import Claims
+    from racer.sitting.leases import Claims
 
     return Claims(folder).is_live(session_id)
 
 
 def _may_run(folder: Path, session_id: str) -> bool:
     """Return whether a process is known to record this session now; a folder that cannot be locked is an archive."""
-    from racer.claims import ClaimError
+    from racer.sitting.leases import ClaimError
 
     try:
         return _runs(folder, session_id)

@@ -8,11 +8,11 @@ from typing import Annotated
 
 import typer
 
-from racer.commands.output import print_json
-from racer.options import (
+from racer.commands.options import (
     JsonOption,
     PaceOption,
 )
+from racer.commands.output import print_json
 
 
 def demo(
@@ -26,8 +26,8 @@ def demo(
     """Go through the whole job once, in minutes: pilot, training, evaluation, report."""
     from dataclasses import asdict
 
-    from racer.demo import DemoConfig, default_driver, default_folder, run_demo
     from racer.report.terminal import print_report
+    from racer.study.demo import DemoConfig, default_driver, default_folder, run_demo
 
     config = DemoConfig(data=data or default_folder(), driver=driver or default_driver(), pace=pace)
     result = run_demo(config, tell=lambda line: None if as_json else print(line, flush=True))

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from racer.commands.options import JsonOption
 from racer.commands.output import print_json
-from racer.options import JsonOption
 
 if TYPE_CHECKING:
     from racer.doctor.machine import Check

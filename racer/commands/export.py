@@ -9,8 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
+from racer.commands.options import JsonOption
 from racer.commands.output import print_json, progress_bar
-from racer.options import JsonOption
 
 
 class ExportFormat(StrEnum):
@@ -61,7 +61,7 @@ def export(
 
 
 def _export_files(recordings: list[Path], to: ExportFormat, out: Path, episode: int | None, as_json: bool) -> None:
-    from sessions.export import export_arrays, export_tables
+    from sessions.export.export import export_arrays, export_tables
 
     with progress_bar("recordings", shown=not as_json) as advance:
         progress = _telling(advance)

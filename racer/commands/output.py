@@ -13,7 +13,7 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from racer.episode import EpisodeResult
+    from racer.loop.episode import EpisodeResult
 
 
 def print_json(value: dict[str, Any]) -> None:

@@ -7,8 +7,7 @@ from typing import Annotated
 
 import typer
 
-from racer.commands.output import episode_json, print_episode, print_json, quiet
-from racer.options import (
+from racer.commands.options import (
     BitsOption,
     ConditionOption,
     DriverOption,
@@ -28,6 +27,7 @@ from racer.options import (
     SeedOption,
     SpeedOption,
 )
+from racer.commands.output import episode_json, print_episode, print_json, quiet
 
 
 def play(
@@ -51,9 +51,9 @@ def play(
     as_json: JsonOption = False,
 ) -> None:
     """Drive now; nothing is recorded."""
-    from racer.conditions import ChannelConfig
-    from racer.play import PlayConfig, play_episodes
-    from racer.track import TrackConfig
+    from racer.loop.conditions import ChannelConfig
+    from racer.sitting.play import PlayConfig, play_episodes
+    from racer.tasks.car_racing.track import TrackConfig
 
     result = play_episodes(
         PlayConfig(

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from racer.commands.options import FillChoice, FillOption, Interval, IntervalOption, JsonOption, MaskOption, NoiseChoice
 from racer.commands.output import print_json, progress_bar
-from racer.options import FillChoice, FillOption, Interval, IntervalOption, JsonOption, MaskOption, NoiseChoice
 
 if TYPE_CHECKING:
     from racer.rates.curves import Curve, LeastBits

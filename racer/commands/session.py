@@ -10,8 +10,7 @@ import typer
 
 from racer.commands import care
 from racer.commands.export import export, replay, video
-from racer.commands.output import ask, episode_json, print_json, progress_bar
-from racer.options import (
+from racer.commands.options import (
     CONDITIONS_HELP,
     BitsOption,
     DriverOption,
@@ -32,10 +31,11 @@ from racer.options import (
     SeedOption,
     SpeedOption,
 )
+from racer.commands.output import ask, episode_json, print_json, progress_bar
 
 if TYPE_CHECKING:
-    from racer.session import SittingResult
-    from racer.start import StartConfig
+    from racer.sitting.run import SittingResult
+    from racer.sitting.start import StartConfig
 
 app = typer.Typer(help="Record sittings and look after the recordings.", no_args_is_help=True)
 
@@ -90,10 +90,10 @@ def session_start(
     as_json: JsonOption = False,
 ) -> None:
     """Record one sitting of one participant."""
-    from racer.conditions import ChannelConfig
-    from racer.protocol import ProtocolConfig
-    from racer.start import StartConfig, start_session
-    from racer.track import TrackConfig
+    from racer.loop.conditions import ChannelConfig
+    from racer.sitting.protocol import ProtocolConfig
+    from racer.sitting.start import StartConfig, start_session
+    from racer.tasks.car_racing.track import TrackConfig
 
     if study is not None:
         config = _study_sitting(context, study, participant, protocol, resume, driver, headless, fullscreen, pilot)

@@ -10,8 +10,8 @@ from typing import Annotated
 
 import typer
 
+from racer.commands.options import JsonOption
 from racer.commands.output import print_json, progress_bar
-from racer.options import JsonOption
 
 app = typer.Typer(help="Plan, run and analyse a whole study.", no_args_is_help=True)
 
@@ -90,7 +90,7 @@ def study_train(study: StudyArgument = None, as_json: JsonOption = False) -> Non
 
     from racer.study.file import find_study, load_study
     from racer.study.train import train_study
-    from racer.training_summary import in_short
+    from racer.training.summary import in_short
 
     loaded = load_study(find_study(study))
     with progress_bar("training", shown=not as_json) as advance:

@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
+from racer.commands.options import JsonOption, ObjectiveChoice, SeedOption
 from racer.commands.output import print_json, progress_bar
-from racer.options import JsonOption, ObjectiveChoice, SeedOption
 
 
 def train(
@@ -29,9 +29,9 @@ def train(
     """Fit a mask, or the levels of coder pico-rate, to recorded sessions."""
     from dataclasses import asdict
 
-    from compression.pico_config import PicoConfig
-    from racer.training import train as train_for
-    from racer.training_summary import explained
+    from compression.fitting.config import PicoConfig
+    from racer.training.summary import explained
+    from racer.training.train import train as train_for
 
     config = PicoConfig(seed=seed, iterations=iterations)
     with progress_bar("training", shown=not as_json) as advance:

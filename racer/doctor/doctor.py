@@ -9,20 +9,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from compression.codec import WEIGHTS, Codec, load_codec, use_one_thread
-from compression.coding import find_coder
+from compression.coders.coder import find_coder
 from compression.errors import CompressionError
-from compression.mask_file import DEFAULT_MASK, LearnedMask
-from racer.conditions import MASKED_CONDITIONS, ChannelConfig, load_masks, read_fitted
-from racer.display import Display, EndSession, NoDisplay
+from compression.fitting.mask_file import DEFAULT_MASK, LearnedMask
+from compression.model.latent_model import WEIGHTS, Codec, load_codec, use_one_thread
 from racer.doctor.machine import Check, CheckStatus, check_machine
-from racer.drivers import SIMULATED, make_driver
-from racer.episode import EpisodeRun, Setup, Unrecorded
+from racer.drivers.keyboard import LEFT_KEYS, RIGHT_KEYS
+from racer.drivers.registry import SIMULATED, make_driver
 from racer.errors import ConfigError, NoDisplayError, RacerError
-from racer.keys import LEFT_KEYS, RIGHT_KEYS
-from racer.pacing import Pacer, PaceSummary, check_pace
-from racer.protocol import EVALUATED, EpisodePlan
-from racer.track import TrackConfig
+from racer.loop.conditions import MASKED_CONDITIONS, ChannelConfig, load_masks, read_fitted
+from racer.loop.display import Display, EndSession, NoDisplay
+from racer.loop.episode import EpisodeRun, Setup, Unrecorded
+from racer.loop.pacing import Pacer, PaceSummary, check_pace
+from racer.sitting.protocol import EVALUATED, EpisodePlan
+from racer.tasks.car_racing.track import TrackConfig
 
 if TYPE_CHECKING:
     from racer.study.file import Study

@@ -22,9 +22,9 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
 import sessions
-from racer.claims import Claims
 from racer.errors import RacerError
-from racer.protocol import DEFAULT_STEPS
+from racer.sitting.leases import Claims
+from racer.sitting.protocol import DEFAULT_STEPS
 from sessions.schema import episode_columns
 
 CheckStatus = Literal["ok", "warn", "fail"]

@@ -8,11 +8,11 @@ from collections.abc import Callable, Sequence
 import pygame
 from pygame.event import Event
 
-from racer.display import Page
-from racer.keys import HeldKeys
-from racer.texts import english
+from racer.drivers.keyboard import HeldKeys
+from racer.loop.display import Page
 from racer.window.screens import Painter
 from racer.window.stage import Screen, Stage, Wish
+from racer.window.texts import english
 
 Combination = tuple[str, ...]
 """pygame's names of keys to hold at once."""

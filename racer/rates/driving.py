@@ -9,16 +9,16 @@ from functools import lru_cache
 from itertools import islice, tee
 from pathlib import Path
 
-from compression.codec import Codec, load_codec, use_one_thread
-from compression.coding import Fitted, find_coder
-from racer.conditions import ChannelConfig, load_masks
+from compression.coders.coder import Fitted, find_coder
+from compression.model.latent_model import Codec, load_codec, use_one_thread
 from racer.errors import RacerError
+from racer.loop.batched import Job, Score, simulate
+from racer.loop.conditions import ChannelConfig, load_masks
 from racer.rates.grid import Cell, RatesConfig
 from racer.rates.people import draw_person
 from racer.rates.provenance import coder_sha256, settings_of
 from racer.rates.scores import CellScore, EpisodeScore
-from racer.simulation import Job, Score, simulate
-from racer.track import TrackConfig
+from racer.tasks.car_racing.track import TrackConfig
 
 
 class MixedVersionsError(RacerError):

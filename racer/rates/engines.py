@@ -11,10 +11,10 @@ from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from racer.errors import ConfigError, RacerError
+from racer.loop.batched import LANES
 from racer.rates.driving import Plan, drive, drive_all
 from racer.rates.grid import Cell
 from racer.rates.scores import CellScore
-from racer.simulation import LANES
 from racer.workers import in_parallel
 
 MOST_JOBS = 256

@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from racer.loop.batched import LANES
 from racer.rates.driving import drive_all
 from racer.rates.grid import Cell, Grid
 from racer.rates.sweep import Sweep
-from racer.simulation import LANES
 
 _FEW, _MORE = 5, 25
 """Steps of the two measurements, whose difference is what steps cost without the beginning of a drive."""

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import get_args
 
-from compression.coding import RESERVED, Coder
+from compression.coders.coder import RESERVED, Coder
+from compression.coders.packet import MOST_BITS
 from compression.fill import FILLS, FillName
 from compression.masks import MaskInterval
 from compression.noise import NoiseName, check_noise
-from compression.packet import MOST_BITS
 from racer.errors import ConfigError
 
 RAW, FULL = RESERVED

@@ -9,7 +9,7 @@ import numpy as np
 FIRST_TRACK, LAST_TRACK = 1_000_000_000, 2_000_000_000
 """Track seeds of sweeps lie in here, where neither those of sessions nor those of pretraining do."""
 _FIRST_PERSON, _LAST_PERSON = 2**32, 2**63
-"""Seeds of people: beyond all those that names stand for (`racer.drivers.driver_seed`)."""
+"""Seeds of people: beyond all those that names stand for (`racer.drivers.registry.driver_seed`)."""
 
 
 @dataclass(frozen=True)

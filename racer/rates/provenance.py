@@ -10,9 +10,9 @@ from functools import lru_cache, partial
 from importlib.util import find_spec
 from pathlib import Path
 
-from compression.codec import Codec
-from compression.coding import Coder, Fitted
-from compression.packet import CHANNEL_FORMAT
+from compression.coders.coder import Coder, Fitted
+from compression.coders.packet import CHANNEL_FORMAT
+from compression.model.latent_model import Codec
 from racer.rates.grid import RatesConfig
 from racer.software import software
 
@@ -22,14 +22,14 @@ Settings = Mapping[str, str | int]
 _DECIDING = ("racer", "torch", "numpy", "gymnasium", "box2d", "pygame-ce", "pillow")
 """Versions on which frames, latents, packets or physics depend."""
 _DRIVING = (
-    "racer.car_racing",
-    "racer.conditions",
-    "racer.frames",
-    "racer.participants",
+    "racer.tasks.car_racing.rendering",
+    "racer.loop.conditions",
+    "racer.tasks.car_racing.frames",
+    "racer.drivers.families.pursuit",
     "racer.rates.driving",
     "racer.rates.people",
-    "racer.simulation",
-    "racer.track",
+    "racer.loop.batched",
+    "racer.tasks.car_racing.track",
 )
 """Modules that an episode goes through, besides all of `compression`."""
 

@@ -29,7 +29,7 @@ from racer.rates.grid import Cell, Noise, Way
 from racer.rates.provenance import Settings
 from racer.rates.scores import CellScore, EpisodeScore
 from racer.software import software
-from sessions.staging import rename_without_overwriting, sync_folder
+from sessions.storage.staging import rename_without_overwriting, sync_folder
 
 RESULTS = "cells.jsonl"
 FORMAT = 1

@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from compression.codec import Codec, load_codec, use_one_thread
-from compression.coding import Coder, Fitted, coder_names, find_coder
-from racer.conditions import ChannelConfig, check_use, load_masks, read_fitted
+from compression.coders.coder import Coder, Fitted, coder_names, find_coder
+from compression.model.latent_model import Codec, load_codec, use_one_thread
 from racer.errors import ConfigError
+from racer.loop.conditions import ChannelConfig, check_use, load_masks, read_fitted
 from racer.rates.driving import Plan
 from racer.rates.engines import Engine
 from racer.rates.grid import FULL, RAW, Cell, Grid, RatesConfig, Skipped, make_grid

@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from compression.codec import load_codec
 from compression.coders import BUILT_IN
-from compression.coding import find_coder
-from racer.conditions import MASKED_CONDITIONS, uses_slot
+from compression.coders.coder import find_coder
+from compression.model.latent_model import load_codec
+from racer.loop.conditions import MASKED_CONDITIONS, uses_slot
 from sessions import Episode, Session
 from sessions.verify import Check, Columns, Finding
 
@@ -23,7 +23,7 @@ Counts = Counter[tuple[str, str]]
 """Episodes by phase and condition."""
 
 _LATE_NS = 2_000_000
-"""A step that lasts longer than its period by more than this is late, as for `racer.pacing`."""
+"""A step that lasts longer than its period by more than this is late, as for `racer.loop.pacing`."""
 _LATE_ALLOWED = 0.05
 """Share of late steps that is no cause for a warning."""
 

@@ -10,15 +10,15 @@ from pathlib import Path
 import numpy as np
 
 from compression.channel import ARRIVED
-from compression.codec import Codec
 from compression.coders.blocks import CODERS, FULL_SLOT, FULL_SLOTS, BlockReceiver
-from compression.coders.model_file import objective_of
-from compression.coding import Coder, CoderSettings, Fitted, Receiver, find_coder, packet_bytes
+from compression.coders.coder import Coder, CoderSettings, Fitted, Receiver, find_coder, packet_bytes
+from compression.coders.packet import Layout, layout_for
 from compression.errors import CoderError, SlotError
 from compression.fill import FILLS
+from compression.fitting.fitted import objective_of
 from compression.masks import BLOCKS
-from compression.packet import Layout, layout_for
-from racer.conditions import ChannelConfig, receiver_settings
+from compression.model.latent_model import Codec
+from racer.loop.conditions import ChannelConfig, receiver_settings
 from sessions import EpisodeInfo, SessionInfo
 
 BLOCK_CONDITIONS = ("full", *(coder.name for coder in CODERS))

@@ -9,7 +9,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from compression.codec import Codec
+from compression.model.latent_model import Codec
 from racer.errors import RacerError
 from racer.recordings.rerun import Rerun, RerunError, step_times
 from racer.recordings.scene import View

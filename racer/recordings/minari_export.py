@@ -22,14 +22,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 import sessions
-from compression.codec import load_codec, use_one_thread
+from compression.model.latent_model import load_codec, use_one_thread
 from racer.errors import ConfigError
 from racer.recordings.footage import FootageError
 from racer.recordings.minari_observations import Observations, draw_observations
 from racer.recordings.rerun import RerunError, track_config
-from racer.recordings.steering_env import ACTION_SPACE, OBSERVATION_SPACE, steering_spec
+from racer.tasks.steering_env import ACTION_SPACE, OBSERVATION_SPACE, steering_spec
 from sessions import Episode
-from sessions.export_folder import ExportError, choose_recordings, new_folder
+from sessions.export.folder import ExportError, choose_recordings, new_folder
 from sessions.extras import import_extra
 
 MINARI = "minari>=0.5.4"

@@ -8,16 +8,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from compression.codec import Codec
 from compression.coders.blocks import BlockReceiver, BlockSender
 from compression.errors import CompressionError
 from compression.fill import FILLS
 from compression.masks import FixedMask
-from racer.frames import FRAME_SIZE
+from compression.model.latent_model import Codec
 from racer.recordings.far_end import BLOCK_CONDITIONS, is_noisy, layout_of
 from racer.recordings.footage import check_codec
 from racer.recordings.rerun import Rerun, RerunError
-from racer.track import ACTIONS
+from racer.tasks.car_racing.frames import FRAME_SIZE
+from racer.tasks.car_racing.track import ACTIONS
 from sessions import Episode, SessionInfo
 
 

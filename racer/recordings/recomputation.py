@@ -12,17 +12,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compression.channel import arrived, receive_again
-from compression.codec import Codec, load_codec
-from compression.coding import value_from_packet
+from compression.coders.coder import value_from_packet
+from compression.coders.packet import CHANNEL_FORMAT
 from compression.errors import CompressionError, PacketError
 from compression.masks import features_of, mask_table
-from compression.packet import CHANNEL_FORMAT
-from racer.conditions import condition_names
+from compression.model.latent_model import Codec, load_codec
 from racer.errors import ConfigError
+from racer.loop.conditions import condition_names
 from racer.recordings.expectation import config_part, foreign_weights
 from racer.recordings.far_end import FarEndError, Wire, is_noisy, receiver_of, wire_of
 from racer.software import software
-from racer.track import Track, TrackConfig
+from racer.tasks.car_racing.track import Track, TrackConfig
 from sessions import Episode, Session
 from sessions.verify import Check, Columns, Finding
 

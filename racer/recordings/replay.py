@@ -12,7 +12,7 @@ import pygame
 from pygame.event import Event
 
 import sessions
-from compression.codec import load_codec, use_one_thread
+from compression.model.latent_model import load_codec, use_one_thread
 from racer.errors import ConfigError, NoDisplayError
 from racer.recordings.footage import Footage, FootageError, choose_episode, episodes_with_steps
 from racer.recordings.playhead import SPEEDS, Playhead

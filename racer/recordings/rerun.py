@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from racer.errors import ConfigError
-from racer.track import ACTIONS, Track, TrackConfig
+from racer.tasks.car_racing.track import ACTIONS, Track, TrackConfig
 from sessions import Episode, SessionInfo
 
 _KEPT_FRAMES = 4096

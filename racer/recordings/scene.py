@@ -9,7 +9,7 @@ import pygame
 from numpy.typing import NDArray
 from pygame import Rect, Surface
 
-from racer.frames import FRAME_SIZE
+from racer.tasks.car_racing.frames import FRAME_SIZE
 from racer.window.canvas import Canvas, Color, round_rect, smooth
 from racer.window.palette import BLUE, EDGE, GROUND, INK, ORANGE, PANEL, QUIET, YELLOW
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import sessions
-from compression.codec import use_one_thread
+from compression.model.latent_model import use_one_thread
 from racer.errors import ConfigError, RacerError
 from racer.recordings.expectation import Counts, Pace, Plan, Weights
 from racer.recordings.recomputation import Packets, Received, Replay

@@ -13,13 +13,13 @@ from typing import Any
 import pygame
 
 import sessions
-from compression.codec import Codec, load_codec, use_one_thread
+from compression.model.latent_model import Codec, load_codec, use_one_thread
 from racer.errors import ConfigError
 from racer.recordings.footage import Footage, choose_episode, episodes_with_steps
 from racer.recordings.rerun import recorded_pace
 from racer.recordings.scene import Scene, View, scene_size
 from racer.window.palette import GROUND
-from sessions.export_folder import ExportError, new_file
+from sessions.export.folder import ExportError, new_file
 from sessions.extras import import_extra
 
 MOST_CELLS = 16

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 
-from racer.claims import FOLDER, Claims
 from racer.errors import RacerError
-from sessions.withdraw import Withdrawal
+from racer.sitting.leases import FOLDER, Claims
+from sessions.maintenance.withdraw import Withdrawal
 
 _MEMORY = "recordings.json"
 """In a claims folder, what recordings said of who took part; made again when it is missing."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from racer.conditions import may_be_condition
+from racer.loop.conditions import may_be_condition
 from racer.report.recordings import Person
 from racer.report.statistics import mean_se
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from racer.report.recordings import EvaluatedEpisode, Person
 from racer.report.statistics import mean_se
-from racer.track import ACTIONS
+from racer.tasks.car_racing.track import ACTIONS
 
 REFERENCE = "full"
 """The condition that actions are compared with."""

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from racer.conditions import condition_names
+from racer.loop.conditions import condition_names
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

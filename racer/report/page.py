@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import quote
 
 from racer import __version__
-from racer.conditions import shown_under
+from racer.loop.conditions import shown_under
 from racer.report import wording
 from racer.report.answers import when
 from racer.report.caveats import caveats

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 import sessions
-from racer.conditions import in_order, may_be_condition
-from racer.drivers import KEYBOARD
-from racer.resume import declined
+from racer.drivers.registry import KEYBOARD
+from racer.loop.conditions import in_order, may_be_condition
+from racer.sitting.resume import declined
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +69,7 @@ class Evaluations:
 
     people: tuple[Person, ...]
     conditions: tuple[str, ...]
-    """Driven by all of them, in the order of `racer.conditions.in_order`."""
+    """Driven by all of them, in the order of `racer.loop.conditions.in_order`."""
     excluded: dict[Path, str]
     """Recordings left out, and why."""
 

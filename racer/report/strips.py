@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import sessions
-from compression.codec import Codec
+from compression.model.latent_model import Codec
 from racer.errors import RacerError
 from racer.recordings.footage import Footage, FootageError
 from racer.report.drawing import Illustration, canvas, render

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from racer.drivers import KEYBOARD
+from racer.drivers.registry import KEYBOARD
 from racer.errors import RacerError
 from racer.report.answers import Answers, read_answers
 from racer.report.behaviour import (

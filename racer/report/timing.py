@@ -11,7 +11,7 @@ import numpy as np
 from racer.report.recordings import Person, section
 
 OVERRUN_MS = 2.0
-"""A step that lasts longer than its period by more than this overran, as in `racer.pacing`."""
+"""A step that lasts longer than its period by more than this overran, as in `racer.loop.pacing`."""
 STAGES = ("environment", "sender", "receiver", "display")
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from compression.codec import Codec
 from compression.masks import BLOCK_SIZE, BLOCKS, LATENTS
+from compression.model.latent_model import Codec
 from racer.report.drawing import Illustration, canvas, render
 
 DEVIATIONS = (-2.0, -1.0, 0.0, 1.0, 2.0)

@@ -95,7 +95,7 @@ def draw_pictures(evaluations: Evaluations, report: StudyReport) -> Pictures:
         RecordingError: If a recording cannot be read.
         WeightsError: If the installed codec is damaged.
     """
-    from compression.codec import load_codec, use_one_thread
+    from compression.model.latent_model import load_codec, use_one_thread
 
     use_one_thread()
     codec = load_codec()

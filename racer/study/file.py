@@ -14,10 +14,10 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from racer.conditions import MASKED_CONDITIONS, ChannelConfig, check_conditions
 from racer.errors import ConfigError, RacerError
-from racer.protocol import EVALUATED, ProtocolConfig, ProtocolName
-from racer.questionnaires import Questionnaire
+from racer.loop.conditions import MASKED_CONDITIONS, ChannelConfig, check_conditions
+from racer.sitting.protocol import EVALUATED, ProtocolConfig, ProtocolName
+from racer.sitting.questionnaires import Questionnaire
 from racer.study.problems import explain, misfit
 from racer.study.sections import (
     MASK_SUFFIX,
@@ -37,9 +37,9 @@ from racer.study.sections import (
     Section,
     Title,
 )
-from racer.texts import Language, load_texts
+from racer.tasks.car_racing.track import TrackConfig
 from racer.toml_text import MOST_BYTES, parse_toml
-from racer.track import TrackConfig
+from racer.window.texts import Language, load_texts
 
 STUDY_FILE = "study.toml"
 RECORDINGS = "recordings"

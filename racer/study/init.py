@@ -8,7 +8,7 @@ from typing import Literal, get_args
 import sessions
 from racer.errors import ConfigError
 from racer.study.file import STUDY_FILE, StudyFileError
-from racer.texts import load_texts
+from racer.window.texts import load_texts
 
 PresetName = Literal["default", "paper"]
 PRESETS: tuple[str, ...] = get_args(PresetName)

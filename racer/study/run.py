@@ -15,16 +15,16 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from compression.pico_config import PicoConfig
-from racer.drivers import KEYBOARD, SIMULATED, make_driver
+from compression.fitting.config import PicoConfig
+from racer.drivers.registry import KEYBOARD, SIMULATED, make_driver
 from racer.errors import ConfigError
-from racer.protocol import ProtocolName, balanced_rows
-from racer.start import SimulatedIdentity, StartConfig, start_session
+from racer.sitting.protocol import ProtocolName, balanced_rows
+from racer.sitting.start import SimulatedIdentity, StartConfig, start_session
 from racer.study.file import Study, StudyFileError
 from racer.study.sitting import completed, refuse_a_mixture, refuse_again, sitting_config
 from racer.study.train import masks_to_train, train_study
 from racer.workers import in_parallel
-from sessions.staging import rename_without_overwriting, sync_folder
+from sessions.storage.staging import rename_without_overwriting, sync_folder
 
 BEGINNING = datetime(2000, 1, 1, tzinfo=UTC)
 """When simulated studies take place."""

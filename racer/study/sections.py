@@ -26,12 +26,12 @@ from pydantic import (
 from compression.fill import FillName
 from compression.masks import MaskInterval
 from compression.noise import NoiseName, check_noise
-from racer.conditions import ChannelConfig
-from racer.keys import check_keys
-from racer.pacing import check_pace
-from racer.protocol import ProtocolConfig
-from racer.questionnaires import Item, Questionnaire
-from racer.track import Handling, TrackConfig
+from racer.drivers.keyboard import check_keys
+from racer.loop.conditions import ChannelConfig
+from racer.loop.pacing import check_pace
+from racer.sitting.protocol import ProtocolConfig
+from racer.sitting.questionnaires import Item, Questionnaire
+from racer.tasks.car_racing.track import Handling, TrackConfig
 
 PILOT, SHIPPED = "pilot", "shipped"
 """Where a mask comes from, if not from a file in the study's folder."""

@@ -7,12 +7,12 @@ from collections.abc import Collection
 from typing import get_args
 
 import sessions
-from racer.agenda import Screens
-from racer.drivers import KEYBOARD
-from racer.protocol import ProtocolName
-from racer.questionnaires import Questionnaire
-from racer.resume import running_sessions, to_resume, unfinished
-from racer.start import StartConfig, StudyMark
+from racer.drivers.registry import KEYBOARD
+from racer.sitting.agenda import Screens
+from racer.sitting.protocol import ProtocolName
+from racer.sitting.questionnaires import Questionnaire
+from racer.sitting.resume import running_sessions, to_resume, unfinished
+from racer.sitting.start import StartConfig, StudyMark
 from racer.study.file import Study, StudyFileError
 from racer.study.sections import PILOT, Masks
 

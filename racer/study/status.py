@@ -7,8 +7,8 @@ from collections import Counter
 from dataclasses import dataclass
 
 import sessions
-from racer.protocol import balanced_rows
-from racer.resume import unfinished
+from racer.sitting.protocol import balanced_rows
+from racer.sitting.resume import unfinished
 from racer.study.file import Study
 from racer.study.sitting import completed
 from racer.study.train import masks_to_train

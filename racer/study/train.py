@@ -6,11 +6,11 @@ import shlex
 from collections.abc import Callable
 from pathlib import Path
 
-from compression.pico_config import PicoConfig
+from compression.fitting.config import PicoConfig
 from racer.study.file import Study, StudyFileError
 from racer.study.sections import PILOT, Masks
 from racer.study.sitting import completed
-from racer.training import Summary, train
+from racer.training.train import Summary, train
 
 
 def masks_to_train(study: Study) -> list[str]:

@@ -9,11 +9,11 @@ import pygame
 from numpy.typing import NDArray
 from pygame import Rect, Surface
 
-from racer.display import Hud
-from racer.frames import FRAME_SIZE
-from racer.texts import Texts
+from racer.loop.display import Hud
+from racer.tasks.car_racing.frames import FRAME_SIZE
 from racer.window.canvas import Canvas, Color, smooth
 from racer.window.palette import BLUE, EDGE, GROUND, INK, ORANGE, QUIET, YELLOW
+from racer.window.texts import Texts
 
 _DISC_ALPHA = 200
 """Opacity, of 255, of the disc behind the countdown's number."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from racer.display import EndSession, RedoEpisode
-from racer.questionnaires import MOST_ANSWER_CHARACTERS
-from racer.texts import Texts
+from racer.loop.display import EndSession, RedoEpisode
+from racer.sitting.questionnaires import MOST_ANSWER_CHARACTERS
 from racer.window.menu_view import Menu
 from racer.window.menus import Choice, Entry
 from racer.window.stage import Stage, Wish
+from racer.window.texts import Texts
 
 _LONGEST_CODE = 100
 

@@ -8,10 +8,10 @@ from typing import Final
 import pygame
 from pygame import Rect
 
-from racer.questionnaires import MOST_ANSWER_CHARACTERS, Item
-from racer.texts import Texts
+from racer.sitting.questionnaires import MOST_ANSWER_CHARACTERS, Item
 from racer.window.canvas import LEADING, Canvas
 from racer.window.palette import BLUE, EDGE, GROUND, INK, PANEL, QUIET, YELLOW
+from racer.window.texts import Texts
 
 MOST_BUTTONS: Final = 9
 """Points of a scale that is drawn as numbered buttons; one of more is drawn as a ruler."""

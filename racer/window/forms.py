@@ -8,7 +8,7 @@ import pygame
 from pygame import Rect
 from pygame.event import Event
 
-from racer.questionnaires import MOST_ANSWER_CHARACTERS, Item
+from racer.sitting.questionnaires import MOST_ANSWER_CHARACTERS, Item
 from racer.window.form_view import MOST_BUTTONS, FormAreas
 from racer.window.screens import Painter
 from racer.window.stage import Screen, accepts, clicks

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 from pygame import Rect, Surface
 
-from racer.texts import Texts
 from racer.window.canvas import LEADING, Canvas
 from racer.window.page_view import button_colors
 from racer.window.palette import BLUE, GROUND, INK, PANEL, QUIET
+from racer.window.texts import Texts
 
 _SHADE_ALPHA = 215
 """Opacity, of 255, of what dims the screen behind a menu."""

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import pygame
 from pygame import Rect, Surface
 
-from racer.display import Page
-from racer.keys import HeldKeys, key_label
-from racer.texts import Texts
+from racer.drivers.keyboard import HeldKeys, key_label
+from racer.loop.display import Page
 from racer.window.canvas import Canvas, Color, round_rect, smooth
 from racer.window.palette import BLUE, EDGE, GROUND, INK, PANEL, QUIET
+from racer.window.texts import Texts
 
 _MARGIN, _PROMPT_ROOM = 32, 100
 """Like every length below in pixels of a 960 x 720 window."""

@@ -8,13 +8,13 @@ import pygame
 from pygame import Rect
 from pygame.event import Event
 
-from racer.display import Page
-from racer.keys import HeldKeys
-from racer.texts import Texts
+from racer.drivers.keyboard import HeldKeys
+from racer.loop.display import Page
 from racer.window.canvas import Color
 from racer.window.palette import BLUE, QUIET, YELLOW
 from racer.window.screens import Painter
 from racer.window.stage import SECOND, Screen, accepts, clicks
+from racer.window.texts import Texts
 
 _BOTH_WAYS: Final = frozenset({-1, 1})
 

@@ -8,16 +8,16 @@ import numpy as np
 from numpy.typing import NDArray
 from pygame import Rect, Surface
 
-from racer.display import Hud, Page
-from racer.keys import HeldKeys
-from racer.questionnaires import Item
-from racer.texts import Texts
+from racer.drivers.keyboard import HeldKeys
+from racer.loop.display import Hud, Page
+from racer.sitting.questionnaires import Item
 from racer.window.canvas import Canvas, Color
 from racer.window.drive_view import DriveView
 from racer.window.form_view import FormAreas, FormView
 from racer.window.menu_view import Menu, MenuView
 from racer.window.page_view import PageAreas, PageView
 from racer.window.palette import BLUE, GROUND
+from racer.window.texts import Texts
 
 
 class Painter:

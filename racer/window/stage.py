@@ -14,11 +14,11 @@ from typing import Final, Literal
 import pygame
 from pygame.event import Event
 
-from racer.display import EventListener
-from racer.keys import HeldKeys
-from racer.texts import Texts
+from racer.drivers.keyboard import HeldKeys
+from racer.loop.display import EventListener
 from racer.window.opening import open_window
 from racer.window.screens import Painter
+from racer.window.texts import Texts
 
 Wish = Literal["escape", "close", "focus", "fullscreen", "experimenter"]
 """What interrupts a screen: the Esc key, the close button, the loss of the keyboard, F11, Ctrl+Shift+X."""

@@ -14,11 +14,10 @@ import numpy as np
 import pygame
 from numpy.typing import NDArray
 
-from racer.display import EndSession, EventListener, Hud, Page
+from racer.drivers.keyboard import HeldKeys
 from racer.errors import ConfigError
-from racer.keys import HeldKeys
-from racer.questionnaires import Item
-from racer.texts import Texts, english
+from racer.loop.display import EndSession, EventListener, Hud, Page
+from racer.sitting.questionnaires import Item
 from racer.window.experimenter_menu import ExperimenterMenu
 from racer.window.forms import Rating, Writing
 from racer.window.menu_view import Menu
@@ -26,6 +25,7 @@ from racer.window.menus import Choice
 from racer.window.opening import SMALLEST_WINDOW
 from racer.window.pages import Choosing, Reading
 from racer.window.stage import SECOND, Stage, Wish
+from racer.window.texts import Texts, english
 
 _POLL_NS: Final = 1_000_000
 """Pause between two looks at the events while time runs: the precision of key times."""

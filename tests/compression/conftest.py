@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from compression.codec import Codec, load_codec
 from compression.masks import LATENTS
+from compression.model.latent_model import Codec, load_codec
 
 
 @pytest.fixture(scope="session")

@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 
 import compression
 from compression.channel import Bypass, Channel, Transmission
-from compression.codec import Codec
 from compression.coders.blocks import BlockReceiver, BlockSender
+from compression.coders.packet import layout_for
 from compression.errors import PacketError
 from compression.fill import FillName
 from compression.masks import FixedMask, MaskInterval, MaskPolicy, RandomMasks, best_blocks, mask_table
-from compression.packet import layout_for
+from compression.model.latent_model import Codec
 
 FILLS: tuple[FillName, ...] = get_args(FillName)
 INTERVALS: tuple[MaskInterval, ...] = get_args(MaskInterval)
@@ -32,8 +32,8 @@ LAST_BLOCKS = FixedMask(np.arange(8, dtype=np.float32))
 FAR_END = """
 import hashlib, json, sys
 from compression.coders.blocks import BlockReceiver
-from compression.codec import load_codec
-from compression.packet import layout_for
+from compression.model.latent_model import load_codec
+from compression.coders.packet import layout_for
 codec = load_codec()
 for line in sys.stdin:
     episode = json.loads(line)

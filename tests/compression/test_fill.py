@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from compression.fill import Fill, HoldFill, PredictFill, PriorFill
 from compression.masks import LATENTS, features_of
-from compression.world_model import HIDDEN, WorldModel
+from compression.model.world_model import HIDDEN, WorldModel
 
 MEAN = np.linspace(-1, 1, LATENTS, dtype=np.float32)
 NOTHING = np.zeros(LATENTS, bool)

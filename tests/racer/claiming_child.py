@@ -14,7 +14,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
-from racer.claims import Claims
+from racer.sitting.leases import Claims
 
 ORDERS = 6
 

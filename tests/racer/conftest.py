@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from compression.codec import Codec, load_codec
+from compression.model.latent_model import Codec, load_codec
 
 
 @pytest.fixture(scope="session")

@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 
 import racer
 import sessions
-from racer.keys import HeldKeys
-from racer.texts import Texts
+from racer.drivers.keyboard import HeldKeys
 from racer.window.screens import Painter
+from racer.window.texts import Texts
 
 SCREEN = (960, 720)
 """Pixels: a window of its usual size fills it. Full screen on a larger one would need a window manager."""

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import sessions
-from racer.protocol import ProtocolConfig
-from racer.start import StartConfig, start_session
+from racer.sitting.protocol import ProtocolConfig
+from racer.sitting.start import StartConfig, start_session
 from sessions import Episode, EpisodeInfo, SessionInfo, Step
 
 STEPS = 12

@@ -19,15 +19,15 @@ from numpy.typing import NDArray
 from racing_builders import SESSION, Clock, Replayer, ScriptedDisplay
 
 import sessions
-from compression.codec import load_codec
-from racer.agenda import Drive
-from racer.conditions import ChannelConfig
-from racer.display import EndSession, Hud, Page
-from racer.episode import Setup
-from racer.protocol import EpisodePlan
-from racer.session import Sitting, SittingRun
-from racer.texts import english
-from racer.track import TrackConfig
+from compression.model.latent_model import load_codec
+from racer.loop.conditions import ChannelConfig
+from racer.loop.display import EndSession, Hud, Page
+from racer.loop.episode import Setup
+from racer.sitting.agenda import Drive
+from racer.sitting.protocol import EpisodePlan
+from racer.sitting.run import Sitting, SittingRun
+from racer.tasks.car_racing.track import TrackConfig
+from racer.window.texts import english
 
 STEPS = 20
 EPISODES = 3

@@ -12,10 +12,10 @@ import torch
 from numpy.typing import NDArray
 
 import sessions
-from compression.mask_file import MaskNetwork, MaskRecord, Objective, dump_mask
-from compression.packet import CHANNEL_FORMAT
-from racer.display import EndSession, EventListener, Hud, Page, RedoEpisode
-from racer.questionnaires import Item
+from compression.coders.packet import CHANNEL_FORMAT
+from compression.fitting.mask_file import MaskNetwork, MaskRecord, Objective, dump_mask
+from racer.loop.display import EndSession, EventListener, Hud, Page, RedoEpisode
+from racer.sitting.questionnaires import Item
 
 SESSION = sessions.SessionInfo(
     session_id="0a1b2c",

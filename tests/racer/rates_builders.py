@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from compression.coding import Coder
+from compression.coders.coder import Coder
 from racer.rates.grid import Cell, Grid, RatesConfig, Way, make_grid
 from racer.rates.people import draw_person
 from racer.rates.scores import CellScore, EpisodeScore

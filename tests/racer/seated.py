@@ -8,16 +8,16 @@ from collections.abc import Callable
 import pygame
 from desk import Person, Screen
 
-from racer.agenda import Asking, Consent
-from racer.display import Page
-from racer.keys import HeldKeys
-from racer.questionnaires import Item
+from racer.drivers.keyboard import HeldKeys
+from racer.loop.display import Page
+from racer.sitting.agenda import Asking, Consent
+from racer.sitting.questionnaires import Item
 from racer.study.file import Study
-from racer.texts import Texts
 from racer.window.form_view import FormAreas
 from racer.window.menu_view import Menu
 from racer.window.palette import BLUE, QUIET, YELLOW
 from racer.window.screens import Painter
+from racer.window.texts import Texts
 
 Draw = Callable[[Painter], object]
 

@@ -15,7 +15,7 @@ import pygame
 import pytest
 from pygame.event import Event
 
-from racer.display import Hud, Page
+from racer.loop.display import Hud, Page
 from racer.window.window import Window
 
 MS = 1_000_000

@@ -43,7 +43,7 @@ def killed(tmp_path_factory: pytest.TempPathFactory) -> Path:
         recorder.append(step)
     recorder.retry()
     with pytest.MonkeyPatch.context() as monkeypatch:
-        monkeypatch.setattr("sessions.committed_file.CommittedFile._make_changes", lambda file: None)
+        monkeypatch.setattr("sessions.storage.committed_file.CommittedFile._make_changes", lambda file: None)
         recorder.answer("note", "", 0)
         recorder.retry()
         recorder.abandon()

@@ -14,7 +14,7 @@ from session_builders import EPISODE, SESSION, Clock, assert_holds, random_steps
 import sessions
 from sessions import Answer, Event, Recorder, RecordingExistsError, Step, StorageError
 from sessions.recorder import FLUSH_NS
-from sessions.staging import StagedFile
+from sessions.storage.staging import StagedFile
 
 
 def steps_on_disk(recorder: Recorder) -> list[int]:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from session_builders import EPISODE, SESSION, random_steps
 
 from sessions import Episode, Recorder, Step
-from sessions.repair import repair
+from sessions.maintenance.repair import repair
 from sessions.schema import COLUMNS
 from sessions.verify import OUTCOMES, Check, Columns, Finding, verify
 

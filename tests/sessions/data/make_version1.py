@@ -19,19 +19,19 @@ from golden import everything_in
 from numpy.typing import NDArray
 from racing_builders import SESSION, Clock, Replayer, ScriptedDisplay
 
-from compression.codec import load_codec, use_one_thread
-from compression.mask_file import DEFAULT_MASK, load_mask
+from compression.fitting.mask_file import DEFAULT_MASK, load_mask
+from compression.model.latent_model import load_codec, use_one_thread
 from racer import __version__
-from racer.agenda import Asking, Drive
-from racer.conditions import ChannelConfig
-from racer.display import Hud
-from racer.episode import Setup
-from racer.pacing import Pacer
-from racer.protocol import EpisodePlan
-from racer.questionnaires import Item, Questionnaire
-from racer.session import Sitting, SittingRun
-from racer.texts import english
-from racer.track import TrackConfig
+from racer.loop.conditions import ChannelConfig
+from racer.loop.display import Hud
+from racer.loop.episode import Setup
+from racer.loop.pacing import Pacer
+from racer.sitting.agenda import Asking, Drive
+from racer.sitting.protocol import EpisodePlan
+from racer.sitting.questionnaires import Item, Questionnaire
+from racer.sitting.run import Sitting, SittingRun
+from racer.tasks.car_racing.track import TrackConfig
+from racer.window.texts import english
 from sessions import Recorder
 
 STEPS = 5

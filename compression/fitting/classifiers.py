@@ -1,0 +1,154 @@
+"""Models of what the driver does, and the loop that fits them and PICO's other networks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from compression.fitting.config import PicoConfig
+from compression.fitting.discriminators import ActionDiscriminator
+from compression.model.world_model import ACTIONS
+
+Progress = Callable[[str, float], None]
+"""Told the stage and the fraction of the whole training that is done, in [0, 1]."""
+
+
+STAGES = 4
+"""The action discriminator, the model of the driver, the image discriminator, the mask policy."""
+
+
+@dataclass(frozen=True)
+class Samples:
+    """What an action classifier learns from."""
+
+    x: Tensor
+    action: Tensor
+    label: Tensor
+    """float32[N], the probability to say that the action was taken on seeing x."""
+
+
+@dataclass(frozen=True)
+class Classifiers:
+    """Action classifiers, averaged."""
+
+    members: list[ActionDiscriminator]
+
+    def probabilities(self, x: Tensor) -> Tensor:
+        """Return the probability of each action, float32[N, 3].
+
+        A classifier's softmax is the sigmoid of each action's logit against the others': D(a, x) for every a.
+        """
+        with torch.no_grad():
+            return torch.stack([member.classifier(x).softmax(1) for member in self.members]).mean(0)
+
+    def of(self, x: Tensor, action: Tensor) -> Tensor:
+        """Return D(a, x), float32[N]."""
+        return self.probabilities(x).gather(1, action[:, None])[:, 0]
+
+    def accuracy(self, x: Tensor, action: Tensor) -> tuple[float, float]:
+        """Return the accuracy over the three actions, balanced, and the calibration error, both in [0, 1]."""
+        likeliest = self.probabilities(x).max(1)
+        right = (likeliest.indices == action).float()
+        weights = class_weights(action)[action]
+        return (weights * right).mean().item(), _calibration_error(likeliest.values, right, weights)
+
+
+def fit_classifier(
+    samples: Samples,
+    held_out: Samples,
+    config: PicoConfig,
+    generator: torch.Generator,
+    progress: Progress,
+    stage: str,
+    number: int,
+) -> Classifiers:
+    """Fit action classifiers by binary cross-entropy on the action taken, all actions weighing alike."""
+    balance = class_weights(samples.action)
+
+    def loss_of(model: ActionDiscriminator, part: Samples, index: Tensor | slice) -> Tensor:
+        logits = model(part.x[index], part.action[index])
+        losses = functional.binary_cross_entropy_with_logits(logits, part.label[index], reduction="none")
+        return (balance[part.action[index]] * losses).mean()
+
+    members = []
+    for member in range(config.members):
+        model = ActionDiscriminator()
+        optimise(
+            model,
+            len(samples.x),
+            partial(loss_of, model, samples),
+            partial(loss_of, model, held_out, slice(None)),
+            config,
+            generator,
+            progress,
+            stage,
+            number + member / config.members,
+            1 / config.members,
+        )
+        members.append(model.eval())
+    return Classifiers(members)
+
+
+def optimise(
+    model: nn.Module,
+    count: int,
+    loss: Callable[[Tensor], Tensor],
+    held_out_loss: Callable[[], Tensor],
+    config: PicoConfig,
+    generator: torch.Generator,
+    progress: Progress,
+    stage: str,
+    number: float,
+    share: float = 1,
+) -> None:
+    """Run Adam on random batches and keep the weights of the lowest held-out loss."""
+    optimizer = torch.optim.AdamW(model.parameters(), config.learning_rate, weight_decay=config.weight_decay)
+    best = np.inf
+    best_state: dict[str, Tensor] = dict(model.state_dict())
+    for iteration in range(config.iterations):
+        if iteration % 25 == 0:
+            progress(stage, (number + share * iteration / config.iterations) / STAGES)
+        model.train()
+        optimizer.zero_grad()
+        loss(torch.randint(count, (config.batch,), generator=generator)).backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        if (iteration + 1) % 25 == 0 or iteration + 1 == config.iterations:  # never the untrained start
+            model.eval()
+            with torch.no_grad():
+                held_out = held_out_loss().item()
+            if held_out < best:
+                best, best_state = held_out, {name: value.clone() for name, value in model.state_dict().items()}
+    model.load_state_dict(best_state)
+
+
+def class_weights(action: Tensor) -> Tensor:
+    """Return a weight for each action, float32[3], inverse to its frequency, of mean 1 over the steps given."""
+    counts = torch.bincount(action, minlength=ACTIONS)
+    return len(action) / (int((counts > 0).sum()) * counts.clamp_min(1).float())
+
+
+def _calibration_error(confidence: Tensor, right: Tensor, weights: Tensor) -> float:
+    """Return the expected calibration error over 10 equal bins of confidence, each sample counted by its weight."""
+    bins = (confidence * 10).long().clamp(0, 9)
+    gaps = torch.zeros(10).index_add_(0, bins, weights * (confidence - right))
+    return float(gaps.abs().sum() / weights.sum())
+
+
+@contextmanager
+def repeatable(seed: int) -> Iterator[None]:
+    """Run on one thread from a seed, and leave torch's global state as it was."""
+    threads = torch.get_num_threads()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        torch.set_num_threads(1)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(threads)

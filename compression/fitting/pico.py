@@ -1,0 +1,341 @@
+"""PICO: fit a mask policy to recorded behaviour (Reddy, Dragan and Levine, arXiv 2108.04219, section 3, algorithm 1).
+
+Offline and in batch, one network after the other:
+
+1. the action discriminator D(a, x): was this action taken on seeing the original?
+2. the image discriminator D(p, x), distilled from it: will an action taken under mask p look so? The recorded
+   exploration holds few masks; a model of the driver's behaviour says what would have been done under others.
+3. the mask policy f(z), trained so that D(f(z), x) says yes.
+
+x = (h, z): the world model's state and the latent of the original frame. With one mask per episode, f sees the latent
+of the episode's first frame, when the mask is chosen, and is judged on steps of all episodes: the first frame, at rest
+on a straight, does not tell the bends to come.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from compression.errors import TrainingError
+from compression.fill import FillName
+from compression.fitting.classifiers import (
+    Classifiers,
+    Progress,
+    Samples,
+    class_weights,
+    fit_classifier,
+    optimise,
+    repeatable,
+)
+from compression.fitting.config import PicoConfig
+from compression.fitting.discriminators import ImageDiscriminator, budgeted
+from compression.fitting.imagination import imagine
+from compression.fitting.mask_file import MaskNetwork
+from compression.fitting.recorded import RecordedEpisode
+from compression.masks import MaskInterval, best_blocks
+from compression.model.latent_model import Codec
+
+
+@dataclass(frozen=True)
+class TrainingSummary:
+    """How the fit went, measured on the held-out episodes."""
+
+    positive_steps: int
+    negative_steps: int
+    held_out_episodes: int
+    action_accuracy: float | None
+    """How often the action discriminator's likeliest action is the one taken on seeing the original, averaged over the
+    three actions (guessing: 1/3); None where there is no action discriminator."""
+    calibration_error: float | None
+    """Expected calibration error of that action's probability, 10 equal bins, actions weighted alike."""
+    mean_d_original: float | None
+    """Mean D(a, x) of actions taken on seeing the original."""
+    mean_d_compressed: float | None
+    """Mean D(a, x) of actions taken under random masks."""
+    mean_d_policy: float
+    """Mean D(p, x) that the fitted mask is expected to reach."""
+    mean_d_random: float
+    """Mean D(p, x) of the random masks that were recorded."""
+    block_frequency: tuple[float, ...]
+    """How often each of the 8 blocks is sent."""
+
+
+@dataclass(frozen=True)
+class _Data:
+    """Flat tensors of all steps of the episodes of one kind."""
+
+    x: Tensor
+    """float32[N, 288]: state of the world model and latent of the original."""
+    received_x: Tensor
+    """float32[N, 288], the same of what was shown."""
+    action: Tensor
+    """int64[N] in 0..2: left, straight, right."""
+    mask: Tensor
+    """float32[N, 8]"""
+    chooser: Tensor
+    """float32[N, 32], the latent that the mask of the step is chosen from."""
+    similarity: Tensor
+    """float32[N], 1 - mean absolute pixel difference of original and shown; zeros unless asked for."""
+
+
+def fit_mask(
+    episodes: list[RecordedEpisode],
+    interval: MaskInterval,
+    fill: FillName,
+    codec: Codec,
+    config: PicoConfig,
+    progress: Progress = lambda stage, done: None,
+) -> tuple[MaskNetwork, TrainingSummary]:
+    """Fit a mask policy. The same episodes and configuration give the same weights.
+
+    Args:
+        episodes: Recorded under `full` (calibration) and under `random` (exploration).
+        interval: How often the mask was chosen in the exploration episodes.
+        fill: Where the features that were not sent came from in them.
+        codec: Whose latents they hold.
+        config: Settings.
+        progress: Called now and then.
+
+    Raises:
+        TrainingError: If there are fewer than two episodes of either kind.
+    """
+    with repeatable(config.seed):
+        return _fit(episodes, interval, fill, codec, config, progress)
+
+
+def _fit(
+    episodes: list[RecordedEpisode],
+    interval: MaskInterval,
+    fill: FillName,
+    codec: Codec,
+    config: PicoConfig,
+    progress: Progress,
+) -> tuple[MaskNetwork, TrainingSummary]:
+    generator = torch.Generator().manual_seed(config.seed)
+    train, held_out = _split(episodes, config, generator)
+    pixels = config.objective == "perceptual"
+    rng = np.random.default_rng(config.seed)
+
+    def flatten(part: list[RecordedEpisode], original: bool) -> _Data:
+        return _flatten([episode for episode in part if episode.original == original], interval, codec, pixels)
+
+    def flatten_imagined(part: list[RecordedEpisode]) -> _Data | None:
+        imagined = [
+            imagine(episode, interval, fill, config.blocks, codec, rng)
+            for episode in part
+            for _ in range(config.imagined)
+        ]
+        return _flatten(imagined, interval, codec, pixels) if imagined else None
+
+    positives, negatives = flatten(train, True), flatten(train, False)
+    held_positives, held_negatives = flatten(held_out, True), flatten(held_out, False)
+
+    action = None
+    if pixels:
+        targets, held_targets = _similarities(negatives), _similarities(held_negatives)
+        imagined, held_imagined = flatten_imagined(train), flatten_imagined(held_out)
+        if imagined and held_imagined:
+            targets, held_targets = (
+                targets.and_(_similarities(imagined)),
+                held_targets.and_(_similarities(held_imagined)),
+            )
+    else:
+        samples, held_samples = _discriminated(positives, negatives), _discriminated(held_positives, held_negatives)
+        action = fit_classifier(samples, held_samples, config, generator, progress, "action discriminator", 0)
+        balance = class_weights(positives.action)
+        targets = _agreements(action, negatives, balance)
+        held_targets = _agreements(action, held_negatives, balance)
+        imagined, held_imagined = flatten_imagined(train), flatten_imagined(held_out)
+        if imagined and held_imagined:
+            samples, held_samples = _behaved(positives, negatives), _behaved(held_positives, held_negatives)
+            behaviour = fit_classifier(samples, held_samples, config, generator, progress, "model of the driver", 1)
+            targets = targets.and_(_expected_agreements(action, behaviour, imagined, balance))
+            held_targets = held_targets.and_(_expected_agreements(action, behaviour, held_imagined, balance))
+
+    image = ImageDiscriminator()
+    optimise(
+        image,
+        len(targets.value),
+        lambda index: _distillation_loss(image, targets, index),
+        lambda: _distillation_loss(image, held_targets, slice(None)),
+        config,
+        generator,
+        progress,
+        "image discriminator",
+        2,
+    )
+    image.eval()
+
+    policy = MaskNetwork()
+    x = torch.cat([positives.x, negatives.x])
+    chooser = torch.cat([positives.chooser, negatives.chooser])
+
+    def policy_loss(index: Tensor) -> Tensor:
+        mask = budgeted(policy(chooser[index]), config.blocks)
+        served = index if interval == "step" else index[torch.randperm(len(index), generator=generator)]
+        return -functional.logsigmoid(image(mask, x[served])).mean()
+
+    def held_policy_loss() -> Tensor:
+        masks = _hard(policy, held_negatives.chooser, config.blocks)
+        return -functional.logsigmoid(image(masks, held_negatives.x)).mean()
+
+    optimise(policy, len(x), policy_loss, held_policy_loss, config, generator, progress, "mask policy", 3)
+    progress("done", 1.0)
+    summary = _summarise(action, image, policy, positives, negatives, held_positives, held_negatives, config)
+    return policy.eval(), replace(summary, held_out_episodes=len(held_out))
+
+
+def _split(
+    episodes: list[RecordedEpisode], config: PicoConfig, generator: torch.Generator
+) -> tuple[list[RecordedEpisode], list[RecordedEpisode]]:
+    """Return the episodes to train on and those held out, whole, of either kind."""
+    train, held_out = [], []
+    for original, phase in ((True, "calibration (full)"), (False, "exploration (random)")):
+        kind = [episode for episode in episodes if episode.original == original and len(episode.actions)]
+        if len(kind) < 2:
+            raise TrainingError(
+                f"training needs at least 2 {phase} episodes, and there are {len(kind)}; "
+                f"record more with `racer session start --protocol pilot`"
+            )
+        order = torch.randperm(len(kind), generator=generator).tolist()
+        count = min(max(1, round(config.held_out * len(kind))), len(kind) - 1)
+        held_out += [kind[i] for i in order[:count]]
+        train += [kind[i] for i in order[count:]]
+    return train, held_out
+
+
+def _discriminated(positives: _Data, negatives: _Data) -> Samples:
+    """Return D(a, x)'s samples: positives are 1, so are actions paired with what was shown; negatives 0.5.
+
+    The labels are those of the released code (pico/discrim_models.py and its notebook).
+    """
+    seen = _behaved(positives, negatives)
+    doubtful = torch.full((len(negatives.action),), 0.5)
+    return Samples(
+        torch.cat([seen.x, negatives.x]),
+        torch.cat([seen.action, negatives.action]),
+        torch.cat([seen.label, doubtful]),
+    )
+
+
+def _behaved(positives: _Data, negatives: _Data) -> Samples:
+    """Return what was shown and what was done on seeing it."""
+    x = torch.cat([positives.x, negatives.received_x])
+    return Samples(x, torch.cat([positives.action, negatives.action]), torch.ones(len(x)))
+
+
+@dataclass(frozen=True)
+class _Targets:
+    """What the image discriminator is distilled from."""
+
+    mask: Tensor
+    x: Tensor
+    value: Tensor
+    """float32[N] in [0, 1]."""
+    weight: Tensor
+    """float32[N]."""
+
+    def and_(self, other: _Targets) -> _Targets:
+        """Return both."""
+        return _Targets(
+            torch.cat([self.mask, other.mask]),
+            torch.cat([self.x, other.x]),
+            torch.cat([self.value, other.value]),
+            torch.cat([self.weight, other.weight]),
+        )
+
+
+def _similarities(data: _Data) -> _Targets:
+    return _Targets(data.mask, data.x, data.similarity, torch.ones(len(data.x)))
+
+
+def _agreements(action: Classifiers, data: _Data, balance: Tensor) -> _Targets:
+    """Return D(a, x) of the actions taken."""
+    return _Targets(data.mask, data.x, action.of(data.x, data.action), balance[data.action])
+
+
+def _expected_agreements(action: Classifiers, behaviour: Classifiers, data: _Data, balance: Tensor) -> _Targets:
+    """Return D(a, x) averaged over the actions that the driver is expected to take on seeing what was imagined."""
+    value = (behaviour.probabilities(data.received_x) * action.probabilities(data.x)).sum(1)
+    return _Targets(data.mask, data.x, value, behaviour.probabilities(data.x) @ balance)
+
+
+def _distillation_loss(image: ImageDiscriminator, targets: _Targets, index: Tensor | slice) -> Tensor:
+    """Equation 2, up to a constant, each step weighted."""
+    logits = image(targets.mask[index], targets.x[index])
+    losses = functional.binary_cross_entropy_with_logits(logits, targets.value[index], reduction="none")
+    return (targets.weight[index] * losses).mean()
+
+
+def _flatten(episodes: list[RecordedEpisode], interval: MaskInterval, codec: Codec, pixels: bool) -> _Data:
+    def x_of(latents: NDArray[np.float32], actions: NDArray[np.int8]) -> NDArray[np.float32]:
+        return np.concatenate([codec.histories(latents[None], actions[None])[0], latents], axis=1)
+
+    def chooser_of(latents: NDArray[np.float32]) -> NDArray[np.float32]:
+        return latents if interval == "step" else np.broadcast_to(latents[:1], latents.shape)
+
+    def similarity(episode: RecordedEpisode) -> NDArray[np.float32]:
+        if not pixels:
+            return np.zeros(len(episode.actions), np.float32)
+        original = codec.decode_latents(episode.latents).astype(np.float32)
+        shown = codec.decode_latents(episode.received).astype(np.float32)
+        distance: NDArray[np.float32] = np.abs(original - shown).mean(axis=(1, 2, 3)) / 255
+        return 1 - distance
+
+    def gather(part: Callable[[RecordedEpisode], NDArray[np.generic]]) -> Tensor:
+        return torch.from_numpy(np.concatenate([np.ascontiguousarray(part(episode)) for episode in episodes]))
+
+    return _Data(
+        x=gather(lambda e: x_of(e.latents, e.actions)),
+        received_x=gather(lambda e: x_of(e.received, e.actions)),
+        action=gather(lambda e: e.actions.astype(np.int64) + 1),
+        mask=gather(lambda e: e.masks.astype(np.float32)),
+        chooser=gather(lambda e: chooser_of(e.latents)),
+        similarity=gather(similarity),
+    )
+
+
+def _hard(policy: MaskNetwork, chooser: Tensor, blocks: int) -> Tensor:
+    with torch.no_grad():
+        scores = policy(chooser).numpy()
+    return torch.from_numpy(np.stack([best_blocks(row, blocks) for row in scores])).float()
+
+
+def _summarise(
+    action: Classifiers | None,
+    image: ImageDiscriminator,
+    policy: MaskNetwork,
+    positives: _Data,
+    negatives: _Data,
+    held_positives: _Data,
+    held_negatives: _Data,
+    config: PicoConfig,
+) -> TrainingSummary:
+    masks = _hard(policy, held_negatives.chooser, config.blocks)
+    accuracy = calibration = original = compressed = None
+    with torch.no_grad():
+        if action is not None:
+            accuracy, calibration = action.accuracy(held_positives.x, held_positives.action)
+            original = action.of(held_positives.x, held_positives.action).mean().item()
+            compressed = action.of(held_negatives.x, held_negatives.action).mean().item()
+        expected = image(masks, held_negatives.x).sigmoid().mean().item()
+        random = image(held_negatives.mask, held_negatives.x).sigmoid().mean().item()
+    return TrainingSummary(
+        positive_steps=len(positives.action),
+        negative_steps=len(negatives.action),
+        held_out_episodes=0,
+        action_accuracy=accuracy,
+        calibration_error=calibration,
+        mean_d_original=original,
+        mean_d_compressed=compressed,
+        mean_d_policy=expected,
+        mean_d_random=random,
+        block_frequency=tuple(masks.mean(0).tolist()),
+    )

@@ -1,0 +1,144 @@
+"""Fits the pico-rate coder to recorded behaviour: what quantising a feature costs in the driver's actions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from compression.coders.packet import MOST_LEVELS
+from compression.coders.radix import allocate
+from compression.errors import TrainingError
+from compression.fitting.classifiers import STAGES, Classifiers, Progress, Samples, fit_classifier, repeatable
+from compression.fitting.config import PicoConfig
+from compression.fitting.recorded import RecordedEpisode
+from compression.masks import LATENTS
+from compression.model.latent_model import Codec
+from compression.model.world_model import HIDDEN
+
+_TRIED = (1, 2, 3, 4, 6, 8, 12, 16, 32, 64)
+"""Levels whose cost is measured; between them it is interpolated."""
+_MOST_STEPS = 1500
+"""Steps that it is averaged over."""
+_FITTED = 0.7
+"""Share of the time that fitting the model of the driver takes, about."""
+_SUMMARISED = (12, 85)
+"""Slots whose levels the summary names."""
+
+
+@dataclass(frozen=True)
+class RateSummary:
+    """What came of a fit."""
+
+    steps: int
+    """Steps that the model of the driver was fitted to."""
+    held_out_episodes: int
+    action_accuracy: float
+    """On the held-out episodes, over the three actions, balanced."""
+    calibration_error: float
+    """Expected calibration error of the same."""
+    levels: dict[int, tuple[int, ...]]
+    """Levels of each of the 32 features, by the slot in bits; 1: not sent."""
+
+
+def fit_pico_rate(
+    episodes: list[RecordedEpisode], codec: Codec, config: PicoConfig, progress: Progress = lambda stage, done: None
+) -> tuple[dict[str, NDArray[np.float32]], RateSummary]:
+    """Return the tensors of a fitted file, and what came of the fit. The same episodes and configuration give the same.
+
+    Args:
+        episodes: Recorded under whatever condition: what was shown and what was done on seeing it.
+        codec: Whose latents they hold.
+        config: Settings of the driver model; the rest is not looked at.
+        progress: Called now and then.
+
+    Raises:
+        TrainingError: If there are fewer than two episodes.
+    """
+    fit = fit_drivers(episodes, codec, config, lambda stage, done: progress(stage, _FITTED * min(STAGES * done, 1)))
+    progress("what quantising costs", _FITTED)
+    with repeatable(config.seed):
+        losses = divergences(fit.drivers, torch.cat([fit.trained.x, fit.held.x]), codec).astype(np.float32)
+        accuracy, calibration = fit.drivers.accuracy(fit.held.x, fit.held.action)
+    progress("done", 1.0)
+    return {"losses": losses}, RateSummary(
+        steps=len(fit.trained.action),
+        held_out_episodes=fit.held_out_episodes,
+        action_accuracy=accuracy,
+        calibration_error=calibration,
+        levels={bits: allocate(losses.astype(np.float64), bits) for bits in _SUMMARISED},
+    )
+
+
+@dataclass(frozen=True)
+class FittedDrivers:
+    """Models of what drivers do, and what they were fitted to."""
+
+    drivers: Classifiers
+    trained: Samples
+    held: Samples
+    held_out_episodes: int
+
+
+def fit_drivers(
+    episodes: list[RecordedEpisode],
+    codec: Codec,
+    config: PicoConfig,
+    progress: Progress = lambda stage, done: None,
+) -> FittedDrivers:
+    """Fit the model of the driver: PICO's action classifiers, on what was shown; the same model for the same arguments.
+
+    Raises:
+        TrainingError: If there are fewer than two episodes.
+    """
+    episodes = [episode for episode in episodes if len(episode.actions)]
+    if len(episodes) < 2:
+        raise TrainingError(
+            f"training needs at least 2 episodes, and there are {len(episodes)}; "
+            f"record more with `racer session start --protocol pilot`"
+        )
+    generator = torch.Generator().manual_seed(config.seed)
+    order = torch.randperm(len(episodes), generator=generator).tolist()
+    count = min(max(1, round(config.held_out * len(episodes))), len(episodes) - 1)
+    held, trained = _samples(episodes, order[:count], codec), _samples(episodes, order[count:], codec)
+    with repeatable(config.seed):
+        drivers = fit_classifier(trained, held, config, generator, progress, "model of the driver", 0)
+    return FittedDrivers(drivers, trained, held, count)
+
+
+def _samples(episodes: list[RecordedEpisode], chosen: list[int], codec: Codec) -> Samples:
+    parts = []
+    for episode in (episodes[index] for index in chosen):
+        states = codec.histories(episode.received[None], episode.actions[None])[0]
+        parts.append(np.concatenate([states, episode.received], axis=1))
+    x = torch.from_numpy(np.concatenate(parts))
+    action = torch.from_numpy(np.concatenate([episodes[index].actions for index in chosen]).astype(np.int64) + 1)
+    return Samples(x, action, torch.ones(len(x)))
+
+
+def divergences(drivers: Classifiers, x: Tensor, codec: Codec) -> NDArray[np.float64]:
+    """Return the nats of divergence, float64[32, 64], that quantising one feature at 1 to 64 levels causes.
+
+    Never more than at fewer levels. The state of the world model stays that of the original.
+    """
+    x = x[:: max(1, len(x) // _MOST_STEPS)]
+    likely = drivers.probabilities(x).double()
+    measured = np.zeros((LATENTS, len(_TRIED)))
+    for feature in range(LATENTS):
+        values = x[:, HIDDEN + feature].numpy()
+        for column, levels in enumerate(_TRIED):
+            table = codec.quantizer.decode(list(range(levels)), np.full(levels, feature), (levels,) * levels)
+            nearest = np.searchsorted((table[1:].astype(np.float64) + table[:-1]) / 2, values)
+            shown = x.clone()
+            shown[:, HIDDEN + feature] = torch.from_numpy(table[nearest])
+            instead = drivers.probabilities(shown).double()
+            divergence = (likely * (likely.clamp_min(1e-9).log() - instead.clamp_min(1e-9).log())).sum(1).mean()
+            measured[feature, column] = float(divergence)
+    measured = np.minimum.accumulate(np.maximum(measured, 0), axis=1)
+    # Fine quantisation errs by a variance that falls with the square of the levels, and so does the divergence.
+    at = 1 / np.arange(1, MOST_LEVELS + 1) ** 2.0
+    tried = 1 / np.array(_TRIED) ** 2.0
+    return np.stack([np.interp(at, tried[::-1], row[::-1]) for row in measured])

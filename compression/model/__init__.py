@@ -1,0 +1,1 @@
+"""The latent model: networks, quantiser, training from frames."""

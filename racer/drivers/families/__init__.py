@@ -1,0 +1,1 @@
+"""Families of simulated people, one module each."""

@@ -1,0 +1,134 @@
+"""What a sitting needs of a display, whether a window (`racer.window`) or nothing at all (`NoDisplay`)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from racer.sitting.questionnaires import Item
+
+EventListener = Callable[[str, str, int], None]
+"""Called with (kind, detail, monotonic nanoseconds). Kinds: `key_down`, `key_up`, `focus_lost`, `focus_gained`,
+`pause`, `resume`, `end`, `resize`, `note`. The detail of a key event is pygame's name of the key; of a pause, a resume
+and an end what began it (`escape`, `close`, `focus`, `fullscreen`, `experimenter`, `storage`); of a resize the new
+size, as `960x720`; of a `note` the experimenter's words, at most `questionnaires.MOST_ANSWER_CHARACTERS` letters. A
+resume after a pause of an episode comes when its time runs on, after the countdown. Losing the focus releases all
+keys."""
+
+
+class EndSession(Exception):
+    """The person at the window chose to end the session, or closed the window."""
+
+
+class RedoEpisode(Exception):
+    """The experimenter wants the episode that runs, or else the last one, driven again."""
+
+
+@dataclass(frozen=True)
+class Page:
+    """A page of text shown until the participant goes on."""
+
+    title: str
+    lines: tuple[str, ...]
+    """Paragraphs; wrapped to the window."""
+    prompt: str = "Press SPACE to continue"
+    show_keys: bool = False
+    """Whether to draw the steering keys, which light up while they are pressed."""
+    test_keys: bool = False
+    """Whether the participant goes on only after having pressed both ways; needs `show_keys`."""
+    least_seconds: int = 0
+    """Before the participant can go on: a break that is long enough."""
+
+
+@dataclass(frozen=True)
+class Hud:
+    """What is drawn around the frame."""
+
+    heading: str
+    """For example `Practice 2 of 5`. Never names the condition."""
+    steps_done: float
+    """Fraction of the episode's steps done, in [0, 1]: the progress bar."""
+    road_progress: float
+    """Fraction of the road visited so far, in [0, 1]."""
+    mark: str = ""
+    """A visible mark such as `PILOT`; empty for none."""
+
+
+class Display(Protocol):
+    """Shows frames and pages, and passes time."""
+
+    listener: EventListener | None
+    """Told about every key and window event; set by the session."""
+
+    def page(self, page: Page) -> None:
+        """Show a page until the participant goes on. Raises EndSession and RedoEpisode, as do all that wait."""
+
+    def choose(self, page: Page, choices: tuple[str, ...]) -> int:
+        """Show a page that ends in buttons below each other; return the index of the one chosen."""
+
+    def ask(self, item: Item, heading: str, answer: int | str | None, back: bool) -> int | str | None:
+        """Ask a question; return a point of its scale from 1 on, the words typed, or None to go back.
+
+        Args:
+            item: The question.
+            heading: Above it, for example `Question 2 of 6`.
+            answer: What was answered before, to begin from.
+            back: Whether the participant may go back to the question before.
+        """
+
+    def countdown(self, hud: Hud, frame: NDArray[np.uint8], original: NDArray[np.uint8] | None = None) -> None:
+        """Count down over the first frame of an episode. Raises EndSession."""
+
+    def show(self, frame: NDArray[np.uint8], hud: Hud, original: NDArray[np.uint8] | None = None) -> int:
+        """Draw a frame, uint8[64, 64, 3], the original beside it if given; return when, monotonic nanoseconds."""
+
+    def wait(self, until_ns: int) -> int:
+        """Handle events until a monotonic time, moved by the length of any pause meanwhile.
+
+        Return the nanoseconds spent paused, by which later deadlines move too. Raises EndSession.
+        """
+
+    def close(self) -> None:
+        """Give the screen back."""
+
+
+class NoDisplay:
+    """Shows nothing and never waits: simulated participants run as fast as the machine allows.
+
+    Args:
+        clock: Monotonic nanoseconds.
+    """
+
+    def __init__(self, clock: Callable[[], int] = time.monotonic_ns) -> None:
+        self.listener: EventListener | None = None
+        self._clock = clock
+
+    def page(self, page: Page) -> None:
+        """Go on at once."""
+
+    def choose(self, page: Page, choices: tuple[str, ...]) -> int:
+        """Choose the first."""
+        return 0
+
+    def ask(self, item: Item, heading: str, answer: int | str | None, back: bool) -> int | str | None:
+        """Answer nothing."""
+        return "" if item.free else 1
+
+    def countdown(self, hud: Hud, frame: NDArray[np.uint8], original: NDArray[np.uint8] | None = None) -> None:
+        """Go on at once."""
+
+    def show(self, frame: NDArray[np.uint8], hud: Hud, original: NDArray[np.uint8] | None = None) -> int:
+        """Return the time."""
+        return self._clock()
+
+    def wait(self, until_ns: int) -> int:
+        """Return at once."""
+        return 0
+
+    def close(self) -> None:
+        """Do nothing."""

@@ -1,0 +1,205 @@
+"""The agenda of a sitting: what the participant meets, in order, from the first page to the last."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from itertools import groupby
+
+from racer.drivers.keyboard import LEFT_KEYS, RIGHT_KEYS
+from racer.loop.display import Page
+from racer.sitting.protocol import EpisodePlan
+from racer.sitting.questionnaires import Item, Questionnaire
+from racer.window.texts import Texts
+
+CONSENT = "consent"
+"""Item of the answer to the consent page."""
+ACCEPTED, DECLINED = "accepted", "declined"
+EVALUATION = "evaluation"
+"""The phase whose conditions are compared."""
+
+
+@dataclass(frozen=True)
+class Consent:
+    """The question whether to take part at all: nothing else is recorded before it, and nothing after a no."""
+
+    page: Page
+    choices: tuple[str, str]
+    """To take part, and not to."""
+    declined: Page
+    """Shown to whoever does not."""
+
+
+@dataclass(frozen=True)
+class Drive:
+    """An episode to drive."""
+
+    plan: EpisodePlan
+    heading: str
+    """For example `Practice 2 of 5`; never names the condition."""
+
+
+@dataclass(frozen=True)
+class Asking:
+    """A questionnaire to answer."""
+
+    questionnaire: Questionnaire
+    place: str
+    """`<phase>/<block>/<condition>`: what the answers are about."""
+
+    def name(self, item: Item) -> str:
+        """Return what an item's answer is recorded under."""
+        return f"{self.place}/{self.questionnaire.name}/{item.id}"
+
+
+AgendaItem = Page | Consent | Drive | Asking
+
+
+@dataclass(frozen=True)
+class Screens:
+    """What a participant meets besides the drives."""
+
+    consent: str = ""
+    """Text of the consent page, paragraphs separated by empty lines; no such page if empty."""
+    instructions: str = ""
+    """Text of the instructions; the built-in ones if empty."""
+    key_test: bool = False
+    """Whether both keys have to be pressed before the first drive."""
+    break_every: int = 0
+    """Episodes after which there is a break; 0 for no breaks."""
+    break_seconds: int = 0
+    """Least length of a break."""
+    start: tuple[Questionnaire, ...] = ()
+    """Asked before the instructions."""
+    after_condition: tuple[Questionnaire, ...] = ()
+    """Asked after each condition of the evaluation."""
+    end: tuple[Questionnaire, ...] = ()
+    """Asked after the last drive."""
+
+
+@dataclass(frozen=True)
+class Done:
+    """What of a sitting an earlier recording holds."""
+
+    episodes: int = 0
+    """Accepted episodes."""
+    answers: frozenset[str] = field(default_factory=frozenset)
+    """Items answered."""
+
+
+def make_agenda(
+    plans: Sequence[EpisodePlan],
+    screens: Screens,
+    texts: Texts,
+    left: Sequence[str] = LEFT_KEYS,
+    right: Sequence[str] = RIGHT_KEYS,
+    attended: bool = True,
+) -> tuple[AgendaItem, ...]:
+    """Return everything that one sitting consists of.
+
+    Args:
+        plans: The episodes.
+        screens: What comes with them.
+        texts: The words of the built-in pages.
+        left: Names of the keys that steer left, for the instructions.
+        right: Of those that steer right.
+        attended: Whether a person sits there; where not, there are no pages and no consent.
+    """
+    agenda: list[AgendaItem] = []
+    if screens.consent:
+        agenda.append(_consent(screens, texts))
+    agenda += [Asking(questionnaire, "start/0/-") for questionnaire in screens.start]
+    agenda.append(_instructions(len(plans), screens, texts, left, right))
+    if screens.key_test:
+        prompt = texts.press_space_to_begin
+        agenda.append(Page(texts.key_test_title, texts.key_test_lines, prompt, show_keys=True, test_keys=True))
+    blocks = [list(block) for _, block in groupby(plans, key=lambda plan: (plan.phase, plan.condition))]
+    parts = sum(block[0].phase == EVALUATION for block in blocks)
+    part = since_break = 0
+    for block in blocks:
+        evaluated, condition = block[0].phase == EVALUATION, block[0].condition
+        if evaluated:
+            part += 1
+            if parts > 1:
+                agenda.append(
+                    Page(texts.part_title.format(number=part, count=parts), texts.part_lines, texts.press_space)
+                )
+        for plan in block:
+            if screens.break_every and since_break == screens.break_every:
+                agenda.append(_break(plan.number, len(plans), screens, texts))
+                since_break = 0
+            agenda.append(Drive(plan, heading(plans, plan, texts)))
+            since_break += 1
+        if evaluated:
+            place = f"{EVALUATION}/{part}/{condition}"
+            agenda += [Asking(questionnaire, place) for questionnaire in screens.after_condition]
+    agenda += [Asking(questionnaire, "end/0/-") for questionnaire in screens.end]
+    agenda.append(Page(texts.thanks_title, texts.thanks_lines, texts.thanks_prompt))
+    return tuple(item for item in agenda if attended or isinstance(item, Drive | Asking))
+
+
+def remaining(agenda: Sequence[AgendaItem], done: Done, welcome: Page | None) -> tuple[AgendaItem, ...]:
+    """Return what is left of an agenda after an interruption.
+
+    Episodes accepted and items answered are not met again; neither are pages that came before them.
+
+    Args:
+        agenda: The whole sitting.
+        done: What an earlier recording holds.
+        welcome: Shown first; None for nothing.
+    """
+    left: list[AgendaItem] = []
+    drives = 0
+    for item in agenda:
+        if isinstance(item, Drive):
+            drives += 1
+            if drives <= done.episodes:
+                left = [asking for asking in left if isinstance(asking, Asking)]
+                continue
+        elif isinstance(item, Consent):
+            if CONSENT in done.answers:
+                continue
+        elif isinstance(item, Asking):
+            open_items = tuple(
+                question for question in item.questionnaire.items if item.name(question) not in done.answers
+            )
+            if not open_items:
+                left = [asking for asking in left if isinstance(asking, Asking)]
+                continue
+            item = replace(item, questionnaire=replace(item.questionnaire, items=open_items))
+        left.append(item)
+    return (welcome, *left) if welcome is not None else tuple(left)
+
+
+def heading(plans: Sequence[EpisodePlan], plan: EpisodePlan, texts: Texts) -> str:
+    """Return, for example, `Practice 2 of 5`, counting the episodes of a phase without naming conditions."""
+    same = [other.number for other in plans if other.phase == plan.phase]
+    pattern: str = getattr(texts, plan.phase)
+    return pattern.format(number=same.index(plan.number) + 1, count=len(same))
+
+
+def _consent(screens: Screens, texts: Texts) -> Consent:
+    return Consent(
+        Page(texts.consent_title, paragraphs(screens.consent)),
+        (texts.agree, texts.decline),
+        Page(texts.declined_title, texts.declined_lines, texts.thanks_prompt),
+    )
+
+
+def _instructions(episodes: int, screens: Screens, texts: Texts, left: Sequence[str], right: Sequence[str]) -> Page:
+    names = {"left": texts.key_names(left), "right": texts.key_names(right)}
+    lines = tuple(line.format(**names, episodes=episodes) for line in texts.instructions_lines)
+    if screens.instructions:
+        lines = paragraphs(screens.instructions)
+    return Page(texts.instructions_title, lines, texts.press_space_to_begin, show_keys=True)
+
+
+def _break(done: int, count: int, screens: Screens, texts: Texts) -> Page:
+    lines = tuple(line.format(done=done, count=count) for line in texts.break_lines)
+    return Page(texts.break_title, lines, texts.press_space, least_seconds=screens.break_seconds)
+
+
+def paragraphs(text: str) -> tuple[str, ...]:
+    """Return the paragraphs of a text, which empty lines separate; other line breaks are spaces."""
+    return tuple(" ".join(paragraph.split()) for paragraph in re.split(r"\n[ \t]*\n", text) if paragraph.strip())

@@ -1,0 +1,264 @@
+"""Claims: who is driving right now and in which order of conditions, agreed between all desks that share a folder.
+
+    with Claims(Path("recordings")).claim(session_id, None, "evaluation", orders=6) as claim:
+        print(claim.participant, claim.order)
+
+`.claims/` in the data folder holds a note `<session id>.json` of each session that runs, and a lock file
+`<session id>.lock` that its process has locked. The operating system gives that lock back when the process ends,
+however it ends; then the claim is dead, and the next look removes it. All looks happen under one lock, `.claims/lock`.
+
+What counts is what the recordings say, and for sessions that run, their locks. Nothing in `.claims/` has to survive.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import stat
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+
+from filelock import FileLock, SoftFileLock, Timeout
+
+from racer.errors import ConfigError, RacerError
+from racer.sitting.allocation import SESSION_ID, Claim, claim_of, given_orders, least_given, next_name
+from racer.sitting.census import MOST_ORDER, Entry, take_census
+
+FOLDER = ".claims"
+PATIENCE_S = 30.0
+"""Seconds to wait for another process to finish its look; one takes milliseconds."""
+
+_FILES = (".lock", ".json", ".json.new")
+"""What a claim leaves in the folder, by suffix."""
+_MOST_NOTE_BYTES = 4096
+
+
+class ClaimError(RacerError):
+    """The data folder cannot be claimed: somebody drives under that name, or its locks do not work."""
+
+
+class Claims:
+    """The claims on one data folder.
+
+    Args:
+        folder: Where recordings are kept; made when first claimed.
+        host: Name of this machine, for whoever is refused elsewhere.
+        now: The time, with its zone.
+        patience_s: Seconds to wait for other processes.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        host: str = platform.node(),
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        patience_s: float = PATIENCE_S,
+    ) -> None:
+        self._data = folder
+        self._folder = folder / FOLDER
+        self._host = host[:255]
+        self._now = now
+        self._patience_s = patience_s
+
+    @contextmanager
+    def claim(
+        self,
+        session_id: str,
+        participant: str | None,
+        protocol: str,
+        orders: int,
+        *,
+        order: int | None = None,
+        pilot: bool = False,
+        prefix: str = "p",
+    ) -> Iterator[Claim]:
+        """Hold a claim for as long as the session runs.
+
+        Args:
+            session_id: 6 hexadecimal digits, new.
+            participant: Who drives; the next name that nobody has had, such as `p03`, if None.
+            protocol: Whose recordings share the orders.
+            orders: Number of orders to share out, 1 or more.
+            order: A fixed one; the one that fewest others have completed or are driving if None.
+            pilot: A trial run, which takes no order from anybody.
+            prefix: Of the next name.
+
+        Raises:
+            ClaimError: If the participant is being recorded right now, or the folder cannot be locked.
+            ConfigError: If `order` is out of range.
+            ParticipantNameError: If a name cannot be part of a file name.
+            RecordingError: If the folder cannot be listed.
+        """
+        if order is not None and not 0 <= order <= MOST_ORDER:
+            raise ConfigError(f"order must lie between 0 and {MOST_ORDER}; got {order}")
+        with self._locked():
+            entries = take_census(self._data, self._folder / "recordings.json")
+            live = self._live_claims(entries)
+            if participant is None:
+                used = {entry.participant for entry in entries} | {claim.participant for claim in live}
+                participant = next_name(prefix, used)
+            self._refuse_twice(participant, live)
+            if order is None:
+                order = least_given(given_orders(participant, protocol, entries, live), orders)
+            started = self._now().astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+            claim = Claim(session_id, participant, protocol, order, pilot, self._host, started)
+            lock = self._enter(claim)
+        try:
+            yield claim
+        finally:
+            self._leave(claim, lock)
+
+    def live(self) -> list[Claim]:
+        """Return the claims of all sessions that run, on whatever desk, oldest first.
+
+        Raises:
+            ClaimError: If the folder cannot be locked.
+            RecordingError: If the folder cannot be listed.
+        """
+        if not self._folder.exists():
+            return []
+        with self._locked():
+            return self._live_claims(take_census(self._data, self._folder / "recordings.json"))
+
+    def is_live(self, session_id: str) -> bool:
+        """Return whether the process that records a session still runs, on whatever desk.
+
+        Raises:
+            ClaimError: If the folder cannot be locked.
+        """
+        if not SESSION_ID.fullmatch(session_id) or not self._folder.exists():
+            return False
+        with self._locked():
+            return session_id in self._live_ids()
+
+    # Under the main lock --------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        path = self._folder / "lock"
+        try:
+            self._make_folder()
+            lock = self._lock(path)
+            lock.acquire(timeout=self._patience_s)
+        except Timeout as error:
+            raise ClaimError(
+                f"another racer has kept {path} locked for {self._patience_s:g} seconds; nothing was recorded or "
+                "changed: wait for it or end it, then start again"
+            ) from error
+        except (OSError, NotImplementedError) as error:
+            raise self._no_locks(path, error) from error
+        try:
+            if isinstance(lock, SoftFileLock):  # what filelock makes of itself where the file system has no locks
+                raise self._no_locks(path, NotImplementedError("it has no locks"))
+            yield
+        finally:
+            lock.release()
+
+    def _make_folder(self) -> None:
+        if self._folder.is_symlink():
+            raise ClaimError(f"{self._folder} is a link, which Racer does not follow; nothing was changed: remove it")
+        if self._data.exists() and not self._data.is_dir():
+            raise ClaimError(f"{self._data} is not a folder; nothing was recorded: choose another data folder")
+        if not self._folder.exists():
+            self._data.mkdir(parents=True, exist_ok=True)
+            self._folder.mkdir(exist_ok=True)
+            # Whoever may record here may claim here, also under another account.
+            with suppress(OSError):
+                self._folder.chmod(stat.S_IMODE(self._data.stat().st_mode))
+
+    def _lock(self, path: Path) -> FileLock:
+        if path.is_symlink():
+            raise ClaimError(f"{path} is a link, which Racer does not follow; nothing was changed: remove it")
+        return FileLock(path, mode=self._data.stat().st_mode & 0o666 | 0o600)
+
+    def _no_locks(self, path: Path, error: Exception) -> ClaimError:
+        reason = (isinstance(error, OSError) and error.strerror) or str(error)
+        return ClaimError(
+            f"cannot lock {path}: {reason}; nothing was recorded: choose a data folder that you may write to, on a "
+            "file system with locks"
+        )
+
+    def _live_ids(self) -> list[str]:
+        """Return the sessions whose processes run, and remove what dead ones left behind."""
+        ids = {path.name.partition(".")[0] for path in self._folder.iterdir() if path.name.endswith(_FILES)}
+        return sorted(id_ for id_ in ids if SESSION_ID.fullmatch(id_) and not self._bury(id_))
+
+    def _bury(self, session_id: str) -> bool:
+        """Remove a dead session's files; return whether it was dead."""
+        path = self._folder / f"{session_id}.lock"
+        try:
+            lock = self._lock(path)
+            lock.acquire(blocking=False)
+        except Timeout:
+            return False
+        except OSError as error:
+            raise self._no_locks(path, error) from error
+        lock.release()
+        self._remove(session_id)
+        return True
+
+    def _remove(self, session_id: str) -> None:
+        for suffix in _FILES:
+            with suppress(OSError):
+                (self._folder / f"{session_id}{suffix}").unlink(missing_ok=True)
+
+    def _live_claims(self, entries: Iterable[Entry]) -> list[Claim]:
+        """Return the claims of the sessions that run; where a note is damaged, what the session's recording says."""
+        recorded = {entry.session_id: entry for entry in entries}
+        claims = (self._read(id_) or claim_of(recorded.get(id_)) for id_ in self._live_ids())
+        return sorted((claim for claim in claims if claim), key=lambda claim: (claim.started_utc, claim.session_id))
+
+    def _read(self, session_id: str) -> Claim | None:
+        path = self._folder / f"{session_id}.json"
+        try:
+            if path.is_symlink() or path.stat().st_size > _MOST_NOTE_BYTES:
+                return None
+            claim = Claim(**json.loads(path.read_bytes()))
+        except (OSError, TypeError, ValueError, RecursionError):
+            return None
+        return claim if claim.session_id == session_id else None
+
+    def _refuse_twice(self, participant: str, live: Iterable[Claim]) -> None:
+        for claim in live:
+            if claim.participant == participant:
+                raise ClaimError(
+                    f"somebody is driving as {participant} right now, on {claim.host or 'an unknown machine'} since "
+                    f"{claim.started_utc}; nothing was changed: use another name, or wait until that session has ended"
+                )
+
+    def _enter(self, claim: Claim) -> FileLock:
+        """Lock the session's own file and write its note."""
+        lock = self._lock(self._folder / f"{claim.session_id}.lock")
+        note = self._folder / f"{claim.session_id}.json"
+        fresh = note.with_name(note.name + ".new")
+        try:
+            lock.acquire(blocking=False)
+            try:
+                with fresh.open("x", encoding="utf-8") as file:
+                    json.dump(asdict(claim), file)
+                    file.flush()
+                    os.fsync(file.fileno())
+                os.replace(fresh, note)
+            except BaseException:
+                lock.release()
+                self._remove(claim.session_id)
+                raise
+        except Timeout as error:
+            raise ClaimError(f"session {claim.session_id} runs already; nothing was changed: start again") from error
+        except OSError as error:
+            raise self._no_locks(note, error) from error
+        return lock
+
+    def _leave(self, claim: Claim, lock: FileLock) -> None:
+        """Give the claim back. Where that fails the next look does it: the lock, at least, ends with the process."""
+        try:
+            with suppress(ClaimError), self._locked():
+                lock.release()  # first, since Windows removes no file that is in use
+                self._remove(claim.session_id)
+        finally:
+            lock.release()

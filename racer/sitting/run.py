@@ -1,0 +1,192 @@
+"""One sitting: goes through its agenda, records what happens, and closes the file whatever happens."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from racer.drivers.registry import Driver
+from racer.loop.display import Display, EndSession, Page, RedoEpisode
+from racer.loop.episode import EpisodeResult, EpisodeRun, Setup, Unrecorded
+from racer.loop.pacing import Pacer, PaceSummary
+from racer.loop.patience import PatientRecorder
+from racer.sitting.agenda import ACCEPTED, CONSENT, DECLINED, AgendaItem, Asking, Consent, Drive
+from racer.sitting.questionnaires import Item
+from racer.window.texts import Texts
+from sessions import Recorder, StorageWaitError
+
+NOTE = "note"
+"""Item of the experimenter's notes among the answers."""
+
+
+@dataclass(frozen=True)
+class Sitting:
+    """Everything that decides how a sitting runs."""
+
+    agenda: tuple[AgendaItem, ...]
+    setup: Setup
+    texts: Texts
+    respondent: np.random.Generator | None = None
+    """Draws the answers to questionnaires where nobody sits there to give them; None asks at the display."""
+
+
+@dataclass(frozen=True)
+class SittingResult:
+    """How a sitting went."""
+
+    path: Path | None
+    """The recording; None where nothing was recorded."""
+    complete: bool
+    """Whether every drive and every questionnaire of the agenda was gone through."""
+    episodes: list[EpisodeResult]
+    """The accepted ones."""
+    pace: PaceSummary | None
+    declined: bool = False
+    """Whether the participant chose not to take part."""
+
+
+class SittingRun:
+    """Goes through the agenda of one sitting.
+
+    Args:
+        sitting: What to run.
+        driver: Steers.
+        display: Shows frames and passes time.
+        recorder: Freshly opened; closed by `run`.
+        pacer: Keeps real time; None runs as fast as the machine allows.
+        on_episode: Told of each finished episode.
+        clock: Monotonic nanoseconds.
+    """
+
+    def __init__(
+        self,
+        sitting: Sitting,
+        driver: Driver,
+        display: Display,
+        recorder: Recorder | Unrecorded,
+        pacer: Pacer | None = None,
+        on_episode: Callable[[EpisodeResult], None] = lambda result: None,
+        clock: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
+        self._sitting = sitting
+        self._display = display
+        self._recorder = PatientRecorder(recorder, self._wait_for_room) if isinstance(recorder, Recorder) else recorder
+        self._path = recorder.final_path if isinstance(recorder, Recorder) else None
+        self._pacer = pacer
+        self._on_episode = on_episode
+        self._clock = clock
+        self._episodes = EpisodeRun(sitting.setup, driver, display, self._recorder, pacer, clock)
+        self._results: list[EpisodeResult] = []
+        self._redoable: int | None = None
+        """Place in the agenda of the last drive, while it can be driven again."""
+        self._consented = not any(isinstance(item, Consent) for item in sitting.agenda)
+        self._declined = False
+        self._place = 0
+        """In the agenda."""
+
+    def run(self) -> SittingResult:
+        """Go through the agenda, record every step and close the file, whatever happens.
+
+        Raises:
+            Whatever the driver, the display or the recorder raises, after the file has been closed as aborted.
+        """
+        self._display.listener = self._note
+        with self._recorder:
+            try:
+                self._go_through()
+            except EndSession:
+                pass  # over the last page this loses nothing; earlier, `complete` says so
+            finally:
+                self._display.listener = None
+            left = self._sitting.agenda[self._place :]
+            complete = self._consented and all(isinstance(item, Page) for item in left)
+            self._recorder.close("complete" if complete else "aborted")
+        pace = self._pacer.summary() if self._pacer else None
+        return SittingResult(self._path, complete, self._results, pace, self._declined)
+
+    def _go_through(self) -> None:
+        agenda = self._sitting.agenda
+        while self._place < len(agenda) and not self._declined:
+            begun = self._episodes.begun
+            try:
+                self._meet(agenda[self._place])
+            except RedoEpisode:
+                self._redo(cut_short=self._episodes.begun > begun)
+            else:
+                self._place += 1
+
+    def _meet(self, item: AgendaItem) -> None:
+        if isinstance(item, Drive):
+            self._drive(item)
+        elif isinstance(item, Asking):
+            self._ask(item)
+        elif isinstance(item, Consent):
+            self._ask_consent(item)
+        else:
+            self._display.page(item)
+
+    def _drive(self, drive: Drive) -> None:
+        result = self._episodes.run(drive.plan, drive.heading)
+        self._results.append(result)
+        self._redoable = self._place
+        self._on_episode(result)
+
+    def _redo(self, cut_short: bool) -> None:
+        """Flag the episode that was cut short, or else the last one, and go back to it; without one, go on."""
+        if cut_short:
+            self._recorder.reject_episode()
+        elif self._redoable is not None:
+            self._recorder.reject_episode()
+            self._results.pop()
+            self._place = self._redoable
+        self._redoable = None
+
+    def _ask(self, asking: Asking) -> None:
+        """Ask every item; each answer is recorded at once, and the last one to an item counts."""
+        items = asking.questionnaire.items
+        given: dict[int, int | str] = {}
+        index = 0
+        while index < len(items):
+            item = items[index]
+            answer = self._answer(item, index, len(items), given.get(index))
+            if answer is None:
+                index -= 1
+                continue
+            given[index] = answer
+            self._recorder.answer(asking.name(item), str(answer), self._clock())
+            index += 1
+
+    def _answer(self, item: Item, index: int, count: int, before: int | str | None) -> int | str | None:
+        if self._sitting.respondent is not None:
+            return "" if item.free else int(self._sitting.respondent.integers(1, item.points, endpoint=True))
+        heading = self._sitting.texts.question.format(number=index + 1, count=count)
+        return self._display.ask(item, heading, before, back=index > 0)
+
+    def _ask_consent(self, consent: Consent) -> None:
+        choice = self._display.choose(consent.page, consent.choices)
+        self._recorder.answer(CONSENT, DECLINED if choice else ACCEPTED, self._clock())
+        self._declined = bool(choice)
+        self._consented = not choice
+        if choice:
+            self._display.page(consent.declined)
+
+    def _wait_for_room(self, error: StorageWaitError) -> None:
+        """Tell whoever sits there that the disk refuses, until they want to try again."""
+        if self._sitting.respondent is not None:
+            raise error  # nobody sits there
+        texts = self._sitting.texts
+        self._note("pause", "storage", self._clock())
+        self._display.choose(Page(texts.disk_full_title, texts.disk_full_lines), (texts.disk_full_retry,))
+        self._note("resume", "storage", self._clock())
+
+    def _note(self, kind: str, detail: str, time_ns: int) -> None:
+        if kind == NOTE:
+            self._recorder.answer(NOTE, detail, time_ns)
+        elif self._consented:
+            # What somebody does who has not agreed to take part is nobody's business.
+            episode = max(self._episodes.begun - 1, 0)
+            self._recorder.event(kind, detail, time_ns, episode, self._episodes.step)

@@ -1,0 +1,53 @@
+"""The driver's seat: who steers, and the window in front of them or what stands in for one."""
+
+from __future__ import annotations
+
+from racer.drivers.keyboard import HeldKeys, KeyboardDriver
+from racer.drivers.registry import KEYBOARD, Driver, make_driver
+from racer.loop.display import Display, NoDisplay
+from racer.window.texts import Texts
+
+
+def open_display(
+    keys: HeldKeys,
+    texts: Texts,
+    *,
+    headless: bool,
+    fullscreen: bool = False,
+    countdown: int = 3,
+    locked: bool = False,
+    code: str = "",
+) -> Display:
+    """Return a window, or without one a display that shows nothing.
+
+    Args:
+        keys: Told of the steering keys.
+        texts: What the window says.
+        headless: Whether to do without a window.
+        fullscreen: Whether the window fills the screen.
+        countdown: Seconds before time runs, 0 to 10.
+        locked: Whether only the experimenter's keys end the session.
+        code: What the experimenter types to open the menu; empty for nothing.
+
+    Raises:
+        NoDisplayError: If a window is needed and none can be opened.
+    """
+    if headless:
+        return NoDisplay()
+    from racer.window.window import Window
+
+    return Window(fullscreen=fullscreen, keys=keys, countdown_from=countdown, texts=texts, locked=locked, code=code)
+
+
+def open_driver(name: str, seed: int, keys: HeldKeys) -> Driver:
+    """Return a driver; a person shares the keys with the window.
+
+    Args:
+        name: `keyboard`, or what `make_driver` takes.
+        seed: Identity of the driver.
+        keys: The window's.
+
+    Raises:
+        DriverError: If there is no such driver.
+    """
+    return KeyboardDriver(keys) if name == KEYBOARD else make_driver(name, seed)

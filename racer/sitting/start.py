@@ -1,0 +1,311 @@
+"""One recorded sitting: resolve its configuration, claim its place, open the record, drive, say how it went."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import sessions
+from compression.coders.coder import Fitted
+from compression.coders.packet import CHANNEL_FORMAT
+from compression.model.latent_model import Codec, load_codec, use_one_thread
+from racer.drivers.keyboard import LEFT_KEYS, RIGHT_KEYS, HeldKeys
+from racer.drivers.registry import KEYBOARD, DriverError, driver_seed
+from racer.errors import ConfigError
+from racer.loop.conditions import ChannelConfig, check_conditions, check_use, load_masks
+from racer.loop.display import Display, Page
+from racer.loop.episode import EpisodeResult, Setup
+from racer.loop.pacing import Pacer, check_pace
+from racer.loop.simulated_time import SimulatedClock, SimulatedDisplay
+from racer.sitting.agenda import Screens, make_agenda, remaining
+from racer.sitting.leases import Claims
+from racer.sitting.protocol import EpisodePlan, ProtocolConfig, balanced_rows, plan_episodes
+from racer.sitting.resume import Earlier, find_earlier, mask_hashes
+from racer.sitting.run import Sitting, SittingResult, SittingRun
+from racer.sitting.seat import open_display, open_driver
+from racer.software import software
+from racer.tasks.car_racing.track import TrackConfig
+from racer.window.texts import Language, english
+
+_PREFIXES = {"pilot": "pilot", "evaluation": "p"}
+"""Of the names given to participants who come without one, by protocol; those of trial runs begin with `trial`."""
+
+
+@dataclass(frozen=True)
+class StudyMark:
+    """Which study file a sitting belongs to."""
+
+    title: str
+    sha256: str
+    """Of the study file's bytes."""
+    settings_sha256: str
+    """Of those of its settings that decide how people are recorded."""
+    settings: dict[str, Any]
+    """All that the file says, JSON, but for the experimenter's code."""
+
+
+@dataclass(frozen=True)
+class SimulatedIdentity:
+    """What names a recording of a simulated study, where a real one takes chance and the time."""
+
+    session_id: str
+    created: datetime
+
+
+@dataclass(frozen=True)
+class StartConfig:
+    """Everything that `racer session start` can be told."""
+
+    participant: str | None
+    """None for the next name that nobody has had: `p01`, `p02`, ...; of pilots `pilot01`, of trial runs `trial01`."""
+    protocol: ProtocolConfig = field(default_factory=ProtocolConfig)
+    track: TrackConfig = field(default_factory=TrackConfig)
+    channel: ChannelConfig = field(default_factory=ChannelConfig)
+    driver: str = KEYBOARD
+    """`keyboard`, `simulated`, or `package.module:factory`."""
+    masks: tuple[Path, ...] = ()
+    """Mask files; each serves the condition it was trained for. The shipped mask serves `pico` where none is given."""
+    data: Path = Path("recordings")
+    seed: int = 0
+    """Of the study: tracks follow from it and the participant's name."""
+    pace: float = 10.0
+    """Steps per second, 1 to 50."""
+    headless: bool = False
+    """No window: a simulated participant drives as fast as the machine allows."""
+    fullscreen: bool = False
+    order: int | None = None
+    """Which order of conditions to use; the one that fewest in the data folder have had if left out."""
+    pilot: bool = False
+    """A trial run: marked on the screen and in the file, kept out of training and analysis."""
+    resume: bool = False
+    """Go on with the participant's unfinished session, or with the latest one where no participant is named."""
+    screens: Screens = field(default_factory=Screens)
+    language: Language = field(default_factory=english)
+    left_keys: tuple[str, ...] = LEFT_KEYS
+    right_keys: tuple[str, ...] = RIGHT_KEYS
+    countdown: int = 3
+    """Seconds counted down before every drive, 0 to 10."""
+    locked: bool = False
+    """Whether only the experimenter's keys end the session."""
+    code: str = ""
+    """What the experimenter types to open the menu; empty for nothing. Not recorded."""
+    study: StudyMark | None = None
+    simulated: SimulatedIdentity | None = None
+    """Makes the recording repeat to the byte: simulated time, and no claim on the data folder."""
+
+    def __post_init__(self) -> None:
+        if self.participant is not None:
+            sessions.check_name("participant", self.participant)
+        check_pace(self.pace)
+        if self.seed < 0:
+            raise ConfigError(f"seed must be 0 or more; got {self.seed}")
+        if self.headless and self.driver == KEYBOARD:
+            raise ConfigError("the keyboard driver needs a window: leave out --headless, or add --driver simulated")
+        evaluating = self.protocol.protocol == "evaluation"
+        check_conditions(self.protocol.conditions if evaluating else [self.protocol.explore], self.channel)
+        if self.simulated and not (self.headless and self.participant and self.order is not None):
+            raise ConfigError("a simulated study names each participant and order, and has no window")
+
+
+def start_session(
+    config: StartConfig,
+    on_ready: Callable[[Path, int], None] = lambda path, episodes: None,
+    on_episode: Callable[[EpisodeResult], None] = lambda result: None,
+) -> SittingResult:
+    """Run one sitting and return how it went.
+
+    Args:
+        config: What to run.
+        on_ready: Told the file being written and the number of episodes, before the first one.
+        on_episode: Told of each finished episode.
+
+    Raises:
+        RacerError, CompressionError, RecordingError: If it cannot be run; whatever was recorded is safe.
+    """
+    use_one_thread()
+    codec = load_codec()
+    masks = _load_masks(config, codec)
+    if not plan_episodes(config.protocol, "", config.seed, 0):
+        raise ConfigError("the protocol has no episodes; raise one of the episode counts")
+    earlier = None
+    if config.participant is not None:
+        # What is wrong with a driver or a participant is said before anything is written or opened.
+        _refuse_trainers(config, masks)
+    keys = HeldKeys(config.left_keys, config.right_keys)
+    driver = None if config.participant is None else open_driver(config.driver, driver_seed(config.participant), keys)
+    if config.resume:
+        earlier = find_earlier(config, resolved(config, 0), codec, masks)
+        config = replace(config, participant=earlier.participant, order=earlier.order)
+    clock: Callable[[], int] = time.monotonic_ns
+    display: Display
+    if config.simulated:
+        clock = simulated_clock = SimulatedClock()
+        display = SimulatedDisplay(simulated_clock)
+    else:
+        display = open_display(
+            keys,
+            config.language.texts,
+            headless=config.headless,
+            fullscreen=config.fullscreen,
+            countdown=config.countdown,
+            locked=config.locked,
+            code=config.code,
+        )
+    try:
+        with _place(config) as (session_id, participant, order):
+            config = replace(config, participant=participant)
+            _refuse_trainers(config, masks)
+            shunned = frozenset(track for mask in masks.values() for track in mask.record.track_seeds)
+            plans = plan_episodes(config.protocol, participant, config.seed, order, shunned)
+            if earlier is not None:
+                earlier.check_plan(plans)
+            driver = driver or open_driver(config.driver, driver_seed(participant), keys)
+            sitting = _sitting(config, participant, plans, codec, masks, earlier)
+            info = _session_info(config, session_id, codec, masks, order, earlier)
+            # Simulated time would flush at every few steps, and a thread's commits come at no time that repeats.
+            recorder = (
+                sessions.Recorder(config.data, info, clock=lambda: 0)
+                if config.simulated
+                else sessions.Recorder(config.data, info, clock=clock, in_background=True)
+            )
+            on_ready(recorder.path, len(plans) - (earlier.done.episodes if earlier else 0))
+            pacer = Pacer(config.pace, clock) if config.simulated or not config.headless else None
+            try:
+                return SittingRun(sitting, driver, display, recorder, pacer, on_episode, clock).run()
+            except DriverError as error:
+                raise DriverError(f"{error}; what was driven before is saved in {recorder.final_path}") from error
+    finally:
+        display.close()
+
+
+def resolved(config: StartConfig, order: int) -> dict[str, Any]:
+    """Return the configuration as it is stored with the recording: what was run, not where its files lay."""
+    return {
+        "participant": config.participant,
+        "protocol": asdict(config.protocol),
+        "track": asdict(config.track),
+        "channel": asdict(config.channel),
+        "driver": config.driver,
+        "masks": [path.name for path in config.masks],
+        "seed": config.seed,
+        "pace": config.pace,
+        "headless": config.headless,
+        "fullscreen": config.fullscreen,
+        "order": order,
+        "pilot": config.pilot,
+        "left_keys": list(config.left_keys),
+        "right_keys": list(config.right_keys),
+        "countdown": config.countdown,
+        "study_sha256": config.study.sha256 if config.study else "",
+        "study_settings_sha256": config.study.settings_sha256 if config.study else "",
+        "study": config.study.settings if config.study else None,
+        "simulated_time": config.simulated is not None,
+        "channel_format": CHANNEL_FORMAT,
+    }
+
+
+@contextmanager
+def _place(config: StartConfig) -> Iterator[tuple[str, str, int]]:
+    """Hold the session's place in the study while it runs: its id, the participant's name, the order of conditions."""
+    protocol = config.protocol.protocol
+    if config.simulated:
+        assert config.participant is not None and config.order is not None
+        yield config.simulated.session_id, config.participant, config.order
+        return
+    orders = len(balanced_rows(len(config.protocol.conditions))) if protocol == "evaluation" else 1
+    session_id = sessions.new_session_id()
+    with Claims(config.data).claim(
+        session_id,
+        config.participant,
+        protocol,
+        orders,
+        order=config.order if protocol == "evaluation" else 0,
+        pilot=config.pilot,
+        prefix="trial" if config.pilot else _PREFIXES[protocol],
+    ) as claim:
+        yield session_id, claim.participant, claim.order
+
+
+def _sitting(
+    config: StartConfig,
+    participant: str,
+    plans: list[EpisodePlan],
+    codec: Codec,
+    masks: dict[str, Fitted],
+    earlier: Earlier | None,
+) -> Sitting:
+    attended, texts = config.driver == KEYBOARD, config.language.texts
+    agenda = make_agenda(plans, config.screens, texts, config.left_keys, config.right_keys, attended)
+    if earlier is not None:
+        left = len(plans) - earlier.done.episodes
+        lines = tuple(line.format(episodes=left) for line in texts.resumed_lines)
+        welcome = Page(texts.resumed_title, lines, texts.press_space_to_begin, show_keys=True)
+        agenda = remaining(agenda, earlier.done, welcome if attended else None)
+    seed = driver_seed(f"{config.seed}/{participant}")
+    setup = Setup(
+        track=config.track,
+        channel=config.channel,
+        codec=codec,
+        masks=masks,
+        seed=seed,
+        mark=texts.pilot_mark if config.pilot else "",
+    )
+    respondent = None if attended else np.random.default_rng([seed, len(plans)])
+    return Sitting(agenda, setup, texts, respondent)
+
+
+def _session_info(
+    config: StartConfig,
+    session_id: str,
+    codec: Codec,
+    masks: dict[str, Fitted],
+    order: int,
+    earlier: Earlier | None,
+) -> sessions.SessionInfo:
+    assert config.participant is not None
+    created = config.simulated.created if config.simulated else datetime.now(UTC)
+    return sessions.SessionInfo(
+        session_id=session_id,
+        participant=config.participant,
+        protocol=config.protocol.protocol,
+        study=config.study.title if config.study else "",
+        pilot=config.pilot,
+        config=resolved(config, order),
+        created_utc=created.isoformat(timespec="seconds").replace("+00:00", "Z"),
+        software=software(),
+        codec_sha256=codec.sha256,
+        mask_sha256=mask_hashes(masks),
+        driver=config.driver,
+        resumes=earlier.session_id if earlier else "",
+    )
+
+
+def _load_masks(config: StartConfig, codec: Codec) -> dict[str, Fitted]:
+    """Return the masks that the protocol's conditions need, by condition.
+
+    Raises:
+        ConfigError: If one is missing, of no use, or fitted to another use of the channel.
+        MaskError: If a file cannot be used.
+    """
+    evaluating = config.protocol.protocol == "evaluation"
+    masks = load_masks(config.protocol.conditions if evaluating else [config.protocol.explore], config.masks, codec)
+    check_use(masks, config.channel)
+    return masks
+
+
+def _refuse_trainers(config: StartConfig, masks: dict[str, Fitted]) -> None:
+    """Refuse to evaluate a mask on somebody whom it was trained on."""
+    if config.protocol.protocol != "evaluation":
+        return
+    if any(config.participant in mask.record.participants for mask in masks.values()):
+        raise ConfigError(
+            f"{config.participant} took part in training this mask and must not evaluate it; nothing was recorded: "
+            f"use another participant, or a mask trained on others"
+        )

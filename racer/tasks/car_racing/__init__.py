@@ -1,0 +1,1 @@
+"""CarRacing as a steering task."""

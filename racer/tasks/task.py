@@ -1,0 +1,248 @@
+"""What a task is: something to look at, named actions, and metrics of what they come to.
+
+A task is a frozen dataclass whose fields are its settings, each with a default. Everything else about it stands in its
+`spec`, and `start` gives a `Trial`: one run from one seed::
+
+    @dataclass(frozen=True)
+    class Crossing:
+        speed: float = 1.0
+
+        @property
+        def spec(self) -> TaskSpec: ...
+
+        def start(self, seed: int) -> Trial: ...
+
+An installed package offers it under the entry point group `racer.tasks` (``crossing = "my_package:Crossing"``). Nothing
+in Racer outside a task's own folder knows more of it than what is declared here.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Protocol, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from racer.errors import ConfigError
+
+MOST_ACTIONS = 64
+"""Actions of a task."""
+LEAST_SIDE, MOST_SIDE = 8, 256
+"""Pixels of a frame's height and width."""
+MOST_SEED = 2**31 - 1
+"""Seeds of trials lie between 0 and this."""
+RESERVED_METRICS = frozenset(
+    "time_ns response_ns action applied stimulus latent received mask packet bits uplink_bits arrived stage_us frame "
+    "step episode session_id".split()
+)
+"""Names that columns of a recording have already."""
+_TASK_NAME = re.compile(r"[a-z][a-z0-9-]{0,39}", re.ASCII)
+_ACTION_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}", re.ASCII)
+_METRIC_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}", re.ASCII)
+
+Better = Literal["higher", "lower", ""]
+
+
+@dataclass(frozen=True)
+class Action:
+    """One thing to do."""
+
+    name: str
+    """1 to 40 of a-z, 0-9 and hyphens, such as `left`."""
+    keys: tuple[str, ...] = ()
+    """Default keys, pygame's names, the one that is drawn first; none for what is done by pressing nothing."""
+
+    def __post_init__(self) -> None:
+        if not _ACTION_NAME.fullmatch(self.name):
+            raise ConfigError(f"action name {self.name[:60]!r} must be 1 to 40 of a-z, 0-9 and hyphens")
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A number that every step comes to."""
+
+    name: str
+    """1 to 40 of a-z, 0-9 and underscores; the name of a column in recordings."""
+    meaning: str
+    """What it says, in a few words, such as `road progress after the step`."""
+    unit: str
+    """Such as `units/s`. Numbers of unit `fraction` are shown to people in percent."""
+    better: Better = ""
+    """`higher`, `lower`, or empty for what is only recorded and not compared."""
+    low: float = -math.inf
+    """The least that it can be."""
+    high: float = math.inf
+    """The most that it can be."""
+    trial: Literal["last", "mean"] = "last"
+    """What a trial comes to: the value of its last step, or the mean over its steps."""
+    boolean: bool = False
+    """Whether it is 0 or 1."""
+    label: str = ""
+    """What people call a trial's value, such as `road progress`; the name if empty."""
+
+    def __post_init__(self) -> None:
+        if not _METRIC_NAME.fullmatch(self.name) or self.name in RESERVED_METRICS:
+            raise ConfigError(
+                f"metric name {self.name[:60]!r} must be 1 to 40 of a-z, 0-9 and underscores, and none of Racer's own "
+                "columns"
+            )
+        if self.better not in get_args(Better) or not self.low < self.high:
+            raise ConfigError(f"metric {self.name}: better must be higher, lower or empty, and low less than high")
+
+    @property
+    def title(self) -> str:
+        """What people call it."""
+        return self.label or self.name.replace("_", " ")
+
+    def of_trial(self, values: NDArray[np.floating[Any]]) -> float:
+        """Return what the values of a trial's steps, float[T], T of 1 or more, come to."""
+        return float(values[-1] if self.trial == "last" else np.mean(values, dtype=np.float64))
+
+    def share(self, value: float) -> float | None:
+        """Return how far a value lies between the least and the most, in [0, 1]; None where one of them is unknown."""
+        if not (math.isfinite(self.low) and math.isfinite(self.high)):
+            return None
+        return min(max((value - self.low) / (self.high - self.low), 0.0), 1.0)
+
+
+@dataclass(frozen=True)
+class TaskText:
+    """What people are told of a task, in one language."""
+
+    title: str
+    """Of the instructions, such as `Keep the car on the road`."""
+    lines: tuple[str, ...]
+    """Paragraphs of the instructions. `{trials}` stands for how many there are, and the name of an action, hyphens as
+    underscores, for the names of its keys."""
+    actions: Mapping[str, str] = field(default_factory=dict)
+    """What stands below the keys of an action, by its name; the name itself where it is left out."""
+
+
+@dataclass(frozen=True)
+class TaskSpec:
+    """All that Racer needs to know of a task. Malformed ones raise ConfigError."""
+
+    name: str
+    """1 to 40 of a-z, 0-9 and hyphens."""
+    summary: str
+    """What people do, in a few words."""
+    frame: tuple[int, int, int]
+    """Height, width and channels (1 for grey, 3 for RGB) of every frame, uint8."""
+    actions: tuple[Action, ...]
+    """What can be done; an action is an index into these, everywhere."""
+    metrics: tuple[Metric, ...]
+    """The first is the primary one, and has a direction. One called `reward` is what agents are trained with."""
+    texts: Mapping[str, TaskText]
+    """By language; `en` is there."""
+    neutral: int | None = None
+    """The action taken where no key is down; None only where the task waits for an answer."""
+    paced: bool = True
+    """Whether the task moves on by itself; one that does not waits for every answer."""
+    together: Literal["neutral", "latest"] = "latest"
+    """What holding the keys of two actions means: the neutral action, or that whose key went down last."""
+    driver: str = ""
+    """The family of simulated people that drives where `simulated` is asked for; see `racer.drivers`."""
+    model: Path | None = None
+    """Folder of the latent model that comes with the task, made by `racer model train`; None: one must be named."""
+    steps: int = 100
+    """Steps of a trial where nobody says otherwise."""
+    pace: float = 10.0
+    """Steps per second where nobody says otherwise, 1 to 50."""
+    step_seconds: float = 0.02
+    """Simulated time that a step takes."""
+    operating_points: tuple[Mapping[str, Any], ...] = ({},)
+    """Settings under which `racer rates` drives where none are named."""
+    software: tuple[str, ...] = ()
+    """Installed packages that decide what a trial comes to, such as `gymnasium`."""
+
+    def __post_init__(self) -> None:
+        if not _TASK_NAME.fullmatch(self.name):
+            raise ConfigError(f"task name {self.name[:60]!r} must be 1 to 40 of a-z, 0-9 and hyphens")
+        height, width, channels = self.frame
+        if not (LEAST_SIDE <= min(height, width) and max(height, width) <= MOST_SIDE and channels in (1, 3)):
+            raise ConfigError(
+                f"task {self.name}: frames must have {LEAST_SIDE} to {MOST_SIDE} rows and columns and 1 or 3 channels; "
+                f"got {self.frame}"
+            )
+        if not 2 <= len(self.actions) <= MOST_ACTIONS or len({a.name for a in self.actions}) < len(self.actions):
+            raise ConfigError(f"task {self.name}: there must be 2 to {MOST_ACTIONS} actions, each of its own name")
+        keys = [key for action in self.actions for key in action.keys]
+        if len(set(keys)) < len(keys):
+            raise ConfigError(f"task {self.name}: a key must stand for one action only")
+        if len({m.name for m in self.metrics}) < len(self.metrics) or not (self.metrics and self.metrics[0].better):
+            raise ConfigError(
+                f"task {self.name}: there must be a metric, the first with a direction, each of its own name"
+            )
+        if self.neutral is None and self.paced:
+            raise ConfigError(f"task {self.name} moves on by itself, so it needs a neutral action")
+        if self.neutral is not None and not 0 <= self.neutral < len(self.actions):
+            raise ConfigError(f"task {self.name}: neutral must be the index of an action; got {self.neutral}")
+        if "en" not in self.texts:
+            raise ConfigError(f"task {self.name}: there must be a text in English, `en`")
+        if self.steps < 1 or not 1 <= self.pace <= 50 or not self.step_seconds > 0:
+            raise ConfigError(f"task {self.name}: steps must be 1 or more and the pace lie between 1 and 50")
+
+    @property
+    def primary(self) -> Metric:
+        """What the task is about."""
+        return self.metrics[0]
+
+    @property
+    def compared(self) -> tuple[Metric, ...]:
+        """The metrics that have a direction."""
+        return tuple(metric for metric in self.metrics if metric.better)
+
+    @property
+    def start_action(self) -> int:
+        """What both ends of a channel are told before anything was done: the neutral action, or the first."""
+        return self.neutral or 0
+
+    def metric(self, name: str) -> Metric:
+        """Return a metric. Raises KeyError if there is none of this name."""
+        for metric in self.metrics:
+            if metric.name == name:
+                return metric
+        raise KeyError(name)
+
+    def text(self, language: str) -> TaskText:
+        """Return what people are told in a language; in English where the task has no other."""
+        return self.texts.get(language, self.texts["en"])
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What one step did."""
+
+    metrics: Mapping[str, float]
+    """Every metric of the task, finite, by name."""
+    over: bool
+    """Whether the trial ended with this step."""
+
+
+class Trial(Protocol):
+    """One run of a task from one seed: the same seed and actions give the same frames and metrics."""
+
+    def frame(self) -> NDArray[np.uint8]:
+        """Draw what there is to see now, uint8[H, W, C]. Verifying a recording steps without ever drawing."""
+
+    def step(self, action: int) -> Outcome:
+        """Act: an index into the task's actions."""
+
+    def close(self) -> None:
+        """Give everything back."""
+
+
+class Task(Protocol):
+    """Something that people do, with its settings decided."""
+
+    @property
+    def spec(self) -> TaskSpec:
+        """Everything that Racer needs to know of it."""
+
+    def start(self, seed: int) -> Trial:
+        """Begin a trial from a seed, 0 to `MOST_SEED`."""

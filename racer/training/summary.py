@@ -1,0 +1,61 @@
+"""What a training came to, in words."""
+
+from __future__ import annotations
+
+from compression.fitting.pico import TrainingSummary
+from compression.fitting.pico_rate import RateSummary
+from racer.training.train import Summary
+
+
+def explained(summary: Summary) -> list[str]:
+    """Return what a training came to, line by line."""
+    return _levels(summary) if isinstance(summary, RateSummary) else _mask(summary)
+
+
+def in_short(summary: Summary) -> str:
+    """Return what is sent, in a line."""
+    if isinstance(summary, RateSummary):
+        bits, levels = min(summary.levels.items())
+        return f"levels of each feature at {bits} bits: {_levels_sent(levels)}"
+    frequency = "  ".join(f"{block}:{100 * sent:.0f} %" for block, sent in enumerate(summary.block_frequency))
+    return f"blocks sent: {frequency}"
+
+
+def _mask(summary: TrainingSummary) -> list[str]:
+    lines = [
+        f"Trained on {summary.positive_steps} steps under full and {summary.negative_steps} under random masks.",
+        f"On {summary.held_out_episodes} held-out episodes:",
+    ]
+    if summary.action_accuracy is not None:
+        lines += [
+            f"  action discriminator: {_accuracy(summary.action_accuracy, summary.calibration_error)}",
+            f"  mean D(a, x): {summary.mean_d_original:.3f} on seeing the original, "
+            f"{summary.mean_d_compressed:.3f} under random masks",
+        ]
+    return [
+        *lines,
+        f"  mean D(p, x): {summary.mean_d_policy:.3f} under the new mask, "
+        f"{summary.mean_d_random:.3f} under random ones",
+        f"  {in_short(summary)}",
+    ]
+
+
+def _levels(summary: RateSummary) -> list[str]:
+    return [
+        f"Trained on {summary.steps} steps. On {summary.held_out_episodes} held-out episodes:",
+        f"  model of the driver: {_accuracy(summary.action_accuracy, summary.calibration_error)}",
+        *(
+            f"  levels of each feature at {bits} bits: {_levels_sent(levels)}"
+            for bits, levels in summary.levels.items()
+        ),
+    ]
+
+
+def _levels_sent(levels: tuple[int, ...]) -> str:
+    """Return the features that are sent, the finest first, and their levels."""
+    sent = sorted((feature for feature, count in enumerate(levels) if count > 1), key=lambda feature: -levels[feature])
+    return "  ".join(f"{feature}:{levels[feature]}" for feature in sent)
+
+
+def _accuracy(accuracy: float, calibration_error: float | None) -> str:
+    return f"accuracy {accuracy:.2f} over the three actions (guessing: 0.33), calibration error {calibration_error:.3f}"

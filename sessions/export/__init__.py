@@ -1,0 +1,1 @@
+"""Recordings as tables and arrays for other programs."""

@@ -1,0 +1,75 @@
+"""What stands beside exported tables: their data dictionary, in the form that Psych-DS asks for, and how to read them.
+
+Psych-DS (psych-ds.github.io, schema 1.5) wants `dataset_description.json` with one entry per column in
+`variableMeasured`, and data files named by keywords: `data/description-steps_data.csv`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sessions.export.tables import TABLES, Table, TableColumn
+from sessions.schema import ROW_MEANING, SCHEMA_VERSION
+
+DESCRIPTION_NAME = "dataset_description.json"
+
+README_NAME = "README.md"
+README = """# Recordings, exported by Racer
+
+`data/` holds one table each of sessions, episodes, steps, events and answers; `dataset_description.json` says what
+every column means, its unit and its range.
+
+- A session is known by `session_id`, an episode by `session_id` and `episode`, a step by those and `step`.
+- Every episode is here. For analyses keep the rows with `accepted` true and `pilot` false.
+- A session that continues another one names it in `resumes`.
+- Read texts as texts: a `session_id` may look like a number. In CSV files an apostrophe stands before texts that a
+  spreadsheet would take for a formula, and before those that begin with an apostrophe: take one away from every text
+  that begins with one. In pandas: `pandas.read_csv(file, dtype={"session_id": str}, keep_default_na=False)`,
+  before pandas 3 with `float_precision="round_trip"` as well.
+- Floating-point numbers are written so that reading them in their own precision gives the recorded bits.
+"""
+
+
+def table_path(table: Table, suffix: str) -> str:
+    """Return where a table lies in the export's folder."""
+    return f"data/description-{table.name}_data{suffix}"
+
+
+def describe_tables(sessions: int) -> dict[str, Any]:
+    """Return the content of `dataset_description.json`.
+
+    Args:
+        sessions: How many were exported.
+    """
+    columns = {column.name: column for table in TABLES for column in table.columns}
+    return {
+        "@context": "https://schema.org/",
+        "@type": "Dataset",
+        "name": "Racer recordings",
+        "description": (
+            f"{sessions} recorded session{'s' * (sessions != 1)} of people or simulated participants who steered "
+            "CarRacing-v3 by what a latent channel transmitted: one table each of sessions, episodes, steps, events "
+            f"and answers. {ROW_MEANING}"
+        ),
+        "schemaVersion": "Psych-DS 1.5.1",
+        "version": f"recording schema {SCHEMA_VERSION}",
+        "keywords": ["pragmatic compression", "CarRacing", "steering", "behaviour"],
+        "variableMeasured": [_describe(column) for column in columns.values()],
+    }
+
+
+def _describe(column: TableColumn) -> dict[str, Any]:
+    tables = [table.name for table in TABLES if column in table.columns]
+    meaning = column.meaning[0].upper() + column.meaning[1:]
+    described: dict[str, Any] = {
+        "@type": "PropertyValue",
+        "name": column.name,
+        "description": f"{meaning}. Type: {column.kind}. In: {', '.join(tables)}.",
+    }
+    if column.unit:
+        described["unitText"] = column.unit
+    if column.least is not None:
+        described["minValue"] = column.least
+    if column.most is not None:
+        described["maxValue"] = column.most
+    return described

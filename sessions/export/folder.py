@@ -1,0 +1,113 @@
+"""Where exports go: a new folder or file that appears whole, or not at all."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from sessions.errors import RecordingError
+from sessions.names import find_recordings
+from sessions.reader import Session
+from sessions.storage.staging import rename_without_overwriting
+
+
+class ExportError(RecordingError):
+    """Recordings cannot be exported as asked. They are not changed, and nothing half-made is left behind."""
+
+
+@contextmanager
+def new_folder(out: Path) -> Iterator[Path]:
+    """Give an empty folder to fill, which takes the name `out` when the block has ended well and goes otherwise.
+
+    Raises:
+        ExportError: If the name is taken, or the disk refuses.
+    """
+    with _complaining(out):
+        unfinished = _unfinished(out, "")
+        unfinished.mkdir()
+        try:
+            yield unfinished
+            _check_free(out)
+            os.rename(unfinished, out)
+        except BaseException:
+            shutil.rmtree(unfinished, ignore_errors=True)
+            raise
+
+
+@contextmanager
+def new_file(out: Path) -> Iterator[Path]:
+    """Give the name of a file to write, which takes the name `out` when the block has ended well and goes otherwise.
+
+    Raises:
+        ExportError: If the name is taken, or the disk refuses.
+    """
+    with _complaining(out):
+        # Some writers look at the ending of a name for what to write.
+        unfinished = _unfinished(out, out.suffix)
+        try:
+            yield unfinished
+            rename_without_overwriting(unfinished, out)
+        except FileExistsError:
+            raise _taken(out) from None
+        finally:
+            with suppress(OSError):
+                unfinished.unlink(missing_ok=True)
+
+
+def choose_recordings(paths: Iterable[Path]) -> tuple[list[Path], dict[Path, str]]:
+    """Return the recordings that files and folders stand for, and those in folders that cannot be read, with reasons.
+
+    Raises:
+        UnreadableRecordingError: If a file that was named cannot be read.
+        ExportError: If there is none, or one session lies in two files.
+    """
+    chosen: dict[str, Path] = {}
+    unreadable: dict[Path, str] = {}
+    paths = list(paths)
+    for path in paths:
+        named = not path.is_dir()
+        for recording in [path] if named else find_recordings(path):
+            try:
+                with Session(recording) as session:
+                    session_id = session.info.session_id
+            except RecordingError as error:
+                if named:
+                    raise
+                unreadable[recording] = str(error)
+                continue
+            other = chosen.setdefault(session_id, recording)
+            if other != recording and not other.samefile(recording):
+                raise ExportError(
+                    f"{recording} and {other} both hold session {session_id}; nothing was written: leave one out"
+                )
+    if not chosen:
+        places = ", ".join(map(str, paths))
+        raise ExportError(f"there is no recording to export in {places}; nothing was written: check the name")
+    return list(chosen.values()), unreadable
+
+
+@contextmanager
+def _complaining(out: Path) -> Iterator[None]:
+    _check_free(out)
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        yield
+    except OSError as error:
+        raise ExportError(f"cannot write {out}: {error.strerror or error}; nothing was kept of it") from error
+
+
+def _check_free(out: Path) -> None:
+    if os.path.lexists(out):
+        raise _taken(out)
+
+
+def _taken(out: Path) -> ExportError:
+    return ExportError(f"{out} exists already and was not touched; nothing was written: choose another --out")
+
+
+def _unfinished(out: Path, suffix: str) -> Path:
+    return out.with_name(f".{out.name}.{secrets.token_hex(4)}.partial{suffix}")

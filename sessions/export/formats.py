@@ -1,0 +1,129 @@
+"""Tables on disk: CSV that any program reads, or Parquet that keeps types. Both hold every number to the last bit."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from numpy.typing import NDArray
+
+from sessions.export.rows import Values
+from sessions.export.tables import Table
+from sessions.extras import import_extra
+
+_GROUP_ROWS = 2**14
+"""Rows of a Parquet row group, and held in memory at most, save for a longer episode."""
+_BLOCK_ROWS = 2**12
+"""Rows that are text in memory at most."""
+_FORMULA_STARTS = frozenset("=+-@\t\r\n'")
+
+
+class TableWriter(Protocol):
+    """Writes one table to one file."""
+
+    def write(self, values: Values) -> None:
+        """Append rows."""
+
+    def close(self) -> None:
+        """Write what is held and close the file."""
+
+
+class CsvWriter:
+    """UTF-8, a header, commas, lines that end in a line feed; True and False; floats as short as they can be exact.
+
+    Args:
+        path: File to make.
+        table: What it will hold.
+    """
+
+    suffix = ".csv"
+
+    def __init__(self, path: Path, table: Table) -> None:
+        self._table = table
+        self._file = path.open("w", encoding="utf-8", newline="")
+        self._rows = csv.writer(self._file, lineterminator="\n")
+        self._rows.writerow(column.name for column in table.columns)
+
+    def write(self, values: Values) -> None:
+        """Append rows."""
+        columns = [values[column.name] for column in self._table.columns]
+        for start in range(0, len(columns[0]), _BLOCK_ROWS):
+            cells = [_cells(column[start : start + _BLOCK_ROWS]) for column in columns]
+            self._rows.writerows(zip(*cells, strict=True))
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+class ParquetWriter:
+    """Columns of the table's types; texts as they are.
+
+    Args:
+        path: File to make.
+        table: What it will hold.
+
+    Raises:
+        MissingPackageError: If pyarrow is not installed.
+    """
+
+    suffix = ".parquet"
+
+    def __init__(self, path: Path, table: Table) -> None:
+        self._arrow = import_extra("pyarrow", "pyarrow", "export to Parquet")
+        parquet = import_extra("pyarrow.parquet", "pyarrow", "export to Parquet")
+        types = {"bool": self._arrow.bool_(), "text": self._arrow.string()}
+        self._schema = self._arrow.schema(
+            [
+                self._arrow.field(
+                    column.name,
+                    types.get(column.kind) or getattr(self._arrow, column.kind)(),
+                    metadata={"description": column.meaning, "unit": column.unit},
+                )
+                for column in table.columns
+            ]
+        )
+        self._writer = parquet.ParquetWriter(str(path), self._schema)
+        self._held: list[Any] = []
+        self._held_rows = 0
+
+    def write(self, values: Values) -> None:
+        """Append rows."""
+        arrays = [self._arrow.array(values[field.name], field.type) for field in self._schema]
+        self._held.append(self._arrow.Table.from_arrays(arrays, schema=self._schema))
+        self._held_rows += self._held[-1].num_rows
+        if self._held_rows >= _GROUP_ROWS:
+            self._flush()
+
+    def close(self) -> None:
+        """Write what is held and close the file."""
+        self._flush()
+        self._writer.close()
+
+    def _flush(self) -> None:
+        if self._held_rows:
+            self._writer.write_table(self._arrow.concat_tables(self._held), row_group_size=_GROUP_ROWS)
+        self._held, self._held_rows = [], 0
+
+
+FORMATS: dict[str, type[CsvWriter] | type[ParquetWriter]] = {"csv": CsvWriter, "parquet": ParquetWriter}
+"""The writers of tables by the name of their format."""
+
+
+def escape_cell(text: str) -> str:
+    """Return a text that no spreadsheet takes for a formula: an apostrophe goes before those that begin like one.
+
+    One apostrophe goes before those that begin with an apostrophe as well, so that taking one away from every text
+    that begins with one gives the texts back.
+    """
+    return f"'{text}" if text and text[0] in _FORMULA_STARTS else text
+
+
+def _cells(values: NDArray[Any] | list[str]) -> Sequence[object]:
+    """Return a column's values as the CSV writer is to have them."""
+    if isinstance(values, list):
+        return [escape_cell(text) for text in values]
+    # As text, numpy writes each float with just the digits that tell it from its neighbours in its own precision.
+    return values.astype(str).tolist() if values.dtype.kind == "f" else values.tolist()  # type: ignore[no-any-return]

@@ -1,0 +1,1 @@
+"""Repairing, merging and withdrawing recordings."""

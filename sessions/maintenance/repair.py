@@ -1,0 +1,133 @@
+"""Repair: a killed session's `.h5.partial` written anew as a finished recording, the original untouched."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+
+from sessions.comparison import first_difference
+from sessions.errors import RecordingError, RecordingExistsError, StorageError
+from sessions.names import PARTIAL_SUFFIX, SUFFIX
+from sessions.reader import Episode, Session
+from sessions.recorder import EndStatus, Recorder
+from sessions.schema import Step
+from sessions.storage.staging import rename_without_overwriting, sync_folder
+
+
+class RepairError(RecordingError):
+    """A recording cannot be repaired."""
+
+
+def repaired_path(path: Path, folder: Path | None = None) -> Path:
+    """Return where the repaired recording goes: the finished name, beside the partial one or in `folder`.
+
+    Raises:
+        RepairError: If the file has no name of an unfinished recording.
+    """
+    if not path.name.endswith(PARTIAL_SUFFIX):
+        raise RepairError(f"{path} is no {PARTIAL_SUFFIX} file: only recordings of killed sessions need repair")
+    return (folder or path.parent) / (path.name.removesuffix(PARTIAL_SUFFIX) + SUFFIX)
+
+
+def repair(path: Path, folder: Path | None = None) -> Path:
+    """Write what a killed session's file holds as a finished recording, and return its path.
+
+    What was running is marked as aborted, and its columns are cut to the length that all of them have. Everything is
+    written to a hidden folder, put on the device and compared with the original before it gets its name; whatever
+    stops this, the original is as it was and there is either a whole repaired recording or none. The session must not
+    be running.
+
+    Args:
+        path: `.h5.partial`; never changed.
+        folder: Where the repaired recording goes; beside the original if left out.
+
+    Raises:
+        UnreadableRecordingError: If nothing can be read from the file.
+        RecordingExistsError: If there is a recording of the finished name.
+        RepairError: If the file needs no repair or holds what no recorder writes.
+        StorageError: If the disk refuses.
+    """
+    target = repaired_path(path, folder)
+    if target.exists():
+        raise RecordingExistsError(f"{target} exists already and was left as it is; {path} was not changed")
+    with Session(path) as killed:
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            workplace = Path(tempfile.mkdtemp(prefix=f".{target.stem}.", dir=target.parent))
+        except OSError as error:
+            raise StorageError(
+                f"cannot write to {target.parent}: {error.strerror}; {path} was not changed: choose another folder"
+            ) from error
+        try:
+            copy = _write_anew(killed, workplace)
+            with Session(copy) as written:
+                if difference := first_difference(killed, written):
+                    raise RepairError(f"{path} cannot be repaired: {difference} came out otherwise; it was not changed")
+            _give_name(copy, target)
+        finally:
+            shutil.rmtree(workplace, ignore_errors=True)
+    return target
+
+
+def _write_anew(killed: Session, folder: Path) -> Path:
+    """Record everything again, with the time standing still so that full blocks alone decide when it is written."""
+    frames = any("frame" in episode.columns for episode in killed.episodes)
+    status: EndStatus = "complete" if killed.status == "complete" else "aborted"
+    try:
+        with Recorder(folder, killed.info, clock=lambda: 0, keep_frames=frames) as recorder:
+            for event in killed.events():
+                recorder.event(event.kind, event.detail, event.time_ns, event.episode, event.step)
+            for answer in killed.answers():
+                recorder.answer(answer.item, answer.answer, answer.time_ns)
+            for episode in killed.episodes:
+                _record(episode, recorder)
+            return recorder.close(status)
+    except StorageError as error:
+        # The recorder speaks of its own file, which is about to be removed.
+        reason = getattr(error.__cause__, "strerror", None) or error
+        raise StorageError(
+            f"cannot write to {folder.parent}: {reason}; {killed.path} was not changed: make room and repair it again"
+        ) from error
+    except ValueError as error:
+        raise RepairError(
+            f"{killed.path} cannot be repaired: it holds what no recorder writes ({error}); it was not changed"
+        ) from error
+
+
+def _record(episode: Episode, recorder: Recorder) -> None:
+    recorder.begin_episode(episode.info)
+    # One row at a time in the order of Step's fields: a row holds the very values that the columns do.
+    columns = {name: episode[name] for name in episode.columns}
+    for row in range(episode.n_steps):
+        recorder.append(
+            Step(
+                time_ns=int(columns["time_ns"][row]),
+                action=int(columns["action"][row]),
+                control=tuple(columns["control"][row]),
+                progress=columns["progress"][row],
+                off_road=bool(columns["off_road"][row]),
+                speed=columns["speed"][row],
+                reward=columns["reward"][row],
+                latent=columns["latent"][row],
+                received=columns["received"][row],
+                mask=columns["mask"][row],
+                packet=columns["packet"][row].tobytes(),
+                bits=int(columns["bits"][row]),
+                stage_us=tuple(columns["stage_us"][row].tolist()),
+                frame=columns["frame"][row] if "frame" in columns else None,
+            )
+        )
+    recorder.end_episode("complete" if episode.status == "complete" else "aborted")
+    if episode.rejected:
+        recorder.reject_episode()
+
+
+def _give_name(copy: Path, target: Path) -> None:
+    try:
+        rename_without_overwriting(copy, target)
+        sync_folder(target.parent)
+    except FileExistsError as error:
+        raise RecordingExistsError(f"{target} exists by now and was left as it is") from error
+    except OSError as error:
+        raise StorageError(f"cannot write {target}: {error.strerror}; nothing was changed") from error

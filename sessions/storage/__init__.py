@@ -1,0 +1,1 @@
+"""Bytes on disk: what survives kills, power cuts and hostile files."""

@@ -1,0 +1,157 @@
+"""A file on disk that goes from one commit to the next: neither a kill nor a power failure leaves half of one."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from io import FileIO
+from pathlib import Path
+
+from sessions.storage.journal import PAGE, pack_journal
+
+Pages = Mapping[int, bytes | bytearray]
+"""Number of a page to its bytes, PAGE each."""
+_COPY_BYTES = 2**20
+
+
+class CommittedFile:
+    """Puts pages on disk, all or none of them. Reading and committing may happen in two threads.
+
+    New bytes go after the end of the last commit, where nothing refers to them yet, and behind them a redo record of
+    the changes to earlier bytes. Once these have reached the device the changes are made, and once those have, the
+    record is cut off. A device that is cut off from power keeps its latest writes in any order, or not at all; with
+    the two waits there is a whole record wherever changes are made in part.
+
+    Args:
+        file: Empty, unbuffered, open for reading and writing.
+    """
+
+    def __init__(self, file: FileIO) -> None:
+        self._file = file
+        # Of its own position, so that reading need not wait while a commit writes.
+        self._reader = FileIO(file.name)
+        self._unmade: tuple[int, dict[int, bytes]] | None = None
+        """Size and changes of a commit whose redo record is on disk while its changes are not."""
+        self.committed = 0
+        """Bytes of the file on disk that belong to the last commit."""
+
+    def read_page(self, page: int) -> bytes:
+        """Return the bytes of a page as last committed, zeros after the end; no commit may be changing it."""
+        offset = page * PAGE
+        count = min(PAGE, self.committed - offset)
+        if count <= 0:
+            return bytes(PAGE)
+        self._reader.seek(offset)
+        return self._reader.read(count).ljust(PAGE, b"\0")
+
+    def commit(self, pages: Pages, size: int) -> None:
+        """Put pages on the device, and let the file end at `size`.
+
+        Raises:
+            OSError: If the disk refuses: the file then holds all or none of them, and the same pages, or later
+                versions of them, must be part of the next commit.
+        """
+        self._make_changes()
+        end = min(self.committed, size)
+        changes = {page * PAGE: bytes(pages[page][: end - page * PAGE]) for page in sorted(pages) if page * PAGE < end}
+        fresh = b"".join(
+            (pages[page] if page in pages else self.read_page(page))[start:stop]
+            for page, start, stop in pieces(self.committed, size - self.committed)
+        )
+        try:
+            self._put(self.committed, fresh + pack_journal(changes) if changes else fresh)
+            os.fsync(self._file.fileno())
+        except OSError:
+            with suppress(OSError):
+                self._file.truncate(self.committed)
+            raise
+        self._unmade = size, changes
+        self._make_changes()
+
+    def reattach(self, path: Path) -> None:
+        """Make sure that commits go to the file of this name, where it was deleted or its descriptor is dead.
+
+        A file that was deleted is written anew under its name. A descriptor that no longer works (a network drive
+        that was away, a stick that was pulled out) is replaced if the file of that name holds at least what was
+        committed.
+
+        Raises:
+            OSError: If there is no way back to the file for now.
+        """
+        try:
+            mine = os.fstat(self._file.fileno())
+        except OSError:
+            self._reopen(path)
+            return
+        try:
+            named = os.stat(path)
+        except FileNotFoundError:
+            self._write_anew(path)
+            return
+        if not os.path.samestat(mine, named):
+            raise OSError("another file has taken its name")
+
+    @property
+    def closed(self) -> bool:
+        """Whether the file was closed."""
+        return self._file.closed
+
+    def close(self) -> None:
+        """Close the file."""
+        for file in (self._file, self._reader):
+            with suppress(OSError):  # of a descriptor that is dead
+                file.close()
+
+    def _make_changes(self) -> None:
+        """Make the changes of which there is a redo record, and cut it off."""
+        if self._unmade is None:
+            return
+        size, changes = self._unmade
+        for offset, data in changes.items():
+            self._put(offset, data)
+        if changes:
+            os.fsync(self._file.fileno())
+        self._file.truncate(size)
+        self.committed, self._unmade = size, None
+
+    def _put(self, offset: int, data: bytes) -> None:
+        view = memoryview(data)
+        self._file.seek(offset)
+        while view:
+            view = view[self._file.write(view) :]
+
+    def _reopen(self, path: Path) -> None:
+        file = FileIO(path, "r+")
+        if os.fstat(file.fileno()).st_size < self.committed:
+            file.close()
+            raise OSError("it has lost part of what was written to it")
+        self._replace(file)
+
+    def _write_anew(self, path: Path) -> None:
+        file = FileIO(path, "x+")
+        try:
+            self._file.seek(0)
+            while data := self._file.read(_COPY_BYTES):
+                file.write(data)
+            os.fsync(file.fileno())
+        except OSError:
+            file.close()
+            path.unlink()
+            raise
+        self._replace(file)
+
+    def _replace(self, file: FileIO) -> None:
+        reader = FileIO(file.name)
+        self.close()
+        self._file, self._reader = file, reader
+
+
+def pieces(offset: int, count: int) -> Iterator[tuple[int, int, int]]:
+    """Yield (page, start, stop) for each page that `count` bytes from `offset` on lie in."""
+    end = offset + count
+    while offset < end:
+        page, start = divmod(offset, PAGE)
+        stop = min(PAGE, end - page * PAGE)
+        yield page, start, stop
+        offset = page * PAGE + stop

@@ -1,0 +1,264 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from compression.errors import TrainingError
+from compression.fitting.config import PicoConfig
+from compression.fitting.discriminators import ActionDiscriminator, ImageDiscriminator, budgeted
+from compression.fitting.mask_file import MaskNetwork, MaskRecord, dump_mask
+from compression.fitting.pico import TrainingSummary, fit_mask
+from compression.fitting.recorded import RecordedEpisode
+from compression.masks import LATENTS, MaskInterval, best_blocks, features_of, mask_table
+from compression.model.latent_model import Codec
+from compression.model.vae import VAE
+from compression.model.world_model import HIDDEN
+
+MATTER = [2, 5]
+"""The blocks that the made-up driver looks at."""
+PAINTED = [1, 6]
+"""The blocks that the made-up decoder paints with."""
+BRIEF = PicoConfig(iterations=30, batch=32)
+
+
+def record_episode(rng: np.random.Generator, original: bool, steps: int, interval: MaskInterval) -> RecordedEpisode:
+    """Return an episode of a driver who steers by the sum of the features of `MATTER`, as far as they are shown."""
+    latents = rng.standard_normal((steps, LATENTS)).astype(np.float32)
+    masks = np.ones((steps, 8), bool)
+    if not original:
+        masks = mask_table(4)[rng.integers(70, size=steps)].copy()
+        if interval == "episode":
+            masks[:] = masks[0]
+    received = np.where(np.repeat(masks, 4, axis=1), latents, 0).astype(np.float32)
+    wheel = received.reshape(steps, 8, 4)[:, MATTER].sum(axis=(1, 2))
+    actions = (np.sign(wheel) * (np.abs(wheel) > 1)).astype(np.int8)
+    return RecordedEpisode(latents, received, actions, masks, original)
+
+
+def record_episodes(
+    count: tuple[int, int], steps: int, interval: MaskInterval = "step", seed: int = 0
+) -> list[RecordedEpisode]:
+    rng = np.random.default_rng(seed)
+    kinds = [True] * count[0] + [False] * count[1]
+    return [record_episode(rng, original, steps, interval) for original in kinds]
+
+
+@pytest.fixture(scope="module")
+def few() -> list[RecordedEpisode]:
+    return record_episodes((3, 3), steps=20)
+
+
+@pytest.fixture(scope="module")
+def fitted(codec: Codec) -> tuple[MaskNetwork, TrainingSummary]:
+    return fit_mask(record_episodes((6, 14), steps=120), "step", "hold", codec, PicoConfig(iterations=300, batch=128))
+
+
+def masks_of(network: MaskNetwork, blocks: int = 4) -> NDArray[np.bool_]:
+    """Return the masks, bool[100, 8], that a network chooses on new latents."""
+    latents = np.random.default_rng(99).standard_normal((100, LATENTS)).astype(np.float32)
+    with torch.no_grad():
+        return np.stack([best_blocks(row, blocks) for row in network(torch.from_numpy(latents)).numpy()])
+
+
+score_rows = st.lists(st.lists(st.floats(-30, 30, width=32), min_size=8, max_size=8), min_size=1, max_size=4)
+
+
+@settings(max_examples=100)
+@given(score_rows, st.integers(1, 7))
+def test_budgeted_probabilities_sum_to_the_blocks(rows: list[list[float]], blocks: int) -> None:
+    probabilities = budgeted(torch.tensor(rows), blocks)
+    assert probabilities.shape == (len(rows), 8)
+    assert ((probabilities >= 0) & (probabilities <= 1)).all()
+    assert torch.allclose(probabilities.sum(1), torch.full((len(rows),), float(blocks)), atol=1e-3)
+
+
+@settings(max_examples=100)
+@given(score_rows, st.integers(1, 8))
+def test_budgeted_probabilities_keep_the_order_of_the_scores(rows: list[list[float]], blocks: int) -> None:
+    scores = torch.tensor(rows)
+    probabilities = budgeted(scores, blocks)
+    for row, probability in zip(scores, probabilities, strict=True):
+        assert (probability[row.argsort()].diff() >= 0).all()
+
+
+def test_raising_one_score_takes_from_the_others() -> None:
+    scores = torch.zeros(1, 8)
+    scores[0, 3] = 2
+    probabilities = budgeted(scores, 4)[0]
+    assert probabilities[3] > 0.5
+    assert (probabilities[[0, 1, 2, 4, 5, 6, 7]] < 0.5).all()
+
+
+def test_a_constant_added_to_all_scores_changes_nothing() -> None:
+    scores = torch.randn(5, 8, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    assert torch.allclose(budgeted(scores, 4), budgeted(scores + 7, 4), atol=1e-9)
+
+
+@pytest.mark.parametrize("blocks", [1, 4, 7])
+def test_budgeted_has_the_right_gradient(blocks: int) -> None:
+    scores = torch.randn(3, 8, generator=torch.Generator().manual_seed(1), dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda s: budgeted(s, blocks), (scores,), eps=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("spread", [1e3, 1e6])
+def test_budgeted_stays_finite_where_scores_are_far_apart(spread: float) -> None:
+    scores = (spread * torch.tensor([[1.0, 1, 1, -1, -1, -1, -1, -1], [1, 1, 1, 1, 1, -1, -1, -1]])).requires_grad_()
+    probabilities = budgeted(scores, 4)
+    probabilities[:, 0].sum().backward()  # type: ignore[no-untyped-call]
+    assert torch.isfinite(probabilities).all()
+    assert scores.grad is not None
+    assert torch.isfinite(scores.grad).all()
+
+
+def test_the_action_discriminators_logit_is_that_of_the_classifiers_probability() -> None:
+    generator = torch.Generator().manual_seed(2)
+    model = ActionDiscriminator().double().eval()
+    x = torch.randn(50, HIDDEN + LATENTS, generator=generator, dtype=torch.float64) * 5
+    action = torch.randint(3, (50,), generator=generator)
+    with torch.no_grad():
+        probability = model.classifier(x).softmax(1)[torch.arange(50), action]
+        assert torch.allclose(model(x, action), (probability / (1 - probability)).log(), atol=1e-9)
+
+
+def test_the_image_discriminator_sees_mask_and_history_and_latent() -> None:
+    model = ImageDiscriminator().eval()
+    mask = torch.rand(1, 8, requires_grad=True)
+    x = torch.randn(1, HIDDEN + LATENTS, requires_grad=True)
+    model(mask, x).backward()
+    assert mask.grad is not None
+    assert x.grad is not None
+    assert (mask.grad != 0).all()
+    assert (x.grad != 0).float().mean() > 0.9
+
+
+def test_the_fitted_mask_sends_the_blocks_that_the_driver_steers_by(
+    fitted: tuple[MaskNetwork, TrainingSummary],
+) -> None:
+    frequency = masks_of(fitted[0]).mean(axis=0)
+    assert frequency[MATTER].min() > 0.9
+    others = np.delete(frequency, MATTER)
+    assert others.mean() < 0.4
+
+
+def test_the_summary_says_how_the_fit_went(fitted: tuple[MaskNetwork, TrainingSummary]) -> None:
+    summary = fitted[1]
+    assert (summary.positive_steps, summary.negative_steps, summary.held_out_episodes) == (5 * 120, 11 * 120, 4)
+    assert summary.action_accuracy is not None
+    assert summary.action_accuracy > 0.6
+    assert summary.calibration_error is not None
+    assert 0 <= summary.calibration_error < 0.4
+    assert summary.mean_d_original is not None
+    assert summary.mean_d_compressed is not None
+    assert summary.mean_d_original > summary.mean_d_compressed
+    assert summary.mean_d_policy > summary.mean_d_random
+    assert sum(summary.block_frequency) == pytest.approx(4)
+
+
+@pytest.mark.parametrize(
+    ("count", "steps"), [((10, 15), 150), ((6, 60), 30)], ids=["a pilot's episodes", "many short episodes"]
+)
+def test_with_one_mask_per_episode_the_fitted_mask_sends_them_too(
+    codec: Codec, count: tuple[int, int], steps: int
+) -> None:
+    episodes = record_episodes(count, steps, interval="episode")
+    network, _ = fit_mask(episodes, "episode", "hold", codec, PicoConfig(iterations=200, batch=128))
+    assert masks_of(network).mean(axis=0)[MATTER].min() > 0.8
+
+
+def as_bytes(network: MaskNetwork) -> bytes:
+    return dump_mask(network, MaskRecord("pico", "ab" * 32, "step", "hold", ("p01",), ("0a1b2c",), (7,), {}))
+
+
+def same_weights(one: nn.Module, other: nn.Module) -> bool:
+    return all(torch.equal(a, b) for a, b in zip(one.parameters(), other.parameters(), strict=True))
+
+
+def test_the_same_seed_gives_the_same_file_and_another_seed_another(codec: Codec, few: list[RecordedEpisode]) -> None:
+    first, _ = fit_mask(few, "step", "hold", codec, BRIEF)
+    torch.rand(5)  # the global generator has no say
+    again, _ = fit_mask(few, "step", "hold", codec, BRIEF)
+    other, _ = fit_mask(few, "step", "hold", codec, replace(BRIEF, seed=1))
+    assert same_weights(first, again)
+    assert as_bytes(first) == as_bytes(again)
+    assert not same_weights(first, other)
+
+
+def test_training_leaves_torchs_global_state_alone(codec: Codec, few: list[RecordedEpisode]) -> None:
+    state, threads = torch.get_rng_state(), torch.get_num_threads()
+    fit_mask(few, "step", "hold", codec, BRIEF)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert torch.get_num_threads() == threads
+
+
+def test_the_last_iterations_count(codec: Codec, few: list[RecordedEpisode]) -> None:
+    one, _ = fit_mask(few, "step", "hold", codec, replace(BRIEF, iterations=1))
+    twenty, _ = fit_mask(few, "step", "hold", codec, replace(BRIEF, iterations=20))
+    assert not same_weights(one, twenty), "20 iterations trained no more than 1"
+
+
+def test_progress_only_grows_and_ends_at_one(codec: Codec, few: list[RecordedEpisode]) -> None:
+    told: list[tuple[str, float]] = []
+    fit_mask(few, "step", "hold", codec, BRIEF, progress=lambda stage, done: told.append((stage, done)))
+    fractions = [done for _, done in told]
+    assert fractions == sorted(fractions)
+    assert fractions[0] == 0
+    assert fractions[-1] == 1
+    assert list(dict.fromkeys(stage for stage, _ in told)) == [
+        "action discriminator",
+        "model of the driver",
+        "image discriminator",
+        "mask policy",
+        "done",
+    ]
+
+
+class Painter(nn.Module):
+    """A decoder in which each feature of the blocks `PAINTED` shades an eighth of the picture, and no other does."""
+
+    def forward(self, latents: Tensor) -> Tensor:
+        mask = np.zeros(8, bool)
+        mask[PAINTED] = True
+        shades = 0.5 + 0.15 * latents[:, torch.from_numpy(features_of(mask))]
+        return shades[:, None, :, None].expand(-1, 3, -1, 64).repeat_interleave(8, dim=2)
+
+
+def test_the_perceptual_objective_sends_the_blocks_that_matter_for_pixels(codec: Codec) -> None:
+    vae = VAE()
+    vae.decoder = Painter()  # type: ignore[assignment]
+    config = PicoConfig(objective="perceptual", iterations=300, batch=128)
+    network, summary = fit_mask(record_episodes((4, 14), steps=60), "step", "hold", replace(codec, vae=vae), config)
+    assert masks_of(network).mean(axis=0)[PAINTED].min() > 0.9
+    assert summary.action_accuracy is None
+    assert summary.calibration_error is None
+    assert summary.mean_d_original is None
+    assert summary.mean_d_compressed is None
+
+
+@pytest.mark.parametrize(("count", "kind"), [((1, 5), "calibration"), ((5, 1), "exploration"), ((0, 0), "calibration")])
+def test_too_few_episodes_are_refused_in_one_line_that_names_the_kind(
+    codec: Codec, count: tuple[int, int], kind: str
+) -> None:
+    with pytest.raises(TrainingError, match=kind) as error:
+        fit_mask(record_episodes(count, steps=5), "step", "hold", codec, BRIEF)
+    assert "\n" not in str(error.value)
+
+
+def test_episodes_without_steps_do_not_count(codec: Codec) -> None:
+    rng = np.random.default_rng(0)
+    empty = [record_episode(rng, original, 0, "step") for original in (True, False)]
+    with pytest.raises(TrainingError):
+        fit_mask([*record_episodes((1, 1), steps=5), *empty], "step", "hold", codec, BRIEF)
+
+
+def test_a_driver_who_never_turns_can_be_fitted(codec: Codec, few: list[RecordedEpisode]) -> None:
+    straight = [replace(episode, actions=np.zeros_like(episode.actions)) for episode in few]
+    network, summary = fit_mask(straight, "step", "hold", codec, BRIEF)
+    assert all(torch.isfinite(parameter).all() for parameter in network.parameters())
+    assert np.isfinite(summary.mean_d_policy)

@@ -1,0 +1,421 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+import h5py
+import numpy as np
+import pytest
+from racing_builders import pilot_drives, scored, write_mask, write_session
+
+import racer
+import sessions
+from compression.fitting.mask_file import load_mask
+from compression.model.latent_model import Codec
+from racer.cli import main
+
+ROOT = Path(racer.__file__).parent.parent
+HEAVY = ("torch", "pygame", "h5py", "gymnasium", "numpy", "scipy", "pandas", "statsmodels", "rich.table")
+QUICK = "--driver simulated --headless --practice 0 --calibration 2 --exploration 2 --evaluation 1 --steps 2"
+COMMANDS = {
+    "": ["doctor", "demo", "play", "session", "train", "study", "rates"],
+    "session": ["start", "list", "show", "verify", "repair", "replay", "video", "export", "merge", "withdraw"],
+    "study": ["init", "status", "train", "run", "report"],
+}
+
+
+@dataclass
+class Outcome:
+    code: object
+    out: str
+    err: str
+
+
+Racer = Callable[[str], Outcome]
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Racer]:
+    """Run a command line in this process, in a folder of its own."""
+    monkeypatch.chdir(tmp_path)
+    handler = signal.getsignal(signal.SIGTERM)
+
+    def run_command(arguments: str) -> Outcome:
+        monkeypatch.setattr(sys, "argv", ["racer", *arguments.split()])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ending:
+            main()
+        return Outcome(ending.value.code, *capsys.readouterr())
+
+    yield run_command
+    signal.signal(signal.SIGTERM, handler)
+
+
+@pytest.fixture
+def refuse(run: Racer, tmp_path: Path) -> Callable[[str, str], None]:
+    """Check that a command line is refused in one line, with exit code 2 and nothing written."""
+
+    def check(arguments: str, told: str) -> None:
+        before = everything(tmp_path)
+        outcome = run(arguments)
+        assert outcome.code == 2
+        assert outcome.out == ""
+        lines = outcome.err.splitlines()
+        assert len(lines) == 1, outcome.err
+        assert lines[0].startswith("racer: ")
+        assert told in lines[0]
+        assert everything(tmp_path) == before
+
+    return check
+
+
+def everything(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() if path.is_file() else b"" for path in folder.rglob("*")}
+
+
+def strictly(text: str) -> Any:
+    """Read the one JSON object that this text must be; NaN is none."""
+
+    def refuse_constant(name: str) -> NoReturn:
+        raise ValueError(f"{name} is no JSON")
+
+    return json.loads(text, parse_constant=refuse_constant)
+
+
+def started(arguments: str, folder: Path, **environment: str) -> subprocess.Popen[str]:
+    """Start a command line in a process of its own that heeds Ctrl-C wherever these tests run."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "racer.cli", *arguments.split()],
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"} | environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_lists_every_command_and_option(command: str, run: Racer) -> None:
+    outcome = run(f"{command} --help")
+    assert (outcome.code, outcome.err) == (0, "")
+    assert all(name in outcome.out for name in COMMANDS[command])
+
+
+@pytest.mark.parametrize(
+    "command", [f"{group} {name}".strip() for group in COMMANDS for name in COMMANDS[group] if name not in COMMANDS]
+)
+def test_every_command_explains_itself_with_an_example(command: str, run: Racer) -> None:
+    outcome = run(f"{command} -h")
+    assert outcome.code == 0
+    assert f"Example: racer {command}" in outcome.out
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_group_without_a_command_shows_its_help(command: str, run: Racer) -> None:
+    outcome = run(command)
+    assert all(name in outcome.out for name in COMMANDS[command])
+    assert not outcome.err.removeprefix("racer: ").startswith(" "), "a line that says nothing"
+
+
+def test_help_is_answered_without_loading_anything_heavy(tmp_path: Path) -> None:
+    code = (
+        "import sys; sys.argv = ['racer', '--help']\n"
+        "from racer.cli import main\n"
+        "try: main()\n"
+        f"finally: print([name for name in {HEAVY} if name in sys.modules], file=sys.stderr)\n"
+    )
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    result = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
+    )
+    assert "session" in result.stdout
+    # typer draws its help with rich; everything else waits until it is used.
+    assert set(json.loads(result.stderr.replace("'", '"'))) <= {"rich.table"}
+
+
+def test_the_version_is_told(run: Racer) -> None:
+    assert run("--version") == Outcome(0, f"racer {racer.__version__}\n", "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ("frobnicate", "No such command 'frobnicate'. See `racer --help`."),
+        ("session frobnicate", "See `racer session --help`."),
+        ("session start p01 --frobnicate", "No such option: --frobnicate"),
+        ("session start p01 extra", "unexpected extra argument"),
+        ("session start p01 --steps many", "--steps"),
+        ("session start p01 --steps 0", "--steps"),
+        ("session start p01 --practice -1", "--practice"),
+        ("session start p01 --seed -1", "--seed"),
+        ("session start p01 --protocol trial", "'trial'"),
+        ("session start p01 --fill zeros", "'zeros'"),
+        ("session start p01 --steps", "--steps"),
+        ("play --condition blurred", "'blurred'"),
+        ("play --episodes 0", "--episodes"),
+        ("train", "Missing argument"),
+        ("train some.h5", "--out"),
+        ("train some.h5 --out mask --iterations 1", "--iterations"),
+        ("session show", "Missing argument"),
+    ],
+)
+def test_a_slip_on_the_command_line_is_one_line(arguments: str, told: str, refuse: Callable[[str, str], None]) -> None:
+    refuse(arguments, told)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (f"session start ../x {QUICK}", "participant name '../x' cannot be used"),
+        (f"session start {'x' * 65} {QUICK}", "1 to 64 letters"),
+        ("session start p01 --headless", "leave out --headless, or add --driver simulated"),
+        ("play --headless", "leave out --headless, or add --driver simulated"),
+        ("session start p01 --driver nobody --headless", "unknown driver 'nobody'"),
+        ("session start p01 --driver no_such_module:factory --headless", "No module named 'no_such_module'"),
+        (f"session start p01 {QUICK} --bits 1", "too few"),
+        ("play --driver simulated --headless --bits 1", "too few"),
+        (f"session start p01 {QUICK} --bits 0", "between 1 and 4096"),
+        (f"session start p01 {QUICK} --pace 0", "pace must lie between 1 and 50"),
+        (f"session start p01 {QUICK} --pace nan", "pace must lie between 1 and 50"),
+        (f"session start p01 {QUICK} --speed inf", "target speed must lie in (0, 200]"),
+        (f"session start p01 {QUICK} --steps 1000000", "steps per episode"),
+        (f"session start p01 {QUICK} --protocol evaluation --conditions random,blurred", "'blurred'"),
+        (f"session start p01 {QUICK} --protocol evaluation --conditions random,random", "once each"),
+        (f"session start p01 {QUICK} --protocol evaluation --conditions perceptual", "--objective perceptual"),
+        (f"session start p01 {QUICK} --protocol evaluation --mask nowhere", "cannot read mask nowhere"),
+        ("session start p01 --driver simulated --headless --practice 0 --calibration 0 --exploration 0", "no episodes"),
+        ("session start", "racer session start NAME"),
+        ("session show nowhere.h5", "there is no recording nowhere.h5"),
+        ("train nowhere.h5 --out mask", "there is no recording nowhere.h5"),
+        ("study report nowhere", "there is no folder nowhere; check the name"),
+    ],
+)
+def test_a_request_that_cannot_be_met_is_one_line(
+    arguments: str, told: str, refuse: Callable[[str, str], None]
+) -> None:
+    refuse(arguments, told)
+
+
+@pytest.mark.parametrize(
+    "arguments", ["session start p01", "play --condition raw", "session start p01 --driver simulated"]
+)
+def test_without_a_display_a_window_is_refused_before_anything_is_written(
+    arguments: str, refuse: Callable[[str, str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("DISPLAY", "WAYLAND_DISPLAY", "XDG_RUNTIME_DIR", "SDL_VIDEODRIVER", "SDL_VIDEO_DRIVER"):
+        monkeypatch.delenv(name, raising=False)
+    refuse(arguments, "--headless")
+
+
+def foreign_hdf5(path: Path) -> None:
+    with h5py.File(path, "w") as file:
+        file["measurements"] = np.arange(10)
+
+
+def no_hdf5(path: Path) -> None:
+    path.write_bytes(b"\x89PNG and so on" * 100)
+
+
+def cut_short(path: Path) -> None:
+    whole = write_session(path.parent / "whole", [scored("random", 0.5)])
+    path.write_bytes(whole.read_bytes()[:1500])
+
+
+def newer_schema(path: Path) -> None:
+    write_session(path.parent / "whole", [scored("random", 0.5)]).rename(path)
+    with h5py.File(path, "r+") as file:
+        file.attrs["schema_version"] = 2
+
+
+def a_folder(path: Path) -> None:
+    path.mkdir()
+
+
+@pytest.mark.parametrize("make", [foreign_hdf5, no_hdf5, cut_short, newer_schema, a_folder])
+@pytest.mark.parametrize("command", ["session show odd.h5", "train odd.h5 --out mask"])
+def test_what_is_no_recording_is_one_line_and_left_as_it_is(
+    make: Callable[[Path], None], command: str, refuse: Callable[[str, str], None], tmp_path: Path
+) -> None:
+    make(tmp_path / "odd.h5")
+    refuse(command, "odd.h5")
+
+
+def test_a_mask_of_other_weights_is_one_line(refuse: Callable[[str, str], None], tmp_path: Path) -> None:
+    write_mask(tmp_path / "other.mask", "cd" * 32)
+    refuse(f"session start p01 {QUICK} --protocol evaluation --mask other.mask", "made for other weights")
+    refuse("play --driver simulated --headless --mask other.mask", "made for other weights")
+
+
+def test_an_existing_mask_file_is_never_written_over(refuse: Callable[[str, str], None], tmp_path: Path) -> None:
+    (tmp_path / "mask").write_text("precious")
+    refuse("train some.h5 --out mask", "mask exists and was left as it is")
+
+
+def test_a_data_folder_that_is_a_file_is_one_line(refuse: Callable[[str, str], None], tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("not a folder")
+    for command in (f"session start p01 {QUICK} --data file", "session list file", "study report file"):
+        refuse(command, "file")
+
+
+def test_a_drivers_failure_is_one_line_that_says_the_recording_is_safe(run: Racer, tmp_path: Path) -> None:
+    (tmp_path / "faulty_driver.py").write_text(
+        "class Faulty:\n"
+        "    def __init__(self, seed): pass\n"
+        "    def reset(self): pass\n"
+        "    def act(self, frame): raise RuntimeError('flat\\ntyre')\n"
+    )
+    outcome = run(f"session start p01 {QUICK} --driver faulty_driver:Faulty")
+    assert (outcome.code, outcome.out) == (2, "")
+    assert len(outcome.err.splitlines()) == 1
+    assert "act(frame) failed: RuntimeError: flat" in outcome.err
+    assert "saved" in outcome.err or "recorded" in outcome.err
+    (path,) = sessions.find_recordings(tmp_path / "recordings")
+    assert sessions.open(path).status == "aborted"
+
+
+def test_the_whole_job_prints_what_it_wrote_and_the_next_command(run: Racer, tmp_path: Path) -> None:
+    pilot = run(f"session start pilot01 {QUICK}")
+    assert (pilot.code, pilot.err) == (0, "")
+    (recording,) = sessions.find_recordings(tmp_path / "recordings")
+    assert f"Recorded recordings/{recording.name}" in pilot.out
+    command = next(line for line in pilot.out.splitlines() if line.startswith("Next: racer train "))
+    trained = run(command.removeprefix("Next: racer ") + " --iterations 25")
+    assert (trained.code, trained.err) == (0, "")
+    assert "Wrote masks/pilot01.safetensors" in trained.out
+    command = next(line for line in trained.out.splitlines() if line.startswith("Next: racer session start NAME "))
+    for name in ("p01", "p02"):
+        evaluated = run(f"{command.removeprefix('Next: racer ').replace('NAME', name)} {QUICK}")
+        assert (evaluated.code, evaluated.err) == (0, "")
+        assert "Next: racer study report recordings" in evaluated.out
+    report = run("study report recordings")
+    assert report.code == 0
+    assert "2 participants, simulated: p01, p02" in report.out
+    assert "a pilot user's session" in report.out
+    refused = run(f"{command.removeprefix('Next: racer ').replace('NAME', 'pilot01')} {QUICK}")
+    assert refused.code == 2
+    assert "pilot01 took part in training this mask" in refused.err
+
+
+def test_json_is_one_object_on_stdout_and_nothing_else(run: Racer, tmp_path: Path, codec: Codec) -> None:
+    played = run("play --driver simulated --headless --condition raw --episodes 1 --steps 2 --json")
+    assert (played.code, played.err) == (0, "")
+    assert [episode["steps"] for episode in strictly(played.out)["episodes"]] == [2]
+
+    evaluated = strictly(
+        run(f"session start p01 {QUICK} --protocol evaluation --conditions raw,random --pilot --json").out
+    )
+    assert (evaluated["complete"], len(evaluated["episodes"]), evaluated["overruns"]) == (True, 2, None)
+    assert Path(evaluated["recording"]).is_file()
+    (listed,) = strictly(run("session list --json").out)["sessions"]
+    assert (listed["participant"], listed["pilot"], listed["steps"]) == ("p01", True, 4)
+    shown = strictly(run(f"session show {evaluated['recording']} --json").out)
+    assert [episode["condition"] for episode in shown["episodes"]] == ["raw", "random"]
+
+    path = write_session(tmp_path, pilot_drives(np.random.default_rng(0)), codec_sha256=codec.sha256)
+    for objective in ("pico", "perceptual"):
+        trained = run(f"train {path} --out {objective}.mask --objective {objective} --iterations 25 --json")
+        assert (trained.code, trained.err) == (0, "")
+        assert strictly(trained.out)["mask"] == f"{objective}.mask"
+        assert load_mask(tmp_path / f"{objective}.mask", codec.sha256).record.objective == objective
+    trained = run(f"train {path} --out levels --objective pico-rate --iterations 25 --json")
+    assert [len(levels) for levels in strictly(trained.out)["levels"].values()] == [32, 32]
+
+
+@pytest.mark.parametrize("participants", [1, 2])
+def test_a_report_is_valid_json_however_few_took_part(participants: int, run: Racer, tmp_path: Path) -> None:
+    for number in range(participants):
+        drives = [scored("random", 0.1 + number / 10), scored("pico", 0.3), scored("full", 0.4)]
+        name = f"p{number}"
+        write_session(tmp_path, drives, protocol="evaluation", participant=name, session_id=f"{number:06x}")
+    outcome = run("study report . --json")
+    assert outcome.code == 0
+    assert strictly(outcome.out)["participants"] == [f"p{number}" for number in range(participants)]
+
+
+def test_an_empty_folder_lists_nothing_and_says_how_to_begin(run: Racer, tmp_path: Path) -> None:
+    listed = run("session list")
+    assert listed.code == 0
+    assert "racer session start NAME" in listed.out
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_interruption_inside_this_process_is_code_130_and_one_line(run: Racer, tmp_path: Path) -> None:
+    (tmp_path / "impatient_driver.py").write_text(
+        "class Impatient:\n"
+        "    def __init__(self, seed): self.steps = 0\n"
+        "    def reset(self): pass\n"
+        "    def act(self, frame):\n"
+        "        self.steps += 1\n"
+        "        if self.steps == 6: raise KeyboardInterrupt\n"
+        "        return 1\n"
+    )
+    outcome = run("session start p01 --headless --driver impatient_driver:Impatient --steps 100")
+    assert (outcome.code, outcome.out) == (130, "")
+    assert outcome.err == "racer: interrupted; what was recorded is saved\n"
+    (path,) = (tmp_path / "recordings").glob("*.h5")
+    with sessions.open(path) as session:
+        assert session.status == "aborted"
+        assert [episode.action.tolist() for episode in session.episodes] == [[1] * 5]
+
+
+def steps_so_far(folder: Path) -> int:
+    """Return how many steps the recordings in a folder hold; 0 where one is just being written."""
+    steps = 0
+    with suppress(sessions.RecordingError):
+        for path in sessions.find_recordings(folder):
+            with sessions.open(path) as session:
+                steps += sum(episode.n_steps for episode in session.episodes)
+    return steps
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
+def test_a_signal_during_a_sitting_closes_the_file_and_ends_with_130(number: signal.Signals, tmp_path: Path) -> None:
+    arguments = "session start p01 --driver simulated --headless --practice 100 --steps 100000 --data ."
+    process = started(arguments, tmp_path)
+    try:
+        deadline = time.monotonic() + 120
+        while not (seen := steps_so_far(tmp_path)):
+            assert time.monotonic() < deadline, "nothing was recorded"
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(0.05)
+            assert process.returncode is None, process.communicate()
+        process.send_signal(number)
+        out, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert (process.returncode, out) == (130, "")
+    assert err == "racer: interrupted; what was recorded is saved\n"
+    (path,) = sessions.find_recordings(tmp_path)
+    assert path.suffix == ".h5"
+    with sessions.open(path) as session:
+        assert session.status == "aborted"
+        assert session.episodes[-1].status == "aborted"
+        assert sum(episode.n_steps for episode in session.episodes) >= seen
+        for episode in session.episodes:
+            assert all(len(episode[column]) == episode.n_steps for column in episode.columns)
+            assert set(episode.bits.tolist()) == {170}
+
+
+def test_a_defect_of_racers_own_is_one_line_and_a_file_with_the_details(
+    run: Racer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def broken(*arguments: object) -> None:
+        raise ZeroDivisionError("by nobody")
+
+    monkeypatch.setattr("racer.recordings.listing.list_sessions", broken)
+    outcome = run("session list")
+    assert outcome.code == 70
+    assert len(outcome.err.splitlines()) == 1
+    log = Path(outcome.err.split()[-1])
+    assert "ZeroDivisionError: by nobody" in log.read_text()
+    log.unlink()

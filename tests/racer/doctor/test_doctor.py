@@ -1,0 +1,364 @@
+"""What `racer doctor` says of a machine, and that it says it of the real one."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from importlib.metadata import PackageNotFoundError
+from itertools import chain, repeat
+from pathlib import Path
+from typing import Any
+
+import pygame
+import pytest
+import typer
+from racing_builders import EPISODE, STEP, Drive, write_mask, write_session
+from typer.testing import CliRunner
+
+import racer
+from compression.fitting.mask_file import DEFAULT_MASK
+from compression.model.latent_model import Codec
+from racer.commands.doctor import doctor
+from racer.doctor.doctor import (
+    DoctorConfig,
+    check_codec,
+    check_drive,
+    check_keys,
+    check_mask,
+    check_steps,
+    examine,
+    verdict,
+)
+from racer.doctor.machine import (
+    Check,
+    bytes_per_step,
+    check_clock,
+    check_disk,
+    check_folder,
+    check_packages,
+    check_python,
+    check_timer,
+    newest_recording,
+    required,
+)
+from racer.doctor.rollover import KeyTrial, combinations
+from racer.errors import ConfigError
+from racer.loop.conditions import ChannelConfig
+from racer.loop.pacing import PaceSummary
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+INSTALLED = {"torch": "2.13.0+cpu", "numpy": "1.25.2"}
+MACHINE_CHECKS = ["python", "packages", "pygame", "data folder", "disk", "clock", "timer"]
+
+
+@pytest.fixture
+def command() -> typer.Typer:
+    app = typer.Typer()
+    app.command()(doctor)
+    return app
+
+
+def installed(name: str) -> str:
+    if name not in INSTALLED:
+        raise PackageNotFoundError(name)
+    return INSTALLED[name]
+
+
+def pace(rate: float = 10.0, steps: int = 100, overruns: int = 0, median: float = 100.0, p99: float = 101.0) -> Any:
+    return PaceSummary(rate, steps, overruns, median, p99)
+
+
+# The machine --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("version", "status"), [("3.11.0", "ok"), ("3.13.9", "ok"), ("3.10.9", "fail"), ("3.14.0", "fail")]
+)
+def test_python_must_lie_in_the_range(version: str, status: str) -> None:
+    assert check_python(">=3.11,<3.14", version).status == status
+
+
+def test_what_is_required_is_what_the_project_says() -> None:
+    python, packages = required()
+    assert check_python(python, "3.11.1").status == "ok"
+    assert any(line.startswith("torch>=") for line in packages)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "status", "value"),
+    [
+        (["torch>=2.6,<2.14"], "ok", "all 1 as needed"),
+        (["torch>=2.6", 'pytest>=8; extra == "test"'], "ok", "all 1 as needed"),
+        (["numpy[extra]>=1.26", "torch"], "fail", "numpy 1.25.2 is not >=1.26"),
+        (["filelock>=3.12"], "fail", "filelock is missing"),
+    ],
+)
+def test_packages_missing_or_out_of_range_are_named(wanted: list[str], status: str, value: str) -> None:
+    check = check_packages(wanted, installed)
+    assert (check.status, check.value) == (status, value)
+
+
+@pytest.mark.parametrize(
+    ("now", "recorded", "status"),
+    [
+        (NOW, None, "ok"),
+        (NOW, NOW - timedelta(days=1), "ok"),
+        (NOW, NOW + timedelta(hours=1), "fail"),
+        (datetime(1970, 1, 2, tzinfo=UTC), None, "fail"),
+    ],
+)
+def test_the_clock_must_lie_after_what_was_recorded(now: datetime, recorded: datetime | None, status: str) -> None:
+    assert check_clock(now, recorded).status == status
+
+
+def test_the_newest_recording_is_found_by_its_name(tmp_path: Path) -> None:
+    assert newest_recording(tmp_path) is None
+    for when in ("20260131T140509Z", "20260201T000000Z", "20269901T000000Z"):
+        (tmp_path / f"p01_pilot_{when}_0a1b2c.h5").touch()
+    (tmp_path / "notes.h5").touch()
+    assert newest_recording(tmp_path) == datetime(2026, 2, 1, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(("lasts_ms", "status"), [(1.1, "ok"), (15.6, "warn")])
+def test_a_timer_that_oversleeps_is_told(lasts_ms: float, status: str) -> None:
+    times = chain.from_iterable((0, round(lasts_ms * 1e6)) for _ in repeat(None))
+    check = check_timer(lambda: next(times), lambda seconds: None)
+    assert (check.status, f"{lasts_ms:.1f} ms" in check.value) == (status, True)
+
+
+@pytest.mark.parametrize("steps", [20, 100, 300])
+def test_the_bytes_of_a_step_are_those_of_a_recording(tmp_path: Path, steps: int) -> None:
+    def size(episodes: int) -> int:
+        info = replace(EPISODE, condition="full", packet_bytes=22)
+        drive = Drive(info, [replace(STEP, packet=bytes(22))] * steps)
+        return write_session(tmp_path, [drive] * episodes, session_id=f"{episodes:06x}").stat().st_size
+
+    assert bytes_per_step(steps) == pytest.approx((size(25) - size(5)) / (20 * steps), rel=0.05)
+
+
+@pytest.mark.parametrize(("free", "status"), [(0, "fail"), (10**7, "fail"), (10**8, "warn"), (10**11, "ok")])
+def test_a_full_disk_is_told_before_a_session(free: int, status: str) -> None:
+    assert check_disk(free, pace=10.0).status == status
+
+
+@pytest.mark.parametrize("name", [".", "new", "new/one"])
+def test_looking_at_a_data_folder_leaves_nothing(tmp_path: Path, name: str) -> None:
+    assert check_folder(tmp_path / name).status == "ok"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_data_folder_that_is_a_file_fails(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    assert check_folder(tmp_path / "file").status == "fail"
+
+
+# Models and pace ----------------------------------------------------------------------------------------------------
+
+
+def test_the_shipped_weights_are_those_on_their_card(codec: Codec) -> None:
+    assert check_codec(codec).status == "ok"
+    assert check_codec(replace(codec, sha256="0" * 64)).status == "fail"
+
+
+def test_the_shipped_mask_serves_the_default_channel_only(codec: Codec) -> None:
+    assert check_mask("pico", DEFAULT_MASK, ChannelConfig(), codec).status == "ok"
+    assert check_mask("pico", DEFAULT_MASK, ChannelConfig(fill="prior"), codec).status == "fail"
+    assert check_mask("pico", DEFAULT_MASK, ChannelConfig(mask_interval="step"), codec).status == "fail"
+    assert check_mask("perceptual", DEFAULT_MASK, ChannelConfig(), codec).status == "fail"
+
+
+def test_masks_that_are_missing_damaged_or_of_other_weights_are_told(codec: Codec, tmp_path: Path) -> None:
+    path = tmp_path / "pico.safetensors"
+    assert check_mask("pico", path, ChannelConfig(), codec).status == "warn"
+    path.write_bytes(b"no mask")
+    assert check_mask("pico", path, ChannelConfig(), codec).status == "fail"
+    other = write_mask(tmp_path / "other.safetensors", "0" * 64)
+    assert check_mask("pico", other, ChannelConfig(), codec).status == "fail"
+
+
+@pytest.mark.parametrize(
+    ("summary", "status"),
+    [
+        (pace(median=10.0, p99=20.0), "ok"),
+        (pace(median=10.0, p99=70.0), "warn"),
+        (pace(median=101.0, p99=120.0), "fail"),
+        (pace(rate=50.0, median=10.0, p99=13.0), "warn"),
+    ],
+)
+def test_steps_must_leave_room_in_their_period(summary: PaceSummary, status: str) -> None:
+    assert check_steps(summary).status == status
+
+
+@pytest.mark.parametrize(
+    ("summary", "status"),
+    [
+        (pace(), "ok"),
+        (pace(overruns=2), "ok"),
+        (pace(overruns=3), "warn"),
+        (pace(overruns=26), "fail"),
+        (pace(overruns=2, p99=151.0), "fail"),
+        (pace(steps=0, median=0.0, p99=0.0), "warn"),
+    ],
+)
+def test_late_steps_are_told(summary: PaceSummary, status: str) -> None:
+    assert check_drive(summary).status == status
+
+
+@pytest.mark.parametrize(
+    ("statuses", "worst"),
+    [(["ok", "ok"], "ok"), (["ok", "warn"], "warn"), (["warn", "fail", "ok"], "fail"), ([], "ok")],
+)
+def test_the_verdict_is_the_worst_status(statuses: list[Any], worst: str) -> None:
+    assert verdict([Check("name", status, "value") for status in statuses]) == worst
+
+
+# Keys ---------------------------------------------------------------------------------------------------------------
+
+
+def key(kind: int, name: str) -> pygame.event.Event:
+    return pygame.event.Event(kind, key=pygame.key.key_code(name))
+
+
+@pytest.fixture
+def keyboard(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """pygame knows keys by name only with a display."""
+    monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
+    pygame.display.init()
+    yield
+    pygame.display.quit()
+
+
+@pytest.mark.usefixtures("keyboard")
+def test_a_combination_is_delivered_once_all_its_keys_are_down_together() -> None:
+    wanted = combinations(("left",), ("right",))
+    assert wanted == [("left", "right"), ("left", "right", "space")]
+    trial = KeyTrial(wanted)
+    trial.handle(key(pygame.KEYDOWN, "left"))
+    trial.handle(key(pygame.KEYUP, "left"))
+    trial.handle(key(pygame.KEYDOWN, "right"))
+    assert trial.delivered == []
+    trial.handle(key(pygame.KEYDOWN, "left"))
+    assert trial.delivered == wanted[:1]
+    assert not trial.done
+    trial.obeys("focus")
+    trial.handle(key(pygame.KEYDOWN, "space"))
+    assert trial.delivered == wanted[:1]
+    trial.obeys("escape")
+    assert trial.done
+
+
+@pytest.mark.usefixtures("keyboard")
+def test_closing_the_window_leaves_out_the_combinations_that_are_left() -> None:
+    trial = KeyTrial(combinations(("left", "a"), ("right", "d")))
+    trial.obeys("close")
+    assert trial.done
+    assert trial.delivered == []
+
+
+def test_two_keys_that_never_arrive_together_fail_and_three_warn() -> None:
+    wanted = combinations(("left",), ("right",))
+    assert check_keys(wanted, wanted).status == "ok"
+    assert check_keys(wanted, wanted[:1]).status == "warn"
+    assert check_keys(wanted, wanted[:1]).value == "not seen together: left + right + space"
+    assert check_keys(wanted, wanted[1:]).status == "fail"
+
+
+# All of it ----------------------------------------------------------------------------------------------------------
+
+
+def test_without_a_window_everything_else_is_looked_at(tmp_path: Path, command: typer.Typer) -> None:
+    arguments = ["--headless", "--json", "--data", str(tmp_path / "recordings")]
+    result = CliRunner().invoke(command, arguments)
+    told = json.loads(result.stdout)
+    assert [check["name"] for check in told["checks"]] == [*MACHINE_CHECKS, "codec", "pico mask", "step"]
+    assert all(check["status"] == "ok" for check in told["checks"] if check["name"] not in ("disk", "timer", "step"))
+    assert result.exit_code == (told["verdict"] == "fail")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_study_that_cannot_be_used_fails_and_the_rest_is_looked_at_all_the_same(
+    tmp_path: Path, command: typer.Typer
+) -> None:
+    (tmp_path / "study.toml").write_text("[title")
+    result = CliRunner().invoke(command, ["--headless", "--study", str(tmp_path), "--data", str(tmp_path)])
+    assert result.exit_code == 1
+    assert "Not ready" in result.stdout
+    assert f"study: {tmp_path / 'study.toml'}: " in result.stdout
+    assert "pygame-ce" in result.stdout
+
+
+def test_a_study_says_what_is_needed(tmp_path: Path) -> None:
+    (tmp_path / "study.toml").write_text(
+        'title = "Which bits"\nconditions = ["random", "pico"]\n[driving]\npace = 20.0\n[channel]\nfill = "prior"\n'
+        '[masks]\npico = "shipped"\n'
+    )
+    checks = {check.name: check for check in examine(DoctorConfig(study=tmp_path, headless=True))}
+    assert checks["study"].value.startswith("Which bits (")
+    assert checks["data folder"].value.startswith(str(tmp_path / "recordings"))
+    assert "at 20 steps a second" in checks["disk"].value
+    assert checks["pico mask"].status == "fail"
+
+
+def test_no_display_fails_and_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("DISPLAY", "WAYLAND_DISPLAY", "SDL_VIDEODRIVER", "SDL_VIDEO_DRIVER"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(sys, "platform", "linux")
+    last = examine(DoctorConfig(data=tmp_path))[-1]
+    assert (last.name, last.status) == ("display", "fail")
+    assert "--headless" in last.advice
+
+
+def test_a_display_that_nobody_sees_is_told_and_the_pace_is_measured_on_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
+    display, drive = examine(DoctorConfig(data=tmp_path, pace=50.0))[-2:]
+    assert (display.name, display.status) == ("display", "warn")
+    assert (drive.name, "150 steps at 50 Hz" in drive.value) == ("pace", True)
+
+
+@pytest.mark.parametrize("settings", [{"headless": True, "keys": True}, {"pace": 0.5}, {"pace": float("nan")}])
+def test_what_cannot_be_asked_for_is_refused(settings: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError):
+        DoctorConfig(**settings)
+
+
+@pytest.mark.xvfb
+def test_in_a_real_window_the_pace_is_measured_and_the_keys_arrive(tmp_path: Path) -> None:
+    reading, writing = os.pipe()
+    server = ["Xvfb", "-displayfd", str(writing), "-screen", "0", "1024x768x24", "-nolisten", "tcp", "-noreset"]
+    with subprocess.Popen(server, pass_fds=[writing], stderr=subprocess.DEVNULL) as x:
+        os.close(writing)
+        with os.fdopen(reading) as pipe:
+            display = ":" + pipe.readline().strip()
+        environment = {name: value for name, value in os.environ.items() if not name.startswith(("SDL_", "WAYLAND"))}
+        environment |= {"DISPLAY": display, "PYTHONPATH": str(Path(racer.__file__).parent.parent)}
+        program = "import typer; from racer.commands.doctor import doctor; typer.run(doctor)"
+        arguments = [sys.executable, "-c", program, "--keys", "--json", "--data", str(tmp_path)]
+        process = subprocess.Popen(arguments, env=environment, stdout=-1, stderr=-1, text=True)
+        try:
+            deadline = time.monotonic() + 120
+            while process.poll() is None:
+                assert time.monotonic() < deadline, "the doctor got stuck"
+                for way in ("keydown", "keyup"):
+                    keys = chain.from_iterable((way, name) for name in ("Left", "Right", "space", "a", "d"))
+                    subprocess.run(["xdotool", *keys], env=environment, check=True)
+                try:
+                    process.wait(0.1)
+                except subprocess.TimeoutExpired:
+                    continue
+            out, err = process.communicate()
+        finally:
+            process.kill()
+            x.terminate()
+    assert err == ""
+    display_check, drive, keys_check = json.loads(out)["checks"][-3:]
+    assert (display_check["status"], display_check["value"].split(" at ")[0]) == ("ok", "x11: 1024 x 768")
+    assert drive["value"].startswith("30 steps at 10 Hz")
+    assert (keys_check["status"], keys_check["value"]) == ("ok", "all 4 combinations arrive")

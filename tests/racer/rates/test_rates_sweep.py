@@ -1,0 +1,269 @@
+from __future__ import annotations
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from rates_builders import CODERS, TINY
+
+from compression.coders import BUILT_IN
+from compression.coders.coder import find_coder
+from compression.errors import CoderError
+from compression.fitting.mask_file import DEFAULT_MASK, MaskNetwork, dump_mask, load_mask
+from compression.model.latent_model import load_codec
+from racer.errors import ConfigError
+from racer.loop.batched import LANES
+from racer.rates.driving import MixedVersionsError, Plan, drive, drive_all
+from racer.rates.engines import Engine, LocalEngine
+from racer.rates.estimate import spread
+from racer.rates.grid import NO_NOISE, Noise, RatesConfig, make_grid
+from racer.rates.people import draw_person
+from racer.rates.results import RESULTS, ResultsError
+from racer.rates.sweep import Driven, Sweep, prepare_sweep, run_sweep
+from racer.rates.write import EPISODES, NUMBERS, write_rates
+
+ROOT = Path(__file__).parents[3]
+NOISY = replace(TINY, noise=(Noise("erasures", 0.5),))
+CELLS = 2 * (1 + 2 * 3)
+"""Of NOISY: raw, and without noise and with it full and two coders; for each of two people."""
+
+
+@pytest.fixture(scope="module")
+def sweep() -> Sweep:
+    return prepare_sweep(NOISY, CODERS)
+
+
+@pytest.fixture(scope="module")
+def ran(sweep: Sweep, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a finished sweep, driven one after the other in this process."""
+    out = tmp_path_factory.mktemp("rates")
+    told: list[tuple[int, int]] = []
+    driven = run_sweep(sweep, out, LocalEngine(1), lambda *now: told.append(now))
+    assert (driven.driven, driven.damaged, driven.others) == (CELLS, 0, 0)
+    assert told == [(done, CELLS) for done in range(CELLS + 1)]
+    write_rates(sweep, driven, out)
+    return out
+
+
+def contents(out: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in out.glob("rates*")}
+
+
+def finish(sweep: Sweep, out: Path, engine: Engine | None = None) -> Driven:
+    driven = run_sweep(sweep, out, engine or LocalEngine(1))
+    write_rates(sweep, driven, out)
+    return driven
+
+
+def test_every_cell_is_driven_and_cars_go_different_ways(ran: Path, sweep: Sweep) -> None:
+    with (ran / EPISODES).open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == CELLS * NOISY.tracks
+    assert {row["steps"] for row in rows} == {"80"}
+    assert len({row["progress"] for row in rows}) > 4, "equal numbers would show nothing below"
+    assert {row["coder"]: row["bits_mean"] for row in rows if row["bits"] == "0"} == {"raw": "0.0", "full": "170.0"}
+    assert all(row["bits_mean"] == f"{row['bits']}.0" for row in rows if row["coder"] in CODERS)
+    assert not any("time" in column or column.endswith("_ns") for column in rows[0])
+
+
+def test_all_coders_drive_the_same_tracks_with_the_same_people(ran: Path) -> None:
+    with (ran / EPISODES).open() as file:
+        rows = list(csv.DictReader(file))
+    for number in range(NOISY.participants):
+        tracks = {int(row["track_seed"]) for row in rows if row["participant"] == str(number)}
+        assert tracks == set(draw_person(NOISY.seed, number, NOISY.tracks).tracks)
+
+
+def test_processes_in_parallel_give_the_same_bytes(ran: Path, sweep: Sweep, tmp_path: Path) -> None:
+    finish(sweep, tmp_path, LocalEngine(2))
+    assert contents(tmp_path) == contents(ran)
+
+
+def test_a_finished_sweep_is_not_driven_again(ran: Path, sweep: Sweep) -> None:
+    before, kept = contents(ran), (ran / RESULTS).read_bytes()
+    assert finish(sweep, ran).driven == 0
+    assert (contents(ran), (ran / RESULTS).read_bytes()) == (before, kept)
+
+
+def test_another_order_of_coders_gives_the_same_table(ran: Path, tmp_path: Path) -> None:
+    (tmp_path / RESULTS).write_bytes((ran / RESULTS).read_bytes())
+    assert finish(prepare_sweep(NOISY, ("pico", "full", "random")), tmp_path).driven == 0
+    assert (tmp_path / EPISODES).read_bytes() == (ran / EPISODES).read_bytes()
+
+
+def test_a_sweep_that_is_killed_in_the_middle_is_finished_by_the_next(ran: Path, sweep: Sweep, tmp_path: Path) -> None:
+    (tmp_path / "killed.py").write_text(
+        "import os\n"
+        "from pathlib import Path\n"
+        "from racer.rates.engines import LocalEngine\n"
+        "from racer.rates.sweep import prepare_sweep, run_sweep\n"
+        "from test_rates_sweep import CODERS, NOISY\n"
+        "if __name__ == '__main__':\n"
+        "    run_sweep(prepare_sweep(NOISY, CODERS), Path('rates'), LocalEngine(2),\n"
+        "        lambda done, total: done == 5 and os.kill(os.getpid(), 9))\n"
+    )
+    environment = os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{Path(__file__).parents[1]}"}
+    result = subprocess.run([sys.executable, "killed.py"], cwd=tmp_path, env=environment)
+    assert result.returncode == -9
+    out = tmp_path / "rates"
+    lines = (out / RESULTS).read_bytes().splitlines(keepends=True)
+    assert len(lines) == 1 + 5
+    (out / RESULTS).write_bytes(b"".join(lines) + lines[-1][:40])  # as if it had been writing
+    assert finish(sweep, out).driven == CELLS - 5
+    assert (out / RESULTS).read_bytes().splitlines(keepends=True)[:6] == lines, "what was finished is not touched"
+    assert contents(out) == contents(ran)
+
+
+def test_damaged_lines_are_driven_again_and_the_table_is_the_same(ran: Path, sweep: Sweep, tmp_path: Path) -> None:
+    lines = (ran / RESULTS).read_bytes().splitlines(keepends=True)
+    (tmp_path / RESULTS).write_bytes(
+        b"".join([*lines[:3], b"\xff\x00garbage\n", lines[3].replace(b'"steps":80', b'"steps":79'), *lines[4:]])
+    )
+    driven = finish(sweep, tmp_path)
+    assert (driven.driven, driven.damaged) == (1, 2)
+    assert contents(tmp_path) == contents(ran)
+
+
+def test_a_sweep_grows_and_shrinks_without_driving_anything_twice(ran: Path, tmp_path: Path) -> None:
+    (tmp_path / RESULTS).write_bytes((ran / RESULTS).read_bytes())
+    other = finish(prepare_sweep(replace(TINY, bits=(5, 12)), ("pico",)), tmp_path)
+    assert (other.driven, len(other.scores)) == (2, 2 * 4), "pico at 12 bits is new to two people"
+    assert other.others == CELLS + 2 - len(other.scores)
+    again = finish(prepare_sweep(NOISY, CODERS), tmp_path)
+    assert (again.driven, again.others) == (0, 2)
+    assert contents(tmp_path) == contents(ran)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [({"seed": 1}, r"seed 0 \(now 1\)"), ({"steps": 8}, r"steps 80 \(now 8\)"), ({"fill": "prior"}, "fill hold")],
+)
+def test_a_sweep_with_other_settings_is_refused_and_says_what_differs(
+    ran: Path, change: dict[str, int], told: str
+) -> None:
+    before = (ran / RESULTS).read_bytes()
+    with pytest.raises(ResultsError, match=f"belongs to a sweep with other settings: {told}"):
+        run_sweep(prepare_sweep(replace(NOISY, **change), ("random",)), ran, LocalEngine(1))  # type: ignore[arg-type]
+    assert (ran / RESULTS).read_bytes() == before
+
+
+def test_results_on_other_tracks_than_follow_from_the_seed_are_refused(ran: Path, sweep: Sweep, tmp_path: Path) -> None:
+    import zlib
+
+    lines = (ran / RESULTS).read_bytes().splitlines(keepends=True)
+    fields = json.loads(lines[1])
+    del fields["crc32"]
+    fields["episodes"][0]["track_seed"] += 1
+    body = json.dumps(fields, separators=(",", ":")).encode()[:-1]
+    (tmp_path / RESULTS).write_bytes(lines[0] + body + b',"crc32":"%08x"}\n' % zlib.crc32(body))
+    with pytest.raises(ResultsError, match="on other tracks than follow from the seed"):
+        run_sweep(sweep, tmp_path, LocalEngine(1))
+
+
+# Fitted files --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def mine(tmp_path: Path) -> Path:
+    """A mask of one's own, which sends other blocks than the shipped one."""
+    codec = load_codec()
+    path = tmp_path / "mine.safetensors"
+    record = load_mask(DEFAULT_MASK, codec.sha256).record
+    path.write_bytes(dump_mask(MaskNetwork(), record))
+    return path
+
+
+def test_results_of_a_coder_with_another_fitted_file_are_refused(ran: Path, mine: Path) -> None:
+    with pytest.raises(ResultsError, match="holds results of pico with another fitted file"):
+        run_sweep(prepare_sweep(NOISY, CODERS, [mine]), ran, LocalEngine(1))
+
+
+def test_a_fitted_file_reaches_other_processes_by_its_content(mine: Path, tmp_path: Path) -> None:
+    sweep = prepare_sweep(replace(TINY, participants=1, steps=8), ("pico",), [mine])
+    here = drive_all(sweep.plan, sweep.grid.cells)
+    mine.unlink()
+    there = run_sweep(sweep, tmp_path / "rates", LocalEngine(2))
+    assert sorted(here, key=lambda score: score.cell.order) == list(there.scores)
+
+
+def test_a_coder_is_not_driven_on_tracks_that_it_was_fitted_to(tmp_path: Path) -> None:
+    codec = load_codec()
+    (track,) = draw_person(0, 0, 1).tracks
+    record = replace(load_mask(DEFAULT_MASK, codec.sha256).record, track_seeds=(track,))
+    path = tmp_path / "seen.safetensors"
+    path.write_bytes(dump_mask(MaskNetwork(), record))
+    with pytest.raises(ConfigError, match=f"pico was fitted to track {track}, which this sweep would drive on"):
+        prepare_sweep(TINY, ("pico",), [path])
+    prepare_sweep(replace(TINY, seed=1), ("pico",), [path])
+
+
+def test_a_coder_that_is_named_must_have_its_fitted_file() -> None:
+    with pytest.raises(ConfigError, match="condition perceptual needs a mask"):
+        prepare_sweep(TINY, ("perceptual",))
+
+
+def test_a_coder_that_there_is_not_is_refused_with_the_nearest() -> None:
+    with pytest.raises(CoderError, match="did you mean 'pico'"):
+        prepare_sweep(TINY, ("picco",))
+
+
+# Driving -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_cell_does_not_depend_on_what_is_driven_beside_it(ran: Path, sweep: Sweep) -> None:
+    together = {score.cell: score for score in run_sweep(sweep, ran, LocalEngine(1)).scores}
+    cells = [cell for cell in sweep.grid.cells if cell.participant == 0 and cell.way.bits]
+    assert len(cells) == 4
+    for cell in cells[1:3]:
+        assert list(drive(sweep.plan, [cell])) == [together[cell]]
+
+
+def test_raw_is_spared_by_noise_and_other_ways_are_not(ran: Path, sweep: Sweep) -> None:
+    of = {score.cell: score for score in run_sweep(sweep, ran, LocalEngine(1)).scores}
+    assert {cell.way.noise for cell in of if cell.way.coder == "raw"} == {NO_NOISE}
+    noisy = [cell for cell in of if cell.way.noise != NO_NOISE]
+    clean = [replace(cell, way=replace(cell.way, noise=NO_NOISE)) for cell in noisy]
+    assert any(of[one].episodes != of[other].episodes for one, other in zip(noisy, clean, strict=True))
+
+
+def test_a_process_with_another_racer_refuses_to_take_part(sweep: Sweep) -> None:
+    settings = tuple((name, "0.0.0" if name == "racer" else value) for name, value in sweep.plan.settings)
+    plan = Plan(sweep.plan.config, sweep.plan.coders, (), settings)
+    with pytest.raises(MixedVersionsError, match="has another racer; what was finished is kept"):
+        drive_all(plan, sweep.grid.cells[:1])
+
+
+def test_a_process_with_another_fitted_file_refuses_to_take_part(sweep: Sweep) -> None:
+    hashes = tuple((name, "ab" * 32 if name == "pico" else brought) for name, brought in sweep.plan.hashes)
+    with pytest.raises(MixedVersionsError, match="has another pico; what was finished is kept"):
+        drive_all(replace(sweep.plan, hashes=hashes), sweep.grid.cells[:1])
+
+
+def test_an_estimate_drives_every_kind_of_coder(sweep: Sweep) -> None:
+    for participants in (1, 4, 12):
+        grid = make_grid(RatesConfig(participants=participants), [find_coder(name) for name in BUILT_IN])
+        sampled = spread(grid)
+        assert len({cell.way for cell in sampled}) == len(sampled) == LANES
+        assert len({cell.way.coder for cell in sampled}) >= 6
+    assert {cell.way for cell in spread(sweep.grid)} == {cell.way for cell in sweep.grid.cells}
+
+
+def test_a_mask_for_another_use_of_the_channel_is_left_out_or_refused() -> None:
+    config = replace(TINY, mask_interval="step")
+    with pytest.raises(ConfigError, match="the pico mask was trained with a mask per episode"):
+        prepare_sweep(config, CODERS)
+    swept = prepare_sweep(config)
+    assert "pico" not in swept.grid.coders and "predictive" in swept.grid.coders
+    assert any(skipped.coder == "pico" and "another mask interval" in skipped.reason for skipped in swept.grid.skipped)
+
+
+def test_numbers_are_written_with_what_they_follow_from(ran: Path, sweep: Sweep) -> None:
+    numbers = json.loads((ran / NUMBERS).read_bytes())
+    assert numbers["settings"] == dict(sweep.plan.settings)
+    assert numbers["config"]["noise"] == [{"kind": "erasures", "rate": 0.5}]
+    assert {curve["coder"] for curve in numbers["curves"]} == {"raw", "full", *CODERS}

@@ -1,0 +1,294 @@
+"""The commands that look after recordings: what they print, what they ask, and how they end."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import h5py
+import pytest
+import typer
+from racing_builders import scored, write_mask, write_session
+from typer.testing import CliRunner, Result
+
+import sessions
+from racer.commands import care
+from racer.errors import ConfigError
+from racer.recordings.withdrawal import StillDrivingError
+from racer.sitting.leases import Claims
+from racer.sitting.protocol import ProtocolConfig
+from racer.sitting.start import StartConfig, start_session
+from sessions.maintenance.withdraw import LOG_NAME
+
+PROTOCOL = ProtocolConfig("pilot", practice=0, calibration=1, exploration=1, steps=3)
+NASTY = "[bold red]me[/bold red]\x1b[31m:dog:"
+
+Racer = Callable[..., Result]
+
+
+@pytest.fixture
+def run() -> Racer:
+    app = typer.Typer()
+    for command in (care.verify, care.repair, care.merge, care.withdraw):
+        app.command()(command)
+
+    def run_command(*arguments: object, answer: str | None = None) -> Result:
+        return CliRunner().invoke(app, [str(argument) for argument in arguments], input=answer)
+
+    return run_command
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("original")
+    path = start_session(StartConfig("p01", PROTOCOL, driver="simulated", headless=True, data=folder)).path
+    assert path is not None
+    return path
+
+
+@pytest.fixture
+def data(original: Path, tmp_path: Path) -> Path:
+    """A data folder with one session, of p01."""
+    (tmp_path / "recordings").mkdir()
+    shutil.copy(original, tmp_path / "recordings")
+    return tmp_path / "recordings"
+
+
+def kill(path: Path) -> Path:
+    """Make a recording what it would be had its session been killed in the last episode."""
+    with h5py.File(path, "r+") as file:
+        file.attrs["status"] = "running"
+        list(file["episodes"].values())[-1].attrs["status"] = "running"
+    return path.rename(str(path) + ".partial")
+
+
+def only(folder: Path) -> Path:
+    (path,) = sessions.find_recordings(folder)
+    return path
+
+
+def session_id(path: Path) -> str:
+    with sessions.open(path) as session:
+        return session.info.session_id
+
+
+def everything(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def strictly(result: Result) -> Any:
+    return json.loads(result.stdout)
+
+
+# verify ---------------------------------------------------------------------------------------------------------
+
+
+def test_recordings_in_order_end_with_code_0_and_a_fault_with_1_and_its_name(data: Path, run: Racer) -> None:
+    result = run("verify", data, "--expected", 1)
+    assert result.exit_code == 0, result.output
+    assert "1 recording, 1 complete sitting: no check failed" in result.output
+    with h5py.File(only(data), "r+") as file:
+        file["episodes/001/packet"][1, 0] = 255
+    result = run("verify", data)
+    assert result.exit_code == 1
+    assert f"FAIL  {only(data).name}: packets: episode 1: packet at step 1: packet exceeds its slot" in result.output
+    assert "1 failed" in result.output
+
+
+def test_verification_for_machines_lists_every_check_of_every_file(data: Path, run: Racer) -> None:
+    found = strictly(run("verify", data, "--json", "--jobs", 1))
+    assert (found["passed"], found["complete_sittings"], found["expected_sittings"]) == (True, 1, None)
+    (recording,) = found["recordings"]
+    assert (recording["recording"], recording["outcome"]) == (str(only(data)), "ok")
+    assert {check["check"] for check in recording["checks"]} >= {"readable", "received", "replay"}
+    assert all(set(check) == {"check", "outcome", "detail"} for check in recording["checks"])
+    quick = strictly(run("verify", data, "--json", "--no-replay"))
+    assert "replay" not in {check["check"] for check in quick["recordings"][0]["checks"]}
+
+
+def test_sittings_that_are_missing_end_with_code_1(data: Path, run: Racer) -> None:
+    result = run("verify", data, "--expected", 2, "--no-replay")
+    assert result.exit_code == 1
+    assert "FAIL  1 complete sitting, and 2 expected" in result.output
+    assert strictly(run("verify", data, "--expected", 2, "--no-replay", "--json"))["passed"] is False
+
+
+def test_nothing_to_verify_is_bad_usage(tmp_path: Path, run: Racer) -> None:
+    for arguments in ([], [tmp_path], [tmp_path / "absent.h5"]):
+        result = run("verify", *arguments)
+        assert result.exit_code == 2 or isinstance(result.exception, ConfigError)
+
+
+def test_killed_session_is_pointed_out_and_a_running_one_left_alone(data: Path, run: Racer) -> None:
+    path = kill(only(data))
+    result = run("verify", data, "--no-replay")
+    assert result.exit_code == 0
+    assert "warn" in result.output
+    assert "racer session repair" in result.output
+    with Claims(data).claim(session_id(path), "p01", "pilot", 1):
+        result = run("verify", data, "--no-replay")
+    assert result.exit_code == 0
+    assert "being recorded right now" in result.output
+
+
+def test_names_and_texts_from_files_are_shown_as_they_are(tmp_path: Path, run: Racer) -> None:
+    path = write_session(tmp_path, [scored(NASTY, 0.5)], config={"channel_format": 1})
+    nasty = path.rename(tmp_path / f"{NASTY}.h5".replace("/", ""))
+    output = run("verify", nasty).output
+    assert "\x1b" not in output
+    assert "[bold red]me[" in output
+    assert ":dog:" in output
+
+
+# repair ---------------------------------------------------------------------------------------------------------
+
+
+def test_killed_session_is_repaired_beside_the_original_and_then_passes(data: Path, run: Racer) -> None:
+    partial = kill(only(data))
+    before = partial.read_bytes()
+    result = run("repair", partial)
+    assert result.exit_code == 0, result.output
+    repaired = partial.with_name(partial.name.removesuffix(".partial"))
+    assert f"Next: racer session verify {repaired}" in result.output
+    assert partial.read_bytes() == before
+    result = run("verify", data)
+    assert result.exit_code == 0, result.output
+    assert "1 recording, 0 complete sittings" in result.output
+
+
+def test_repaired_session_is_no_second_sitting(data: Path, run: Racer) -> None:
+    partial = kill(only(data))
+    run("repair", partial)
+    sittings, _ = sessions.find_sittings(sessions.find_recordings(data))
+    assert [sitting.status for sitting in sittings] == ["aborted"]
+
+
+def test_running_session_is_not_repaired(data: Path, run: Racer) -> None:
+    path = kill(only(data))
+    with Claims(data).claim(session_id(path), "p01", "pilot", 1):
+        result = run("repair", path)
+    assert result.exit_code == 2
+    assert "being recorded right now" in result.output
+    assert only(data) == path
+
+
+def test_what_cannot_be_repaired_is_told_in_one_line_and_the_rest_repaired(data: Path, run: Racer) -> None:
+    partial = kill(only(data))
+    torn = data / "torn.h5.partial"
+    torn.write_bytes(b"torn")
+    result = run("repair", torn, partial, "--out", data / "new", "--json")
+    assert result.exit_code == 2
+    found = strictly(result)
+    assert [entry["recording"] for entry in found["repaired"]] == [str(partial)]
+    assert [entry["recording"] for entry in found["failed"]] == [str(torn)]
+    assert only(data / "new").suffix == ".h5"
+    assert [line for line in result.stderr.splitlines() if not line.startswith("racer: ")] == []
+
+
+# merge ----------------------------------------------------------------------------------------------------------
+
+
+def test_recordings_are_merged_and_what_is_there_already_is_counted(data: Path, tmp_path: Path, run: Racer) -> None:
+    together = tmp_path / "all"
+    result = run("merge", data, "--into", together, "--dry-run")
+    assert "Would copy 1 recording" in result.output
+    assert not together.exists()
+    assert "Copied 1 recording" in run("merge", data, "--into", together).output
+    result = run("merge", data, "--into", together)
+    assert result.exit_code == 0
+    assert "Copied 0 recordings" in result.output
+    assert "1 were there already" in result.output
+
+
+def test_conflict_ends_with_code_1_and_is_told(data: Path, tmp_path: Path, run: Racer) -> None:
+    run("merge", data, "--into", tmp_path / "all")
+    with h5py.File(only(data), "r+") as file:
+        file["episodes/000/action"][0] = 5
+    before = everything(tmp_path)
+    result = run("merge", data, "--into", tmp_path / "all")
+    assert result.exit_code == 1
+    assert "conflict" in result.output
+    assert "column action of episode 0" in result.output
+    found = strictly(run("merge", data, "--into", tmp_path / "all", "--json"))
+    assert [entry["fate"] for entry in found["recordings"]] == ["conflict"]
+    assert everything(tmp_path) == before
+
+
+def test_one_name_for_two_sittings_on_two_machines_is_warned_of(tmp_path: Path, run: Racer) -> None:
+    for folder, number in (("a", "00000a"), ("b", "00000b")):
+        write_session(tmp_path / folder, [scored("random", 0.5)], session_id=number)
+    result = run("merge", tmp_path / "a", tmp_path / "b", "--into", tmp_path / "all")
+    assert result.exit_code == 0
+    assert "p01 has different sittings in two folders" in result.output
+
+
+def test_source_that_does_not_exist_is_refused(tmp_path: Path, run: Racer) -> None:
+    assert isinstance(run("merge", tmp_path / "absent", "--into", tmp_path).exception, ConfigError)
+
+
+# withdraw -------------------------------------------------------------------------------------------------------
+
+
+def test_person_is_withdrawn_and_forgotten(data: Path, run: Racer) -> None:
+    other = write_session(data, [scored("random", 0.5)], participant="p02")
+    Claims(data).live()
+    with Claims(data).claim("ffffff", "p03", "pilot", 1):
+        pass
+    gone = next(path for path in sessions.find_recordings(data) if path != other)
+    result = run("withdraw", "p01", "--data", data, "--yes")
+    assert result.exit_code == 0, result.output
+    assert str(gone) in result.output
+    assert "Removed 1 file of 1 session." in result.output
+    assert only(data) == other
+    remembered = [path for path, content in everything(data).items() if b"p01" in content and path != other]
+    assert remembered == []
+    (line,) = (data / LOG_NAME).read_text().splitlines()
+    assert json.loads(line).keys() == {"date_utc", "sessions"}
+
+
+def test_withdrawal_is_agreed_to_first(data: Path, run: Racer) -> None:
+    before = everything(data)
+    listed = run("withdraw", "p01", "--data", data, "--dry-run")
+    assert listed.exit_code == 0
+    assert str(only(data)) in listed.output
+    assert isinstance(run("withdraw", "p01", "--data", data, answer="y\n").exception, ConfigError)
+    assert isinstance(run("withdraw", "p01", "--data", data, "--json").exception, ConfigError)
+    assert everything(data) == before
+
+
+def test_only_a_yes_removes(data: Path, run: Racer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("racer.commands.care._asks", lambda: True)
+    before = everything(data)
+    assert run("withdraw", "p01", "--data", data, answer="n\n").exit_code == 1
+    assert everything(data) == before
+    assert run("withdraw", "p01", "--data", data, answer="y\n").exit_code == 0
+    assert [path.name for path in everything(data)] == [LOG_NAME]
+
+
+def test_masks_trained_on_the_persons_data_are_named(data: Path, tmp_path: Path, run: Racer, codec: Any) -> None:
+    (tmp_path / "masks").mkdir()
+    by_name = write_mask(tmp_path / "masks" / "pico.safetensors", codec.sha256, participants=("p01", "p02"))
+    by_session = write_mask(data / "old.safetensors", "cd" * 32, sessions=(session_id(only(data)),))
+    write_mask(tmp_path / "masks" / "other.safetensors", codec.sha256)
+    (tmp_path / "masks" / "torn.safetensors").write_bytes(b"torn")
+    found = strictly(run("withdraw", "p01", "--data", data, "--yes", "--json"))
+    assert found["masks_to_retrain"] == sorted([str(by_name.resolve()), str(by_session.resolve())])
+    assert (found["removed"], found["sessions"]) == (True, 1)
+
+
+def test_person_who_is_driving_is_not_withdrawn(data: Path, run: Racer) -> None:
+    before = only(data).read_bytes()
+    with Claims(data).claim("ffffff", "p01", "pilot", 1):
+        result = run("withdraw", "p01", "--data", data, "--yes")
+    assert isinstance(result.exception, StillDrivingError)
+    assert only(data).read_bytes() == before
+
+
+def test_person_nobody_knows_is_refused(data: Path, run: Racer) -> None:
+    before = os.listdir(data)
+    assert isinstance(run("withdraw", "p99", "--data", data, "--yes").exception, ConfigError)
+    assert os.listdir(data) == before

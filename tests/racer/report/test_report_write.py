@@ -1,0 +1,350 @@
+from __future__ import annotations
+
+import csv
+import json
+import os
+from html.parser import HTMLParser
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import pytest
+from chromium import chromium
+from racing_builders import scored
+from report_builders import SCORES, driven, evaluation, write_study
+
+import sessions
+from compression.model.latent_model import load_codec
+from racer.report.study import NothingToReportError, report_study
+from racer.report.write import ReportFileError, Written, csv_bytes, write_report
+from racer.sitting.protocol import ProtocolConfig
+from racer.sitting.start import StartConfig, start_session
+
+FIGURES = {
+    "figure6_scatter",
+    "figure6_bars",
+    "figure6_strips",
+    "participants",
+    "blocks",
+    "traversals",
+    "agreement",
+    "learning_by_episode",
+    "learning_by_place",
+}
+SECTIONS = ["results", "figure6", "tests", "people", "answers", "mask", "actions", "learning", "timing", "excluded"]
+HOSTILE = "<script>alert(1)</script>\"'><img src=http://x.invalid/y onerror=alert(2)>&amp;{{ 7*7 }}"
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with a recorded study of three simulated participants."""
+    folder = tmp_path_factory.mktemp("study")
+    for order, name in enumerate(("ann", "ben", "cleo")):
+        start_session(
+            StartConfig(
+                participant=name,
+                protocol=ProtocolConfig("evaluation", practice=0, evaluation=1, steps=12),
+                driver="simulated",
+                headless=True,
+                data=folder,
+                order=order,
+            )
+        )
+    return folder
+
+
+@pytest.fixture(scope="module")
+def written(study: Path, tmp_path_factory: pytest.TempPathFactory) -> Written:
+    """Return the report of the recorded study."""
+    return write_report(study, tmp_path_factory.mktemp("out") / "report.html")
+
+
+class Elements(HTMLParser):
+    """The elements of a page and their attributes, and its text."""
+
+    def __init__(self, page: Path) -> None:
+        super().__init__()
+        self.found: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.feed(page.read_text(encoding="utf-8"))
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, dict(attrs)))
+        self.text += " "  # cells stand apart
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def contents(written: Written) -> dict[str, bytes]:
+    """Return everything that a report consists of, by file name."""
+    return {path.name: path.read_bytes() for path in [written.page, *written.files.iterdir()]}
+
+
+def hostile_study(folder: Path, codec_sha256: str = "ab" * 32) -> Path:
+    """Write a study whose every text is out to harm the page."""
+    answers = [
+        (f"evaluation/1/pico/{HOSTILE[:30]}/why".replace("/script", "script"), HOSTILE),
+        ("evaluation/1/pico/driving/<b>control", "5"),
+        ("evaluation/1/<i>/driving/control", "5"),
+        ("end/0/-/driving/comment", "=HYPERLINK(1)\n\x07$\\frac$"),
+        ("note", HOSTILE),
+        ("consent", HOSTILE),
+    ]
+    drives = [driven("random", [0, 1]), driven("pico", [1, 1]), driven("full", [1, 0]), scored(HOSTILE, 0.5)]
+    for number in range(2):
+        evaluation(
+            folder,
+            f"p{number}",
+            drives,
+            number,
+            answers=answers,
+            study=HOSTILE,
+            driver=HOSTILE,
+            software={HOSTILE: HOSTILE, "torch": str(number)},
+            codec_sha256=codec_sha256,
+        )
+    (folder / "<img src=x onerror=alert(3)>.h5").write_bytes(b"torn")
+    return folder
+
+
+def test_the_page_has_every_section_and_every_figure(written: Written) -> None:
+    elements = Elements(written.page)
+    ids = {attributes.get("id") for _, attributes in elements.found}
+    assert {*SECTIONS, "versions", *FIGURES} <= ids
+    assert written.left_out == {}
+    assert "Nothing on this page is evidence about people." in elements.text
+    assert "There are only 3 participants" in elements.text
+    assert "not in real time" in elements.text
+
+
+def test_every_figure_is_a_file_in_three_formats_and_its_numbers_are_the_reports(written: Written, study: Path) -> None:
+    names = {path.name for path in written.files.iterdir()}
+    assert names == {f"{name}.{kind}" for name in FIGURES for kind in ("svg", "png", "csv")} | {"report.json"}
+    assert all((written.files / f"{name}.png").read_bytes().startswith(b"\x89PNG") for name in FIGURES)
+    assert all(b"<svg" in (written.files / f"{name}.svg").read_bytes() for name in FIGURES)
+    report = report_study(study)
+    with (written.files / "figure6_bars.csv").open(newline="") as file:
+        bars = {row["condition"]: row for row in csv.DictReader(file)}
+    assert {name: float(row["progress"]) for name, row in bars.items()} == {
+        mean.condition: mean.progress for mean in report.conditions
+    }
+    numbers = json.loads((written.files / "report.json").read_text())
+    assert numbers["report"]["gap_closed"] == report.gap_closed
+    assert sorted(names) == numbers["files"]
+
+
+def test_the_same_recordings_give_the_same_bytes_whatever_matplotlib_is_set_to(
+    written: Written, study: Path, tmp_path: Path
+) -> None:
+    with matplotlib.rc_context({"font.size": 33, "svg.hashsalt": "other", "axes.grid": True}):
+        again = write_report(study, tmp_path / "report.html")
+        assert matplotlib.rcParams["font.size"] == 33
+    assert contents(again) == contents(written)
+
+
+def test_nothing_in_the_page_leads_out_of_it(written: Written) -> None:
+    for tag, attributes in Elements(written.page).found:
+        assert tag not in ("script", "link", "iframe", "object", "embed", "base", "form")
+        for name in ("src", "href", "srcset", "action", "data"):
+            address = attributes.get(name) or ""
+            assert "//" not in address.split(",")[0], address
+        assert not any(name.startswith("on") for name in attributes)
+    style = written.page.read_text().split("<style>")[1].split("</style>")[0]
+    assert "url(" not in style
+    assert "@import" not in style
+
+
+def test_what_recordings_say_is_text_and_never_markup(tmp_path: Path) -> None:
+    written = write_report(hostile_study(tmp_path / "study"), tmp_path / "report.html")
+    elements = Elements(written.page)
+    allowed = {"html", "head", "meta", "title", "style", "body", "header", "h1", "h2", "h3", "p", "div", "strong", "ul"}
+    allowed |= {"li", "nav", "a", "section", "table", "thead", "tbody", "tr", "th", "td", "figure", "img", "span"}
+    allowed |= {"figcaption", "details", "summary", "blockquote", "cite"}
+    assert {tag for tag, _ in elements.found} <= allowed
+    assert not any(name.startswith("on") for _, attributes in elements.found for name in attributes)
+    assert all((a.get("src") or "").startswith("data:") for tag, a in elements.found if tag == "img")
+    # Title, two free answers, two notes, consent, software's name and value, driver: all there to be read.
+    assert elements.text.count("<script>alert(1)</script>\"'><img") >= 7
+    assert "<img src=x onerror=alert(3)>.h5" in elements.text
+    assert elements.text.count("{{ 7*7 }}") >= 7
+
+
+def test_wordings_and_titles_in_any_script_stand_on_the_page(tmp_path: Path) -> None:
+    answers = [("end/0/-/أسئلة/题目🙂", "5"), ("evaluation/1/pico/driving/control", "5")]
+    evaluation(tmp_path / "study", "ann", SCORES, answers=answers, study="研究")
+    texts = {("driving", "control"): 'I was "in control" & <calm>'}
+    text = Elements(write_report(tmp_path / "study", tmp_path / "report.html", item_texts=texts).page).text
+    for expected in ("研究", "题目🙂", 'I was "in control" & <calm>', "أسئلة (end)"):
+        assert expected in text
+
+
+def test_recordings_of_other_weights_have_no_pictures_of_latents(tmp_path: Path) -> None:
+    written = write_report(write_study(tmp_path / "study", np.array([[0.1, 0.2, 0.3]])), tmp_path / "report.html")
+    assert set(written.left_out) == {"figure6_strips", "traversals"}
+    assert "other codec weights" in written.left_out["figure6_strips"]
+    assert "other codec weights" in written.left_out["traversals"]
+    assert all(reason in Elements(written.page).text for reason in written.left_out.values())
+
+
+@pytest.mark.parametrize("conditions", [("raw",), ("random", "full"), ("raw", "pico", "perceptual")])
+def test_any_set_of_conditions_has_a_report(conditions: tuple[str, ...], tmp_path: Path) -> None:
+    table = np.random.default_rng(0).uniform(0.1, 0.5, (3, len(conditions)))
+    written = write_report(write_study(tmp_path / "study", table, conditions), tmp_path / "report.html")
+    elements = Elements(written.page)
+    assert not (written.files / "figure6_scatter.svg").exists()
+    assert (written.files / "figure6_bars.svg").exists()
+    expected = "Condition pico was not driven" if "pico" not in conditions else "Condition random was not driven"
+    assert expected in elements.text
+
+
+def test_equal_scores_have_a_report_without_tests_that_cannot_be_made(tmp_path: Path) -> None:
+    written = write_report(write_study(tmp_path / "study", np.full((4, 3), 0.5)), tmp_path / "report.html")
+    text = " ".join(Elements(written.page).text.split())
+    assert "F(1, 3) = undefined (the differences do not vary), no p" in text
+    assert "random and full do not differ, so there is no gap that pico could close." in text
+
+
+def test_one_participant_has_a_report_that_says_so(tmp_path: Path) -> None:
+    evaluation(tmp_path / "study", "ann", SCORES)
+    text = Elements(write_report(tmp_path / "study", tmp_path / "report.html").page).text
+    assert "There is one participant: no standard errors, no intervals and no tests." in text
+    assert "One participant: no tests." in text
+
+
+def test_a_paced_study_has_its_timing(tmp_path: Path) -> None:
+    evaluation(tmp_path / "study", "ann", [driven("random", [0, 0, 0], times_ms=[0, 100, 350])])
+    text = " ".join(Elements(write_report(tmp_path / "study", tmp_path / "report.html").page).text.split())
+    assert "ann 10 3 97 175.0" in text
+
+
+def test_a_recording_whose_progress_is_no_number_is_left_out(tmp_path: Path) -> None:
+    folder = write_study(tmp_path / "study", np.array([[0.1, 0.2, 0.3]]))
+    evaluation(folder, "odd", {"random": [float("nan")], "pico": [0.1], "full": [0.1]}, 9)
+    written = write_report(folder, tmp_path / "report.html")
+    assert ["no fraction" in reason for reason in written.report.excluded.values()] == [True]
+    assert str(tmp_path) not in written.page.read_text()
+    assert str(tmp_path) not in (written.files / "report.json").read_text()
+
+
+def test_nothing_to_analyse_writes_nothing(tmp_path: Path) -> None:
+    (tmp_path / "study").mkdir()
+    with pytest.raises(NothingToReportError):
+        write_report(tmp_path / "study", tmp_path / "out" / "report.html")
+    assert [path.name for path in tmp_path.iterdir()] == ["study"]
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Path:
+    """Return a folder with the smallest study."""
+    return write_study(tmp_path / "study", np.array([[0.5]]), ("raw",))
+
+
+def test_a_report_replaces_an_earlier_one_and_its_files_and_keeps_what_others_put_there(
+    small: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "new" / "report.html"
+    first = write_report(small, out)
+    (first.files / "notes.txt").write_text("mine")
+    (first.files / "folder").mkdir()
+    stale = json.loads((first.files / "report.json").read_text())
+    (first.files / "stale.svg").write_text("of an earlier report")
+    (first.files / "report.json").write_text(json.dumps(stale | {"files": [*stale["files"], "stale.svg"]}))
+    second = write_report(small, out)
+    names = {path.name for path in second.files.iterdir()}
+    assert {"notes.txt", "folder", "figure6_bars.svg"} <= names
+    assert "stale.svg" not in names
+    assert [path.name for path in out.parent.iterdir() if path.name.startswith(".")] == []
+
+
+def test_a_page_that_is_no_report_is_left_as_it_is(small: Path, tmp_path: Path) -> None:
+    out = tmp_path / "thesis.html"
+    out.write_text("my thesis")
+    with pytest.raises(ReportFileError, match="no report of Racer's and was left as it is"):
+        write_report(small, out)
+    assert out.read_text() == "my thesis"
+    assert not (tmp_path / "thesis_files").exists()
+    write_report(small, out, overwrite=True)
+    assert "my thesis" not in out.read_text()
+
+
+def test_a_file_that_is_no_reports_is_not_replaced(small: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "report_files"
+    folder.mkdir()
+    (folder / "figure6_bars.svg").write_text("mine")
+    with pytest.raises(ReportFileError, match=r"figure6_bars\.svg is no report's"):
+        write_report(small, tmp_path / "report.html")
+    assert (folder / "figure6_bars.svg").read_text() == "mine"
+    assert not (tmp_path / "report.html").exists()
+
+
+@pytest.mark.parametrize("place", ["study", "study/x.h5/report.html"])
+def test_a_place_that_cannot_be_written_is_one_line(place: str, small: Path, tmp_path: Path) -> None:
+    (small / "x.h5").write_bytes(b"torn")
+    with pytest.raises(ReportFileError) as refusal:
+        write_report(small, tmp_path / place)
+    assert len(str(refusal.value).splitlines()) == 1
+    assert "--out" in str(refusal.value)
+
+
+def test_a_failure_half_way_leaves_the_earlier_report(
+    small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = write_report(small, tmp_path / "report.html")
+    before = contents(first)
+    write_study(small, np.array([[0.1], [0.2], [0.3]])[1:], ("raw",), session_id="0000aa")
+
+    def full_disk(source: object, target: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", full_disk)
+    with pytest.raises(ReportFileError, match="No space left on device; nothing was changed"):
+        write_report(small, tmp_path / "report.html")
+    assert contents(first) == before
+
+
+def test_texts_that_spreadsheets_would_run_are_quoted_and_numbers_are_whole() -> None:
+    rows = [("=1+1", -0.1, None), ("+x", 1 / 3, 5), ("plain", 0.0, 1)]
+    lines = csv_bytes(("name", "value", "count"), rows).decode().splitlines()
+    assert lines == ["name,value,count", "'=1+1,-0.1,", f"'+x,{1 / 3!r},5", "plain,0.0,1"]
+
+
+@pytest.mark.chromium
+def test_a_browser_shows_all_of_it_at_any_width_without_a_request_or_a_complaint(
+    written: Written, tmp_path: Path
+) -> None:
+    hostile = write_report(hostile_study(tmp_path / "study", load_codec().sha256), tmp_path / "report.html")
+    with chromium(tmp_path / "profile") as page:
+        for report, width in ((written, 1280), (written, 390), (hostile, 390)):
+            page.open(report.page, width)
+            images = page.evaluate("[...document.images].map(i => i.complete && i.naturalWidth > 0 && i.alt != '')")
+            assert images == [True] * len(images)
+            assert len(images) >= len(FIGURES) - 1
+            ids = page.evaluate("[...document.querySelectorAll('section')].map(s => s.id)")
+            assert ids == [*SECTIONS, "versions"]
+            assert page.evaluate("document.documentElement.scrollWidth") <= width
+            assert page.evaluate("document.scripts.length") == 0
+            outward = [url for url in page.requests() if not url.startswith("data:")]
+            assert outward == [report.page.as_uri()]
+            assert page.complaints() == []
+
+
+def test_the_strips_show_the_median_participant_on_a_common_track(written: Written, study: Path) -> None:
+    report = report_study(study)
+    with (written.files / "figure6_strips.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    column = {
+        condition: [score.progress for score in report.scores if score.condition == condition]
+        for condition in ("random", "pico")
+    }
+    differences = dict(zip(report.participants, np.subtract(column["pico"], column["random"]), strict=True))
+    (shown,) = {row["participant"] for row in rows}
+    assert differences[shown] == np.median(list(differences.values()))
+    (track,) = {int(row["track_seed"]) for row in rows}
+    for path in sessions.find_recordings(study):
+        with sessions.open(path) as session:
+            if session.info.participant == shown:
+                tracks = {episode.info.track_seed for episode in session.episodes}
+    assert track in tracks
+    assert {row["condition"] for row in rows} == {"random", "pico", "full"}
+    assert [int(row["step"]) for row in rows if row["condition"] == "pico"][-1] == 12

@@ -1,0 +1,112 @@
+"""Sittings over a noisy channel: what arrived is recorded, and what was shown comes out of it again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import sessions
+from compression.channel import arrived
+from compression.errors import PacketError
+from compression.noise import NoiseName
+from racer.loop.conditions import ChannelConfig
+from racer.recordings.minari_export import export_minari
+from racer.recordings.verification import verify_recordings
+from racer.sitting.protocol import ProtocolConfig
+from racer.sitting.start import StartConfig, start_session
+
+STEPS = 12
+
+
+def record(
+    folder: Path,
+    noise: NoiseName,
+    rate: float,
+    conditions: tuple[str, ...] = ("random", "pico", "full"),
+    **channel: Any,
+) -> Path:
+    result = start_session(
+        StartConfig(
+            participant="p01",
+            protocol=ProtocolConfig("evaluation", practice=1, evaluation=1, steps=STEPS, conditions=conditions),
+            channel=ChannelConfig(noise=noise, noise_rate=rate, **channel),
+            driver="simulated",
+            headless=True,
+            data=folder,
+        )
+    )
+    assert result.path is not None
+    return result.path
+
+
+def packets(path: Path) -> list[list[bytes | None]]:
+    with sessions.open(path) as session:
+        return [[arrived(row.tobytes(), noisy=True) for row in episode.packet] for episode in session.episodes]
+
+
+@pytest.mark.parametrize("fill", ["hold", "prior", "predict"])
+@pytest.mark.parametrize(("noise", "rate"), [("erasures", 0.4), ("flips", 0.05), ("gaussian", 0.6)])
+def test_a_noisy_recording_verifies_and_what_was_shown_comes_out_of_it(
+    noise: NoiseName, rate: float, fill: str, tmp_path: Path
+) -> None:
+    path = record(tmp_path, noise, rate, ("raw", "random", "full"), mask_interval="step", fill=fill)
+    (verified,) = verify_recordings([path], jobs=1).recordings
+    assert {f.check: f.detail for f in verified.findings if f.outcome == "fail"} == {}
+    assert {f.outcome for f in verified.findings if f.check in ("packets", "received", "masks")} == {"ok"}
+
+
+@pytest.mark.parametrize(("noise", "rate"), [("none", 0.0), ("erasures", 0.3), ("flips", 0.001)])
+def test_pictures_that_exceed_the_slot_verify_and_are_charged_their_real_bytes(
+    noise: NoiseName, rate: float, tmp_path: Path
+) -> None:
+    path = record(tmp_path, noise, rate, ("jpeg", "webp"))
+    (verified,) = verify_recordings([path], jobs=1).recordings
+    assert {f.check: f.detail for f in verified.findings if f.outcome == "fail"} == {}
+    with sessions.open(path) as session:
+        for episode in session.episodes[1:]:
+            assert (episode.bits % 8 == 0).all()
+            assert len(set(episode.bits.tolist())) > 1
+            assert episode.bits.max() <= episode.info.bits_per_step
+
+
+def test_lost_packets_carry_no_block_and_cost_what_they_cost(tmp_path: Path) -> None:
+    path = record(tmp_path, "erasures", 0.4)
+    with sessions.open(path) as session:
+        for episode, sent in zip(session.episodes, packets(path), strict=True):
+            lost = np.array([packet is None for packet in sent])
+            assert 0 < lost.sum() < STEPS
+            assert not episode.mask[lost].any()
+            assert episode.mask[~lost].any(axis=1).all()
+            assert set(episode.bits.tolist()) == {episode.info.bits_per_step}
+            assert episode.info.packet_bytes == (23 if episode.info.condition == "full" else 12)
+
+
+def test_the_sittings_seed_decides_the_noise_and_each_episode_has_its_own(tmp_path: Path) -> None:
+    first, again = (packets(record(tmp_path / name, "erasures", 0.4)) for name in ("a", "b"))
+    assert first == again
+    losses = [[packet is None for packet in episode] for episode in first]
+    assert len({tuple(episode) for episode in losses}) == len(losses)
+
+
+def test_noise_leaves_the_random_masks_as_they_are(tmp_path: Path) -> None:
+    quiet = record(tmp_path / "quiet", "none", 0.0, ("random",))
+    noisy = record(tmp_path / "noisy", "erasures", 0.2, ("random",))
+    with sessions.open(quiet) as one, sessions.open(noisy) as other:
+        masks = other.episodes[-1].mask
+        arriving = masks.any(axis=1)
+        assert arriving.any()
+        assert (masks[arriving] == one.episodes[-1].mask[0]).all()
+
+
+@pytest.mark.parametrize("row", [b"\x02" + bytes(11), b"\x00" * 11 + b"\x01", b""])
+def test_a_recorded_packet_that_neither_arrived_nor_was_lost_is_refused(row: bytes) -> None:
+    with pytest.raises(PacketError):
+        arrived(row, noisy=True)
+
+
+def test_a_noisy_recording_is_exported_with_the_last_frame_repeated(tmp_path: Path) -> None:
+    written = export_minari([record(tmp_path, "erasures", 0.3, ("random",))], tmp_path / "noisy-v0")
+    assert written.last_repeated == written.episodes == 2

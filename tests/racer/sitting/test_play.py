@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from racing_builders import write_mask
+
+from compression.model.latent_model import Codec
+from racer.errors import ConfigError
+from racer.sitting.play import PlayConfig, play_episodes
+from racer.sitting.run import EpisodeResult
+
+QUICK = PlayConfig(condition="random", driver="simulated", headless=True, episodes=2, steps=3)
+
+
+def test_play_drives_and_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    told: list[EpisodeResult] = []
+    result = play_episodes(QUICK, told.append)
+    assert (result.path, result.complete) == (None, True)
+    assert told == result.episodes
+    assert [episode.steps for episode in told] == [3, 3]
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_seed_names_the_tracks(tmp_path: Path) -> None:
+    def tracks(seed: int) -> list[int]:
+        return [episode.plan.track_seed for episode in play_episodes(replace(QUICK, seed=seed, steps=1)).episodes]
+
+    assert tracks(1) == tracks(1)
+    assert len({*tracks(1), *tracks(2)}) == 4
+
+
+@pytest.mark.parametrize("condition", ["raw", "full", "pico"])
+def test_every_condition_that_needs_no_file_can_be_driven_at_once(condition: str) -> None:
+    assert play_episodes(replace(QUICK, condition=condition, episodes=1)).complete
+
+
+def test_a_mask_for_another_condition_is_refused(tmp_path: Path, codec: Codec) -> None:
+    mask = write_mask(tmp_path / "mask", codec.sha256, "perceptual")
+    with pytest.raises(ConfigError, match="trained for perceptual"):
+        play_episodes(replace(QUICK, condition="pico", mask=mask))
+
+
+@pytest.mark.parametrize(("settings", "told"), [({"pace": 99.0}, "pace"), ({"driver": "keyboard"}, "window")])
+def test_settings_that_cannot_work_are_refused(settings: dict[str, float | str], told: str) -> None:
+    with pytest.raises(ConfigError, match=told):
+        replace(QUICK, **settings)  # type: ignore[arg-type]

@@ -1,0 +1,308 @@
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from racing_builders import SESSION, scored, write_mask, write_session
+
+import sessions
+from compression.errors import MaskError
+from compression.fitting.mask_file import DEFAULT_MASK, load_mask
+from compression.model.latent_model import Codec
+from racer.drivers.registry import DriverError
+from racer.errors import ConfigError, RacerError
+from racer.loop.conditions import ChannelConfig
+from racer.sitting.protocol import ProtocolConfig, condition_order, plan_episodes
+from racer.sitting.start import StartConfig, resolved, start_session
+from racer.tasks.car_racing.track import TrackConfig
+
+PILOT = ProtocolConfig("pilot", practice=1, calibration=1, exploration=1, steps=2)
+EVALUATION = ProtocolConfig("evaluation", practice=0, evaluation=1, steps=1, conditions=("raw", "random", "full"))
+WITH_PICO = replace(EVALUATION, conditions=("random", "pico"))
+
+
+def config(data: Path, participant: str = "p01", protocol: ProtocolConfig = PILOT, **others: Any) -> StartConfig:
+    settings: dict[str, Any] = {"driver": "simulated", "headless": True, "data": data} | others
+    return StartConfig(participant=participant, protocol=protocol, **settings)
+
+
+def files(folder: Path) -> list[str]:
+    """Return the names of everything below the folder, but for the claims."""
+    return sorted(path.name for path in folder.rglob("*") if ".claims" not in path.parts)
+
+
+def evaluated(data: Path, participant: str, order: object, **changes: Any) -> None:
+    """Write an evaluation session, as if it had been held already."""
+    settings = {"protocol": "evaluation", "config": {"order": order}, "session_id": f"{len(files(data)):06x}"} | changes
+    write_session(data, [scored("random", 0.1)], participant=participant, **settings)
+
+
+def orders(data: Path) -> dict[str, tuple[str, ...]]:
+    """Return in which order each participant met the conditions."""
+    met = {}
+    for path in sessions.find_recordings(data):
+        with sessions.open(path) as session:
+            conditions = [e.info.condition for e in session.episodes if e.info.phase == "evaluation"]
+            met[session.info.participant] = tuple(dict.fromkeys(conditions))
+    return met
+
+
+def test_a_pilot_is_recorded_with_all_that_is_needed_to_repeat_it(tmp_path: Path, codec: Codec) -> None:
+    settings = config(
+        tmp_path / "data",
+        protocol=PILOT,
+        track=TrackConfig("forgiving", 40.0),
+        channel=ChannelConfig(bits=60, mask_interval="step", fill="prior"),
+        seed=4,
+        pilot=True,
+    )
+    result = start_session(settings)
+    assert result.complete
+    assert result.path is not None
+    with sessions.open(result.path) as session:
+        info = session.info
+        assert (info.participant, info.protocol, info.driver, info.pilot) == ("p01", "pilot", "simulated", True)
+        assert (info.codec_sha256, info.mask_sha256) == (codec.sha256, "")
+        assert info.config == json.loads(json.dumps(resolved(settings, 0)))
+        kept = {"protocol": PILOT, "track": settings.track, "channel": settings.channel}
+        for name, part in kept.items():
+            assert info.config[name] == json.loads(json.dumps(asdict(part)))
+        assert [info.config[name] for name in ("participant", "driver", "seed", "pilot", "order")] == [
+            "p01", "simulated", 4, True, 0
+        ]  # fmt: skip
+        assert info.software["torch"].startswith("2.")
+        assert {"python", "platform", "numpy", "gymnasium", "git_commit"} <= set(info.software)
+        planned = plan_episodes(PILOT, "p01", 4, 0)
+        assert [(e.info.phase, e.info.condition, e.info.track_seed) for e in session.episodes] == [
+            (plan.phase, plan.condition, plan.track_seed) for plan in planned
+        ]
+        assert [e.info.bits_per_step for e in session.episodes] == [170, 170, 60]
+        assert {(e.info.mask_interval, e.info.fill) for e in session.episodes} == {("step", "prior")}
+    assert files(tmp_path / "data") == [result.path.name]
+
+
+def test_an_unmarked_sitting_is_not_marked_as_a_trial(tmp_path: Path) -> None:
+    result = start_session(config(tmp_path))
+    assert result.path is not None
+    with sessions.open(result.path) as session:
+        assert session.info.pilot is False
+
+
+def test_whoever_waits_is_told_the_file_and_each_episode(tmp_path: Path) -> None:
+    ready: list[tuple[bool, int]] = []
+    done: list[str] = []
+    start_session(
+        config(tmp_path),
+        on_ready=lambda path, episodes: ready.append((path.name.endswith(".h5.partial") and path.exists(), episodes)),
+        on_episode=lambda result: done.append(result.plan.phase),
+    )
+    assert ready == [(True, 3)]
+    assert done == ["practice", "calibration", "exploration"]
+
+
+def test_a_participant_drives_alike_in_two_sittings_and_another_one_elsewhere(tmp_path: Path) -> None:
+    def steering(participant: str, data: str) -> tuple[list[int], list[list[int]]]:
+        protocol = replace(PILOT, steps=12)
+        result = start_session(config(tmp_path / data, participant, protocol))
+        assert result.path is not None
+        with sessions.open(result.path) as session:
+            tracks = [episode.info.track_seed for episode in session.episodes]
+            return tracks, [episode.action.tolist() for episode in session.episodes]
+
+    assert steering("p01", "a") == steering("p01", "b")
+    assert set(steering("p01", "c")[0]).isdisjoint(steering("p02", "c")[0])
+
+
+def test_the_order_of_conditions_moves_on_with_each_participant(tmp_path: Path) -> None:
+    names = [f"p{number:02d}" for number in range(4)]
+    for name in names:
+        start_session(config(tmp_path, name, EVALUATION))
+    assert orders(tmp_path) == {
+        name: condition_order(EVALUATION.conditions, number) for number, name in enumerate(names)
+    }
+    assert len(set(orders(tmp_path).values())) == 4
+
+
+@pytest.mark.parametrize(
+    ("changes", "order"),
+    [
+        ({}, 1),
+        ({"status": "aborted"}, 0),
+        ({"pilot": True}, 0),
+        ({"protocol": "pilot"}, 0),
+        ({"participant": "new"}, 0),
+    ],
+    ids=["complete", "aborted", "trial run", "pilot protocol", "one's own"],
+)
+def test_only_sittings_that_count_use_up_an_order(changes: dict[str, Any], order: int, tmp_path: Path) -> None:
+    earlier: dict[str, Any] = {"participant": "earlier", "order": 0} | changes
+    evaluated(tmp_path, **earlier)
+    start_session(config(tmp_path, "newcomer" if "participant" not in changes else "new", EVALUATION))
+    latest = [path for path in sessions.find_recordings(tmp_path) if path.name.startswith("new")]
+    found = []
+    for path in latest:
+        with sessions.open(path) as session:
+            if session.info.config != {"order": 0}:
+                found.append(session.info.config["order"])
+    assert found == [order]
+
+
+def test_the_order_given_least_often_comes_next_and_unreadable_files_do_not_count(tmp_path: Path) -> None:
+    for number, order in enumerate([0, 1, 2, 3, 5, 0]):
+        evaluated(tmp_path, f"earlier{number}", order)
+    evaluated(tmp_path, "vandal", "four")
+    (tmp_path / "torn_evaluation_20260101T000000Z_0a1b2c.h5").write_bytes(b"no HDF5 at all")
+    result = start_session(config(tmp_path, "new", EVALUATION))
+    assert result.path is not None
+    with sessions.open(result.path) as session:
+        assert session.info.config["order"] == 4
+
+
+def test_the_masks_given_are_the_ones_driven_with_and_recorded(tmp_path: Path, codec: Codec) -> None:
+    pico = write_mask(tmp_path / "pico.mask", codec.sha256, "pico", first=(0, 1, 2, 7))
+    perceptual = write_mask(tmp_path / "perceptual.mask", codec.sha256, "perceptual", first=(3, 4, 5, 6))
+    protocol = replace(EVALUATION, conditions=("perceptual", "pico"))
+    result = start_session(config(tmp_path / "data", protocol=protocol, masks=(pico, perceptual)))
+    assert result.path is not None
+    with sessions.open(result.path) as session:
+        sent = {episode.info.condition: episode.mask[0].nonzero()[0].tolist() for episode in session.episodes}
+        shas = {load_mask(path, codec.sha256).sha256 for path in (pico, perceptual)}
+        assert set(session.info.mask_sha256.split()) == shas
+    assert sent == {"pico": [0, 1, 2, 7], "perceptual": [3, 4, 5, 6]}
+
+
+def test_the_shipped_mask_serves_pico_where_none_is_given(tmp_path: Path, codec: Codec) -> None:
+    result = start_session(config(tmp_path, protocol=replace(EVALUATION, conditions=("pico",))))
+    assert result.path is not None
+    with sessions.open(result.path) as session:
+        assert session.info.mask_sha256 == load_mask(DEFAULT_MASK, codec.sha256).sha256
+
+
+def test_tracks_that_the_mask_was_trained_on_are_not_driven(tmp_path: Path, codec: Codec) -> None:
+    wanted = {plan.track_seed for plan in plan_episodes(WITH_PICO, "p01", 0, 0)}
+    mask = write_mask(tmp_path / "mask", codec.sha256, track_seeds=tuple(wanted))
+    result = start_session(config(tmp_path / "data", protocol=WITH_PICO, masks=(mask,)))
+    assert wanted.isdisjoint(episode.plan.track_seed for episode in result.episodes)
+
+
+def refused(settings: StartConfig, error: type[Exception], told: str) -> None:
+    """Check that a sitting is refused in one line that says so, and that nothing is written."""
+    before = sorted(settings.data.parent.rglob("*"))
+    with pytest.raises(error) as refusal:
+        start_session(settings)
+    assert told in str(refusal.value)
+    assert len(str(refusal.value).splitlines()) == 1
+    assert sorted(settings.data.parent.rglob("*")) == before
+
+
+def test_nobody_evaluates_a_mask_fitted_to_themselves(tmp_path: Path, codec: Codec) -> None:
+    mask = write_mask(tmp_path / "mask", codec.sha256, participants=("p01", "p02"))
+    refused(
+        config(tmp_path / "data", "p02", WITH_PICO, masks=(mask,)), ConfigError, "p02 took part in training this mask"
+    )
+
+
+def test_a_mask_of_other_weights_is_refused(tmp_path: Path) -> None:
+    mask = write_mask(tmp_path / "mask", "cd" * 32)
+    refused(config(tmp_path / "data", protocol=WITH_PICO, masks=(mask,)), MaskError, "made for other weights")
+
+
+def test_a_second_round_explores_under_the_first_rounds_mask_also_with_its_own_participant(
+    tmp_path: Path, codec: Codec
+) -> None:
+    mask = write_mask(tmp_path / "mask", codec.sha256, first=(0, 3, 4, 7), participants=("p01",))
+    result = start_session(config(tmp_path / "data", protocol=replace(PILOT, explore="pico"), masks=(mask,), seed=1))
+    assert result.path is not None
+    with sessions.open(result.path) as session:
+        explored = session.episodes[-1]
+        assert (explored.info.phase, explored.info.condition) == ("exploration", "pico")
+        assert explored.mask[0].nonzero()[0].tolist() == [0, 3, 4, 7]
+        assert session.info.mask_sha256 == load_mask(mask, codec.sha256).sha256
+
+
+def test_a_condition_whose_mask_is_missing_is_refused(tmp_path: Path) -> None:
+    protocol = replace(EVALUATION, conditions=("random", "perceptual"))
+    refused(config(tmp_path / "data", protocol=protocol), ConfigError, "racer train --objective perceptual")
+
+
+def test_two_masks_for_one_condition_are_refused(tmp_path: Path, codec: Codec) -> None:
+    masks = tuple(write_mask(tmp_path / name, codec.sha256) for name in ("one", "two"))
+    refused(config(tmp_path / "data", protocol=WITH_PICO, masks=masks), ConfigError, "two masks for condition pico")
+
+
+@pytest.mark.parametrize("protocol", [PILOT, EVALUATION], ids=["pilot", "evaluation"])
+def test_a_mask_that_no_condition_uses_is_refused_rather_than_ignored(
+    protocol: ProtocolConfig, tmp_path: Path, codec: Codec
+) -> None:
+    mask = write_mask(tmp_path / "mask", codec.sha256, "perceptual")
+    refused(config(tmp_path / "data", protocol=protocol, masks=(mask,)), ConfigError, "perceptual")
+
+
+def test_a_protocol_without_episodes_is_refused(tmp_path: Path) -> None:
+    protocol = ProtocolConfig("pilot", practice=0, calibration=0, exploration=0)
+    refused(config(tmp_path / "data", protocol=protocol), ConfigError, "no episodes")
+
+
+def test_an_unknown_driver_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    refused(config(tmp_path / "data", driver="nobody"), DriverError, "unknown driver 'nobody'")
+
+
+def test_a_data_folder_that_is_a_file_is_called_that(tmp_path: Path) -> None:
+    (tmp_path / "data").write_text("not a folder")
+    refused(config(tmp_path / "data"), RacerError, "is not a folder")
+
+
+def test_a_drivers_failure_names_the_driver_and_keeps_what_was_driven(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    (tmp_path / "tired_driver.py").write_text(
+        "class Tired:\n"
+        "    def __init__(self, seed): self.left = 3\n"
+        "    def reset(self): pass\n"
+        "    def act(self, frame):\n"
+        "        self.left -= 1\n"
+        "        return 1 if self.left >= 0 else 'asleep'\n"
+    )
+    with pytest.raises(DriverError, match=r"driver 'tired_driver:Tired'.* it returned 'asleep'"):
+        start_session(config(tmp_path / "data", driver="tired_driver:Tired"))
+    (path,) = sessions.find_recordings(tmp_path / "data")
+    assert path.suffix == ".h5"
+    with sessions.open(path) as session:
+        assert session.status == "aborted"
+        assert session.info.driver == "tired_driver:Tired"
+        assert [(episode.status, episode.n_steps) for episode in session.episodes] == [("complete", 2), ("aborted", 1)]
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"participant": "../x"}, "../x"),
+        ({"participant": ""}, "participant name"),
+        ({"pace": 0.5}, "between 1 and 50"),
+        ({"pace": 51.0}, "between 1 and 50"),
+        ({"pace": float("nan")}, "between 1 and 50"),
+        ({"seed": -1}, "0 or more"),
+        ({"driver": "keyboard", "headless": True}, "--driver simulated"),
+        ({"protocol": replace(EVALUATION, conditions=("random", "blurred"))}, "'blurred'"),
+    ],
+)
+def test_settings_that_cannot_work_are_refused_in_one_line(changes: dict[str, Any], told: str) -> None:
+    with pytest.raises((RacerError, sessions.RecordingError)) as refusal:
+        StartConfig(**({"participant": SESSION.participant} | changes))
+    assert told in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+
+
+def test_a_trial_run_takes_no_participants_name(tmp_path: Path) -> None:
+    names = []
+    for trial in (True, False, True):
+        result = start_session(config(tmp_path / "data", None, pilot=trial))
+        assert result.path is not None
+        names.append(result.path.name.partition("_")[0])
+    assert names == ["trial01", "pilot01", "trial02"]

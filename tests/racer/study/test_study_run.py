@@ -1,0 +1,290 @@
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+import sessions
+from racer.errors import ConfigError, RacerError
+from racer.recordings.verification import verify_recording
+from racer.sitting.protocol import condition_order
+from racer.sitting.start import start_session
+from racer.study.file import Study, StudyFileError, load_study
+from racer.study.run import UNFINISHED, run_study
+from racer.study.sitting import completed, next_protocol, protocol_to_resume, sitting_config
+from racer.study.status import study_status
+from racer.study.train import train_study
+
+TINY = """
+title = "tiny"
+conditions = ["random", "pico"]
+participants = 3
+[episodes]
+practice = 1
+calibration = 2
+exploration = 3
+evaluation = 1
+steps = 8
+"""
+QUICK = 25
+"""Gradient steps: enough to tell one training from another."""
+ROOT = Path(__file__).parents[3]
+
+
+def tiny(folder: Path, text: str = TINY) -> Study:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "study.toml").write_text(text)
+    return load_study(folder)
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory: pytest.TempPathFactory) -> Study:
+    study = tiny(tmp_path_factory.mktemp("study"))
+    told: list[tuple[str, int, int]] = []
+    run = run_study(study, jobs=2, progress=lambda *now: told.append(now), iterations=QUICK)
+    assert (run.recorded, len(run.recordings), run.masks) == (4, 4, (study.masks / "pico.safetensors",))
+    assert told[0] == ("pilots", 0, 5) and told[-1] == ("participants", 5, 5)
+    assert [done for _, done, _ in told] == sorted(done for _, done, _ in told)
+    return study
+
+
+def copied(study: Study, folder: Path, text: str) -> Study:
+    """Return a study with the recordings and masks of another one."""
+    copy = tiny(folder, text)
+    for source, target in ((study.recordings, copy.recordings), (study.masks, copy.masks)):
+        shutil.copytree(source, target)
+    return copy
+
+
+def contents(study: Study) -> dict[str, bytes]:
+    files = [*study.recordings.glob("*.h5"), *study.masks.iterdir()]
+    return {path.name: path.read_bytes() for path in files}
+
+
+def test_a_simulated_study_has_every_sitting_complete_in_balanced_orders(ran: Study) -> None:
+    assert [sitting.info.participant for sitting in completed(ran, "pilot")] == ["pilot01"]
+    people = completed(ran, "evaluation")
+    assert [sitting.info.participant for sitting in people] == ["p01", "p02", "p03"]
+    for place, person in enumerate(people):
+        with sessions.open(person.paths[0]) as session:
+            assert (session.status, session.info.study) == ("complete", "tiny")
+            assert session.info.config["study_sha256"] == ran.sha256
+            assert session.info.config["study"]["episodes"]["steps"] == 8
+            driven = [episode.info.condition for episode in session.episodes if episode.info.phase == "evaluation"]
+            assert tuple(driven) == condition_order(("random", "pico"), place)
+            places = {answer.item.rpartition("/")[0] for answer in session.answers()}
+            assert places == {f"evaluation/{i}/{condition}/driving" for i, condition in enumerate(driven, 1)}
+    assert not (ran.recordings / UNFINISHED).exists()
+
+
+def test_simulated_time_passes_by_one_step_with_every_frame(ran: Study) -> None:
+    with sessions.open(completed(ran, "evaluation")[1].paths[0]) as session:
+        assert session.info.created_utc == "2000-01-01T01:00:00Z"
+        for episode in session.episodes:
+            times = [int(time) for time in episode.time_ns]
+            assert {after - before for before, after in pairwise(times)} == {100_000_000}
+        assert not any(episode.stage_us.any() for episode in session.episodes)
+
+
+def test_the_same_study_file_gives_the_same_bytes_elsewhere_and_one_after_the_other(ran: Study, tmp_path: Path) -> None:
+    again = tiny(tmp_path / "another")
+    run_study(again, jobs=1, iterations=QUICK)
+    assert contents(again) == contents(ran)
+
+
+def test_running_it_again_adds_only_what_is_missing(ran: Study, tmp_path: Path) -> None:
+    before = contents(ran)
+    gone = completed(ran, "evaluation")[1].paths[0]
+    gone.unlink()
+    assert run_study(ran, jobs=1).recorded == 1
+    assert contents(ran) == before
+    assert run_study(ran, 2).recorded == 0
+
+
+def test_a_run_that_is_killed_in_the_middle_is_finished_by_the_next(ran: Study, tmp_path: Path) -> None:
+    study = tiny(tmp_path / "killed")
+    # The pilots and the mask are there, so that it is killed among the participants.
+    for source in [*completed(ran, "pilot")[0].paths, *ran.masks.iterdir()]:
+        target = (study.masks if source.suffix == ".safetensors" else study.recordings) / source.name
+        target.parent.mkdir(exist_ok=True)
+        target.write_bytes(source.read_bytes())
+    (tmp_path / "killer.py").write_text(
+        "import os\n"
+        "from racer.drivers.families.pursuit import SimulatedParticipant\n"
+        "class Killer(SimulatedParticipant):\n"
+        "    def act(self, frame):\n"
+        "        if len(list(__import__('pathlib').Path('killed/recordings').glob('p0*.h5'))) == 1:\n"
+        "            os.kill(os.getppid(), 9)\n"
+        "        return super().act(frame)\n"
+    )
+    command = [sys.executable, "-m", "racer.cli", "study", "run", "killed", "--jobs", "1", "--driver", "killer:Killer"]
+    result = subprocess.run(
+        command, cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)}, stdout=subprocess.DEVNULL
+    )
+    assert result.returncode == -9
+    assert len(completed(study, "evaluation")) == 1
+    run_study(study, jobs=1)
+    assert [sitting.info.participant for sitting in completed(study, "evaluation")] == ["p01", "p02", "p03"]
+    assert not (study.recordings / UNFINISHED).exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ({"participants": 0}, "participants must lie between 1 and 1000; got 0"),
+        ({"jobs": 0}, "jobs must lie between 1 and 256; got 0"),
+        ({"driver": "keyboard"}, "people drive by `racer session start`"),
+        ({"driver": "nobody"}, "unknown driver 'nobody'"),
+    ],
+)
+def test_what_cannot_be_run_is_refused_in_one_line(arguments: dict[str, object], told: str, ran: Study) -> None:
+    with pytest.raises(RacerError, match=re.escape(told)) as refusal:
+        run_study(ran, **arguments)  # type: ignore[arg-type]
+    assert len(str(refusal.value).splitlines()) == 1
+
+
+def test_files_behind_a_link_in_a_study_from_somebody_else_are_left_alone(tmp_path: Path) -> None:
+    study, elsewhere = tiny(tmp_path / "theirs"), tmp_path / "thesis"
+    elsewhere.mkdir()
+    (elsewhere / "chapter").write_text("precious")
+    study.recordings.mkdir()
+    (study.recordings / UNFINISHED).symlink_to(elsewhere, target_is_directory=True)
+    with pytest.raises(StudyFileError, match="is a link, which Racer does not follow"):
+        run_study(study, jobs=1)
+    assert [path.name for path in elsewhere.iterdir()] == ["chapter"]
+
+
+def test_what_an_earlier_version_of_the_file_recorded_is_not_taken_for_this_ones(ran: Study, tmp_path: Path) -> None:
+    study = copied(ran, tmp_path / "changed", TINY.replace("steps = 8", "steps = 9"))
+    with pytest.raises(StudyFileError, match="p01 was evaluated with this file as it was before it was changed"):
+        run_study(study, jobs=1)
+    with pytest.raises(StudyFileError, match="cannot be compared"):
+        sitting_config(study, "evaluation", None)
+    assert sitting_config(study, "evaluation", None, pilot=True).pilot
+
+
+def test_people_and_simulated_participants_are_not_recorded_into_one_study(ran: Study) -> None:
+    with pytest.raises(StudyFileError, match="p01 is simulated, and cannot be compared"):
+        sitting_config(ran, "evaluation", "p07")
+    assert sitting_config(ran, "evaluation", "p07", driver="simulated", headless=True).participant == "p07"
+
+
+def test_a_thousand_simulated_sittings_have_names_of_their_own(ran: Study) -> None:
+    from racer.study.run import _identity
+
+    identities = [_identity(ran, "pilot", place) for place in range(100)]
+    identities += [_identity(ran, "evaluation", place) for place in range(1000)]
+    assert len({identity.session_id for identity in identities}) == 1100
+
+
+def test_a_name_with_a_space_is_quoted_in_the_command_that_comes_next(tmp_path: Path) -> None:
+    study = tiny(tmp_path / "two words")
+    assert shlex.split(study_status(study).next) == ["racer", "session", "start", "--study", str(study.folder)]
+
+
+def test_an_unfinished_sitting_is_resumed_in_its_own_protocol(ran: Study, tmp_path: Path) -> None:
+    study = copied(ran, tmp_path / "resumed", TINY)
+    assert protocol_to_resume(study, None, pilot=False) == next_protocol(study) == "evaluation"
+    config = sitting_config(study, "pilot", "pilot02", driver="simulated", headless=True)
+
+    def leave(result: object) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        start_session(config, on_episode=leave)
+    assert protocol_to_resume(study, None, pilot=False) == "pilot"
+    assert next_protocol(study) == "evaluation"
+
+
+# The next sitting ---------------------------------------------------------------------------------------------------
+
+
+def test_pilots_come_first_then_training_then_evaluation(ran: Study, tmp_path: Path) -> None:
+    study = tiny(tmp_path / "new")
+    assert next_protocol(study) == "pilot"
+    status = study_status(study)
+    assert (status.pilots, status.masks_missing) == ((), ("pico",))
+    assert status.next == f"racer session start --study {study.folder}"
+    with pytest.raises(StudyFileError, match="no pilot has completed a sitting yet"):
+        train_study(study)
+    with pytest.raises(StudyFileError, match=r"masks\.pico: .*pico\.safetensors has not been trained"):
+        sitting_config(study, "evaluation", None)
+
+    study.recordings.mkdir()
+    for path in completed(ran, "pilot")[0].paths:
+        (study.recordings / path.name).write_bytes(path.read_bytes())
+    assert next_protocol(study) == "evaluation"
+    assert study_status(study).next == f"racer study train {study.folder}"
+    train_study(study, iterations=QUICK)
+    assert (study.masks / "pico.safetensors").read_bytes() == (ran.masks / "pico.safetensors").read_bytes()
+    assert train_study(study) == {}
+    assert study_status(study).next == f"racer session start --study {study.folder}"
+
+
+def test_the_pilots_train_the_levels_of_pico_rate_as_well(ran: Study, tmp_path: Path) -> None:
+    text = TINY.replace('"random", "pico"', '"pico-rate", "raw"').replace("participants = 3", "participants = 1")
+    study = tiny(tmp_path / "rate", text)
+    run = run_study(study, jobs=1, iterations=QUICK)
+    (levels,) = run.masks
+    assert levels == study.masks / "pico-rate.safetensors"
+    (sitting,) = completed(study, "evaluation")
+    assert sitting.info.mask_sha256 == hashlib.sha256(levels.read_bytes()).hexdigest()
+    checked = verify_recording(sitting.paths[0])
+    assert [(f.check, f.outcome) for f in checked.findings if f.check == "received"] == [("received", "ok")]
+    shipped = tiny(tmp_path / "shipped", "pilots = 0\n" + text + "[masks]\npico_rate = 'shipped'")
+    assert shipped.mask_path("pico-rate") is None and study_status(shipped).masks_missing == ()
+
+
+def test_when_everybody_has_driven_the_report_comes_next(ran: Study) -> None:
+    status = study_status(ran)
+    assert status.participants == ("p01", "p02", "p03")
+    assert status.orders == (2, 1)
+    assert status.next.startswith("racer study report ")
+    assert json.dumps(status.orders)
+
+
+def test_nobody_drives_the_same_sitting_twice(ran: Study) -> None:
+    with pytest.raises(StudyFileError, match="p02 has completed the evaluation sitting"):
+        sitting_config(ran, "evaluation", "p02")
+    assert sitting_config(ran, "evaluation", "p02", pilot=True).pilot, "a trial run takes nothing from anybody"
+    assert sitting_config(ran, "evaluation", None, driver="simulated").participant is None
+
+
+def test_a_sitting_is_what_the_study_file_says(ran: Study, tmp_path: Path) -> None:
+    text = TINY.replace(
+        "[episodes]", 'seed = 7\n[driving]\npace = 20.0\ntracks = [42]\nhandling = "forgiving"\n[episodes]'
+    )
+    text += '[channel]\nbits = 60\n[masks]\npico = "masks/mine.safetensors"\n[keys]\nleft = ["j"]\nright = ["l"]\n'
+    text += '[screens]\nconsent = "Yes?"\nbreak_every = 4\ncountdown = 1\n'
+    text += '[experimenter]\ncode = "q1w2"\nfullscreen = false\n'
+    folder = tmp_path / "full"
+    (folder / "masks").mkdir(parents=True)
+    (folder / "masks" / "mine.safetensors").write_bytes((ran.masks / "pico.safetensors").read_bytes())
+    config = sitting_config(tiny(folder, text), "evaluation", "p01")
+    assert (config.seed, config.pace, config.protocol.tracks, config.track.handling) == (7, 20.0, (42,), "forgiving")
+    assert (config.channel.bits, config.masks) == (60, (folder / "masks" / "mine.safetensors",))
+    assert (config.left_keys, config.right_keys, config.countdown) == (("j",), ("l",), 1)
+    assert (config.screens.consent, config.screens.break_every) == ("Yes?", 4)
+    assert (config.locked, config.code, config.fullscreen) == (True, "q1w2", False)
+    assert [each.name for each in config.screens.after_condition] == ["driving"]
+    assert config.study is not None
+    assert "q1w2" not in json.dumps(config.study.settings)
+    assert sitting_config(tiny(folder, text), "evaluation", "p01", fullscreen=True).fullscreen
+
+
+def test_a_simulated_sitting_needs_all_that_makes_it_repeat(ran: Study) -> None:
+    config = sitting_config(ran, "evaluation", None, driver="simulated", headless=True)
+    from racer.study.run import _identity
+
+    with pytest.raises(ConfigError):
+        replace(config, simulated=_identity(ran, "evaluation", 3))

@@ -1,0 +1,299 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import pairwise
+
+import numpy as np
+import pygame
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from racer.drivers.keyboard import HeldKeys
+from racer.loop.display import Hud, Page
+from racer.sitting.questionnaires import MOST_POINTS, Item
+from racer.window import palette
+from racer.window.canvas import Canvas, Color
+from racer.window.menu_view import Menu
+from racer.window.screens import Painter
+from racer.window.texts import Texts, load_texts
+
+SIZES = [(320, 240), (640, 480), (1024, 768), (1920, 1080), (500, 1200), (2560, 600)]
+HUD = Hud("Run 2 of 10", 0.4, 0.2, "PILOT")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def fonts() -> Iterator[None]:
+    pygame.font.init()
+    yield
+
+
+def painter_on(screen: pygame.Surface, language: str = "en", keys: HeldKeys | None = None) -> Painter:
+    return Painter(screen, load_texts(language, None).texts, keys or HeldKeys())
+
+
+def pixels(surface: pygame.Surface) -> NDArray[np.uint8]:
+    return pygame.surfarray.array3d(surface).transpose(1, 0, 2)
+
+
+def noise(seed: int) -> NDArray[np.uint8]:
+    return np.random.default_rng(seed).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+
+
+def scales(screen: pygame.Surface, frame: NDArray[np.uint8]) -> list[int]:
+    """Return the whole factors by which the frame, exact to the byte, stands magnified on the screen."""
+    picture, found = pixels(screen), []
+    for k in range(1, min(picture.shape[:2]) // 64 + 1):
+        side = 64 * k
+        first, last = picture[: 1 - side or None, : 1 - side or None], picture[side - 1 :, side - 1 :]
+        corners = np.argwhere((first == frame[0, 0]).all(axis=2) & (last == frame[-1, -1]).all(axis=2))
+        block = np.kron(frame, np.ones((k, k, 1), np.uint8))
+        found += [k for y, x in corners if np.array_equal(picture[y : y + side, x : x + side], block)]
+    return found
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_a_frame_is_shown_as_large_as_fits_with_every_pixel_a_square_of_the_same_size(size: tuple[int, int]) -> None:
+    screen, frame = pygame.Surface(size), noise(1)
+    painter_on(screen).drive(frame, HUD)
+    (scale,) = scales(screen, frame)
+    assert 64 * (scale + 1) > min(size[0], 0.8 * size[1]) - 64
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_the_original_stands_beside_the_shown_frame_in_the_same_size(size: tuple[int, int]) -> None:
+    screen, frame, original = pygame.Surface(size), noise(1), noise(2)
+    painter_on(screen).drive(frame, HUD, original)
+    assert len(scales(screen, original)) == 1
+    assert scales(screen, original) == scales(screen, frame)
+
+
+def test_a_drive_drawn_step_by_step_looks_like_one_drawn_from_scratch() -> None:
+    screen, fresh = pygame.Surface((640, 480)), pygame.Surface((640, 480))
+    painter = painter_on(screen)
+    painter.drive(noise(1), Hud("Run 1 of 10", 0.9, 0.99, "PILOT"), noise(2))
+    for step in range(5):
+        painter.drive(noise(step), Hud("Run 2 of 10", step / 5, step / 9))
+        painter.menu(Menu("Paused", "", ("Resume", "End")), 0)
+        painter.drive(noise(step), Hud("Run 2 of 10", step / 5, step / 9))
+    painter_on(fresh).drive(noise(4), Hud("Run 2 of 10", 4 / 5, 4 / 9))
+    np.testing.assert_array_equal(pixels(screen), pixels(fresh))
+
+
+def test_bars_grow_with_their_fractions_and_stop_at_their_ends() -> None:
+    def coloured(color: Color, steps_done: float, road_progress: float) -> int:
+        screen = pygame.Surface((640, 480))
+        painter_on(screen).drive(np.zeros((64, 64, 3), np.uint8), Hud("", steps_done, road_progress))
+        return int((pixels(screen) == color).all(axis=2).sum())
+
+    fractions = [0.0, 0.25, 0.5, 1.0]
+    for color, at in ((palette.BLUE, lambda f: (f, 0.0)), (palette.ORANGE, lambda f: (0.0, f))):
+        grown = [coloured(color, *at(fraction)) for fraction in fractions]
+        assert grown[0] == 0 and all(a < b for a, b in pairwise(grown))
+        assert coloured(color, *at(7.0)) == grown[-1]
+
+
+def test_the_countdown_leaves_the_lower_half_of_the_frame_in_sight() -> None:
+    screen, frame = pygame.Surface((640, 480)), noise(1)
+    painter = painter_on(screen)
+    painter.drive(frame, HUD)
+    before = pixels(screen).copy()
+    painter.number(3, with_original=False)
+    changed = np.argwhere((pixels(screen) != before).any(axis=2))
+    assert len(changed) > 0 and changed[:, 0].max() < 480 // 2 + 20
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("words", [0, 3, 60, 500])
+def test_a_page_shows_all_its_words_within_the_window(size: tuple[int, int], words: int) -> None:
+    text = [f"word{n}" for n in range(words)]
+    page = Page("A title of some length", (" ".join(text[: words // 2]), " ".join(text[words // 2 :])), show_keys=True)
+    screen = pygame.Surface(size)
+    painter = painter_on(screen)
+    shown: list[str] = []
+    for index in range(painter.page(page).screens):
+        painter.page(page, index)
+        assert (pixels(screen)[[0, -1]] == palette.GROUND).all(), "text touches the window's edge"
+        shown += " ".join(painter._pages.layout(page, 0).screens[index]).split()
+    assert shown == text
+
+
+def test_a_page_lights_up_the_key_that_is_pressed() -> None:
+    page, screen = Page("Keys", ("Try them.",), show_keys=True), pygame.Surface((640, 480))
+    painter = painter_on(screen)
+    lit = []
+    for action in (-1, 0, 1):
+        painter.page(page, action=action)
+        blue = np.argwhere((pixels(screen)[:400] == palette.BLUE).all(axis=2))
+        lit.append(np.sign(blue[:, 1].mean() - 320) if len(blue) else 0)
+    assert lit == [-1, 0, 1]
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_menu_choices_lie_in_the_window_apart_from_each_other(size: tuple[int, int]) -> None:
+    buttons = painter_on(pygame.Surface(size)).menu(Menu("Paused", "A reason of several words.", ("Resume", "End")), 1)
+    assert all(pygame.Rect((0, 0), size).contains(button) for button in buttons)
+    assert len(buttons) == 2 and not buttons[0].colliderect(buttons[1])
+
+
+def inside(size: tuple[int, int], rects: list[pygame.Rect]) -> bool:
+    apart = all(one.collidelist(rects[index + 1 :]) == -1 for index, one in enumerate(rects))
+    return apart and all(pygame.Rect((0, 0), size).contains(rect) for rect in rects)
+
+
+def margins_are_empty(screen: pygame.Surface) -> bool:
+    picture = pixels(screen)
+    return bool((picture[[0, -1]] == palette.GROUND).all() and (picture[:, [0, -1]] == palette.GROUND).all())
+
+
+def menus(texts: Texts) -> list[Menu]:
+    five = (texts.experimenter_back, texts.note, texts.redo, texts.fullscreen_leave, texts.end)
+    return [
+        Menu(texts.paused, f"{texts.paused_by_focus} {texts.paused_locked}", (texts.resume,)),
+        Menu(texts.experimenter, texts.experimenter_text, five),
+        Menu(texts.note, texts.note_text, (texts.note_save, texts.cancel), field_lines=4),
+    ]
+
+
+@pytest.mark.parametrize("language", ["en", "de"])
+@pytest.mark.parametrize("size", SIZES)
+def test_the_experimenters_menus_lie_in_the_window(size: tuple[int, int], language: str) -> None:
+    screen = pygame.Surface(size)
+    for menu in menus(load_texts(language, None).texts):
+        painter = painter_on(screen, language)
+        painter.blank()
+        assert inside(size, painter.menu(menu, 0, "typed " * 100))
+        assert margins_are_empty(screen), f"{menu.title} touches the window's edge"
+
+
+@pytest.mark.parametrize("language", ["en", "de"])
+@pytest.mark.parametrize("size", SIZES)
+def test_every_built_in_question_fits_into_the_window(size: tuple[int, int], language: str) -> None:
+    screen = pygame.Surface(size)
+    painter = painter_on(screen, language)
+    for questionnaire in load_texts(language, None).questionnaires.values():
+        for item in questionnaire.items:
+            if item.free:
+                areas = painter.writing(item, "Question 2 of 6", "word " * 200, back=True)
+            else:
+                areas = painter.rating(item, "Question 2 of 6", item.points, back=True)
+            assert areas.back is not None
+            assert inside(size, [*areas.points, areas.onward, areas.back])
+            assert margins_are_empty(screen)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.sampled_from(SIZES), st.integers(2, MOST_POINTS), st.text("abc \u00e4WM", min_size=1, max_size=600), st.data()
+)
+def test_a_question_of_any_words_keeps_to_its_place(
+    size: tuple[int, int], points: int, words: str, data: st.DataObject
+) -> None:
+    item = Item("item", "x" + words, words, words[::-1], points, free=data.draw(st.booleans()))
+    screen = pygame.Surface(size)
+    painter = painter_on(screen)
+    draw = painter.writing if item.free else painter.rating
+    areas = draw(item, "Question 1 of 2", words if item.free else 1, True)  # type: ignore[operator]
+    assert areas.back is not None
+    assert inside(size, [*areas.points, areas.onward, areas.back])
+    assert margins_are_empty(screen)
+    assert len(areas.points) == (0 if item.free else points)
+
+
+@pytest.mark.parametrize("points", [2, 7, 9, 10, 21])
+def test_only_the_point_chosen_is_lit(points: int) -> None:
+    screen, item = pygame.Surface((1024, 768)), Item("item", "A question.", "no", "yes", points)
+    painter = painter_on(screen)
+    painter.rating(item, "", None, back=False)
+    assert not (pixels(screen) == palette.BLUE).all(axis=2).any()
+    for value in range(1, points + 1):
+        areas = painter.rating(item, "", value, back=False)
+        screen.fill(palette.GROUND, areas.onward)
+        lit = np.argwhere((pixels(screen) == palette.BLUE).all(axis=2))
+        assert abs(lit[:, 1].mean() - areas.points[value - 1].centerx) <= 2
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_buttons_of_a_page_come_after_all_its_words(size: tuple[int, int]) -> None:
+    page, screen = Page("Consent", ("word " * 300,)), pygame.Surface(size)
+    painter = painter_on(screen)
+    screens = painter.page(page, choices=("I agree", "I decline")).screens
+    for index in range(screens):
+        areas = painter.page(page, index, choices=("I agree " * 20, "I decline"))
+        assert len(areas.buttons) == (2 if index == screens - 1 else 0)
+        assert inside(size, areas.buttons)
+        assert margins_are_empty(screen)
+
+
+def test_key_caps_show_the_keys_that_are_bound() -> None:
+    page, drawn = Page("Keys", (), show_keys=True), []
+    for left in (["left", "a"], ["left", "q"], ["j"], ["k"], ["left shift"]):
+        screen = pygame.Surface((640, 480))
+        painter_on(screen, keys=HeldKeys(left=left)).page(page)
+        drawn.append(pixels(screen).tobytes())
+    assert len(set(drawn)) == len(drawn)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_text_to_read_is_large_enough_at_arms_length(size: tuple[int, int]) -> None:
+    screen = pygame.Surface(size)
+    unit = min(size[0] / 960, size[1] / 720)
+    layout = painter_on(screen)._pages.layout(Page("Short", ("A few words.",)), 0)
+    assert painter_on(screen)._pages._sizes(layout.scale)[1] >= max(int(26 * unit), 11)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.text(max_size=200), st.integers(20, 600))
+def test_what_was_typed_is_wrapped_without_losing_a_sign(text: str, width: int) -> None:
+    canvas = Canvas(pygame.Surface((640, 480)))
+    lines = canvas.wrap_typed(text, 16, width)
+    assert "".join(lines) == text.replace("\n", "")
+    assert len(lines) >= text.count("\n") + 1
+    assert all(canvas.text_width(line.rstrip(" "), 16) <= width or len(line.strip()) <= 1 for line in lines)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.text(max_size=300), st.integers(11, 40), st.integers(40, 600), st.integers(1, 300))
+def test_a_paragraph_fits_its_place_by_getting_smaller_and_is_cut_only_then(
+    text: str, size: int, width: int, height: int
+) -> None:
+    canvas = Canvas(pygame.Surface((640, 480)))
+    set_in, lines = canvas.paragraph(text, size, width, height)
+    assert set_in <= size
+    assert len(lines) == 1 or len(lines) * set_in <= height
+    if set_in > 11:
+        assert "".join("".join(lines).split()) == "".join(text.split())
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.text(max_size=200), st.integers(20, 600))
+def test_any_text_is_wrapped_to_the_width_without_losing_a_letter(text: str, width: int) -> None:
+    canvas = Canvas(pygame.Surface((640, 480)))
+    lines = canvas.wrap(text, 16, width)
+    assert "".join("".join(lines).split()) == "".join(text.split())
+    for line in lines:
+        assert canvas.text_width(line, 16) <= width or len(line) == 1
+        canvas.line(line, 16, palette.INK, 0, 0, 1.0)
+
+
+def luminance(color: Color) -> float:
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in (v / 255 for v in color)]
+    return float(np.dot([0.2126, 0.7152, 0.0722], linear))
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (palette.INK, palette.GROUND),
+        (palette.QUIET, palette.GROUND),
+        (palette.BLUE, palette.GROUND),
+        (palette.YELLOW, palette.GROUND),
+        (palette.INK, palette.PANEL),
+        (palette.QUIET, palette.PANEL),
+        (palette.INK, palette.EDGE),
+    ],
+)
+def test_text_stands_out_from_its_ground(one: Color, other: Color) -> None:
+    light, dark = sorted((luminance(one), luminance(other)), reverse=True)
+    assert (light + 0.05) / (dark + 0.05) >= 6

@@ -1,0 +1,441 @@
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pygame
+import pytest
+from pygame.event import Event
+from window_builders import (
+    ARROW_DOWN,
+    ESC,
+    FOCUS_GAINED,
+    FOCUS_LOST,
+    FRAME,
+    HUD,
+    MS,
+    PAGE,
+    QUIT,
+    RETURN,
+    SPACE,
+    TICK,
+    Clock,
+    OpenWindow,
+    Script,
+    click,
+    down,
+    up,
+    wait_until,
+    windows_opened,
+    x_server,
+)
+
+from racer.drivers.keyboard import HeldKeys, KeyboardDriver
+from racer.errors import ConfigError, NoDisplayError, RacerError
+from racer.loop.display import EndSession, Page
+from racer.sitting.questionnaires import Item
+from racer.window.window import Window
+
+
+@pytest.fixture
+def open_window(monkeypatch: pytest.MonkeyPatch) -> Iterator[OpenWindow]:
+    with windows_opened(monkeypatch) as open_one:
+        yield open_one
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def xdotool(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
+    with x_server(monkeypatch) as run:
+        yield run
+
+
+@pytest.mark.parametrize("way_on", [SPACE, RETURN, down(pygame.K_KP_ENTER), click()])
+def test_a_page_ends_with_space_enter_or_a_click(open_window: OpenWindow, way_on: Event) -> None:
+    window = open_window()
+    window.listener = Script(key_down_f9=[down(pygame.K_x), way_on])
+    pygame.event.post(TICK)
+    window.page(PAGE)
+
+
+def test_what_was_pressed_before_a_page_appeared_does_not_skip_it(open_window: OpenWindow) -> None:
+    window = open_window()
+    window.listener = script = Script(key_down_f9=[RETURN])
+    for event in (SPACE, click(), TICK):
+        pygame.event.post(event)
+    window.page(PAGE)
+    assert script.told[-1] == ("key_down", "return")
+
+
+def test_a_page_too_long_for_one_screen_asks_for_as_many_keys_as_it_has_screens(open_window: OpenWindow) -> None:
+    window = open_window()
+    window.listener = script = Script(key_down_f9=[SPACE, up(pygame.K_SPACE)] * 30)
+    pygame.event.post(TICK)
+    window.page(Page("Long", tuple(f"Paragraph {n} " * 12 for n in range(12))))
+    assert 2 <= script.told.count(("key_down", "space")) < 30
+
+
+def test_a_countdown_lasts_its_seconds_and_keeps_held_keys_but_not_taps(open_window: OpenWindow, clock: Clock) -> None:
+    window = open_window(clock=clock, countdown_from=2)
+    clock.at(500, down(pygame.K_LEFT), down(pygame.K_d), up(pygame.K_d))
+    window.countdown(HUD, FRAME)
+    assert 2000 * MS <= clock.now < 2200 * MS
+    assert KeyboardDriver(window.keys).act(FRAME) == -1
+
+
+def test_wait_ends_at_its_time_and_feeds_the_driver(open_window: OpenWindow, clock: Clock) -> None:
+    window = open_window(clock=clock)
+    driver = KeyboardDriver(window.keys)
+    window.listener = script = Script()
+    clock.at(120, down(pygame.K_RIGHT))
+    clock.at(350, up(pygame.K_RIGHT))
+    clock.at(440, down(pygame.K_a), up(pygame.K_a))
+    actions, paused = [], 0
+    for tick in range(100, 700, 100):
+        assert window.show(FRAME, HUD) < tick * MS
+        paused += window.wait(tick * MS)
+        assert tick * MS <= clock.now < (tick + 50) * MS
+        actions.append(driver.act(FRAME))
+    assert (actions, paused) == ([0, 1, 1, 0, -1, 0], 0)
+    assert script.told == [("key_down", "right"), ("key_up", "right"), ("key_down", "a"), ("key_up", "a")]
+    assert 120 * MS <= script.times[0] <= 160 * MS
+
+
+def test_a_wait_whose_time_has_passed_still_takes_in_keys(open_window: OpenWindow, clock: Clock) -> None:
+    window = open_window(clock=clock)
+    pygame.event.post(down(pygame.K_LEFT))
+    assert window.wait(-1) == 0
+    assert window.keys.action == -1
+
+
+def test_esc_pauses_and_the_deadline_moves_by_exactly_the_time_paused(open_window: OpenWindow, clock: Clock) -> None:
+    window = open_window(clock=clock, countdown_from=3)
+    window.listener = script = Script(pause_escape=[TICK], key_down_f9=[ESC])
+    window.show(FRAME, HUD)
+    clock.at(100, ESC)
+    paused = window.wait(500 * MS)
+    assert script.kinds == ["pause", "resume"]
+    assert paused >= 3000 * MS
+    assert 500 * MS + paused <= clock.now < 600 * MS + paused
+
+
+def test_keys_held_through_a_pause_still_steer_and_taps_of_it_do_not(open_window: OpenWindow, clock: Clock) -> None:
+    window = open_window(clock=clock)
+    window.listener = Script(pause=[down(pygame.K_d), down(pygame.K_LEFT), up(pygame.K_d), RETURN])
+    clock.at(50, ESC)
+    window.wait(100 * MS)
+    assert window.keys.sample() == -1
+
+
+def test_ending_takes_a_choice_and_a_confirmation(open_window: OpenWindow, clock: Clock) -> None:
+    window = open_window(clock=clock)
+    window.listener = script = Script(pause=[ARROW_DOWN, RETURN, ARROW_DOWN, RETURN])
+    clock.at(50, ESC)
+    with pytest.raises(EndSession):
+        window.wait(100 * MS)
+    assert script.kinds == ["pause", "end"]
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        [RETURN],
+        [ESC],
+        [SPACE],
+        [ARROW_DOWN, RETURN, RETURN],
+        [ARROW_DOWN, RETURN, ESC],
+        [ARROW_DOWN, down(pygame.K_UP), RETURN],
+        [QUIT, ESC],
+        [QUIT, QUIT, QUIT, RETURN],
+    ],
+)
+def test_no_slip_of_the_hand_ends_a_session(open_window: OpenWindow, clock: Clock, keys: list[Event]) -> None:
+    window = open_window(clock=clock, countdown_from=1)
+    window.listener = script = Script(pause=keys)
+    clock.at(50, ESC)
+    assert window.wait(100 * MS) > 0
+    assert script.kinds == ["pause", "resume"]
+
+
+def test_the_close_button_asks_at_once_whether_to_end(open_window: OpenWindow, clock: Clock) -> None:
+    window = open_window(clock=clock)
+    window.listener = Script(pause_close=[ARROW_DOWN, RETURN, ESC])
+    clock.at(50, QUIT)
+    with pytest.raises(EndSession):
+        window.wait(100 * MS)
+
+
+def test_a_double_click_on_the_close_button_is_no_answer(open_window: OpenWindow, clock: Clock) -> None:
+    window = open_window(clock=clock)
+    window.listener = script = Script(pause_close=[QUIT, TICK], key_down_f9=[ARROW_DOWN, RETURN])
+    clock.at(50, QUIT)
+    with pytest.raises(EndSession):
+        window.wait(100 * MS)
+    assert script.told[-1] == ("end", "close")
+    assert ("key_down", "return") in script.told
+
+
+def test_the_mouse_can_choose(open_window: OpenWindow, clock: Clock) -> None:
+    window = open_window(clock=clock)
+    # The lower of two buttons, in the window's middle third; both menus have it at the same place or a line apart.
+    window.listener = Script(pause=[click(320, 282), click(320, 282)])
+    clock.at(50, ESC)
+    with pytest.raises(EndSession):
+        window.wait(100 * MS)
+
+
+@pytest.mark.parametrize("interruption", [ESC, QUIT])
+def test_pages_and_countdowns_can_be_interrupted_and_resumed(
+    open_window: OpenWindow, clock: Clock, interruption: Event
+) -> None:
+    window = open_window(clock=clock, countdown_from=1)
+    window.listener = script = Script(pause=[RETURN, TICK], key_down_f9=[SPACE])
+    pygame.event.post(interruption)
+    window.page(PAGE)
+    assert script.kinds == ["pause", "resume"]
+
+    window.listener = script = Script(pause=[RETURN])
+    began = clock.now
+    clock.at(began // MS + 900, interruption)
+    window.countdown(HUD, FRAME)
+    assert script.kinds == ["pause", "resume"]
+    assert clock.now - began >= 1900 * MS
+
+
+def test_a_session_can_be_ended_from_a_page_and_from_a_countdown(open_window: OpenWindow, clock: Clock) -> None:
+    window = open_window(clock=clock)
+    end = [ARROW_DOWN, RETURN, ARROW_DOWN, RETURN]
+    window.listener = Script(pause=end)
+    pygame.event.post(ESC)
+    with pytest.raises(EndSession):
+        window.page(PAGE)
+    window.listener = Script(pause=end)
+    pygame.event.post(ESC)
+    with pytest.raises(EndSession):
+        window.countdown(HUD, FRAME)
+
+
+def test_losing_the_focus_releases_the_keys_and_pauses_until_a_key_is_pressed(
+    open_window: OpenWindow, clock: Clock
+) -> None:
+    window = open_window(clock=clock, countdown_from=1)
+    window.listener = script = Script(
+        focus_gained=[TICK], pause_focus=[FOCUS_GAINED], key_down_f9=[down(pygame.K_F8)], key_down_f8=[RETURN]
+    )
+    pygame.event.post(FOCUS_GAINED)
+    clock.at(50, down(pygame.K_LEFT), FOCUS_LOST)
+    assert window.wait(100 * MS) >= 1000 * MS
+    assert script.kinds == ["focus_gained", "focus_lost", "pause", "focus_gained", "resume"]
+    assert script.told.index(("key_down", "return")) < script.told.index(("resume", "focus"))
+    assert window.keys.sample() == 0
+
+
+def test_time_does_not_start_in_a_window_that_lost_the_focus_during_the_countdown(
+    open_window: OpenWindow, clock: Clock
+) -> None:
+    window = open_window(clock=clock, countdown_from=1)
+    window.listener = script = Script(pause_focus=[RETURN])
+    pygame.event.post(FOCUS_GAINED)
+    clock.at(500, FOCUS_LOST)
+    window.countdown(HUD, FRAME)
+    assert script.kinds == ["focus_gained", "focus_lost", "pause", "resume"]
+
+
+def test_a_window_that_never_had_the_focus_does_not_pause_for_it(open_window: OpenWindow, clock: Clock) -> None:
+    window = open_window(clock=clock)
+    window.listener = script = Script()
+    clock.at(50, FOCUS_LOST)
+    assert window.wait(100 * MS) == 0
+    assert script.kinds == ["focus_lost"]
+
+
+def test_a_break_ends_no_sooner_than_its_seconds(open_window: OpenWindow, clock: Clock) -> None:
+    window = open_window(clock=clock)
+    window.listener = script = Script()
+    for milliseconds in range(100, 1500, 200):
+        clock.at(milliseconds, SPACE)
+    window.page(Page("Break", (), least_seconds=1))
+    assert 1000 * MS <= clock.now < 1300 * MS
+    assert script.told.count(("key_down", "space")) == 6
+
+
+def test_a_key_test_ends_only_after_both_ways_were_pressed(open_window: OpenWindow) -> None:
+    window = open_window(keys=HeldKeys(left=["j"], right=["l", "k"]))
+    window.listener = script = Script(
+        key_down_f9=[SPACE, down(pygame.K_k), up(pygame.K_k), SPACE, down(pygame.K_a), SPACE, down(pygame.K_j), SPACE]
+    )
+    pygame.event.post(TICK)
+    window.page(Page("Keys", (), show_keys=True, test_keys=True))
+    assert script.told.count(("key_down", "space")) == 4
+
+
+def test_keys_tested_before_the_page_appeared_do_not_count(open_window: OpenWindow) -> None:
+    window = open_window()
+    both = [down(pygame.K_a), down(pygame.K_d)]
+    for event in (*both, TICK):
+        pygame.event.post(event)
+    window.listener = script = Script(key_down_f9=[SPACE, *both, RETURN])
+    window.page(Page("Keys", (), show_keys=True, test_keys=True))
+    assert script.told[-1] == ("key_down", "return")
+
+
+def test_what_is_written_is_told_to_nobody_but_the_keys_pressed_before_come_up(
+    open_window: OpenWindow, clock: Clock
+) -> None:
+    window = open_window(clock=clock)
+    window.listener = script = Script()
+    typed = [
+        event
+        for letter in "lad"
+        for event in (down(ord(letter)), Event(pygame.TEXTINPUT, text=letter), up(ord(letter)))
+    ]
+    pygame.event.post(down(pygame.K_LEFT))
+    window.wait(clock.now + 20 * MS)
+    clock.at(500, *typed, up(pygame.K_LEFT), down(pygame.K_RETURN, pygame.KMOD_LCTRL))
+    assert window.ask(Item("comment", "Anything?", free=True), "Question 1 of 1", None, back=False) == "lad"
+    clock.at(clock.now // MS + 100, up(pygame.K_RETURN), down(pygame.K_LEFT))
+    window.wait(clock.now + 500 * MS)
+    assert script.told == [("key_down", "left"), ("key_up", "left"), ("key_down", "left")]
+    assert window.keys.sample() == -1
+
+
+def test_esc_pauses_amid_writing_and_nothing_written_is_lost(open_window: OpenWindow, clock: Clock) -> None:
+    window = open_window(clock=clock)
+    window.listener = script = Script(pause=[down(pygame.K_x), RETURN])
+    clock.at(500, Event(pygame.TEXTINPUT, text="é"), ESC)
+    clock.at(900, Event(pygame.TEXTINPUT, text="ß"), down(pygame.K_KP_ENTER, pygame.KMOD_RCTRL))
+    assert window.ask(Item("comment", "Anything?", free=True), "", "a ", back=True) == "a éß"
+    assert script.kinds == ["pause", "resume"]
+
+
+def test_answers_given_before_are_begun_from(open_window: OpenWindow, clock: Clock) -> None:
+    window = open_window(clock=clock)
+    clock.at(500, down(pygame.K_RIGHT), RETURN)
+    assert window.ask(Item("control", "The car obeyed."), "", 3, back=False) == 4
+
+
+def test_one_can_go_back_to_the_question_before(open_window: OpenWindow, clock: Clock) -> None:
+    window = open_window(clock=clock)
+    clock.at(500, down(pygame.K_BACKSPACE))
+    assert window.ask(Item("control", "The car obeyed."), "", None, back=True) is None
+
+
+def test_a_stray_space_agrees_to_nothing(open_window: OpenWindow, clock: Clock) -> None:
+    window = open_window(clock=clock)
+    for milliseconds in range(0, 600, 50):
+        clock.at(milliseconds, SPACE, RETURN)
+    clock.at(600, ARROW_DOWN, ARROW_DOWN, RETURN)
+    assert window.choose(Page("Consent", ("We record what you drive.",)), ("I agree", "I decline")) == 1
+
+
+def test_f11_resizes_at_once_on_a_page_and_pauses_while_time_runs(open_window: OpenWindow, clock: Clock) -> None:
+    window = open_window(clock=clock, countdown_from=1)
+    window.listener = script = Script(resize=[SPACE], key_down_f9=[down(pygame.K_F11)])
+    pygame.event.post(TICK)
+    window.page(PAGE)
+    assert script.kinds == ["resize"]
+    assert script.told[-1] == ("key_down", "space")
+
+    window.listener = script = Script()
+    clock.at(clock.now // MS + 50, down(pygame.K_F11))
+    assert window.wait(clock.now + 100 * MS) >= 1000 * MS
+    assert script.kinds == ["pause", "resize", "resume"]
+    assert ("resize", "640x480") in script.told
+
+
+def test_time_running_before_anything_was_shown_can_be_paused(open_window: OpenWindow, clock: Clock) -> None:
+    window = open_window(clock=clock, countdown_from=0)
+    window.listener = Script(pause=[ESC])
+    clock.at(50, ESC)
+    assert window.wait(100 * MS) > 0
+
+
+def test_closing_twice_leaves_fonts_and_surfaces_to_the_game(open_window: OpenWindow) -> None:
+    window = open_window()
+    window.close()
+    window.close()
+    pygame.display.init()
+    pygame.display.quit()
+    window.close()
+    assert not pygame.display.get_init()
+    font = pygame.font.Font(pygame.font.get_default_font(), 42)
+    canvas = pygame.Surface((200, 100), 0, 32)
+    canvas.blit(font.render("0007", True, (255, 255, 255)), (0, 0))
+    assert pygame.transform.smoothscale(canvas, (20, 10)).get_bounding_rect().width > 0
+
+
+@pytest.mark.parametrize("settings", [{"size": (100, 100)}, {"countdown_from": 11}, {"countdown_from": -1}])
+def test_settings_that_cannot_work_are_refused(settings: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError):
+        Window(**settings)
+
+
+@pytest.mark.parametrize("display", ["", ":987654"])
+def test_without_a_display_one_line_says_what_to_do(monkeypatch: pytest.MonkeyPatch, display: str) -> None:
+    for name in ("SDL_VIDEODRIVER", "SDL_VIDEO_DRIVER", "WAYLAND_DISPLAY", "XDG_RUNTIME_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("DISPLAY", display)
+    with pytest.raises(NoDisplayError, match="--headless") as refusal:
+        Window()
+    assert "\n" not in str(refusal.value)
+    assert not pygame.display.get_init()
+
+
+def test_an_unknown_video_driver_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SDL_VIDEODRIVER", "crystal_ball")
+    with pytest.raises(NoDisplayError, match="crystal_ball"):
+        Window()
+
+
+def test_plain_pygame_is_refused_with_the_way_to_mend_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(pygame, "IS_CE")
+    with pytest.raises(RacerError, match="--force-reinstall pygame-ce"):
+        Window()
+
+
+@pytest.mark.xvfb
+def test_real_keys_steer_a_real_window(xdotool: Callable[..., None]) -> None:
+    window = Window()
+    window.listener = script = Script()
+    driver = KeyboardDriver(window.keys)
+    window.show(FRAME, HUD)
+    wait_until(window, lambda: "focus_gained" in script.kinds)
+
+    xdotool("keydown", "Left")
+    wait_until(window, lambda: ("key_down", "left") in script.told)
+    assert [driver.act(FRAME), driver.act(FRAME)] == [-1, -1]
+    xdotool("keyup", "Left")
+    wait_until(window, lambda: ("key_up", "left") in script.told)
+    assert driver.act(FRAME) == 0
+
+    xdotool("key", "d")
+    wait_until(window, lambda: ("key_up", "d") in script.told)
+    assert [driver.act(FRAME), driver.act(FRAME)] == [1, 0]
+    window.close()
+
+
+@pytest.mark.xvfb
+def test_real_keys_lead_from_the_page_to_the_end_of_the_session(xdotool: Callable[..., None]) -> None:
+    window = Window(countdown_from=1)
+    answers = {"focus_gained": ["space"], "pause": ["Down", "Return", "Down", "Return"]}
+    told: list[str] = []
+
+    def listener(kind: str, detail: str, time_ns: int) -> None:
+        told.append(kind)
+        if kind in answers:
+            xdotool("key", *answers.pop(kind))
+
+    window.listener = listener
+    window.page(PAGE)
+    window.countdown(HUD, FRAME)
+    window.show(FRAME, HUD)
+    xdotool("key", "Escape")
+    with pytest.raises(EndSession):
+        window.wait(time.monotonic_ns() + 20_000 * MS)
+    assert told[-1] == "end"
+    window.close()

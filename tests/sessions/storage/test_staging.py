@@ -1,0 +1,229 @@
+from __future__ import annotations
+
+import errno
+import os
+import threading
+from io import SEEK_END, FileIO
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sessions.storage.journal import read_journal
+from sessions.storage.staging import StagedFile, rename_without_overwriting
+
+OPERATIONS = st.lists(
+    st.one_of(
+        st.tuples(st.just("write"), st.integers(0, 20_000), st.binary(min_size=1, max_size=9_000)),
+        st.tuples(st.just("truncate"), st.integers(0, 25_000), st.just(b"")),
+        st.tuples(st.just("commit"), st.just(0), st.just(b"")),
+    ),
+    max_size=12,
+)
+
+
+@given(OPERATIONS)
+def test_disk_holds_what_was_written_up_to_the_last_commit(
+    tmp_path_factory: pytest.TempPathFactory, operations: list[tuple[str, int, bytes]]
+) -> None:
+    path = tmp_path_factory.mktemp("staged") / "file"
+    staged = StagedFile(FileIO(path, "x+"))
+    model, committed = bytearray(), b""
+    for kind, offset, data in operations:
+        if kind == "write":
+            staged.seek(offset)
+            staged.write(data)
+            model.extend(bytes(max(0, offset + len(data) - len(model))))
+            model[offset : offset + len(data)] = data
+        elif kind == "truncate" and offset >= len(model):
+            staged.truncate(offset)
+            model.extend(bytes(offset - len(model)))
+        elif kind == "commit":
+            staged.commit()
+            committed = bytes(model)
+        staged.seek(0)
+        assert staged.read(len(model)) == model
+        assert staged.seek(0, SEEK_END) == len(model)
+    assert path.read_bytes() == committed
+    staged.close()
+
+
+def test_file_gets_shorter_at_a_commit(tmp_path: Path) -> None:
+    staged = StagedFile(FileIO(tmp_path / "file", "x+"))
+    staged.write(b"a" * 10_000)
+    staged.commit()
+    staged.truncate(6_000)
+    staged.seek(5_999)
+    staged.write(b"b")
+    staged.commit()
+    assert (tmp_path / "file").read_bytes() == b"a" * 5_999 + b"b"
+
+
+class FailingDisk(FileIO):
+    """A file on a disk that refuses the n-th write, having taken half of it, and every later one."""
+
+    writes_left = 10**9
+
+    def write(self, data: memoryview) -> int:  # type: ignore[override]
+        self.writes_left -= 1
+        if self.writes_left >= 0:
+            return super().write(data)
+        if self.writes_left == -1:
+            return super().write(data[: len(data) // 2])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.mark.parametrize("writes", range(4))
+def test_refused_commit_leaves_all_or_nothing(tmp_path: Path, writes: int) -> None:
+    disk = FailingDisk(tmp_path / "file", "x+")
+    staged = StagedFile(disk)
+    old = b"a" * 9_000
+    staged.write(old)
+    staged.commit()
+    for offset in (100, 5_000, 8_999):
+        staged.seek(offset)
+        staged.write(b"new")
+    staged.seek(0)
+    new = staged.read(9_002)
+    disk.writes_left = writes
+    with pytest.raises(OSError, match="No space left"):
+        staged.commit()
+    end, changes = read_journal(FileIO(tmp_path / "file"))
+    data = bytearray((tmp_path / "file").read_bytes()[:end])
+    for offset, change in changes.items():
+        data[offset : offset + len(change)] = change
+    assert bytes(data) == (old if writes == 0 else new)
+
+
+@pytest.mark.parametrize("writes", range(4))
+def test_a_refused_commit_is_made_whole_by_the_next_with_what_was_written_meanwhile(
+    tmp_path: Path, writes: int
+) -> None:
+    disk = FailingDisk(tmp_path / "file", "x+")
+    staged = StagedFile(disk)
+    staged.write(b"a" * 9_000)
+    staged.commit()
+    for offset in (100, 5_000, 8_999):
+        staged.seek(offset)
+        staged.write(b"new")
+    disk.writes_left = writes
+    with pytest.raises(OSError, match="No space left"):
+        staged.commit()
+    for offset in (50, 4_999, 12_000):
+        staged.seek(offset)
+        staged.write(b"later")
+    staged.seek(0)
+    expected = staged.read(12_005)
+    disk.writes_left = 10**9
+    staged.commit()
+    assert (tmp_path / "file").read_bytes() == expected
+    assert read_journal(FileIO(tmp_path / "file")) == (12_005, {})
+
+
+class BlockedDisk(FileIO):
+    """A file on a disk that writes nothing until it is let."""
+
+    def __init__(self, path: Path, mode: str) -> None:
+        super().__init__(path, mode)
+        self.gate = threading.Event()
+
+    def write(self, data: memoryview) -> int:  # type: ignore[override]
+        self.gate.wait()
+        return super().write(data)
+
+
+def test_writes_go_on_while_the_disk_takes_its_time_and_all_are_committed_in_the_end(tmp_path: Path) -> None:
+    disk = BlockedDisk(tmp_path / "file", "x+")
+    staged = StagedFile(disk)
+    staged.write(b"a" * 9_000)
+    staged.commit_in_background(mark=1)
+    for place in (100, 8_999):
+        staged.seek(place)
+        staged.write(b"bb")
+        staged.commit_in_background(mark=2)
+    staged.seek(0)
+    expected = staged.read(9_001)
+    assert expected == b"a" * 100 + b"bb" + b"a" * 8_897 + b"bb"
+    assert (staged.mark, staged.failure) == (0, None)
+    disk.gate.set()
+    staged.wait()
+    assert staged.mark == 1
+    assert (tmp_path / "file").read_bytes() == b"a" * 9_000
+    staged.commit(mark=3)
+    assert staged.mark == 3
+    assert (tmp_path / "file").read_bytes() == expected
+    staged.close()
+
+
+def test_refused_commit_in_the_background_is_told_and_made_whole_by_the_next(tmp_path: Path) -> None:
+    disk = FailingDisk(tmp_path / "file", "x+")
+    staged = StagedFile(disk)
+    staged.write(b"a" * 9_000)
+    disk.writes_left = 0
+    staged.commit_in_background(mark=1)
+    staged.seek(10)
+    staged.write(b"b")
+    staged.wait()
+    assert isinstance(staged.failure, OSError)
+    assert (staged.mark, staged.committed) == (0, 0)
+    disk.writes_left = 10**9
+    staged.commit_in_background(mark=2)
+    staged.wait()
+    assert (staged.mark, staged.failure) == (2, None)
+    assert (tmp_path / "file").read_bytes() == b"a" * 10 + b"b" + b"a" * 8_989
+    staged.close()
+
+
+def test_file_that_was_deleted_is_written_anew_under_its_name(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    staged = StagedFile(FileIO(path, "x+"))
+    staged.write(b"a" * 9_000)
+    staged.commit()
+    path.unlink()
+    staged.seek(10)
+    staged.write(b"b")
+    staged.reattach(path)
+    staged.commit()
+    assert path.read_bytes() == b"a" * 10 + b"b" + b"a" * 8_989
+    staged.close()
+
+
+def test_rename_gives_the_file_its_name(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("recording")
+    rename_without_overwriting(tmp_path / "a", tmp_path / "b")
+    assert [path.name for path in tmp_path.iterdir()] == ["b"]
+    assert (tmp_path / "b").read_text() == "recording"
+
+
+def test_rename_that_was_cut_short_is_brought_to_its_end(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("recording")
+    os.link(tmp_path / "a", tmp_path / "b")
+    rename_without_overwriting(tmp_path / "a", tmp_path / "b")
+    assert [path.name for path in tmp_path.iterdir()] == ["b"]
+
+
+@pytest.mark.parametrize("hard_links", [True, False])
+def test_rename_never_overwrites(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hard_links: bool) -> None:
+    if not hard_links:
+        monkeypatch.setattr(os, "link", _no_hard_links)
+    (tmp_path / "a").write_text("recording")
+    (tmp_path / "b").write_text("another")
+    with pytest.raises(FileExistsError):
+        rename_without_overwriting(tmp_path / "a", tmp_path / "b")
+    assert (tmp_path / "a").read_text() == "recording"
+    assert (tmp_path / "b").read_text() == "another"
+
+
+def test_rename_works_without_hard_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "link", _no_hard_links)
+    (tmp_path / "a").write_text("recording")
+    rename_without_overwriting(tmp_path / "a", tmp_path / "b")
+    assert [path.name for path in tmp_path.iterdir()] == ["b"]
+    with pytest.raises(FileNotFoundError):
+        rename_without_overwriting(tmp_path / "a", tmp_path / "c")
+    assert not (tmp_path / "c").exists()
+
+
+def _no_hard_links(source: Path, target: Path) -> None:
+    raise PermissionError(errno.EPERM, "Operation not permitted")
