@@ -1,257 +1,302 @@
-"""The channel: a sender that turns frames into packets and a receiver that turns packets into frames.
+"""The channel: a sender's end that turns frames into packets, and a receiver's end that turns packets into frames.
 
-The packet is all that crosses. The receiver is built from the codec's weights and, besides packets, is told only what
-the driver did before::
+What crosses is a `Downlink`: a packet, its number, and the action that the task applied before the frame that it
+tells of. A transport lies between the ends, in this process or elsewhere, and may lose packets or change them::
 
-    packet = sender.encode(frame, action)      # bytes
-    shown = receiver.decode(packet, action)    # uint8[64, 64, 3]
+    downlink = sender_end.advance(frame, action)
+    arrived = transport.carry(downlink)
+    received = receiver_end.show(arrived)      # received.shown: uint8[H, W, C]
 
-`action` is the driver's last one, in {-1, 0, 1}; 0 in the first step of an episode. Between the two lies a link, which
-may be noisy: the receiver then gets a packet as it arrived, or is told that none did.
+`action` is the index of an action; before the first frame nothing was applied, and both ends are told the one that the
+task names for that.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TypeVar
+from dataclasses import dataclass, replace
+from typing import Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from compression.coders.coder import LatentReceiver, LatentSender, Receiver, Sender, packet_bytes
+from compression.coders.coder import LatentReceiver, LatentSender, Receiver, Sender
+from compression.coders.packing import packet_bytes, value_from_packet
 from compression.errors import PacketError
-from compression.masks import BLOCKS
-from compression.model.latent_model import Codec
+from compression.model.latent_model import LatentModel
 from compression.noise import Link
 
-ARRIVED, LOST = b"\x01", b"\x00"
-"""First byte of what is recorded of a packet where the link is noisy."""
-Shown = TypeVar("Shown")
+Made = TypeVar("Made")
+Clock = Callable[[], int]
+"""Monotonic nanoseconds."""
+
+
+def uplink_bits(actions: int) -> int:
+    """Return the bits that are charged for every action that crosses back, of so many that there are."""
+    return (actions - 1).bit_length()
 
 
 @dataclass(frozen=True)
-class Crossing:
-    """One step's journey through a channel, in latents."""
+class Downlink:
+    """What the sender's end has for the receiver's."""
+
+    step: int
+    """Number of the frame in its episode, from 0."""
+    packet: bytes | None
+    """In the width that is recorded; None where it was lost on the way."""
+    action: int
+    """The one that the task applied before this frame."""
+    bits: int
+    """Bits charged. Where they are fewer than the packet has room for, only its first bytes cross."""
+    slots: int = 1
+    """Slots that the packet is made of, each of as many bits."""
+
+
+@dataclass(frozen=True)
+class Received:
+    """What the receiver's end makes of a downlink."""
 
     latent: NDArray[np.float32]
-    """float32[32], encoder mean of the original frame."""
-    received: NDArray[np.float32]
-    """float32[32], the latent that is decoded and shown; without a codec in between, that of the original."""
+    """float32[latents], what is decoded and shown; where no model lies between, that of the frame itself."""
     mask: NDArray[np.bool_]
-    """bool[8], the blocks of which anything arrived."""
-    packet: bytes
-    """What the receiver was given, to be recorded: see `Channel.recorded`."""
-    bits: int
-    """Bits charged."""
-    lost: bool
-    """Whether the packet was lost, or arrived as none."""
-    sender_ns: int
-    """Time spent in the sender."""
-    receiver_ns: int
-    """Time spent in the receiver."""
+    """bool[blocks], those of which anything arrived."""
+    shown: NDArray[np.uint8] | None
+    """uint8[H, W, C], the frame to show; None where it is left to the caller to decode."""
+    arrived: bool
+    """Whether a packet arrived and still was one: False where it was lost, or noise made nonsense of it."""
+
+    def showing(self, frame: NDArray[np.uint8]) -> Received:
+        """Return this with the frame, uint8[H, W, C], that the latent was decoded to."""
+        return replace(self, shown=frame)
 
 
-@dataclass(frozen=True)
-class Transmission(Crossing):
-    """One step's journey through a channel."""
-
-    shown: NDArray[np.uint8]
-    """uint8[64, 64, 3], the frame to show."""
-
-
-class Channel:
-    """A sender and a receiver that share nothing but packets and the driver's actions.
+class SenderEnd:
+    """Turns the frames of an episode into downlinks.
 
     Args:
-        sender: Its near end.
-        receiver: Its far end.
+        sender: Of a coder.
         slot_bits: The most bits of a slot.
         slots: Slots per step.
         padded_bytes: Width of packets that may exceed the slot, which is then not looked at; None where they must not.
-        link: Between the ends; one without noise if left out.
-        clock: Monotonic nanoseconds.
+        clock: By which the sender is timed.
     """
 
     def __init__(
         self,
         sender: Sender,
-        receiver: Receiver,
         slot_bits: int,
         slots: int = 1,
         padded_bytes: int | None = None,
-        link: Link | None = None,
-        clock: Callable[[], int] = time.monotonic_ns,
+        clock: Clock = time.monotonic_ns,
     ) -> None:
-        self._sender = sender
-        self._receiver = receiver
-        self._slot_bits = slot_bits
-        self._slots = slots
-        self._padded_bytes = padded_bytes
-        self._link = link or Link("none", 0.0, np.random.default_rng(0))
+        self._sender, self._slot_bits, self._slots, self._padded_bytes = sender, slot_bits, slots, padded_bytes
         self._clock = clock
-        width = slots * packet_bytes(slot_bits) if padded_bytes is None else padded_bytes
+        self._step = 0
+        self.packet_bytes = packet_bytes(slot_bits, slots) if padded_bytes is None else padded_bytes
+        """Width of recorded packets."""
         self.bits = slots * slot_bits if padded_bytes is None else 8 * padded_bytes
         """The most that a step may cost."""
-        self.in_latents = (
-            isinstance(sender, LatentSender)
-            and isinstance(receiver, LatentReceiver)
-            and type(sender).encode is LatentSender.encode
-            and type(receiver).decode is LatentReceiver.decode
-        )
-        """Whether `carry` can be used, because both ends know nothing of frames but their latents."""
-        self.packet_bytes = width + (len(ARRIVED) if self._link.noisy else 0)
-        """Bytes recorded of every packet."""
-        self._nothing = LOST + bytes(width)
+        self.in_latents = isinstance(sender, LatentSender) and type(sender).encode is LatentSender.encode
+        """Whether `advance_latent` can be used, because the sender knows nothing of a frame but its latent."""
+        self.spent_ns = 0
+        """Time that the sender took for the last packet."""
+
+    @property
+    def latent(self) -> NDArray[np.float32]:
+        """The latent, float32[latents], of the last frame."""
+        return self._sender.latent
 
     def reset(self) -> None:
-        """Begin a new episode at both ends."""
+        """Begin a new episode."""
         self._sender.reset()
-        self._receiver.reset()
+        self._step = 0
 
-    def transmit(self, frame: NDArray[np.uint8], action: int) -> Transmission:
-        """Carry a frame, uint8[64, 64, 3], across; `action` is the driver's last one."""
+    def advance(self, frame: NDArray[np.uint8], action: int) -> Downlink:
+        """Return what there is to say of a frame, uint8[H, W, C]; `action` is the one applied before it."""
         begun = self._clock()
-        packet = self._sender.encode(frame, action)
-        sent = self._clock()
-        arrived, bits = self._cross(packet)
-        shown, lost = self._take(self._receiver.decode, arrived, action)
-        return Transmission(
-            latent=self._sender.latent,
-            received=self._receiver.latent,
-            mask=self._receiver.mask,
-            packet=self.recorded(arrived),
-            bits=bits,
-            lost=lost,
-            sender_ns=sent - begun,
-            receiver_ns=self._clock() - sent,
-            shown=shown,
-        )
+        return self._downlink(self._sender.encode(frame, action), action, begun)
 
-    def carry(self, latent: NDArray[np.float32], action: int) -> Crossing:
-        """Carry a frame across whose latent, float32[32], is known, and leave it to the caller to decode what arrives.
+    def advance_latent(self, latent: NDArray[np.float32], action: int) -> Downlink:
+        """Return what there is to say of a frame whose latent, float32[latents], is known.
 
         Raises:
-            TypeError: If an end needs the frame.
+            TypeError: If the sender needs the frame.
         """
-        if not (isinstance(self._sender, LatentSender) and isinstance(self._receiver, LatentReceiver)):
-            raise TypeError("this channel's ends need frames, not latents")
+        if not (self.in_latents and isinstance(self._sender, LatentSender)):
+            raise TypeError("this sender needs frames, not latents")
         begun = self._clock()
-        packet = self._sender.send(latent, action)
-        sent = self._clock()
-        arrived, bits = self._cross(packet)
-        received, lost = self._take(self._receiver.take, arrived, action)
-        return Crossing(
-            latent=latent,
-            received=received,
-            mask=self._receiver.mask,
-            packet=self.recorded(arrived),
-            bits=bits,
-            lost=lost,
-            sender_ns=sent - begun,
-            receiver_ns=self._clock() - sent,
-        )
+        return self._downlink(self._sender.send(latent, action), action, begun)
 
-    def recorded(self, arrived: bytes | None) -> bytes:
-        """Return what is recorded of a packet: its bytes as they arrived.
-
-        Where the link is noisy, a byte stands before them: 1, or 0 and nothing but zeros for a packet that was lost.
-        """
-        if not self._link.noisy:
-            assert arrived is not None
-            return arrived
-        return self._nothing if arrived is None else ARRIVED + arrived
-
-    def _cross(self, packet: bytes) -> tuple[bytes | None, int]:
-        """Return what arrives of a packet, and what it cost."""
-        if self._padded_bytes is not None:
+    def _downlink(self, packet: bytes, action: int, begun: int) -> Downlink:
+        self.spent_ns = self._clock() - begun
+        bits, slots = self.bits, self._slots
+        if self._padded_bytes is None:
+            try:
+                value_from_packet(packet, self._slot_bits, slots)
+            except PacketError as error:
+                raise AssertionError(f"a sender broke its slot: {error}") from error
+        else:
             if len(packet) > self._padded_bytes:
                 raise AssertionError(f"a packet of {len(packet)} bytes exceeds the {self._padded_bytes} announced")
-            arrived = self._link.carry(packet, 8 * len(packet))
-            return None if arrived is None else arrived.ljust(self._padded_bytes, b"\0"), 8 * len(packet)
-        width = packet_bytes(self._slot_bits)
-        if len(packet) != self._slots * width:
-            raise AssertionError(f"a packet of {len(packet)} bytes is not the {self._slots * width} of its slots")
-        for start in range(0, len(packet), width):
-            used = int.from_bytes(packet[start : start + width], "big").bit_length()
-            if used > self._slot_bits:
-                raise AssertionError(f"a packet of {used} bits exceeds its slot of {self._slot_bits}")
-        return self._link.carry(packet, self._slot_bits, self._slots), self._slots * self._slot_bits
+            bits, slots, packet = 8 * len(packet), 1, packet.ljust(self._padded_bytes, b"\0")
+        self._step += 1
+        return Downlink(self._step - 1, packet, action, bits, slots)
 
-    def _take(
-        self, receive: Callable[[bytes | None, int], Shown], arrived: bytes | None, action: int
-    ) -> tuple[Shown, bool]:
-        """Return what the receiver makes of what arrived, and whether that was no packet, or none after the noise."""
+
+class Transport(Protocol):
+    """Brings downlinks from one end to the other."""
+
+    def reset(self) -> None:
+        """Begin a new episode."""
+
+    def carry(self, downlink: Downlink) -> Downlink:
+        """Return what arrives. Step and action always do."""
+
+
+class InProcess:
+    """Both ends are in this process, and nothing happens to packets but what a link's noise does.
+
+    Args:
+        link: Does it.
+    """
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+
+    def reset(self) -> None:
+        """Do nothing: the noise of an episode goes on where that of the last one ended."""
+
+    def carry(self, downlink: Downlink) -> Downlink:
+        """Return what arrives."""
+        if downlink.packet is None:
+            return downlink
+        slot_bits = downlink.bits // downlink.slots
+        crossing = packet_bytes(slot_bits, downlink.slots)
+        arrived = self._link.carry(downlink.packet[:crossing], slot_bits, downlink.slots)
+        return replace(downlink, packet=None if arrived is None else arrived + downlink.packet[crossing:])
+
+
+class ReceiverEnd:
+    """Turns downlinks into what is shown.
+
+    Args:
+        receiver: Of a coder.
+        noisy: Whether what arrives may be no packet any more. It then counts as lost; otherwise it is an error.
+        clock: By which the receiver is timed.
+    """
+
+    def __init__(self, receiver: Receiver, noisy: bool = False, clock: Clock = time.monotonic_ns) -> None:
+        self._receiver, self._clock = receiver, clock
+        self._step = 0
+        self.noisy = noisy
+        """Whether what arrives may be no packet any more."""
+        self.in_latents = isinstance(receiver, LatentReceiver) and type(receiver).decode is LatentReceiver.decode
+        """Whether what is shown is just what the model decodes from the latent."""
+        self.spent_ns = 0
+        """Time that the receiver took for the last downlink."""
+
+    def reset(self) -> None:
+        """Begin a new episode."""
+        self._receiver.reset()
+        self._step = 0
+
+    def show(self, downlink: Downlink) -> Received:
+        """Return what is shown after a downlink.
+
+        Raises:
+            PacketError: If it is not the next one, or holds what is no packet where there is no noise.
+        """
+        shown, arrived = self._receive(downlink, self._receiver.decode)
+        return Received(self._receiver.latent, self._receiver.mask, shown, arrived)
+
+    def take(self, downlink: Downlink) -> Received:
+        """Return the same without the frame, unless the receiver cannot do without decoding it. Raises as `show`."""
+        if not isinstance(self._receiver, LatentReceiver):
+            return self.show(downlink)
+        latent, arrived = self._receive(downlink, self._receiver.take)
+        return Received(latent, self._receiver.mask, None, arrived)
+
+    def _receive(self, downlink: Downlink, receive: Callable[[bytes | None, int], Made]) -> tuple[Made, bool]:
+        if downlink.step != self._step:
+            raise PacketError(f"packet {downlink.step} arrived where packet {self._step} was due")
+        begun, arrived = self._clock(), downlink.packet is not None
         try:
-            return receive(arrived, action), arrived is None
+            made = receive(downlink.packet, downlink.action)
         except PacketError:
-            if not self._link.noisy:
+            if not self.noisy:
                 raise
-            return receive(None, action), True
+            arrived = False
+            made = receive(None, downlink.action)
+        self.spent_ns = self._clock() - begun
+        self._step += 1
+        return made, arrived
 
 
-def arrived(recorded: bytes, noisy: bool) -> bytes | None:
-    """Return the packet that was recorded, None if it was lost: the inverse of `Channel.recorded`.
+class Channel:
+    """Two ends and what lies between them.
 
-    Raises:
-        PacketError: If the first byte of a noisy link's says neither.
+    Args:
+        sender: The near end.
+        transport: Between them.
+        receiver: The far end.
     """
-    if not noisy:
-        return recorded
-    if recorded[:1] == LOST and not any(recorded):
-        return None
-    if recorded[:1] != ARRIVED:
-        raise PacketError("the byte before the packet says neither that it arrived nor that it was lost")
-    return recorded[1:]
 
+    def __init__(self, sender: SenderEnd, transport: Transport, receiver: ReceiverEnd) -> None:
+        self.sender, self.transport, self.receiver = sender, transport, receiver
+        self.bits = sender.bits
+        """The most that a step may cost."""
+        self.packet_bytes = sender.packet_bytes
+        """Width of recorded packets."""
+        self.in_latents = sender.in_latents and receiver.in_latents
+        """Whether both ends know nothing of frames but their latents."""
 
-def receive_again(receiver: Receiver, packet: bytes | None, action: int, noisy: bool) -> None:
-    """Let a receiver's `latent` and `mask` become what they were when a packet arrived, without decoding its frame.
+    @property
+    def noisy(self) -> bool:
+        """Whether packets may be lost or changed."""
+        return self.receiver.noisy
 
-    Raises:
-        PacketError: If it is none and no noise can have been the reason.
-    """
-    take = receiver.take if isinstance(receiver, LatentReceiver) else receiver.decode
-    try:
-        take(packet, action)
-    except PacketError:
-        if not noisy:
-            raise
-        take(None, action)
+    def reset(self) -> None:
+        """Begin a new episode."""
+        self.sender.reset()
+        self.transport.reset()
+        self.receiver.reset()
+
+    def transmit(self, frame: NDArray[np.uint8], action: int) -> tuple[Downlink, Received]:
+        """Carry a frame, uint8[H, W, C], across; return what arrived and what is shown."""
+        arrived = self.transport.carry(self.sender.advance(frame, action))
+        return arrived, self.receiver.show(arrived)
+
+    def recorded(self, arrived: Downlink) -> bytes:
+        """Return what is recorded of a downlink that arrived: its packet; zeros for one that was lost."""
+        return bytes(self.packet_bytes) if arrived.packet is None else arrived.packet
 
 
 class Bypass:
     """Shows the original frame: nothing crosses, so no bits are charged (condition `raw`).
 
     Args:
-        codec: Encodes the frame for the record.
+        model: Encodes the frame for the record.
     """
 
     bits = 0
     packet_bytes = 0
     in_latents = False
+    noisy = False
 
-    def __init__(self, codec: Codec) -> None:
-        self._codec = codec
+    def __init__(self, model: LatentModel) -> None:
+        self._model = model
+        self._everything = np.ones(model.sizes.blocks, bool)
+        self.nothing = np.zeros_like(model.mean)
+        """float32[latents], stands for a latent that nobody asks for."""
 
     def reset(self) -> None:
         """Do nothing."""
 
-    def transmit(self, frame: NDArray[np.uint8], action: int) -> Transmission:
-        """Return the frame as it is."""
-        return self.show(frame, self._codec.encode_frame(frame))
+    def transmit(self, frame: NDArray[np.uint8]) -> Received:
+        """Return the frame, uint8[H, W, C], as it is."""
+        return self.show(frame, self._model.encode_frame(frame))
 
-    def show(self, frame: NDArray[np.uint8], latent: NDArray[np.float32]) -> Transmission:
-        """Return the frame as it is, whose latent, float32[32], is known."""
-        return Transmission(
-            latent=latent,
-            received=latent,
-            mask=np.ones(BLOCKS, bool),
-            packet=b"",
-            bits=0,
-            lost=False,
-            sender_ns=0,
-            receiver_ns=0,
-            shown=frame,
-        )
+    def show(self, frame: NDArray[np.uint8], latent: NDArray[np.float32]) -> Received:
+        """Return the frame as it is, whose latent, float32[latents], is known."""
+        return Received(latent, self._everything.copy(), frame, True)

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 
 class CompressionError(Exception):
-    """Base class: something that was given to the codec cannot be used."""
+    """Base class: something that was given to this package cannot be used."""
+
+
+class SizeError(CompressionError, ValueError):
+    """No latent model has such sizes."""
 
 
 class SlotError(CompressionError, ValueError):
@@ -20,7 +24,7 @@ class WeightsError(CompressionError):
 
 
 class MaskError(CompressionError):
-    """A mask file is missing, damaged or made for other weights."""
+    """A fitted file is missing, damaged or made for other weights."""
 
 
 class TrainingError(CompressionError):

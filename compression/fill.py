@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from compression.model.world_model import HIDDEN, WorldModel
+from compression.model.world_model import WorldModel
 
 FillName = Literal["prior", "hold", "predict"]
 _REACH = 4.0
@@ -25,12 +25,12 @@ class Fill(Protocol):
     def complete(
         self, values: NDArray[np.float32], sent: NDArray[np.bool_], action: int, packet: bytes
     ) -> NDArray[np.float32]:
-        """Return the latent, float32[32], of this step.
+        """Return the latent, float32[latents], of this step.
 
         Args:
-            values: float32[32]; only those that `sent`, bool[32], marks mean anything.
+            values: float32[latents]; only those that `sent`, bool[latents], marks mean anything.
             sent: Which latents arrived in this step.
-            action: The driver's last action, in {-1, 0, 1}; 0 in the first step of an episode.
+            action: The one that the task applied last; in the first step of an episode whatever both ends agreed on.
             packet: The packet they arrived in.
         """
 
@@ -39,7 +39,7 @@ class HoldFill:
     """Keeps the last value received; the prior mean until there is one (the released car experiment).
 
     Args:
-        mean: float32[32], the latents' mean over the training frames.
+        mean: float32[latents], the latents' mean over the training frames.
     """
 
     def __init__(self, mean: NDArray[np.float32]) -> None:
@@ -64,8 +64,8 @@ class PriorFill:
     The draw is seeded by the step's number and the packet, so that it can be repeated from the packets alone.
 
     Args:
-        mean: float32[32], the latents' mean over the training frames.
-        covariance: float32[32, 32], their covariance.
+        mean: float32[latents], the latents' mean over the training frames.
+        covariance: float32[latents, latents], their covariance.
     """
 
     def __init__(self, mean: NDArray[np.float32], covariance: NDArray[np.float32]) -> None:
@@ -107,11 +107,11 @@ class PriorFill:
 
 
 class PredictFill:
-    """Predicts the missing features with the world model, run on what was shown and on the driver's actions.
+    """Predicts the missing features with the world model, run on what was shown and on the actions applied.
 
     Args:
         world_model: In evaluation mode.
-        mean: float32[32], shown for missing features in the first step, before there is anything to predict from.
+        mean: float32[latents], shown for missing features in the first step, before there is anything to predict from.
     """
 
     def __init__(self, world_model: WorldModel, mean: NDArray[np.float32]) -> None:
@@ -121,7 +121,7 @@ class PredictFill:
 
     def reset(self) -> None:
         """Forget the episode's history."""
-        self._hidden = torch.zeros(1, HIDDEN)
+        self._hidden = torch.zeros(1, self._world_model.hidden)
         self._shown: NDArray[np.float32] | None = None
 
     def complete(

@@ -1,4 +1,4 @@
-"""Masks: which of the 8 blocks of 4 latents are sent, and the policies that choose them."""
+"""Masks: which blocks of neighbouring latents are sent, and the policies that choose them."""
 
 from __future__ import annotations
 
@@ -9,18 +9,14 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-LATENTS = 32
-BLOCKS = 8
-BLOCK_SIZE = LATENTS // BLOCKS
-
 MaskInterval = Literal["episode", "step"]
 
 
-@lru_cache(maxsize=BLOCKS)
-def mask_table(blocks: int) -> NDArray[np.bool_]:
-    """Return all masks of `blocks` of the 8 blocks, bool[C(8, blocks), 8], in lexicographic order; read-only."""
-    rows = list(combinations(range(BLOCKS), blocks))
-    table = np.zeros((len(rows), BLOCKS), bool)
+@lru_cache(maxsize=32)
+def mask_table(blocks: int, sent: int) -> NDArray[np.bool_]:
+    """Return all masks of `sent` of `blocks` blocks, bool[masks, blocks], in lexicographic order; read-only."""
+    rows = list(combinations(range(blocks), sent))
+    table = np.zeros((len(rows), blocks), bool)
     for index, chosen in enumerate(rows):
         table[index, list(chosen)] = True
     table.setflags(write=False)
@@ -28,42 +24,43 @@ def mask_table(blocks: int) -> NDArray[np.bool_]:
 
 
 def mask_index(mask: NDArray[np.bool_]) -> int:
-    """Return the index of a mask, bool[8], in `mask_table` of as many blocks as it sends."""
-    return int(np.flatnonzero((mask_table(int(mask.sum())) == mask).all(axis=1))[0])
+    """Return the index of a mask, bool[blocks], in the `mask_table` of as many blocks as it sends."""
+    return int(np.flatnonzero((mask_table(len(mask), int(mask.sum())) == mask).all(axis=1))[0])
 
 
-def features_of(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Return which latents a mask, bool[8], sends: bool[32]."""
-    return np.repeat(mask, BLOCK_SIZE)
+def features_of(mask: NDArray[np.bool_], block_size: int) -> NDArray[np.bool_]:
+    """Return which latents a mask, bool[blocks], sends: bool[blocks * block_size]."""
+    return np.repeat(mask, block_size)
 
 
-def best_blocks(scores: NDArray[np.float32], blocks: int) -> NDArray[np.bool_]:
-    """Return the mask, bool[8], of the `blocks` highest of 8 scores; of equal ones, the first."""
-    mask = np.zeros(BLOCKS, bool)
-    mask[np.argsort(-scores, kind="stable")[:blocks]] = True
+def best_blocks(scores: NDArray[np.float32], sent: int) -> NDArray[np.bool_]:
+    """Return the mask, bool[blocks], of the `sent` highest scores, float32[blocks]; of equal ones, the first."""
+    mask = np.zeros(len(scores), bool)
+    mask[np.argsort(-scores, kind="stable")[:sent]] = True
     return mask
 
 
 class MaskPolicy(Protocol):
     """Chooses the mask of a step at the sender."""
 
-    def choose(self, latent: NDArray[np.float32], blocks: int) -> NDArray[np.bool_]:
-        """Return a mask, bool[8], with `blocks` true, on seeing the original latent, float32[32]."""
+    def choose(self, latent: NDArray[np.float32], sent: int) -> NDArray[np.bool_]:
+        """Return a mask, bool[blocks], with `sent` true, on seeing the original latent, float32[latents]."""
 
 
 class RandomMasks:
     """Every mask equally likely (the paper's non-adaptive baseline).
 
     Args:
+        blocks: Blocks of the model.
         rng: The source of the choices.
     """
 
-    def __init__(self, rng: np.random.Generator) -> None:
-        self._rng = rng
+    def __init__(self, blocks: int, rng: np.random.Generator) -> None:
+        self._blocks, self._rng = blocks, rng
 
-    def choose(self, latent: NDArray[np.float32], blocks: int) -> NDArray[np.bool_]:
+    def choose(self, latent: NDArray[np.float32], sent: int) -> NDArray[np.bool_]:
         """Return a mask that does not depend on the latent."""
-        table = mask_table(blocks)
+        table = mask_table(self._blocks, sent)
         mask: NDArray[np.bool_] = table[self._rng.integers(len(table))]
         return mask
 
@@ -72,12 +69,12 @@ class FixedMask:
     """Always the same scores, hence the same mask.
 
     Args:
-        scores: float32[8], the higher the sooner sent.
+        scores: float32[blocks], the higher the sooner sent.
     """
 
     def __init__(self, scores: NDArray[np.float32]) -> None:
         self._scores = scores
 
-    def choose(self, latent: NDArray[np.float32], blocks: int) -> NDArray[np.bool_]:
+    def choose(self, latent: NDArray[np.float32], sent: int) -> NDArray[np.bool_]:
         """Return the mask of the best-scoring blocks."""
-        return best_blocks(self._scores, blocks)
+        return best_blocks(self._scores, sent)

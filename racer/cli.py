@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import typer
 
 from racer import __version__
-from racer.commands import session, study
+from racer.commands import driver, model, session, study, task
 from racer.commands.demo import demo
 from racer.commands.doctor import doctor
 from racer.commands.play import play
@@ -23,7 +23,7 @@ from racer.commands.train import train
 
 app = typer.Typer(
     name="racer",
-    help="Drive CarRacing seeing only what 85 bits per step transmit; record it; fit PICO masks; evaluate them.",
+    help="Do a task seeing only what a few bits per step transmit; record it; fit PICO masks; evaluate them.",
     no_args_is_help=True,
     add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -35,6 +35,9 @@ app.command(epilog="Example: racer play --condition random --beside")(play)
 app.add_typer(session.app, name="session")
 app.command(epilog="Example: racer train recordings/pilot01_pilot_*.h5 --out masks/pilot01.safetensors")(train)
 app.add_typer(study.app, name="study")
+app.add_typer(task.app, name="task")
+app.add_typer(model.app, name="model")
+app.add_typer(driver.app, name="driver")
 app.command(epilog="Example: racer rates --coders random,pico,predictive --participants 4 --tracks 2")(rates)
 
 

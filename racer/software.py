@@ -8,14 +8,19 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from racer import __version__
+from racer.tasks.task import TaskSpec
 
 _PACKAGES = ("torch", "numpy", "gymnasium", "box2d", "pygame-ce", "pillow", "h5py", "safetensors")
 
 
-def software() -> dict[str, str]:
-    """Return the versions of Racer, Python and the packages that decide what is seen, the platform and the commit."""
+def software(task: TaskSpec | None = None) -> dict[str, str]:
+    """Return the versions of Racer, Python and the packages that decide what is seen, the platform and the commit.
+
+    Args:
+        task: Names the packages that decide what it comes to.
+    """
     found = {"racer": __version__, "python": platform.python_version(), "platform": platform.platform()}
-    for name in _PACKAGES:
+    for name in dict.fromkeys((*_PACKAGES, *(task.software if task else ()))):
         try:
             found[name] = version(name)
         except PackageNotFoundError:

@@ -17,7 +17,9 @@ Task = TypeVar("Task")
 Result = TypeVar("Result")
 
 
-def in_parallel(work: Callable[[Task], Result], tasks: Iterable[Task], jobs: int, what: str) -> Iterator[Result]:
+def in_parallel(
+    work: Callable[[Task], Result], tasks: Iterable[Task], jobs: int, what: str, did: str = "simulated"
+) -> Iterator[Result]:
     """Do tasks in processes of their own and yield what each comes to, in the order in which they finish.
 
     Args:
@@ -25,6 +27,7 @@ def in_parallel(work: Callable[[Task], Result], tasks: Iterable[Task], jobs: int
         tasks: In the order in which they are begun.
         jobs: Processes at a time.
         what: A task, for people, such as `a sitting`.
+        did: What is done to it.
 
     Raises:
         RacerError: If a process was killed; and whatever `work` raises.
@@ -40,8 +43,8 @@ def in_parallel(work: Callable[[Task], Result], tasks: Iterable[Task], jobs: int
             yield future.result()
     except BrokenProcessPool as error:
         raise RacerError(
-            f"a process that simulated {what} was killed, perhaps for want of memory; what was finished is kept: "
-            "run it again with fewer --jobs"
+            f"a process that {did} {what} was killed, perhaps for want of memory; what was finished is kept: run it "
+            "again with fewer --jobs"
         ) from error
     finally:
         # Whatever ended this, nobody waits for results that nobody will collect.

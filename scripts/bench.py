@@ -2,6 +2,7 @@
 
     python scripts/bench.py                     # all parts; the pace part opens a window, or uses Xvfb's
     python scripts/bench.py --part codec
+    python scripts/bench.py --part loop --against ../racer-0.1.0   # another checkout, in turns with this one
 
 Ratios compare against Gymnasium's step and against Pillow's JPEG and WebP of the same frames, interleaved in the same
 loop, so that a noisy machine disturbs both sides alike.
@@ -12,11 +13,14 @@ from __future__ import annotations
 import argparse
 import io
 import json
+import os
 import platform
 import resource
 import statistics
+import subprocess
+import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from multiprocessing import get_context
@@ -31,16 +35,19 @@ from PIL import Image
 
 import sessions
 from compression.channel import Channel
-from compression.model.latent_model import Codec, load_codec, use_one_thread
-from racer.drivers.families.pursuit import SimulatedParticipant
-from racer.loop.batched import LANES, Clock, Job, decode_in_groups, encode_in_groups, simulate
-from racer.loop.conditions import ChannelConfig, build_channel, load_masks
+from compression.model.latent_model import LatentModel, use_one_thread
+from racer.drivers.registry import make_driver
+from racer.loop.batched import LANES, Clock, Job, in_groups, simulate
+from racer.loop.conditions import ChannelConfig, build_channel, load_fitted_models
 from racer.sitting.protocol import ProtocolConfig
 from racer.sitting.start import StartConfig, resolved, start_session
 from racer.software import software
-from racer.tasks.car_racing.track import Track, TrackConfig
+from racer.tasks.latent_model import load_task_model
+from racer.tasks.record import record_of
+from racer.tasks.registry import make_task
 from sessions import Recorder, SessionInfo, new_session_id
 
+TASK = make_task("car-racing")
 SEEDS = range(500_000, 500_004)
 STEPS = 150
 
@@ -61,7 +68,7 @@ def summary(milliseconds: list[float]) -> dict[str, float]:
 
 
 def bench_environment() -> dict[str, Any]:
-    """Time Track's step and frame against Gymnasium's, taking turns after 50 steps and after every one.
+    """Time a trial's step and frame against Gymnasium's, taking turns after 50 steps and after every one.
 
     After every step each finds the processor's caches full of the other's pixels.
     """
@@ -76,7 +83,8 @@ def _environment_in_turns(turn: int) -> dict[str, Any]:
         stock.reset(seed=seed)
         for _ in range(50):
             stock.step(np.zeros(3, np.float32))
-        track, driver = Track(TrackConfig(), seed), SimulatedParticipant(seed)
+        track, driver = TASK.start(seed), make_driver("simulated", TASK, seed)
+        driver.reset()
         frame = track.frame()
         for _ in range(STEPS // turn):
             controls = []
@@ -85,7 +93,7 @@ def _environment_in_turns(turn: int) -> dict[str, Any]:
                 stepping, outcome = timed(track.step, action)
                 drawing, frame = timed(track.frame)
                 ours.append(stepping + drawing)
-                controls.append(np.array(outcome.control, np.float32))
+                controls.append(_control(outcome.metrics))
             theirs += [timed(stock.step, control)[0] for control in controls]
         track.close()
     return {
@@ -97,13 +105,13 @@ def _environment_in_turns(turn: int) -> dict[str, Any]:
 
 def bench_codec() -> dict[str, Any]:
     """Time sender and receiver on one thread, and Pillow's codecs on the same frames in the same loop."""
-    codec = load_codec()
-    mask = load_masks(["pico"], (), codec)["pico"]
+    model = load_task_model(TASK.spec)
+    mask = load_fitted_models(["pico"], (), model)["pico"]
     channels = {
         f"{condition}, {fill} fill": build_channel(
             condition,
             ChannelConfig(mask_interval="step", fill=fill),  # type: ignore[arg-type]
-            codec,
+            model,
             np.random.default_rng(0),
             mask if condition == "pico" else None,
         )
@@ -120,15 +128,17 @@ def bench_codec() -> dict[str, Any]:
     sizes: dict[str, list[int]] = {"Pillow JPEG": [], "Pillow WebP": []}
     environment = []
     for seed in SEEDS:
-        track, driver = Track(TrackConfig(), seed), SimulatedParticipant(seed)
+        track, driver = TASK.start(seed), make_driver("simulated", TASK, seed)
+        driver.reset()
         stock = gymnasium.make("CarRacing-v3")
         stock.reset(seed=seed)
         for channel in channels.values():
             channel.reset()
-        action = 0
+        action = TASK.spec.start_action
         for _ in range(STEPS):
             frame = track.frame()
             for name, channel in channels.items():
+                assert isinstance(channel, Channel)
                 elapsed, _ = timed(channel.transmit, frame, action)
                 times[name].append(elapsed)
             for name, kind in (("Pillow JPEG", "JPEG"), ("Pillow WebP", "WEBP")):
@@ -152,10 +162,9 @@ def bench_codec() -> dict[str, Any]:
 
 def bench_batch() -> dict[str, Any]:
     """Time encoder and decoder on batches of 16, per frame, one thread."""
-    codec = load_codec()
-    track = Track(TrackConfig(), 500_010)
-    frames = np.stack([track.frame() for _ in range(16)])
-    elapsed = [timed(lambda: codec.decode_latents(codec.encode_frames(frames)))[0] / 16 for _ in range(100)]
+    model = load_task_model(TASK.spec)
+    frames = np.stack([TASK.start(500_010).frame() for _ in range(16)])
+    elapsed = [timed(lambda: model.decode_latents(model.encode_frames(frames)))[0] / 16 for _ in range(100)]
     return {"encode_and_decode_per_frame_in_batches_of_16": summary(elapsed)}
 
 
@@ -167,7 +176,7 @@ def bench_loop(turns: int, processes: int) -> dict[str, Any]:
     too, and the ratio given with and without it. The loop is also run without recording, and without recording and
     codec, to tell where its time goes; and by several processes at once and by one.
     """
-    codec = load_codec()
+    model = load_task_model(TASK.spec)
     times: dict[str, list[float]] = {
         name: [] for name in ("tracks", "all", "unrecorded", "raw", "stock", "shared", "alone")
     }
@@ -185,7 +194,7 @@ def bench_loop(turns: int, processes: int) -> dict[str, Any]:
             times["alone"].append(_drive_batch(turn, "pico", Path(folder) / f"{turn} alone"))
             beside = [pool.submit(_drive_batch, turn, "pico", Path(folder) / f"{turn}_{n}") for n in range(processes)]
             times["shared"].append(statistics.mean(batch.result() for batch in beside) / processes)
-            channel.append(_channel_batch(codec, turn))
+            channel.append(_channel_batch(model, turn))
     return {
         "loop_ms_per_step": _median(times["all"]),
         "of_which": {
@@ -215,11 +224,11 @@ def _ratio(slow: list[float], fast: list[float]) -> float:
 
 def _drive_batch(turn: int, condition: str = "pico", recordings: Path | None = None) -> float:
     """Drive, and record if there is a folder to do it in, and return the milliseconds per step, wall time."""
-    codec = load_codec()
-    models = load_masks([condition], (), codec)
+    model = load_task_model(TASK.spec)
+    fitted = load_fitted_models([condition], (), model)
     seeds = range(SEEDS.start + turn * LANES, SEEDS.start + (turn + 1) * LANES)
-    jobs = [Job(condition, ChannelConfig(), TrackConfig(), seed, seed, STEPS, seed) for seed in seeds]
-    info = _session_info(codec, models[condition].sha256 if models else "")
+    jobs = [Job(condition, ChannelConfig(), TASK, seed, "simulated", seed, STEPS, seed) for seed in seeds]
+    info = _session_info(model, fitted[condition].sha256 if fitted else "")
 
     def record(job: Job, clock: Clock) -> Recorder:
         assert recordings is not None
@@ -228,7 +237,7 @@ def _drive_batch(turn: int, condition: str = "pico", recordings: Path | None = N
     if recordings is not None:
         recordings.mkdir()
     begun = time.perf_counter()
-    steps = sum(score.steps for score in simulate(jobs, codec, models, record=record if recordings else None))
+    steps = sum(score.steps for score in simulate(jobs, model, fitted, record=record if recordings else None))
     return (time.perf_counter() - begun) * 1000 / steps
 
 
@@ -236,7 +245,7 @@ def _make_tracks(turn: int) -> float:
     """Make the tracks of a batch and return the milliseconds for each step that will be driven on them."""
     begun = time.perf_counter()
     for seed in range(SEEDS.start + turn * LANES, SEEDS.start + (turn + 1) * LANES):
-        Track(TrackConfig(), seed).close()
+        TASK.start(seed).close()
     return (time.perf_counter() - begun) * 1000 / (LANES * STEPS)
 
 
@@ -248,8 +257,8 @@ def _stock_steps(recordings: Path, episodes: int = 4) -> float:
     for path in sessions.find_recordings(recordings)[:episodes]:
         with sessions.open(path) as session:
             episode = session.episodes[0]
-            controls.append(episode.control)
-            stock.reset(seed=episode.info.track_seed)
+            controls.append(np.stack([episode["steer"], episode["gas"], episode["brake"]], axis=1))
+            stock.reset(seed=episode.info.seed)
         for _ in range(50):
             stock.step(np.zeros(3, np.float32))
         begun = time.perf_counter()
@@ -260,37 +269,46 @@ def _stock_steps(recordings: Path, episodes: int = 4) -> float:
     return elapsed * 1000 / sum(map(len, controls))
 
 
-def _session_info(codec: Codec, mask_sha256: str) -> SessionInfo:
+def _control(metrics: Mapping[str, float]) -> NDArray[np.float32]:
+    return np.array([metrics["steer"], metrics["gas"], metrics["brake"]], np.float32)
+
+
+def _session_info(model: LatentModel, fitted_sha256: str) -> SessionInfo:
     return SessionInfo(
         session_id=new_session_id(),
         participant="bench",
         protocol="evaluation",
         study="",
-        pilot=True,
+        trial_run=True,
         config=resolved(StartConfig("bench", driver="simulated", headless=True), 0),
         created_utc="2000-01-01T00:00:00Z",
         software=software(),
-        codec_sha256=codec.sha256,
-        mask_sha256=mask_sha256,
+        model_sha256=model.sha256,
+        fitted_sha256=fitted_sha256,
         driver="simulated",
+        task=record_of(TASK, model),
     )
 
 
-def _channel_batch(codec: Codec, turn: int) -> float:
+def _channel_batch(model: LatentModel, turn: int) -> float:
     """Send 16 latents of as many frames through as many channels of 85 bits; return the milliseconds per frame."""
-    mask = load_masks(["pico"], (), codec)["pico"]
+    mask = load_fitted_models(["pico"], (), model)["pico"]
     channels = [
-        build_channel("pico", ChannelConfig(), codec, np.random.default_rng(number), mask) for number in range(LANES)
+        build_channel("pico", ChannelConfig(), model, np.random.default_rng(number), mask) for number in range(LANES)
     ]
-    frames = codec.decode_latents(np.random.default_rng(turn).standard_normal((LANES, 32)).astype(np.float32))
+    latents = np.random.default_rng(turn).standard_normal((LANES, model.sizes.latents)).astype(np.float32)
+    frames = model.decode_latents(latents)
     times = []
     for _ in range(50):
+        for channel in channels:
+            channel.reset()
         begun = time.perf_counter()
-        received = [
-            channel.carry(latent, 0).received  # type: ignore[union-attr]
-            for channel, latent in zip(channels, encode_in_groups(codec, list(frames)), strict=True)
-        ]
-        decode_in_groups(codec, received)
+        received = []
+        for channel, latent in zip(channels, in_groups(model.encode_frames, list(frames)), strict=True):
+            assert isinstance(channel, Channel)
+            downlink = channel.sender.advance_latent(latent, TASK.spec.start_action)
+            received.append(channel.receiver.take(channel.transport.carry(downlink)).latent)
+        in_groups(model.decode_latents, received)
         times.append((time.perf_counter() - begun) * 1000 / LANES)
     return statistics.median(times)
 
@@ -326,15 +344,59 @@ def _pillow(frame: NDArray[np.uint8], kind: str) -> int:
     return size
 
 
+def bench_start() -> dict[str, Any]:
+    """Time commands from their start to their end."""
+    commands = {"help": ["--help"], "play": ["play", "--driver", "simulated", "--headless", "--episodes", "1"]}
+    environment = os.environ | {"SDL_VIDEODRIVER": "dummy"}
+
+    def run(words: list[str]) -> None:
+        subprocess.run(
+            [sys.executable, "-m", "racer.cli", *words], env=environment, stdout=subprocess.DEVNULL, check=True
+        )
+
+    return {name: summary([timed(run, words)[0] for _ in range(5)]) for name, words in commands.items()}
+
+
+def compare(other: Path, part: str, turns: int) -> dict[str, Any]:
+    """Run a part here and in another checkout of Racer in turns; return medians and ratios of every time in it."""
+    found: dict[str, list[dict[str, float]]] = {"here": [], "there": []}
+    here = Path(__file__).resolve().parents[1]
+    for _ in range(turns):
+        for name, folder in (("here", here), ("there", other.resolve())):
+            environment = os.environ | {"PYTHONPATH": str(folder), "OMP_NUM_THREADS": "1"}
+            command = [sys.executable, str(folder / "scripts" / "bench.py"), "--part", part]
+            done = subprocess.run(command, env=environment, cwd=folder, capture_output=True, check=True)
+            found[name].append(_numbers(json.loads(done.stdout)[part]))
+    shared = [key for key in found["here"][0] if key in found["there"][0]]
+    table = {
+        key: {name: round(statistics.median(run[key] for run in runs), 4) for name, runs in found.items()}
+        for key in shared
+    }
+    return {key: row | {"ratio": round(row["here"] / row["there"], 3)} for key, row in table.items() if row["there"]}
+
+
+def _numbers(value: Any, name: str = "") -> dict[str, float]:
+    if isinstance(value, dict):
+        parts = [_numbers(each, f"{name}/{key}".strip("/")) for key, each in value.items()]
+        return {key: number for part in parts for key, number in part.items()}
+    return {name: float(value)} if isinstance(value, int | float) else {}
+
+
 def main() -> None:
     """Run the parts asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--part", choices=["environment", "codec", "batch", "loop", "pace", "all"], default="all")
+    parser.add_argument(
+        "--part", choices=["environment", "codec", "batch", "loop", "pace", "start", "all"], default="all"
+    )
     parser.add_argument("--rate", type=float, default=50.0, help="steps per second of the pace part")
     parser.add_argument("--seconds", type=float, default=30.0, help="length of the pace part")
     parser.add_argument("--turns", type=int, default=4, help="turns of the loop part")
     parser.add_argument("--processes", type=int, default=2, help="processes of the loop part")
+    parser.add_argument("--against", type=Path, help="another checkout, whose scripts/bench.py has the part as well")
     args = parser.parse_args()
+    if args.against is not None:
+        print(json.dumps(compare(args.against, args.part, args.turns), indent=2))
+        return
     use_one_thread()
     parts: dict[str, Callable[[], dict[str, Any]]] = {
         "environment": bench_environment,
@@ -342,6 +404,7 @@ def main() -> None:
         "batch": bench_batch,
         "loop": lambda: bench_loop(args.turns, args.processes),
         "pace": lambda: bench_pace(args.rate, args.seconds),
+        "start": bench_start,
     }
     chosen = parts if args.part == "all" else {args.part: parts[args.part]}
     report: dict[str, Any] = {"machine": {"platform": platform.platform(), "python": platform.python_version()}}

@@ -5,9 +5,10 @@
     with sessions.open(path) as session:
         print(session.info.participant, session.status)
         for episode in session.episodes:
-            print(episode.info.condition, episode.progress[-1])
+            print(episode.info.condition, episode.metrics)
 
-Files are written by a `Recorder` and opened by `open`; both raise a `RecordingError` that a person can act on.
+Files are written by a `Recorder` and opened by `open`; both raise a `RecordingError` that a person can act on. All HDF5
+is in here. It imports neither `racer` nor `compression`, and needs no torch and no pygame; anybody may import it.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from sessions.reader import Episode, Session, open
 from sessions.recorder import Recorder
 from sessions.schema import SCHEMA_VERSION, Answer, EpisodeInfo, Event, SessionInfo, Step
 from sessions.sittings import Sitting, find_sittings
+from sessions.task_record import Metric, TaskRecord
 
 __all__ = [
     "SCHEMA_VERSION",
@@ -32,6 +34,7 @@ __all__ = [
     "Episode",
     "EpisodeInfo",
     "Event",
+    "Metric",
     "ParticipantNameError",
     "Recorder",
     "RecordingError",
@@ -42,6 +45,7 @@ __all__ = [
     "Step",
     "StorageError",
     "StorageWaitError",
+    "TaskRecord",
     "UnreadableRecordingError",
     "check_name",
     "find_recordings",

@@ -1,9 +1,10 @@
-"""Dataclasses as HDF5 attributes: one per field, JSON where the field is a dict."""
+"""Dataclasses as HDF5 attributes: one per field, JSON where the field is a dict or a task."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import MISSING, fields
+from collections.abc import Mapping
+from dataclasses import MISSING, asdict, fields
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
 
@@ -12,6 +13,7 @@ import numpy as np
 from h5py import h5a
 
 from sessions.schema import MOST_TEXT_BYTES
+from sessions.task_record import TaskRecord
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def encode_info(info: DataclassInstance) -> dict[str, Any]:
-    """Return a dataclass's fields, of type str, int, bool or dict, as values to store as HDF5 attributes.
+    """Return a dataclass's fields, of type str, int, bool, dict or TaskRecord, as values to store as HDF5 attributes.
 
     Raises:
         ValueError: If a text has more than MOST_TEXT_BYTES bytes or a NUL, or a dict is not JSON.
@@ -29,6 +31,8 @@ def encode_info(info: DataclassInstance) -> dict[str, Any]:
 
 
 def _encode(name: str, value: Any) -> Any:
+    if isinstance(value, TaskRecord):
+        value = asdict(value)
     if isinstance(value, dict):
         try:
             value = json.dumps(value, allow_nan=False, ensure_ascii=False)
@@ -41,22 +45,29 @@ def _encode(name: str, value: Any) -> Any:
     return value
 
 
-def read_info(kind: type[InfoT], group: h5py.Group) -> InfoT:
+def read_info(kind: type[InfoT], group: h5py.Group, names: Mapping[str, str] = {}, **known: Any) -> InfoT:
     """Read a dataclass whose fields were stored with `encode_info`; one with a default may be missing.
 
+    Args:
+        kind: Of dataclass.
+        group: Has the attributes.
+        names: Of attributes, by field, where they differ.
+        known: Fields that are not to be read.
+
     Raises:
-        ValueError: If an attribute is missing or is not what the field needs.
+        ValueError, TypeError, KeyError: If an attribute is missing or is not what the field needs.
     """
     hints = _hints(kind)
-    values: dict[str, Any] = {}
+    values: dict[str, Any] = dict(known)
     for field in fields(kind):
-        hint = hints[field.name]
-        if field.default is not MISSING and not h5a.exists(group.id, field.name.encode()):
+        name, hint = names.get(field.name, field.name), hints[field.name]
+        if field.name in known or (field.default is not MISSING and not h5a.exists(group.id, name.encode())):
             continue
         if hint in (str, int, bool):
-            values[field.name] = read_attribute(group, field.name, hint)
+            values[field.name] = read_attribute(group, name, hint)
         else:
-            values[field.name] = _read_json(group, field.name)
+            value = read_json(group, name)
+            values[field.name] = TaskRecord.from_json(value) if hint is TaskRecord else value
     return kind(**values)
 
 
@@ -94,7 +105,8 @@ def _hints(kind: type[Any]) -> dict[str, Any]:
     return get_type_hints(kind)
 
 
-def _read_json(group: h5py.Group, name: str) -> dict[str, Any]:
+def read_json(group: h5py.Group, name: str) -> dict[str, Any]:
+    """Read an attribute that holds a JSON object. Raises ValueError if it does not."""
     value = json.loads(read_attribute(group, name, str))
     if not isinstance(value, dict):
         raise ValueError(f"attribute {name} is no JSON object")

@@ -6,6 +6,9 @@ from collections.abc import Sequence
 
 from sessions.reader import Episode, Session
 
+_ROWS = 1024
+"""Compared at once: frames of a long episode would not fit into memory."""
+
 
 def first_difference(one: Session, other: Session, *, grown: bool = False) -> str:
     """Return where two recordings first differ, such as `column action of episode 3`; nothing where they do not.
@@ -49,9 +52,11 @@ def _episode_difference(one: Episode, other: Episode, grown: bool) -> str:
     if one.n_steps > other.n_steps or (one.n_steps < other.n_steps and not growing):
         return "the number of steps"
     for name in one.columns:
-        # Bytes, so that NaN equals itself.
-        if one[name].tobytes() != other[name][: one.n_steps].tobytes():
-            return f"column {name}"
+        for start in range(0, one.n_steps, _ROWS):
+            stop = min(start + _ROWS, one.n_steps)
+            # Bytes, so that NaN equals itself.
+            if one.rows(name, start, stop).tobytes() != other.rows(name, start, stop).tobytes():
+                return f"column {name}"
     return ""
 
 

@@ -16,7 +16,7 @@ class RecordingExistsError(RecordingError):
 
 
 class StorageError(RecordingError):
-    """The disk refused a write. The recording is closed; what was flushed before stays readable in it."""
+    """The disk refused a write, and the recording is closed; the message says what of it is safe."""
 
 
 class StorageWaitError(StorageError):

@@ -12,7 +12,7 @@ disk refuses a commit, the rows stay in memory and a `StorageWaitError` says so;
 
 from __future__ import annotations
 
-import json
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -31,7 +31,6 @@ from sessions.rows import EpisodeRows, TableRows
 from sessions.schema import (
     ANSWER_CHUNK,
     ANSWER_DTYPE,
-    COLUMNS,
     EVENT_CHUNK,
     EVENT_DTYPE,
     MOST_EPISODES,
@@ -42,8 +41,9 @@ from sessions.schema import (
     Step,
     episode_name,
 )
+from sessions.storage.folders import rename_without_overwriting, sync_folder
 from sessions.storage.interrupts import interrupts_held
-from sessions.storage.staging import StagedFile, rename_without_overwriting, sync_folder
+from sessions.storage.staging import StagedFile
 
 FLUSH_NS = 500_000_000
 """Nanoseconds after which rows held in memory are put on disk: with a slow step and a slow disk on top, a process that
@@ -59,7 +59,7 @@ class Recorder:
         folder: Where recordings are kept; made if missing.
         info: About the session.
         clock: Monotonic nanoseconds; decides when rows are flushed.
-        keep_frames: Whether steps carry frames, to be kept losslessly (about 2 kB each).
+        keep_frames: Whether steps carry frames, to be kept losslessly (about 2 kB each of CarRacing).
         in_background: Whether a thread commits while an episode runs: `append`, `event` and `answer` then never wait
             for the disk, and say that it refused one call later. A disk that takes long delays the next commit.
 
@@ -89,6 +89,7 @@ class Recorder:
         name = recording_name(info.participant, info.protocol, info.created, info.session_id)
         self.final_path = folder / name
         self.path = folder / (name.removesuffix(SUFFIX) + PARTIAL_SUFFIX)
+        self._task = info.task
         self._clock = clock
         self._keep_frames = keep_frames
         self._in_background = in_background
@@ -126,7 +127,7 @@ class Recorder:
             raise ValueError(f"a recording has at most {MOST_EPISODES} episodes")
         with self._storing():
             name = episode_name(self._episodes)
-            self._episode = EpisodeRows(self._file["episodes"], name, info, self._keep_frames)
+            self._episode = EpisodeRows(self._file["episodes"], name, info, self._task, self._keep_frames)
             self._episodes += 1
             self._staged.wait()
             self._raise_failure()
@@ -217,10 +218,11 @@ class Recorder:
                 self._sealed = True
             if not self._staged.closed:
                 self._commit()
-                # Some systems rename no file that is open.
+            if os.name == "nt":  # it renames no file that is open; elsewhere an open one can still be written anew
                 self._staged.close()
             rename_without_overwriting(self.path, self.final_path)
             self._closed = True
+            self._staged.close()
             sync_folder(self.path.parent)
         return self.final_path
 
@@ -286,9 +288,7 @@ class Recorder:
         self._file.attrs["schema_version"] = np.int64(SCHEMA_VERSION)
         self._file.attrs["status"] = "running"
         self._file.attrs.update(attributes)
-        episodes = self._file.create_group("episodes")
-        episodes.attrs["row"] = ROW_MEANING
-        episodes.attrs["columns"] = json.dumps({column.name: f"{column.meaning} [{column.unit}]" for column in COLUMNS})
+        self._file.create_group("episodes").attrs["row"] = ROW_MEANING
         self._events = TableRows(self._file, "events", EVENT_DTYPE, EVENT_CHUNK)
         self._answers = TableRows(self._file, "answers", ANSWER_DTYPE, ANSWER_CHUNK)
         self._flush()
@@ -324,7 +324,6 @@ class Recorder:
 
     def _commit(self) -> None:
         try:
-            self._staged.reattach(self.path)
             self._staged.commit(self._steps)
         except OSError as error:
             raise StorageWaitError(self._explain(error)) from error
@@ -378,12 +377,14 @@ class Recorder:
     def _explain(self, error: Exception) -> str:
         reason = (isinstance(error, OSError) and error.strerror) or str(error).partition("\n")[0]
         reason = "out of memory" if isinstance(error, MemoryError) else reason or type(error).__name__
+        flushed = f"the {self._staged.mark} steps flushed before"
         if not self._staged.committed:
-            return f"cannot write {self.path}: {reason}; nothing was recorded: make room and start again"
-        return (
-            f"cannot write {self.path}: {reason}; the {self._staged.mark} steps flushed before stay readable in it: "
-            "make room and start a new session"
-        )
+            safe = "nothing was recorded: make room and start again"
+        elif self._staged.in_place:
+            safe = f"{flushed} stay readable in it: make room and start a new session"
+        else:
+            safe = f"{flushed} are not safe: put the file back where it was, or start a new session"
+        return f"cannot write {self.path}: {reason}; {safe}"
 
 
 def _check_status(status: str) -> None:

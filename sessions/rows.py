@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from operator import index
 from typing import Any
 
 import h5py
@@ -20,6 +22,7 @@ from sessions.schema import (
     Step,
     episode_columns,
 )
+from sessions.task_record import TaskRecord
 
 
 class EpisodeRows:
@@ -29,19 +32,16 @@ class EpisodeRows:
         parent: Gets the group, with its attributes and one empty dataset per column.
         name: Of the group.
         info: Attributes.
+        task: Decides the columns.
         keep_frames: Whether to have the column `frame`.
 
     Raises:
         ValueError: If `info` cannot be stored; the file is then as it was.
     """
 
-    def __init__(self, parent: h5py.Group, name: str, info: EpisodeInfo, keep_frames: bool) -> None:
+    def __init__(self, parent: h5py.Group, name: str, info: EpisodeInfo, task: TaskRecord, keep_frames: bool) -> None:
         attributes = encode_info(info)
         self._group = parent.create_group(name)
-        self._packet_bytes = info.packet_bytes
-        self._columns = episode_columns(info.packet_bytes, keep_frames)
-        self._blocks: dict[str, NDArray[Any]] = {}
-        self._datasets: dict[str, h5py.Dataset] = {}
         self._held = 0
         self._written = 0
         self._group.attrs.update(attributes)
@@ -49,9 +49,11 @@ class EpisodeRows:
         self._n_steps = h5a.open(self._group.id, b"n_steps")
         self._group.attrs["rejected"] = False
         self.set_status("running")
-        for column in self._columns:
-            self._blocks[column.name] = np.zeros((BLOCK_ROWS, *column.shape), column.dtype)
-            self._datasets[column.name] = _create_dataset(self._group, column)
+        self._metrics = {metric.name for metric in task.metrics}
+        self._columns = [
+            (column, column.limits, np.zeros((BLOCK_ROWS, *column.shape), column.dtype), _create(self._group, column))
+            for column in episode_columns(task, info.packet_bytes, info.linked, keep_frames).values()
+        ]
 
     @property
     def full(self) -> bool:
@@ -66,23 +68,11 @@ class EpisodeRows:
         """
         if self._written + self._held >= MOST_STEPS:
             raise ValueError(f"an episode has at most {MOST_STEPS} steps")
-        if step.action not in (-1, 0, 1):
-            raise ValueError(f"action must be -1, 0 or 1; got {step.action}")
-        if len(step.packet) != self._packet_bytes:
-            raise ValueError(f"packet must have {self._packet_bytes} bytes; got {len(step.packet)}")
-        if not 0 <= step.bits < 2**16:
-            raise ValueError(f"bits must fit uint16; got {step.bits}")
-        if not 0 <= min(step.stage_us) <= max(step.stage_us) < 2**32:
-            raise ValueError(f"stage_us must fit uint32; got {step.stage_us}")
-        if not -(2**63) <= step.time_ns < 2**63:
-            raise ValueError(f"time_ns must fit int64; got {step.time_ns}")
-        for column in self._columns:
-            value = getattr(step, column.name)
-            if column.name == "packet":
-                value = np.frombuffer(step.packet, np.uint8)
-            elif column.shape:
-                _check_row(column, value)
-            self._blocks[column.name][self._held] = value
+        if step.metrics.keys() != self._metrics:
+            raise ValueError(f"metrics must be {', '.join(sorted(self._metrics))}; got {', '.join(step.metrics)}")
+        for column, limits, block, _ in self._columns:
+            value = getattr(step, column.name) if column.better is None else step.metrics[column.name]
+            block[self._held] = _fitting(column, limits, value)
         self._held += 1
 
     def write(self) -> int:
@@ -91,8 +81,8 @@ class EpisodeRows:
         if not count:
             return 0
         start, stop = self._written, self._written + count
-        for name, dataset in self._datasets.items():
-            _append_rows(dataset.id, start, self._blocks[name][:count])
+        for _, _, block, dataset in self._columns:
+            _append_rows(dataset, start, block[:count])
         self._n_steps.write(np.array(stop, np.int64))
         self._written, self._held = stop, 0
         return count
@@ -160,16 +150,20 @@ class TableRows:
         self._written, self._held = stop, []
 
 
-def _create_dataset(group: h5py.Group, column: Column) -> h5py.Dataset:
-    return group.create_dataset(
+def _create(group: h5py.Group, column: Column) -> h5d.DatasetID:
+    dataset = group.create_dataset(
         column.name,
         (0, *column.shape),
         # A width of 0 must be unlimited, or HDF5 finds the chunk too wide.
         maxshape=(None, *(size or None for size in column.shape)),
         chunks=column.chunk,
         dtype=column.dtype,
-        compression=1 if column.name == "frame" else None,
+        compression=1 if column.deflated else None,
     )
+    dataset.attrs["meaning"], dataset.attrs["unit"] = column.meaning, column.unit
+    if column.better is not None:
+        dataset.attrs["better"] = column.better
+    return dataset.id
 
 
 def _append_rows(dataset: h5d.DatasetID, start: int, rows: NDArray[np.generic]) -> None:
@@ -181,11 +175,29 @@ def _append_rows(dataset: h5d.DatasetID, start: int, rows: NDArray[np.generic]) 
         dataset.write(h5s.create_simple(rows.shape), space, rows)
 
 
-def _check_row(column: Column, value: Any) -> None:
-    """Raise ValueError unless the value has the shape of a row; arrays must have its dtype as well."""
+def _fitting(column: Column, limits: tuple[float, float], value: Any) -> Any:
+    """Return a row's value if its column can hold it: arrays must have the type and shape, numbers the limits.
+
+    Raises:
+        ValueError: If it cannot.
+    """
+    low, high = limits
+    if isinstance(value, bytes):
+        value = np.frombuffer(value, np.uint8)
     if isinstance(value, np.ndarray):
-        fits = value.shape == column.shape and value.dtype == column.dtype
+        if value.shape == column.shape and value.dtype == column.dtype:
+            return value
+    elif column.shape:
+        if isinstance(value, tuple) and (len(value),) == column.shape and low <= min(value) and max(value) <= high:
+            return value
     else:
-        fits = isinstance(value, tuple) and (len(value),) == column.shape
-    if not fits:
-        raise ValueError(f"{column.name} must be {column.dtype}{list(column.shape)}")
+        try:
+            number = index(value) if column.dtype.kind in "iu" else float(value)
+        except (TypeError, OverflowError):
+            number = math.nan
+        if low <= number <= high and (number in (0, 1) or column.dtype.kind != "b"):
+            return number
+    raise ValueError(
+        f"{column.name} must be {column.dtype}{list(column.shape) or ''} between {low:g} and {high:g}; "
+        f"got {str(value)[:60]}"
+    )

@@ -1,16 +1,17 @@
-"""What a recording holds: schema version 1, in one place for the recorder and the reader.
+"""What a recording holds: schema version 2, in one place for the recorder and the reader.
 
     /                  attributes: `SessionInfo`, schema_version, status
-    /episodes/000/     attributes: `EpisodeInfo`, status, rejected, n_steps; one dataset per `Column`, one row per step
+    /episodes/000/     attributes: `EpisodeInfo`, status, rejected, n_steps; one dataset per column, one row per step
     /events            one row per `Event`
     /answers           one row per `Answer`
 
-Row t of an episode holds the frame shown at step t, the action taken on seeing it, and the progress after it.
+The columns of an episode follow from its task and its attributes: `episode_columns` is the one place that says which.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from math import prod
 from typing import Any, Literal
@@ -20,17 +21,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sessions.names import check_name, check_session_id
+from sessions.task_record import TaskRecord
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 Status = Literal["running", "complete", "aborted"]
 """`running` is also what a killed session leaves behind."""
 
 ROW_MEANING = (
-    "Row t holds the frame shown at step t, the action taken on seeing it, and the outcome of that action (control, "
-    "progress, off_road, speed, reward). In condition raw the frame is shown as it is: nothing crosses the channel, "
-    "the packet has no bytes, bits is 0 and received equals latent. Where the session's channel has noise, the packet "
-    "has a byte more in front: 1, and the bytes follow as they arrived, or 0, and zeros follow, for it was lost."
+    "Row t holds the frame shown at step t, the action taken on seeing it, and the metrics after it. In condition raw "
+    "the frame is shown as it is: nothing crosses the channel, the packet has no bytes, bits is 0 and received equals "
+    "latent. Where a packet was lost on its way, arrived is false and its bytes are zeros. Where a link lay between, "
+    "applied is the action that the task was given."
 )
 
 MOST_EPISODES = 10_000
@@ -53,52 +55,9 @@ MOST_CHUNK_BYTES = 2**16
 """Bytes of a chunk of rows."""
 EVENT_CHUNK, ANSWER_CHUNK = (128,), (8,)
 
-LATENTS = 32
-BLOCKS = 8
-
-
-@dataclass(frozen=True)
-class Column:
-    """One dataset of an episode, shape [n_steps, *shape]."""
-
-    name: str
-    dtype: np.dtype[Any]
-    shape: tuple[int, ...]
-    """Of one row."""
-    meaning: str
-    unit: str
-    """Unit, range or set of values."""
-    optional: bool = False
-
-    @property
-    def chunk(self) -> tuple[int, ...]:
-        """Shape of an HDF5 chunk: one frame, which is compressed as a whole each time it is written, or many rows.
-
-        HDF5 wants chunks of at least one byte, also where packets have none; of wide packets fewer make a chunk, which
-        is read at once.
-        """
-        row = tuple(max(1, size) for size in self.shape)
-        fitting = max(1, MOST_CHUNK_BYTES // (self.dtype.itemsize * prod(row)))
-        return (1 if self.name == "frame" else min(BLOCK_ROWS, fitting), *row)
-
-
-COLUMNS = (
-    Column("time_ns", np.dtype("<i8"), (), "when the frame was shown", "ns of a monotonic clock"),
-    Column("action", np.dtype("<i1"), (), "action taken on seeing the frame", "-1 left, 0 straight, 1 right"),
-    Column("control", np.dtype("<f4"), (3,), "steer, gas, brake sent to the environment", "[-1, 1], [0, 1], [0, 1]"),
-    Column("progress", np.dtype("<f4"), (), "road progress after the step", "fraction of road patches, [0, 1]"),
-    Column("off_road", np.dtype("?"), (), "no wheel touches the road after the step", "bool"),
-    Column("speed", np.dtype("<f4"), (), "speed after the step", "track units per simulated second"),
-    Column("reward", np.dtype("<f4"), (), "CarRacing's reward for the step", "points"),
-    Column("latent", np.dtype("<f4"), (LATENTS,), "encoder mean of the original frame", "latent features"),
-    Column("received", np.dtype("<f4"), (LATENTS,), "receiver's latent, decoded and shown", "latent features"),
-    Column("mask", np.dtype("?"), (BLOCKS,), "blocks sent", "bool"),
-    Column("packet", np.dtype("<u1"), (0,), "the bytes that crossed; as many per row as the episode says", "bytes"),
-    Column("bits", np.dtype("<u2"), (), "bits charged for the step", "bits"),
-    Column("stage_us", np.dtype("<u4"), (4,), "time in environment, sender, receiver, display", "microseconds"),
-    Column("frame", np.dtype("<u1"), (64, 64, 3), "original frame, lossless", "RGB, 0 to 255", optional=True),
-)
-"""Every column; the packet's width is that of the episode, see `episode_columns`."""
+FRAME = "frame"
+"""Name of the one column that not every recording keeps, and that is compressed."""
+_TIME, _BYTE, _COUNT, _REAL, _TRUTH = (np.dtype(code) for code in ("<i8", "<u1", "<u2", "<f4", "?"))
 
 EVENT_DTYPE = np.dtype(
     [
@@ -119,6 +78,96 @@ ANSWER_DTYPE = np.dtype(
 
 
 @dataclass(frozen=True)
+class Column:
+    """One dataset of an episode, shape [n_steps, *shape]."""
+
+    name: str
+    dtype: np.dtype[Any]
+    shape: tuple[int, ...]
+    """Of one row."""
+    meaning: str
+    unit: str
+    """Unit, range or set of values."""
+    low: float | None = None
+    """The least that a number in it can be, where that is more than its type says."""
+    high: float | None = None
+    better: str | None = None
+    """Of a metric: `higher`, `lower` or empty; None for a column that is no metric."""
+
+    @property
+    def chunk(self) -> tuple[int, ...]:
+        """Shape of an HDF5 chunk: one frame, which is compressed as a whole each time it is written, or many rows.
+
+        HDF5 wants chunks of at least one byte, also where packets have none; of wide packets fewer make a chunk, which
+        is read at once.
+        """
+        row = tuple(max(1, size) for size in self.shape)
+        fitting = max(1, MOST_CHUNK_BYTES // (self.dtype.itemsize * prod(row)))
+        return (1 if self.deflated else min(BLOCK_ROWS, fitting), *row)
+
+    @property
+    def deflated(self) -> bool:
+        """Whether each chunk is compressed."""
+        return self.name == FRAME
+
+    @property
+    def limits(self) -> tuple[float, float]:
+        """The least and the most that a number in it can be, each as it was said or as its type rounds it."""
+        if self.dtype.kind != "f":
+            of_type = (0, 1) if self.dtype.kind == "b" else (np.iinfo(self.dtype).min, np.iinfo(self.dtype).max)
+            return of_type[0] if self.low is None else self.low, of_type[1] if self.high is None else self.high
+        most = float(np.finfo(self.dtype).max)
+        low, high = -most if self.low is None else self.low, most if self.high is None else self.high
+        return min(low, float(self.dtype.type(low))), max(high, float(self.dtype.type(high)))
+
+
+def episode_columns(
+    task: TaskRecord, packet_bytes: int = 0, linked: bool = True, frames: bool = True
+) -> dict[str, Column]:
+    """Return the columns of an episode by name, in their order.
+
+    Args:
+        task: Names the metrics and gives the sizes.
+        packet_bytes: As in `EpisodeInfo`.
+        linked: As in `EpisodeInfo`.
+        frames: Whether original frames are kept.
+    """
+    last = len(task.actions) - 1
+    actions = ", ".join(f"{index} {name}" for index, name in enumerate(task.actions))
+    columns = (
+        Column("time_ns", _TIME, (), "when the frame was shown", "ns of a monotonic clock"),
+        Column("response_ns", _TIME, (), "when the person acted", "ns of a monotonic clock"),
+        Column("action", _BYTE, (), "action taken on seeing the frame", actions, high=last),
+        Column("applied", _BYTE, (), "action that the task was given", actions, high=last),
+        Column("stimulus", _TIME, (), "seed of the trial that the step belongs to", "seed"),
+        *(
+            Column(
+                metric.name,
+                _TRUTH if metric.boolean else _REAL,
+                (),
+                metric.meaning,
+                metric.unit,
+                None if metric.boolean else metric.low,
+                None if metric.boolean else metric.high,
+                metric.better,
+            )
+            for metric in task.metrics
+        ),
+        Column("latent", _REAL, (task.latents,), "encoder mean of the original frame", "latent features"),
+        Column("received", _REAL, (task.latents,), "receiver's latent, decoded and shown", "latent features"),
+        Column("mask", _TRUTH, (task.blocks,), "blocks sent", "bool"),
+        Column("packet", _BYTE, (packet_bytes,), "the bytes that crossed", "bytes"),
+        Column("bits", _COUNT, (), "bits charged for the packet", "bits"),
+        Column("uplink_bits", _COUNT, (), "bits charged for the action on its way back", "bits"),
+        Column("arrived", _TRUTH, (), "whether the packet came through", "bool"),
+        Column("stage_us", np.dtype("<u4"), (4,), "time in environment, sender, receiver, display", "microseconds"),
+        Column(FRAME, _BYTE, task.frame, "original frame, lossless", "grey or RGB, 0 to 255"),
+    )
+    absent = {"applied": not linked, FRAME: not frames}
+    return {column.name: column for column in columns if not absent.get(column.name)}
+
+
+@dataclass(frozen=True)
 class SessionInfo:
     """Attributes of the root: known before the first episode. Malformed ones raise ValueError."""
 
@@ -130,20 +179,21 @@ class SessionInfo:
     """`pilot` or `evaluation`; see `names.check_name`."""
     study: str
     """Name of the study; empty where there is none."""
-    pilot: bool
-    """Whether to keep the session out of analyses."""
+    trial_run: bool
+    """Whether somebody only tried things out: the session stays out of analyses."""
     config: dict[str, Any]
     """The resolved configuration; must be JSON (tuples come back as lists)."""
     created_utc: str
     """ISO 8601 ending in `Z`, such as 2026-01-31T14:05:09Z."""
     software: dict[str, str]
     """Versions, git commit, platform."""
-    codec_sha256: str
-    """Of the codec's weights, hexadecimal."""
-    mask_sha256: str
-    """Of the mask file, hexadecimal; empty where there is none."""
+    model_sha256: str
+    """Of the latent model's file, hexadecimal."""
+    fitted_sha256: str
+    """Of what was fitted for the conditions, hexadecimal, with spaces between; empty where there is nothing."""
     driver: str
-    """`keyboard`, a simulated participant, or `package.module:factory`."""
+    """`keyboard`, a family of simulated people, or `package.module:factory`."""
+    task: TaskRecord
     resumes: str = ""
     """Session id of the recording that this one continues; empty where it begins a sitting."""
 
@@ -173,23 +223,25 @@ class EpisodeInfo:
     """`practice`, `calibration`, `exploration` or `evaluation`."""
     condition: str
     """What the participant sees: `raw`, `full`, or the name of a coder, such as `random`, `perceptual`, `pico`."""
-    track_seed: int
-    """As of CarRacing's `reset(seed=...)`."""
+    seed: int
+    """Of the trial, or of the first of a block of them."""
     bits_per_step: int
-    """The most bits that a step may be charged; 0 for `raw`."""
+    """The most bits that a packet may be charged; 0 for `raw`."""
     mask_interval: str
     """`episode` or `step`."""
     fill: str
     """`prior`, `hold` or `predict`."""
-    road_patches: int
-    """Road patches of the track."""
     packet_bytes: int
     """Bytes recorded of each packet: the width of column `packet`; 0 for `raw`."""
     started_ns: int
     """When the episode started, on the clock of `time_ns`."""
+    noisy: bool = False
+    """Whether packets may be lost or changed on their way."""
+    linked: bool = False
+    """Whether a link lies between the person and the task: column `applied` is there."""
 
     def __post_init__(self) -> None:
-        for name in ("track_seed", "bits_per_step", "road_patches", "packet_bytes"):
+        for name in ("seed", "bits_per_step", "packet_bytes"):
             if not 0 <= getattr(self, name) < 2**63:
                 raise ValueError(f"{name} must lie between 0 and 2**63; got {getattr(self, name)}")
         if not -(2**63) <= self.started_ns < 2**63:
@@ -202,29 +254,35 @@ class EpisodeInfo:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One row; units and ranges as in `COLUMNS`."""
+    """One row; units and ranges as in `episode_columns`, sizes as in the session's `TaskRecord`."""
 
     time_ns: int
     action: int
-    """-1, 0 or 1."""
-    control: tuple[float, float, float]
-    progress: float
-    off_road: bool
-    speed: float
-    reward: float
+    """Index into the task's actions."""
+    metrics: Mapping[str, float]
+    """Every metric of the task after the step, by name, within its limits."""
     latent: NDArray[np.float32]
-    """float32[32]."""
+    """float32[L]."""
     received: NDArray[np.float32]
-    """float32[32]; equals `latent` in condition `raw`."""
+    """float32[L]; equals `latent` in condition `raw`."""
     mask: NDArray[np.bool_]
-    """bool[8]."""
+    """bool[B]."""
     packet: bytes
-    """`EpisodeInfo.packet_bytes` bytes: none in condition `raw`."""
+    """`EpisodeInfo.packet_bytes` bytes: none in condition `raw`, zeros where it was lost."""
     bits: int
     """0 to 65,535; 0 in condition `raw`."""
+    uplink_bits: int
+    """0 to 65,535."""
+    arrived: bool
     stage_us: tuple[int, int, int, int]
+    response_ns: int
+    """When the person acted; of simulated people the same as `time_ns`."""
+    stimulus: int
+    """Seed of the trial that the step belongs to."""
+    applied: int | None = None
+    """Index of the action that the task was given; needed only where the episode is `linked`."""
     frame: NDArray[np.uint8] | None = None
-    """uint8[64, 64, 3]; needed only where frames are kept."""
+    """uint8[H, W, C]; needed only where frames are kept."""
 
 
 @dataclass(frozen=True)
@@ -251,15 +309,6 @@ class Answer:
     """At most 256 bytes of UTF-8, no NUL."""
     answer: str
     """At most 4096 bytes of UTF-8, no NUL."""
-
-
-def episode_columns(packet_bytes: int, frames: bool = True) -> tuple[Column, ...]:
-    """Return the columns of an episode whose packets have `packet_bytes` bytes, with or without the optional ones."""
-    return tuple(
-        replace(column, shape=(packet_bytes,)) if column.name == "packet" else column
-        for column in COLUMNS
-        if frames or not column.optional
-    )
 
 
 def episode_name(index: int) -> str:

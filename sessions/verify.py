@@ -1,4 +1,4 @@
-"""Verifying recordings: what can be told from a file alone, without the codec or the game.
+"""Verifying recordings: what can be told from a file alone, without the latent model or the task.
 
     for finding in verify(path):
         print(finding.check, finding.outcome, finding.detail)
@@ -21,6 +21,7 @@ from sessions.comparison import first_difference
 from sessions.errors import RecordingError
 from sessions.names import PARTIAL_SUFFIX, SUFFIX, recording_name
 from sessions.reader import Episode, Session
+from sessions.schema import FRAME
 
 Outcome = Literal["ok", "skipped", "warn", "fail"]
 OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
@@ -30,8 +31,8 @@ _LONGEST_STEP_NS = 86_400 * 10**9
 """A step that seems to last longer than a day is a damaged time."""
 _FIXED_MASK = ("full", "random", "perceptual", "pico")
 """Conditions that keep to one mask where the episode has one; other coders send of each block what they like."""
-_MOST_FRAMES = 2**13
-"""Steps up to which the frames of an episode are read too: 100 MB at most."""
+_FRAME_ROWS = 256
+"""Frames in memory at once."""
 
 Columns = Mapping[str, NDArray[Any]]
 """Columns of an episode by name, shape [n_steps, ...]; `frame` is not among them."""
@@ -189,48 +190,49 @@ class Times(Check):
         if self._last is not None and not self._last < started:
             yield self.failed(episode, "it starts before the end of the one before (started_ns, time_ns)")
         self._last = int(times[-1])
+        # As floats, which do not wrap around.
+        waits = columns["response_ns"].astype(np.float64) - times.astype(np.float64)
+        least = -_LONGEST_STEP_NS if episode.task.paced else 0
+        if ((waits < least) | (waits > _LONGEST_STEP_NS)).any():
+            yield self.failed(episode, "response_ns is not near time_ns")
 
 
 class Values(Check):
-    """Numbers are finite and lie in their range, and road progress never falls."""
+    """Numbers are finite and lie in their range."""
 
     name = "values"
-    _RANGES: Mapping[str, tuple[float, float]] = {"action": (-1, 1), "progress": (0, 1), "speed": (0, np.inf)}
-    _FINITE = ("progress", "speed", "reward", "control", "latent", "received")
 
     def episode(self, episode: Episode, columns: Columns) -> Iterator[Finding]:
         """Look at every number of every row."""
-        for name in self._FINITE:
-            yield from self._rows(episode, ~np.isfinite(columns[name]), f"{name} is not finite")
-        for name, (low, high) in self._RANGES.items():
-            outside = (columns[name] < low) | (columns[name] > high)
-            yield from self._rows(episode, outside, f"{name} is out of its range")
-        control = columns["control"]
-        outside = np.abs(control) > 1
-        outside[:, 1:] |= control[:, 1:] < 0
-        yield from self._rows(episode, outside, "control is out of its range")
-        falls = np.zeros(episode.n_steps, np.bool_)
-        falls[1:] = columns["progress"][1:] < columns["progress"][:-1]
-        yield from self._rows(episode, falls, "progress falls")
-
-    def _rows(self, episode: Episode, wrong: NDArray[np.bool_], detail: str) -> Iterator[Finding]:
-        if wrong.any():
-            yield self.failed(episode, f"{detail} at step {np.argwhere(wrong)[0][0]}")
+        for name, values in columns.items():
+            low, high = episode.columns[name].limits
+            for detail, wrong in (
+                ("is not finite", ~np.isfinite(values)),
+                ("is out of its range", (values < low) | (values > high)),
+            ):
+                if wrong.any():
+                    yield self.failed(episode, f"{name} {detail} at step {np.argwhere(wrong)[0][0]}")
+                    break
 
 
 class Bits(Check):
-    """No step was charged more bits than may cross, nor fewer than a packet's bytes can be."""
+    """No step was charged more bits than may cross, nor fewer than a packet's bytes can be; what is lost is empty."""
 
     name = "bits"
 
     def episode(self, episode: Episode, columns: Columns) -> Iterator[Finding]:
-        """Compare each step's bits with the episode's, and those with its packets' bytes."""
+        """Compare each step's bits with the most there can be, and those with its packets' bytes."""
         allowed = episode.info.bits_per_step
-        over = np.flatnonzero(columns["bits"] > allowed)
-        if len(over):
-            yield self.failed(episode, f"bits at step {over[0]} are {columns['bits'][over[0]]} of {allowed}")
+        for name, most in (("bits", allowed), ("uplink_bits", (len(episode.task.actions) - 1).bit_length())):
+            if (over := np.flatnonzero(columns[name] > most)).size:
+                yield self.failed(episode, f"{name} at step {over[0]} are {columns[name][over[0]]} of {most}")
         if episode.info.packet_bytes < (allowed + 7) // 8:
             yield self.failed(episode, f"{episode.info.packet_bytes} bytes cannot hold a packet of {allowed} bits")
+        lost = ~columns["arrived"]
+        if (full := np.flatnonzero(lost & columns["packet"].any(axis=1))).size:
+            yield self.failed(episode, f"packet at step {full[0]} has not arrived and is not empty")
+        if lost.any() and not episode.info.noisy:
+            yield self.failed(episode, f"packet at step {np.flatnonzero(lost)[0]} was lost where nothing can be")
 
 
 class Masks(Check):
@@ -238,16 +240,10 @@ class Masks(Check):
 
     name = "masks"
 
-    def session(self, session: Session) -> Iterator[Finding]:
-        """See whether packets may have been lost or changed on their way."""
-        channel = session.info.config.get("channel")
-        self._noisy = isinstance(channel, dict) and channel.get("noise", "none") != "none"
-        yield from ()
-
     def episode(self, episode: Episode, columns: Columns) -> Iterator[Finding]:
         """Compare each mask with the first."""
         masks = columns["mask"]
-        if self._noisy:
+        if episode.info.noisy:
             masks = masks[:0]  # of a packet that was lost nothing arrived, and flipped bits may name any mask
         fixed = episode.info.condition in _FIXED_MASK and episode.info.mask_interval == "episode"
         if fixed and (changes := (masks != masks[:1]).any(axis=1)).any():
@@ -260,9 +256,10 @@ class Masks(Check):
 
 def _read(episode: Episode) -> Columns:
     """Read all columns of an episode; frames only to see that they can be read."""
-    if "frame" in episode.columns and episode.n_steps <= _MOST_FRAMES:
-        episode["frame"]
-    return {name: episode[name] for name in episode.columns if name != "frame"}
+    if FRAME in episode.columns:
+        for start in range(0, episode.n_steps, _FRAME_ROWS):
+            episode.rows(FRAME, start, start + _FRAME_ROWS)
+    return {name: episode[name] for name in episode.columns if name != FRAME}
 
 
 def _summary(check: str, findings: list[Finding]) -> Finding:

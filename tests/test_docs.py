@@ -8,20 +8,25 @@ import shlex
 import shutil
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from compression.coders.packet import layout_for
+from compression.model.sizes import Sizes
 from racer.study.file import load_study
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted((ROOT / "docs").glob("*.md"))
-PLAYED = ("tutorial.md", "how-to.md")
+PLAYED = ("tutorial.md", "how-to.md", "add-a-task.md")
 """Pages whose commands are run, one after the other in one folder."""
+WITH_CATCH = "study file with catch.py"
+"""Marks what needs the task that is added."""
 FEW = {"practice": 1, "calibration": 2, "exploration": 2, "evaluation": 1, "steps": 20, "participants": 3}
 """Numbers for the study file that make its rehearsal short."""
 SHORT = """
@@ -34,10 +39,13 @@ if __name__ == "__main__":
     main()
 """
 MOST_IMAGE_BYTES = 60_000
+SIZES = Sizes(frame=(64, 64, 3), latents=32, blocks=8, actions=3, hidden=128, dense=256)
 _BLOCK = re.compile(r"(?:<!-- ([^\n]+?) -->\n)?```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 _INLINE = re.compile(r"`(racer [^`]+)`")
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
-_SCRIPT = re.compile(r"python (scripts/\w+\.py)([^\n`]*)")
+_STEPS = re.compile(r"(--(?:vae|world-model)-steps )\d+")
+"""Of a training, which is shortened."""
+_SCRIPT = re.compile(r"python (scripts/(?:\w+/)?\w+\.py)([^\n`]*)")
 
 
 @dataclass(frozen=True)
@@ -107,7 +115,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(code: str, folder: Path) -> str:
     """Run shell code and return what it printed."""
     path = f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}"
-    environment = os.environ | {"PATH": path, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    environment = os.environ | {"PATH": path, "PYTHONPATH": f"{ROOT}{os.pathsep}{folder}", "OMP_NUM_THREADS": "1"}
     shell = ["bash", "-euo", "pipefail", "-c", code]
     result = subprocess.run(shell, cwd=folder, env=environment, capture_output=True, text=True)
     assert result.returncode == 0, f"{code}\n{result.stdout}{result.stderr}"
@@ -122,17 +130,41 @@ def shorten(study: Path) -> None:
     study.write_text(text)
 
 
+def install(project: dict[str, Any], folder: Path) -> None:
+    """Say in a folder what an installer would of a project whose modules lie there."""
+    metadata = folder / f"{project['name'].replace('-', '_')}-{project['version']}.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text(
+        f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n"
+    )
+    groups = (
+        "\n".join([f"[{group}]", *(f"{name} = {value}" for name, value in points.items())])
+        for group, points in project["entry-points"].items()
+    )
+    (metadata / "entry_points.txt").write_text("\n".join(groups))
+
+
 def play(block: Block, folder: Path) -> str:
     """Do what a block shows and return what it printed."""
     if block.marker.startswith("file: "):
         (folder / block.marker.removeprefix("file: ")).write_text(block.code)
+        if block.language == "toml":
+            install(tomllib.loads(block.code)["project"], folder)
     elif block.marker == "python":
         (folder / "example.py").write_text(block.code)
         return run("python example.py", folder)
+    elif block.marker == WITH_CATCH:
+        study = folder / "catching" / "study.toml"
+        text = study.read_text()
+        for line in block.code.splitlines():
+            if line and not line.startswith("["):
+                text, count = re.subn(rf"^{line.split()[0]} = .*$", line, text, flags=re.MULTILINE)
+                assert count == 1, f"{line} is not in {study}"
+        study.write_text(text)
     elif block.language == "sh" and not block.for_people:
-        out = run(block.code, folder)
-        if "racer study init demo" in block.code:
-            shorten(folder / "demo" / "study.toml")
+        out = run(_STEPS.sub(r"\g<1>40", block.code), folder)
+        for study in re.findall(r"^racer study init (demo|catching)\b", block.code, re.MULTILINE):
+            shorten(folder / study / "study.toml")
         return out
     return ""
 
@@ -144,6 +176,8 @@ def test_the_tutorial_and_the_how_tos_run_from_beginning_to_end(folder: Path) ->
     assert "no check failed" in said
     assert (folder / "rehearsal" / "report.html").is_file()
     assert "Copied 3 recordings into together" in said
+    assert (folder / "catching" / "report.html").is_file()
+    assert (folder / "catch.mp4").stat().st_size
     silent = [block.code for block, out in printed.items() if block.marker == "python" and not out.strip()]
     assert silent == [], "an example that prints nothing shows nothing"
 
@@ -158,7 +192,7 @@ def test_every_block_is_run_or_says_why_not(page: Path) -> None:
         elif block.language == "python":
             assert kind in ("python", "file") and page.name in PLAYED, what
         elif block.language == "toml":
-            assert kind == "study file", what
+            assert kind in ("file", "study file"), what
         else:
             assert block.language == "text" or block.for_people, what
 
@@ -186,8 +220,9 @@ def test_every_script_and_its_options_exist(page: Path) -> None:
 
 def test_every_part_of_a_study_file_that_is_shown_loads(tmp_path: Path) -> None:
     shown = [block for page in PAGES for block in blocks(page) if block.language == "toml"]
+    shown = [block for block in shown if block.marker.startswith("study file") and block.marker != WITH_CATCH]
     assert shown
-    shutil.copy(ROOT / "racer" / "languages" / "en.toml", tmp_path / "fr.toml")
+    shutil.copy(ROOT / "racer" / "window" / "languages" / "en.toml", tmp_path / "fr.toml")
     for block in shown:
         title = "" if block.code.startswith("title") else 'title = "x"\n'
         (tmp_path / "study.toml").write_text(title + block.code)
@@ -196,7 +231,7 @@ def test_every_part_of_a_study_file_that_is_shown_loads(tmp_path: Path) -> None:
 
 def test_the_tables_of_the_reference_are_those_of_the_code() -> None:
     result = subprocess.run(
-        [sys.executable, str(ROOT / "scripts" / "write_reference.py"), "--check"],
+        [sys.executable, str(ROOT / "scripts" / "documents" / "write_reference.py"), "--check"],
         env=os.environ | {"PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
@@ -214,7 +249,7 @@ def test_the_worked_packet_is_a_packet() -> None:
         value = value * levels + symbol
         assert value == total
     assert int(steps[-1][-1]) == int(packet, 16)
-    assert layout_for(85).unpack(bytes.fromhex(packet)) == (11, list(range(16)))
+    assert layout_for(85, SIZES).unpack(bytes.fromhex(packet)) == (11, list(range(16)))
 
 
 @pytest.mark.parametrize("page", [ROOT / "README.md", *PAGES], ids=lambda page: page.name)
@@ -240,3 +275,9 @@ def anchors(page: Path) -> set[str]:
     """Return what headings can be linked by, as GitHub names them."""
     headings = re.findall(r"^#+ (.+)$", _BLOCK.sub("", page.read_text()), re.MULTILINE)
     return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_the_task_that_is_added_has_fewer_than_120_lines_of_code() -> None:
+    files = [block for block in blocks(ROOT / "docs" / "add-a-task.md") if block.marker.startswith("file: ")]
+    assert len(files) == 2
+    assert sum(bool(line.strip()) for block in files for line in block.code.splitlines()) < 120

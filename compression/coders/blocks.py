@@ -6,30 +6,21 @@ is not counted; here both are one integer below 2**bits, see `compression.coders
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 from numpy.typing import NDArray
 
 from compression.coders.coder import Coder, CoderSettings, LatentReceiver, LatentSender
-from compression.coders.packet import Layout, layout_for
-from compression.errors import CoderError
+from compression.coders.packet import Layout, layout_for, least_bits
 from compression.fill import FillName
-from compression.fitting.mask_file import DEFAULT_MASK, LearnedMask, load_mask
-from compression.masks import (
-    BLOCKS,
-    FixedMask,
-    MaskInterval,
-    MaskPolicy,
-    RandomMasks,
-    features_of,
-    mask_index,
-    mask_table,
-)
-from compression.model.latent_model import Codec
+from compression.fitting.mask_policy import LearnedMask, check_mask
+from compression.masks import FixedMask, MaskInterval, MaskPolicy, RandomMasks, features_of, mask_index, mask_table
+from compression.model.latent_model import LatentModel
+from compression.model.sizes import Sizes
 
-LEAST_BITS = 4
-"""Naming one of 8 blocks takes 3 bits, and a feature of it at least 1."""
-FULL_SLOT, FULL_SLOTS = 85, 2
-"""Condition `full`: all blocks, in two slots of 85 bits, whatever the slot of the other conditions is."""
+FULL_SLOT, FULL_FEATURES = 85, 16
+"""Condition `full`: all features, in a slot of 85 bits for every 16 of them (the paper's 5.3 bits a feature)."""
 _PAPER = "PICO (Reddy, Dragan and Levine, NeurIPS 2021, arXiv 2108.04219)"
 
 
@@ -37,14 +28,14 @@ class BlockSender(LatentSender):
     """Picks the mask and packs the features that it sends.
 
     Args:
-        codec: The shared weights.
+        model: The latent model, shared by both ends.
         layout: What a packet holds.
         policy: Chooses the blocks.
         interval: `episode` asks the policy once, in the first step; `step` asks it in every step.
     """
 
-    def __init__(self, codec: Codec, layout: Layout, policy: MaskPolicy, interval: MaskInterval) -> None:
-        super().__init__(codec)
+    def __init__(self, model: LatentModel, layout: Layout, policy: MaskPolicy, interval: MaskInterval) -> None:
+        super().__init__(model)
         self.layout = layout
         self._policy = policy
         self._interval = interval
@@ -56,11 +47,11 @@ class BlockSender(LatentSender):
         self._mask = None
 
     def encode_latent(self, latent: NDArray[np.float32], action: int) -> bytes:
-        """Return the packet for a latent, float32[32]."""
+        """Return the packet for a latent, float32[latents]."""
         if self._mask is None or self._interval == "step":
-            self._mask = self._policy.choose(latent, self.layout.blocks)
-        features = np.flatnonzero(features_of(self._mask))
-        symbols = self.codec.quantizer.encode(latent, features, self.layout.levels)
+            self._mask = self._policy.choose(latent, self.layout.sent)
+        features = np.flatnonzero(features_of(self._mask, self.model.sizes.block_size))
+        symbols = self.model.quantizer.encode(latent, features, self.layout.levels)
         return self.layout.pack(mask_index(self._mask), symbols)
 
 
@@ -68,15 +59,15 @@ class BlockReceiver(LatentReceiver):
     """Unpacks, and fills in what was not sent or did not arrive.
 
     Args:
-        codec: The shared weights.
+        model: The latent model, shared by both ends.
         layout: What a packet holds.
         fill: Where missing latents are taken from.
     """
 
-    def __init__(self, codec: Codec, layout: Layout, fill: FillName) -> None:
-        super().__init__(codec)
+    def __init__(self, model: LatentModel, layout: Layout, fill: FillName) -> None:
+        super().__init__(model)
         self.layout = layout
-        self._fill = codec.fill(fill)
+        self._fill = model.fill(fill)
 
     def reset(self) -> None:
         """Begin a new episode."""
@@ -84,7 +75,7 @@ class BlockReceiver(LatentReceiver):
         self._fill.reset()
 
     def receive(self, packet: bytes | None, action: int) -> NDArray[np.float32]:
-        """Return the latent, float32[32], after a packet; of a lost one, whatever the fill makes of nothing.
+        """Return the latent, float32[latents], after a packet; of a lost one, whatever the fill makes of nothing.
 
         Raises:
             PacketError: If the bytes are no packet of this layout; the receiver's state is then unchanged.
@@ -94,31 +85,40 @@ class BlockReceiver(LatentReceiver):
             sent = np.zeros(len(values), bool)
         else:
             index, symbols = self.layout.unpack(packet)
-            self.mask = mask_table(self.layout.blocks)[index]
-            sent = features_of(self.mask)
-            values[sent] = self.codec.quantizer.decode(symbols, np.flatnonzero(sent), self.layout.levels)
+            self.mask = mask_table(self.layout.blocks, self.layout.sent)[index]
+            sent = features_of(self.mask, self.model.sizes.block_size)
+            values[sent] = self.model.quantizer.decode(symbols, np.flatnonzero(sent), self.layout.levels)
         return self._fill.complete(values, sent, action, packet or b"")
 
 
-def _receiver(codec: Codec, settings: CoderSettings) -> BlockReceiver:
-    return BlockReceiver(codec, layout_for(settings.bits), settings.fill)
+def full_layout(sizes: Sizes) -> Layout:
+    """Return what a packet holds under condition `full`: for 32 latents two slots of 85 bits."""
+    return layout_for(FULL_SLOT, sizes, -(-sizes.latents // FULL_FEATURES), sizes.blocks)
 
 
-def _random_sender(codec: Codec, settings: CoderSettings) -> BlockSender:
-    return BlockSender(codec, layout_for(settings.bits), RandomMasks(settings.rng), settings.mask_interval)
-
-
-def _fitted_sender(codec: Codec, settings: CoderSettings) -> BlockSender:
-    if not isinstance(settings.model, LearnedMask):
-        raise CoderError("this coder needs a mask file, made by `racer train`")
-    return BlockSender(codec, layout_for(settings.bits), settings.model, settings.mask_interval)
-
-
-def full_ends(codec: Codec, settings: CoderSettings) -> tuple[BlockSender, BlockReceiver]:
+def full_ends(model: LatentModel, settings: CoderSettings) -> tuple[BlockSender, BlockReceiver]:
     """Return both ends of condition `full`."""
-    layout = layout_for(FULL_SLOT, FULL_SLOTS, BLOCKS)
-    everything = FixedMask(np.zeros(BLOCKS, np.float32))
-    return BlockSender(codec, layout, everything, settings.mask_interval), BlockReceiver(codec, layout, settings.fill)
+    layout = full_layout(model.sizes)
+    everything = FixedMask(np.zeros(model.sizes.blocks, np.float32))
+    return BlockSender(model, layout, everything, settings.mask_interval), BlockReceiver(model, layout, settings.fill)
+
+
+def _receiver(model: LatentModel, settings: CoderSettings) -> BlockReceiver:
+    return BlockReceiver(model, layout_for(settings.bits, model.sizes), settings.fill)
+
+
+def _random_sender(model: LatentModel, settings: CoderSettings) -> BlockSender:
+    policy = RandomMasks(model.sizes.blocks, settings.rng)
+    return BlockSender(model, layout_for(settings.bits, model.sizes), policy, settings.mask_interval)
+
+
+def _fitted_sender(model: LatentModel, settings: CoderSettings, coder: str) -> BlockSender:
+    policy = LearnedMask(settings.fitted_for(coder), model.sizes)
+    return BlockSender(model, layout_for(settings.bits, model.sizes), policy, settings.mask_interval)
+
+
+def _least_bits(sizes: Sizes) -> int:
+    return least_bits(sizes.blocks)
 
 
 RANDOM = Coder(
@@ -127,27 +127,26 @@ RANDOM = Coder(
     source=f"The exploration and the baseline of {_PAPER}; here the mask is paid for and features are quantised.",
     sender=_random_sender,
     receiver=_receiver,
-    least_bits=LEAST_BITS,
+    least_bits=_least_bits,
 )
 PERCEPTUAL = Coder(
     name="perceptual",
     summary="the blocks that keep the picture alike",
     source=f"The perceptual baseline of {_PAPER}: 1 - mean absolute pixel difference in the discriminator's place.",
-    sender=_fitted_sender,
+    sender=partial(_fitted_sender, coder="perceptual"),
     receiver=_receiver,
-    least_bits=LEAST_BITS,
+    least_bits=_least_bits,
     needs="perceptual",
-    load=load_mask,
+    check=check_mask,
 )
 PICO = Coder(
     name="pico",
     summary="the blocks that keep the driver's actions alike",
     source=f"{_PAPER}, algorithm 1; here the mask is paid for and features are quantised.",
-    sender=_fitted_sender,
+    sender=partial(_fitted_sender, coder="pico"),
     receiver=_receiver,
-    least_bits=LEAST_BITS,
+    least_bits=_least_bits,
     needs="pico",
-    load=load_mask,
-    shipped=DEFAULT_MASK,
+    check=check_mask,
 )
 CODERS = (RANDOM, PERCEPTUAL, PICO)

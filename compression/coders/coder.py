@@ -3,19 +3,21 @@
 A coder is two classes, one for each end, and a `Coder` that names them::
 
     class MySender(LatentSender):
-        def __init__(self, codec, settings): ...
+        def __init__(self, model, settings): ...
         def encode_latent(self, latent, action) -> bytes: ...      # exactly packet_bytes(settings.bits) of them
 
     class MyReceiver(LatentReceiver):
-        def __init__(self, codec, settings): ...
+        def __init__(self, model, settings): ...
         def receive(self, packet, action) -> latent: ...           # packet is None where it was lost
 
     MINE = Coder("mine", "one line for people", "after whom", MySender, MyReceiver)
 
 An installed package offers it under the entry point group `racer.coders` (``mine = "my_package:MINE"``), and `mine` is
 a condition wherever there are conditions. The slot is hard: the packet, read as one big-endian integer, lies below
-2**bits, everything that the receiver must be told included. The receiver knows packets, the driver's past actions, its
-settings and the codec, nothing else. `action` is the driver's last one, in {-1, 0, 1}; 0 in the first step.
+2**bits, everything that the receiver must be told included (`compression.coders.packing` helps). The receiver knows
+packets, the actions applied, its settings and the latent model, nothing else. `model.sizes` says how many latents,
+blocks and actions there are. `action` is the index of the one that the task applied last; in the first step of an
+episode it is one that both ends know beforehand, and nothing was done.
 """
 
 from __future__ import annotations
@@ -28,18 +30,20 @@ from functools import lru_cache
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from compression.coders import BUILT_IN
-from compression.errors import CoderError, PacketError
-from compression.masks import BLOCKS, MaskInterval
+from compression.errors import CoderError, MaskError
+from compression.masks import MaskInterval
+from compression.model.sizes import Sizes
 
-if TYPE_CHECKING:  # both import torch, which takes longer than `racer --help` may
+if TYPE_CHECKING:  # the first two import torch, which takes longer than `racer --help` may
     from compression.fill import FillName
-    from compression.model.latent_model import Codec
+    from compression.fitting.fitted import FittedModel
+    from compression.model.latent_model import LatentModel
 
 GROUP = "racer.coders"
 """Entry point group of installed coders."""
@@ -51,28 +55,28 @@ class Sender(Protocol):
     """Turns frames into packets. Its attributes may be read after `encode`."""
 
     latent: NDArray[np.float32]
-    """float32[32], the codec's latent of the last frame, for the record."""
+    """float32[latents], the model's latent of the last frame, for the record."""
 
     def reset(self) -> None:
         """Begin a new episode."""
 
     def encode(self, frame: NDArray[np.uint8], action: int) -> bytes:
-        """Return the packet for a frame, uint8[64, 64, 3]."""
+        """Return the packet for a frame, uint8[H, W, C]."""
 
 
 class Receiver(Protocol):
     """Turns packets into frames. Its attributes may be read after `decode`."""
 
     latent: NDArray[np.float32]
-    """float32[32], what the last frame shown was decoded from."""
+    """float32[latents], what the last frame shown was decoded from."""
     mask: NDArray[np.bool_]
-    """bool[8], the blocks of 4 latents of which the last packet carried anything; none where it was lost."""
+    """bool[blocks], those of which the last packet carried anything; none where it was lost."""
 
     def reset(self) -> None:
         """Begin a new episode."""
 
     def decode(self, packet: bytes | None, action: int) -> NDArray[np.uint8]:
-        """Return the frame to show, uint8[64, 64, 3]; of a lost packet, None, what is most likely.
+        """Return the frame to show, uint8[H, W, C]; of a lost packet, None, what is most likely.
 
         Raises:
             PacketError: If the bytes are no packet of this coder; the receiver's state is then unchanged.
@@ -80,89 +84,82 @@ class Receiver(Protocol):
 
 
 class LatentSender(ABC):
-    """A sender that sends the codec's latents.
+    """A sender that sends the model's latents.
 
     Args:
-        codec: The shared weights.
+        model: The latent model, shared by both ends.
     """
 
-    def __init__(self, codec: Codec) -> None:
-        self.codec = codec
-        self.latent = np.zeros_like(codec.mean)
-        """float32[32], encoder mean of the last frame."""
+    def __init__(self, model: LatentModel) -> None:
+        self.model = model
+        self.latent = np.zeros_like(model.mean)
+        """float32[latents], encoder mean of the last frame."""
 
     def reset(self) -> None:
         """Begin a new episode. Overridden, it calls this one."""
-        self.latent = np.zeros_like(self.codec.mean)
+        self.latent = np.zeros_like(self.model.mean)
 
     def encode(self, frame: NDArray[np.uint8], action: int) -> bytes:
-        """Return the packet for a frame, uint8[64, 64, 3]."""
-        return self.send(self.codec.encode_frame(frame), action)
+        """Return the packet for a frame, uint8[H, W, C]."""
+        return self.send(self.model.encode_frame(frame), action)
 
     def send(self, latent: NDArray[np.float32], action: int) -> bytes:
-        """Return the packet for the frame whose latent, float32[32], is known already."""
+        """Return the packet for the frame whose latent, float32[latents], is known already."""
         self.latent = latent
         return self.encode_latent(latent, action)
 
     @abstractmethod
     def encode_latent(self, latent: NDArray[np.float32], action: int) -> bytes:
-        """Return the packet for a latent, float32[32]."""
+        """Return the packet for a latent, float32[latents]."""
 
 
 class LatentReceiver(ABC):
-    """A receiver that shows what the codec decodes from a latent.
+    """A receiver that shows what the model decodes from a latent.
 
     Args:
-        codec: The shared weights.
+        model: The latent model, shared by both ends.
     """
 
-    def __init__(self, codec: Codec) -> None:
-        self.codec = codec
-        self.latent = codec.mean.copy()
-        """float32[32], what the last shown frame was decoded from."""
-        self.mask = np.zeros(BLOCKS, bool)
-        """bool[8], blocks of which the last packet carried anything. `receive` may replace it, never change it."""
+    def __init__(self, model: LatentModel) -> None:
+        self.model = model
+        self.latent = model.mean.copy()
+        """float32[latents], what the last shown frame was decoded from."""
+        self.mask = np.zeros(self.model.sizes.blocks, bool)
+        """bool[blocks], those of which the last packet carried anything. `receive` may replace it, never change it."""
 
     def reset(self) -> None:
         """Begin a new episode. Overridden, it calls this one."""
-        self.latent = self.codec.mean.copy()
-        self.mask = np.zeros(BLOCKS, bool)
+        self.latent = self.model.mean.copy()
+        self.mask = np.zeros(self.model.sizes.blocks, bool)
 
     def decode(self, packet: bytes | None, action: int) -> NDArray[np.uint8]:
-        """Return the frame to show, uint8[64, 64, 3].
+        """Return the frame to show, uint8[H, W, C].
 
         Raises:
             PacketError: If the bytes are no packet of this coder; the receiver's state is then unchanged.
         """
-        return self.codec.decode_latent(self.take(packet, action))
+        return self.model.decode_latent(self.take(packet, action))
 
     def take(self, packet: bytes | None, action: int) -> NDArray[np.float32]:
-        """Return the latent, float32[32], to show after a packet, without decoding a frame. Raises as `decode`."""
+        """Return the latent, float32[latents], to show after a packet, without decoding a frame. Raises as `decode`."""
         latent = self.receive(packet, action)
         if packet is None:
-            self.mask = np.zeros(BLOCKS, bool)
+            self.mask = np.zeros(self.model.sizes.blocks, bool)
         self.latent = latent
         return latent
 
     @abstractmethod
     def receive(self, packet: bytes | None, action: int) -> NDArray[np.float32]:
-        """Return the latent, float32[32], to show after a packet; None is a lost one. Sets `mask` where it arrived.
+        """Return the latent, float32[latents], to show after a packet; None is a lost one. Sets `mask` if it arrived.
 
         Raises:
             PacketError: If the bytes are no packet of this coder; the receiver's state is then unchanged.
         """
 
 
-class Fitted(Protocol):
-    """What was fitted to behaviour and read from a file."""
-
-    @property
-    def sha256(self) -> str:
-        """Hash of the file."""
-
-    @property
-    def record(self) -> Any:
-        """What it was fitted to; has at least `objective`, `participants` and `track_seeds`."""
+def any_size(sizes: Sizes) -> int:
+    """Return 1 for every model."""
+    return 1
 
 
 @dataclass(frozen=True)
@@ -177,8 +174,21 @@ class CoderSettings:
     """Where coders that leave features out take them from."""
     rng: np.random.Generator
     """For senders that draw by chance. A receiver's generator is seeded alike in every episode."""
-    model: Fitted | None = None
+    fitted: FittedModel | None = None
     """What the coder's fitted file holds, if it needs one."""
+
+    def fitted_for(self, coder: str) -> FittedModel:
+        """Return what was fitted.
+
+        Args:
+            coder: Name of who needs it, for the error.
+
+        Raises:
+            CoderError: If nothing was given.
+        """
+        if self.fitted is None:
+            raise CoderError(f"coder {coder} needs a fitted file, and none was given")
+        return self.fitted
 
 
 @dataclass(frozen=True)
@@ -191,60 +201,41 @@ class Coder:
     """What it shows, in a few words that continue "shows ..."."""
     source: str
     """Who published it where, and what differs here."""
-    sender: Callable[[Codec, CoderSettings], Sender]
+    sender: Callable[[LatentModel, CoderSettings], Sender]
     """Makes the near end."""
-    receiver: Callable[[Codec, CoderSettings], Receiver]
+    receiver: Callable[[LatentModel, CoderSettings], Receiver]
     """Makes the far end. Never given anything of the sender's."""
-    least_bits: int = 1
-    """The smallest slot that it can use."""
-    packet_bytes: int | None = None
+    least_bits: Callable[[Sizes], int] = any_size
+    """The smallest slot that it can use with a model of these sizes."""
+    packet_bytes: Callable[[Sizes], int] | None = None
     """Width of its packets, if they may exceed the slot: shorter ones are padded with zeros and charged without them.
     None for coders that obey it."""
     needs: str | None = None
-    """Objective of the fitted file that it needs."""
-    load: Callable[[Path, str], Fitted] | None = None
-    """Reads that file, made for the codec of this hash; raises MaskError. None: it is a mask."""
-    shipped: Path | None = None
-    """The fitted file to use where none is given."""
+    """Objective of the fitted file that it needs. One that comes with the latent model serves where none is given."""
+    check: Callable[[FittedModel, Sizes], None] | None = None
+    """Looks at what that file holds; raises ValueError, with a few words, if this coder cannot use it."""
 
     @property
     def hard(self) -> bool:
         """Whether every packet obeys the slot."""
         return self.packet_bytes is None
 
-    def read(self, path: Path, codec_sha256: str) -> Fitted:
-        """Read a fitted file, made for the codec of this hash. Raises MaskError if it is of no use."""
-        if self.load is not None:
-            return self.load(path, codec_sha256)
-        from compression.fitting.mask_file import load_mask
+    def read(self, path: Path, model: LatentModel) -> FittedModel:
+        """Read the file that this coder needs, fitted for a latent model. Raises MaskError if it is of no use."""
+        from compression.fitting.fitted import load_fitted, remedy
 
-        return load_mask(path, codec_sha256)
+        fitted = load_fitted(path, model, self.needs)
+        try:
+            if self.check is not None:
+                self.check(fitted, model.sizes)
+        except ValueError as error:
+            raise MaskError(f"{path} is damaged: {error}; {remedy(path)}") from error
+        return fitted
 
-
-def packet_bytes(bits: int) -> int:
-    """Return how many bytes a packet of one slot takes."""
-    return (bits + 7) // 8
-
-
-def packet_from_value(value: int, bits: int) -> bytes:
-    """Return the packet that holds an integer of at most so many bits, big-endian."""
-    if value < 0 or value.bit_length() > bits:
-        raise AssertionError(f"a message of {value.bit_length()} bits does not fit {bits}")
-    return value.to_bytes(packet_bytes(bits), "big")
-
-
-def value_from_packet(packet: bytes, bits: int) -> int:
-    """Return the integer that a packet holds.
-
-    Raises:
-        PacketError: If the bytes are not as many as they should be, or exceed the slot.
-    """
-    if len(packet) != packet_bytes(bits):
-        raise PacketError(f"expected a packet of {packet_bytes(bits)} bytes; got {len(packet)}")
-    value = int.from_bytes(packet, "big")
-    if value.bit_length() > bits:
-        raise PacketError(f"packet exceeds its slot of {bits} bits")
-    return value
+    def read_shipped(self, model: LatentModel) -> FittedModel | None:
+        """Return the fitted file that comes with a latent model, read; None if none does. Raises as `read`."""
+        path = model.fitted_path(self.needs) if self.needs else None
+        return self.read(path, model) if path else None
 
 
 _REGISTERED: dict[str, Coder] = {}

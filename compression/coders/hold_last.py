@@ -7,42 +7,35 @@ with transmission delay", 1963, on what operators make of it). Pictures are thos
 
 from __future__ import annotations
 
+from math import ceil
+
 import numpy as np
 from numpy.typing import NDArray
 
 from compression.coders.coarse import NAME as COARSE
-from compression.coders.coarse import SHIPPED, blocks_of, coarse_levels, load_coarse
-from compression.coders.coder import (
-    Coder,
-    CoderSettings,
-    LatentReceiver,
-    LatentSender,
-    packet_from_value,
-    value_from_packet,
-)
-from compression.coders.radix import symbols_from_value, value_from_symbols
-from compression.fitting.fitted import fitted_coder
-from compression.masks import LATENTS
-from compression.model.latent_model import Codec
+from compression.coders.coarse import blocks_of, check_coarse, coarse_levels
+from compression.coders.coder import Coder, CoderSettings, LatentReceiver, LatentSender
+from compression.coders.packing import packet_from_value, symbols_from_value, value_from_packet, value_from_symbols
+from compression.model.latent_model import LatentModel
+from compression.model.sizes import Sizes
 
 NAME = "hold-last"
-PICTURE_BITS = 60
-"""Bits that a picture should have: it is spread over as many slots as that takes."""
-_ALL = np.arange(LATENTS)
+FEATURE_BITS = 1.875
+"""Bits that a picture should have for each feature, 60 for 32: it is spread over as many slots as that takes."""
 
 
-def slots_of(bits: int) -> int:
+def slots_of(bits: int, sizes: Sizes) -> int:
     """Return how many slots of so many bits a picture takes."""
-    return -(-PICTURE_BITS // bits)
+    return ceil(FEATURE_BITS * sizes.latents / bits)
 
 
 class HoldLastSender(LatentSender):
     """Sends a picture in parts, the most significant first, then the next one."""
 
-    def __init__(self, codec: Codec, settings: CoderSettings) -> None:
-        super().__init__(codec)
-        self._bits, self._slots = settings.bits, slots_of(settings.bits)
-        self._levels = coarse_levels(fitted_coder(settings, NAME), self._bits * self._slots)
+    def __init__(self, model: LatentModel, settings: CoderSettings) -> None:
+        super().__init__(model)
+        self._bits, self._slots = settings.bits, slots_of(settings.bits, model.sizes)
+        self._levels = coarse_levels(settings.fitted_for(NAME), self._bits * self._slots)
         self._left = self._value = 0
 
     def reset(self) -> None:
@@ -53,7 +46,8 @@ class HoldLastSender(LatentSender):
     def encode_latent(self, latent: NDArray[np.float32], action: int) -> bytes:
         """Return the next part of the picture that is being sent."""
         if not self._left:
-            self._value = value_from_symbols(self.codec.quantizer.encode(latent, _ALL, self._levels), self._levels)
+            symbols = self.model.quantizer.encode(latent, np.arange(len(latent)), self._levels)
+            self._value = value_from_symbols(symbols, self._levels)
             self._left = self._slots
         self._left -= 1
         return packet_from_value(self._value >> (self._left * self._bits) & ((1 << self._bits) - 1), self._bits)
@@ -62,11 +56,11 @@ class HoldLastSender(LatentSender):
 class HoldLastReceiver(LatentReceiver):
     """Shows a picture when all its parts have arrived; one of which a part is lost is never shown."""
 
-    def __init__(self, codec: Codec, settings: CoderSettings) -> None:
-        super().__init__(codec)
-        self._bits, self._slots = settings.bits, slots_of(settings.bits)
-        self._levels = coarse_levels(fitted_coder(settings, NAME), self._bits * self._slots)
-        self._blocks = blocks_of(self._levels)
+    def __init__(self, model: LatentModel, settings: CoderSettings) -> None:
+        super().__init__(model)
+        self._bits, self._slots = settings.bits, slots_of(settings.bits, model.sizes)
+        self._levels = coarse_levels(settings.fitted_for(NAME), self._bits * self._slots)
+        self._blocks = blocks_of(self._levels, model.sizes)
         self._parts: list[int | None] = []
 
     def reset(self) -> None:
@@ -75,7 +69,7 @@ class HoldLastReceiver(LatentReceiver):
         self._parts = []
 
     def receive(self, packet: bytes | None, action: int) -> NDArray[np.float32]:
-        """Return the latent, float32[32]. Raises PacketError before anything has changed."""
+        """Return the latent, float32[latents]. Raises PacketError before anything has changed."""
         parts = [*self._parts, None if packet is None else value_from_packet(packet, self._bits)]
         latent = self.latent
         if len(parts) == self._slots:
@@ -84,7 +78,8 @@ class HoldLastReceiver(LatentReceiver):
                 value = 0
                 for part in arrived:
                     value = value << self._bits | part
-                latent = self.codec.quantizer.decode(symbols_from_value(value, self._levels), _ALL, self._levels)
+                symbols = symbols_from_value(value, self._levels)
+                latent = self.model.quantizer.decode(symbols, np.arange(len(symbols)), self._levels)
             parts = []
         self._parts = parts
         if packet is not None:
@@ -97,11 +92,10 @@ HOLD_LAST = Coder(
     summary="a better picture, but now and then",
     source=(
         "A narrow video link's lower frame rate (compare Sheridan and Ferrell, 1963, on delayed control); here each "
-        f"picture has at least {PICTURE_BITS} bits of the coarse coder."
+        f"picture has at least {FEATURE_BITS} bits a feature of the coarse coder."
     ),
     sender=HoldLastSender,
     receiver=HoldLastReceiver,
     needs=COARSE,
-    load=load_coarse,
-    shipped=SHIPPED,
+    check=check_coarse,
 )

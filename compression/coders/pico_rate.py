@@ -9,42 +9,45 @@ the fill supplies it. Unlike PICO's mask, the allocation is the same in every st
 
 from __future__ import annotations
 
-from functools import lru_cache, partial
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 from compression.coders.coarse import CoarseSender, blocks_of
-from compression.coders.coder import Coder, CoderSettings, LatentReceiver, value_from_packet
-from compression.coders.packet import MOST_LEVELS
-from compression.coders.radix import allocate, symbols_from_value
-from compression.fitting.fitted import WEIGHTS, FittedCoder, fitted_coder, load_coder
-from compression.masks import LATENTS
-from compression.model.latent_model import Codec
+from compression.coders.coder import Coder, CoderSettings, LatentReceiver
+from compression.coders.levels import allocate
+from compression.coders.packing import symbols_from_value, value_from_packet
+from compression.fitting.fitted import FittedModel, require_shapes
+from compression.model.latent_model import LatentModel
+from compression.model.quantizer import MOST_LEVELS
+from compression.model.sizes import Sizes
 
 NAME = "pico-rate"
-SHAPES = {"losses": (LATENTS, MOST_LEVELS)}
-"""`losses`: nats of divergence that feature i leaves at 1 to 64 levels."""
-load_pico_rate = partial(load_coder, objective=NAME, shapes=SHAPES)
+
+
+def check_pico_rate(fitted: FittedModel, sizes: Sizes) -> None:
+    """Raise ValueError unless a file holds `losses`: nats of divergence that feature i leaves at 1 to 64 levels."""
+    require_shapes(fitted, {"losses": (sizes.latents, MOST_LEVELS)})
 
 
 @lru_cache(maxsize=256)
-def levels_of(model: FittedCoder, bits: int) -> tuple[int, ...]:
-    """Return the levels of each of the 32 features for a message of so many bits; 1: not sent."""
-    return allocate(model.tensors["losses"].astype(np.float64), bits)
+def levels_of(fitted: FittedModel, bits: int) -> tuple[int, ...]:
+    """Return the levels of each feature for a message of so many bits; 1: not sent."""
+    return allocate(fitted.tensors["losses"].astype(np.float64), bits)
 
 
 class PicoRateReceiver(LatentReceiver):
     """Shows what arrived and fills in the features that are never sent."""
 
-    def __init__(self, codec: Codec, settings: CoderSettings) -> None:
-        super().__init__(codec)
+    def __init__(self, model: LatentModel, settings: CoderSettings) -> None:
+        super().__init__(model)
         self._bits = settings.bits
-        self._levels = levels_of(fitted_coder(settings, NAME), settings.bits)
+        self._levels = levels_of(settings.fitted_for(NAME), settings.bits)
         self._sent = np.array(self._levels) > 1
         self._features = np.flatnonzero(self._sent)
-        self._blocks = blocks_of(self._levels)
-        self._fill = codec.fill(settings.fill)
+        self._blocks = blocks_of(self._levels, model.sizes)
+        self._fill = model.fill(settings.fill)
 
     def reset(self) -> None:
         """Begin a new episode."""
@@ -52,19 +55,19 @@ class PicoRateReceiver(LatentReceiver):
         self._fill.reset()
 
     def receive(self, packet: bytes | None, action: int) -> NDArray[np.float32]:
-        """Return the latent, float32[32]. Raises PacketError before anything has changed."""
+        """Return the latent, float32[latents]. Raises PacketError before anything has changed."""
         values = np.zeros_like(self.latent)
         if packet is None:
-            return self._fill.complete(values, np.zeros(LATENTS, bool), action, b"")
+            return self._fill.complete(values, np.zeros(len(values), bool), action, b"")
         symbols = symbols_from_value(value_from_packet(packet, self._bits), self._levels)
-        decoded = self.codec.quantizer.decode(symbols, np.arange(LATENTS), self._levels)
+        decoded = self.model.quantizer.decode(symbols, np.arange(len(symbols)), self._levels)
         values[self._features] = decoded[self._features]
         self.mask = self._blocks
         return self._fill.complete(values, self._sent, action, packet)
 
 
-def _sender(codec: Codec, settings: CoderSettings) -> CoarseSender:
-    return CoarseSender(codec, settings, levels_of(fitted_coder(settings, NAME), settings.bits))
+def _sender(model: LatentModel, settings: CoderSettings) -> CoarseSender:
+    return CoarseSender(model, settings, levels_of(settings.fitted_for(NAME), settings.bits))
 
 
 PICO_RATE = Coder(
@@ -77,6 +80,5 @@ PICO_RATE = Coder(
     sender=_sender,
     receiver=PicoRateReceiver,
     needs=NAME,
-    load=load_pico_rate,
-    shipped=WEIGHTS / "pico-rate.safetensors",
+    check=check_pico_rate,
 )

@@ -1,7 +1,7 @@
 """Standard image codecs at their lowest quality, for scale. They exceed the slot, and are charged what they take.
 
 JPEG (ITU-T T.81, 1992; Wallace, 1991) at quality 1 and lossy WebP (RFC 9649) at quality 0, by Pillow, each frame for
-itself, headers included. Nothing is fitted to the game and nothing is held between frames.
+itself, headers included. Nothing is fitted to the task and nothing is held between frames.
 """
 
 from __future__ import annotations
@@ -16,12 +16,11 @@ from numpy.typing import NDArray
 
 from compression.coders.coder import Coder, CoderSettings
 from compression.errors import CoderError, PacketError
-from compression.masks import BLOCKS
-from compression.model.latent_model import Codec
+from compression.model.latent_model import LatentModel
+from compression.model.sizes import Sizes
 
-_SIZE = 64
-_WIDEST = 4096
-"""Bytes; noise, the worst of frames, takes less at lowest quality."""
+_LEAST_WIDTH = 4096
+"""Bytes of the widest packets of frames of 64x64 pixels and less, headers included."""
 _OPTIONS: dict[str, dict[str, int]] = {"JPEG": {"quality": 1}, "WEBP": {"quality": 0, "method": 6}}
 
 
@@ -37,7 +36,7 @@ class PictureSender:
     """Compresses frames one by one.
 
     Args:
-        codec: Encodes the frame for the record alone.
+        model: Encodes the frame for the record alone.
         settings: Unused but for the record: the slot is not obeyed.
         kind: `JPEG` or `WEBP`.
 
@@ -45,19 +44,21 @@ class PictureSender:
         CoderError: If Pillow is not installed.
     """
 
-    def __init__(self, codec: Codec, settings: CoderSettings, kind: str) -> None:
-        self._codec, self._kind, self._pillow = codec, kind, _pillow()
-        self.latent = np.zeros_like(codec.mean)
+    def __init__(self, model: LatentModel, settings: CoderSettings, kind: str) -> None:
+        self._model, self._kind, self._pillow = model, kind, _pillow()
+        self.latent = np.zeros_like(model.mean)
 
     def reset(self) -> None:
         """Begin a new episode."""
-        self.latent = np.zeros_like(self._codec.mean)
+        self.latent = np.zeros_like(self._model.mean)
 
     def encode(self, frame: NDArray[np.uint8], action: int) -> bytes:
-        """Return the file that a frame, uint8[64, 64, 3], makes."""
-        self.latent = self._codec.encode_frame(frame)
+        """Return the file that a frame, uint8[H, W, C], makes."""
+        self.latent = self._model.encode_frame(frame)
         file = BytesIO()
-        self._pillow.fromarray(frame).save(file, self._kind, **_OPTIONS[self._kind])
+        self._pillow.fromarray(frame[:, :, 0] if frame.shape[2] == 1 else frame).save(
+            file, self._kind, **_OPTIONS[self._kind]
+        )
         return file.getvalue()
 
 
@@ -65,7 +66,7 @@ class PictureReceiver:
     """Opens the files; of a lost one it shows the last.
 
     Args:
-        codec: Encodes what is shown for the record, and says what to show before anything has arrived.
+        model: Encodes what is shown for the record, and says what to show before anything has arrived.
         settings: Unused.
         kind: `JPEG` or `WEBP`.
 
@@ -73,39 +74,47 @@ class PictureReceiver:
         CoderError: If Pillow is not installed.
     """
 
-    def __init__(self, codec: Codec, settings: CoderSettings, kind: str) -> None:
-        self._codec, self._kind, self._pillow = codec, kind, _pillow()
+    def __init__(self, model: LatentModel, settings: CoderSettings, kind: str) -> None:
+        self._model, self._kind, self._pillow = model, kind, _pillow()
         self.reset()
 
     def reset(self) -> None:
         """Begin a new episode."""
-        self.latent = self._codec.mean.copy()
-        self.mask = np.zeros(BLOCKS, bool)
+        self.latent = self._model.mean.copy()
+        self.mask = np.zeros(self._model.sizes.blocks, bool)
         self._shown: NDArray[np.uint8] | None = None
 
     def decode(self, packet: bytes | None, action: int) -> NDArray[np.uint8]:
-        """Return the frame to show, uint8[64, 64, 3].
+        """Return the frame to show, uint8[H, W, C].
 
         Raises:
             PacketError: If the bytes are no such file of a frame; the receiver's state is then unchanged.
         """
         if packet is None:
-            self.mask = np.zeros(BLOCKS, bool)
+            self.mask = np.zeros(self._model.sizes.blocks, bool)
             if self._shown is None:
-                self._shown = self._codec.decode_latent(self.latent)
+                self._shown = self._model.decode_latent(self.latent)
             return self._shown.copy()
         shown = self._opened(packet)
-        self.latent, self.mask, self._shown = self._codec.encode_frame(shown), np.ones(BLOCKS, bool), shown
+        self.latent, self.mask, self._shown = self._model.encode_frame(shown), np.ones_like(self.mask), shown
         return shown.copy()
 
     def _opened(self, packet: bytes) -> NDArray[np.uint8]:
+        height, width, channels = self._model.sizes.frame
+        mode = "L" if channels == 1 else "RGB"
         try:
             with catch_warnings(action="error"), self._pillow.open(BytesIO(packet), formats=[self._kind]) as image:
-                if image.size != (_SIZE, _SIZE) or image.mode != "RGB":
+                if image.size != (width, height) or image.mode not in ("RGB", mode):
                     raise ValueError("another size")
-                return np.array(image, np.uint8)
+                # WebP has no grey pictures.
+                return np.array(image.convert(mode), np.uint8).reshape(height, width, channels)
         except Exception as error:  # whatever Pillow makes of damaged files
             raise PacketError(f"packet is no {self._kind} file of a frame") from error
+
+
+def _widest(sizes: Sizes) -> int:
+    """Return the bytes of the widest packet: noise, the worst of frames, takes less at lowest quality."""
+    return max(_LEAST_WIDTH, sizes.frame[0] * sizes.frame[1])
 
 
 def _coder(name: str, kind: str, source: str) -> Coder:
@@ -115,7 +124,7 @@ def _coder(name: str, kind: str, source: str) -> Coder:
         source=source,
         sender=partial(PictureSender, kind=kind),
         receiver=partial(PictureReceiver, kind=kind),
-        packet_bytes=_WIDEST,
+        packet_bytes=_widest,
     )
 
 

@@ -2,7 +2,7 @@
 
 Closed-loop prediction (differential pulse code modulation; Cutler, US patent 2605361, 1952) with a recurrent network as
 the predictor and a Kalman filter's bookkeeping (Kalman, 1960) in place of an allocation that would have to be sent.
-Both ends run the same world model on what was received and on the driver's actions. A packet is a few readings
+Both ends run the same world model on what was received and on the actions applied. A packet is a few readings
 (`compression.coders.schedule`): mostly signs of the difference along the directions that matter most at that moment.
 
 Differences alone would never heal after a lost packet: the two ends' predictions would stay apart. So some readings
@@ -13,29 +13,19 @@ Steps are counted at both ends, lost ones included.
 from __future__ import annotations
 
 from functools import lru_cache
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from compression.coders.coder import (
-    Coder,
-    CoderSettings,
-    LatentReceiver,
-    LatentSender,
-    packet_from_value,
-    value_from_packet,
-)
+from compression.coders.coder import Coder, CoderSettings, LatentReceiver, LatentSender
+from compression.coders.packing import packet_from_value, value_from_packet
 from compression.coders.schedule import Dynamics, Reading, Schedule
-from compression.errors import MaskError, PacketError
-from compression.fitting.fitted import WEIGHTS, FittedCoder, fitted_coder, load_coder
-from compression.masks import BLOCK_SIZE, BLOCKS, LATENTS
-from compression.model.world_model import ACTIONS, HIDDEN, WorldModel
-
-if TYPE_CHECKING:
-    from compression.model.latent_model import Codec
+from compression.errors import PacketError
+from compression.fitting.fitted import FittedModel, Shapes, require_shapes
+from compression.model.latent_model import LatentModel
+from compression.model.sizes import Sizes
+from compression.model.world_model import WorldModel
 
 NAME = "predictive"
 ANCHORS = (2, 3, 5, 8, 12, 24)
@@ -44,53 +34,57 @@ REACH = 4.0
 """Standard deviations that a prediction may reach."""
 _SMALLEST_DIRECTION = 1e-4
 """Length of a direction that anything can be read along."""
-SHAPES = {
-    "cell.bias_hh": (3 * HIDDEN,),
-    "cell.bias_ih": (3 * HIDDEN,),
-    "cell.weight_hh": (3 * HIDDEN, HIDDEN),
-    "cell.weight_ih": (3 * HIDDEN, LATENTS + ACTIONS),
-    "change.bias": (LATENTS,),
-    "change.weight": (LATENTS, HIDDEN),
-    "directions": (LATENTS, LATENTS),
-    "innovation": (len(ANCHORS), LATENTS, LATENTS),
-    "start": (LATENTS,),
-    "transition": (len(ANCHORS), LATENTS, LATENTS),
-}
 
 
-def load_predictive(path: Path, codec_sha256: str) -> FittedCoder:
-    """Load a file fitted for this coder and a codec; raises MaskError as `load_coder`, or if it describes no filter."""
-    model = load_coder(path, codec_sha256, NAME, SHAPES)
-    directions = model.tensors["directions"].astype(np.float64)
-    lowest = np.linalg.eigvalsh(model.tensors["innovation"].astype(np.float64)).min()
+def shapes_for(sizes: Sizes) -> Shapes:
+    """Return what a fitted file holds: a world model, and what is read of its errors."""
+    latents, hidden = sizes.latents, sizes.hidden
+    return {
+        "cell.bias_hh": (3 * hidden,),
+        "cell.bias_ih": (3 * hidden,),
+        "cell.weight_hh": (3 * hidden, hidden),
+        "cell.weight_ih": (3 * hidden, latents + sizes.actions),
+        "change.bias": (latents,),
+        "change.weight": (latents, hidden),
+        "directions": (latents, latents),
+        "innovation": (len(ANCHORS), latents, latents),
+        "start": (latents,),
+        "transition": (len(ANCHORS), latents, latents),
+    }
+
+
+def check_predictive(fitted: FittedModel, sizes: Sizes) -> None:
+    """Raise ValueError unless a file holds a world model and describes a filter."""
+    if not sizes.hidden:
+        raise ValueError("it needs a latent model that has a world model")
+    require_shapes(fitted, shapes_for(sizes))
+    directions = fitted.tensors["directions"].astype(np.float64)
+    lowest = np.linalg.eigvalsh(fitted.tensors["innovation"].astype(np.float64)).min()
     if lowest < -1e-6 or np.linalg.norm(directions, axis=1).min() < _SMALLEST_DIRECTION:
-        raise MaskError(
-            f"{path} is damaged: its covariances or directions are none; leave --mask out or reinstall racer"
-        )
-    return model
+        raise ValueError("its covariances or directions are none")
 
 
 class Forecast:
     """What is known of the latent: the same at both ends as long as no packet is lost.
 
     Args:
-        model: The fitted coder.
-        codec: The shared weights.
+        fitted: The coder's file.
+        model: The latent model, shared by both ends.
         bits: Slot.
     """
 
-    def __init__(self, model: FittedCoder, codec: Codec, bits: int) -> None:
-        self._world_model = _world_model(model)
-        self._schedule = _schedule(model, codec, bits)
-        self._start = model.tensors["start"]
+    def __init__(self, fitted: FittedModel, model: LatentModel, bits: int) -> None:
+        self._world_model = _world_model(fitted, model.sizes)
+        self._schedule = _schedule(fitted, model, bits)
+        self._start = fitted.tensors["start"]
         self.reset()
 
     def reset(self) -> None:
         """Begin a new episode."""
         self._step = 0
-        self._hidden = torch.zeros(1, HIDDEN)
+        self._hidden = torch.zeros(1, self._world_model.hidden)
         self.latent = self._start
-        """float32[32]"""
+        """float32[latents]"""
 
     @property
     def readings(self) -> tuple[Reading, ...]:
@@ -98,7 +92,7 @@ class Forecast:
         return self._schedule[self._step]
 
     def advance(self, action: int) -> tuple[Reading, ...]:
-        """Foresee the next step and return its readings; `action` is the driver's last one."""
+        """Foresee the next step and return its readings; `action` is the last one applied."""
         readings = self.readings
         if self._step:
             with torch.inference_mode():
@@ -138,10 +132,10 @@ def dequantise(reading: Reading, symbol: int, foreseen: float) -> float:
 class PredictiveSender(LatentSender):
     """Runs a replica of the receiver and tells it where it is wrong."""
 
-    def __init__(self, codec: Codec, settings: CoderSettings) -> None:
-        super().__init__(codec)
+    def __init__(self, model: LatentModel, settings: CoderSettings) -> None:
+        super().__init__(model)
         self._bits = settings.bits
-        self._replica = Forecast(fitted_coder(settings, NAME), codec, settings.bits)
+        self._replica = Forecast(settings.fitted_for(NAME), model, settings.bits)
 
     def reset(self) -> None:
         """Begin a new episode."""
@@ -149,7 +143,7 @@ class PredictiveSender(LatentSender):
         self._replica.reset()
 
     def encode_latent(self, latent: NDArray[np.float32], action: int) -> bytes:
-        """Return the packet for a latent, float32[32]."""
+        """Return the packet for a latent, float32[latents]."""
         value = 0
         for reading in self._replica.advance(action):
             foreseen = float(reading.direction @ self._replica.latent)
@@ -162,10 +156,10 @@ class PredictiveSender(LatentSender):
 class PredictiveReceiver(LatentReceiver):
     """Foresees, and corrects itself by what arrives; what is lost stays as foreseen."""
 
-    def __init__(self, codec: Codec, settings: CoderSettings) -> None:
-        super().__init__(codec)
+    def __init__(self, model: LatentModel, settings: CoderSettings) -> None:
+        super().__init__(model)
         self._bits = settings.bits
-        self._forecast = Forecast(fitted_coder(settings, NAME), codec, settings.bits)
+        self._forecast = Forecast(settings.fitted_for(NAME), model, settings.bits)
 
     def reset(self) -> None:
         """Begin a new episode."""
@@ -173,7 +167,7 @@ class PredictiveReceiver(LatentReceiver):
         self._forecast.reset()
 
     def receive(self, packet: bytes | None, action: int) -> NDArray[np.float32]:
-        """Return the latent, float32[32], after a packet. Raises PacketError before anything has changed."""
+        """Return the latent, float32[latents], after a packet. Raises PacketError before anything has changed."""
         if packet is None:
             self._forecast.advance(action)
             return self._forecast.latent.copy()
@@ -188,34 +182,35 @@ class PredictiveReceiver(LatentReceiver):
         for reading, symbol in zip(readings, reversed(symbols), strict=True):
             self._forecast.learn(reading, symbol)
         # A reading is of all features at once; the blocks named are those it bears on most.
-        self.mask = _touched(readings)
+        self.mask = _touched(readings, self.model.sizes)
         return self._forecast.latent.copy()
 
 
-def _touched(readings: tuple[Reading, ...]) -> NDArray[np.bool_]:
-    blocks = np.zeros(BLOCKS, bool)
+def _touched(readings: tuple[Reading, ...], sizes: Sizes) -> NDArray[np.bool_]:
+    blocks = np.zeros(sizes.blocks, bool)
     for reading in readings:
-        blocks[int(np.argmax(np.abs(reading.direction))) // BLOCK_SIZE] = True
+        blocks[int(np.argmax(np.abs(reading.direction))) // sizes.block_size] = True
     return blocks
 
 
 @lru_cache(maxsize=4)
-def _world_model(model: FittedCoder) -> WorldModel:
+def _world_model(fitted: FittedModel, sizes: Sizes) -> WorldModel:
     """Return the fitted predictor. It has no state: both ends of many channels may share it."""
-    network = WorldModel()
+    with torch.device("meta"):
+        network = WorldModel(sizes)
     names = network.state_dict()
-    network.load_state_dict({name: torch.from_numpy(model.tensors[name].copy()) for name in names})
+    network.load_state_dict({name: torch.from_numpy(fitted.tensors[name]) for name in names}, assign=True)
     return network.eval().requires_grad_(False)
 
 
 @lru_cache(maxsize=64)
-def _schedule(model: FittedCoder, codec: Codec, bits: int) -> Schedule:
+def _schedule(fitted: FittedModel, model: LatentModel, bits: int) -> Schedule:
     """Return what is read at a rate; worked out once, as what follows from it is added when it is asked for."""
     anchor = nearest_anchor(bits)
-    transition, innovation = (model.tensors[name][anchor] for name in ("transition", "innovation"))
+    transition, innovation = (fitted.tensors[name][anchor] for name in ("transition", "innovation"))
     dynamics = Dynamics(transition.astype(np.float64), innovation.astype(np.float64))
-    directions = model.tensors["directions"].astype(np.float64)
-    return Schedule(bits, dynamics, directions, codec.mean, codec.covariance)
+    directions = fitted.tensors["directions"].astype(np.float64)
+    return Schedule(bits, dynamics, directions, model.mean, model.covariance)
 
 
 def nearest_anchor(bits: int) -> int:
@@ -234,6 +229,5 @@ PREDICTIVE = Coder(
     sender=PredictiveSender,
     receiver=PredictiveReceiver,
     needs=NAME,
-    load=load_predictive,
-    shipped=WEIGHTS / "predictive.safetensors",
+    check=check_predictive,
 )

@@ -5,8 +5,8 @@ arXiv 2208.04094): a policy network goes through the semantic concepts of an ima
 quantisation levels for each, trained by policy gradient on the decrease of lambda * rate + semantic loss + eta *
 perceptual loss.
 
-What differs: concepts are the codec's 8 blocks of 4 latents, not regions of a segmentation map. The decoder is the
-codec's, not a GAN. The slot is hard: a packet is the number of one of the allocations that fit, and the features at its
+What differs: concepts are the blocks of the latent, not regions of a segmentation map. The decoder is the latent
+model's, not a GAN. The slot is hard: a packet is the number of one of the allocations that fit, and the features at its
 levels (there: Huffman codes of any length), and what leads to none that fits is never picked. As a stream's next frame
 is much like its last, the agent also sees how far each feature is from what the receiver shows already, and a block at
 one level keeps that.
@@ -15,43 +15,53 @@ one level keeps that.
 from __future__ import annotations
 
 from bisect import bisect_right
-from functools import lru_cache, partial
+from functools import lru_cache
 from itertools import accumulate, product
 
 import numpy as np
 from numpy.typing import NDArray
 
-from compression.coders.coder import (
-    Coder,
-    CoderSettings,
-    LatentReceiver,
-    LatentSender,
-    packet_from_value,
-    value_from_packet,
-)
-from compression.coders.radix import symbols_from_value, value_from_symbols
-from compression.errors import PacketError, SlotError
+from compression.coders.coder import Coder, CoderSettings, LatentReceiver, LatentSender
+from compression.coders.packing import packet_from_value, symbols_from_value, value_from_packet, value_from_symbols
+from compression.errors import CoderError, PacketError, SlotError
 from compression.fill import Fill
-from compression.fitting.fitted import WEIGHTS, FittedCoder, fitted_coder, load_coder
-from compression.masks import BLOCK_SIZE, BLOCKS, LATENTS
-from compression.model.latent_model import Codec
+from compression.fitting.fitted import FittedModel, Shapes, require_shapes
+from compression.model.latent_model import LatentModel
+from compression.model.sizes import Sizes
 
 NAME = "rl-allocation"
-LEAST_BITS = 5
-"""Two levels for each of the 4 features of a block take 4 bits; which block, or that none is sent, the rest."""
+MOST_BLOCKS = 8
+"""All 4**8 = 65,536 allocations are listed."""
 CHOICES = 4
 """Q, the levels that the agent picks from."""
-STATE = LATENTS + 2 * BLOCK_SIZE + 3 * BLOCKS + 4
 UNITS = 64
-SHAPES = {
-    "policy.0.bias": (UNITS,),
-    "policy.0.weight": (UNITS, STATE),
-    "policy.2.bias": (UNITS,),
-    "policy.2.weight": (UNITS, UNITS),
-    "policy.4.bias": (CHOICES,),
-    "policy.4.weight": (CHOICES, UNITS),
-}
-load_rl_allocation = partial(load_coder, objective=NAME, shapes=SHAPES)
+
+
+def least_bits(sizes: Sizes) -> int:
+    """Return the smallest slot: two levels for each feature of the first block, or that it is not sent."""
+    return sizes.block_size + 1
+
+
+def state_size(sizes: Sizes) -> int:
+    """Return how many numbers the agent sees, see `Menu.states`."""
+    return sizes.latents + 2 * sizes.block_size + 3 * sizes.blocks + 4
+
+
+def shapes_for(sizes: Sizes) -> Shapes:
+    """Return what a fitted file holds."""
+    return {
+        "policy.0.bias": (UNITS,),
+        "policy.0.weight": (UNITS, state_size(sizes)),
+        "policy.2.bias": (UNITS,),
+        "policy.2.weight": (UNITS, UNITS),
+        "policy.4.bias": (CHOICES,),
+        "policy.4.weight": (CHOICES, UNITS),
+    }
+
+
+def check_rl_allocation(fitted: FittedModel, sizes: Sizes) -> None:
+    """Raise ValueError unless a file holds an agent for a model of these sizes."""
+    require_shapes(fitted, shapes_for(sizes))
 
 
 class Menu:
@@ -62,31 +72,39 @@ class Menu:
 
     Args:
         bits: Slot.
+        sizes: Those of the latent model.
 
     Raises:
-        SlotError: If it is too small for any.
+        SlotError: If the slot is too small for any.
+        CoderError: If the model has more blocks than can be listed.
     """
 
-    def __init__(self, bits: int) -> None:
-        if bits < LEAST_BITS:
-            raise SlotError(f"{NAME} needs {LEAST_BITS} bits per step or more; got {bits}")
-        self.bits = bits
-        self.depths = (0, 1, 2, 3) if bits < 64 else (0, 2, 3, 4) if bits < 128 else (0, 3, 4, 5)
+    def __init__(self, bits: int, sizes: Sizes) -> None:
+        if sizes.blocks > MOST_BLOCKS:
+            raise CoderError(
+                f"{NAME} allots levels to at most {MOST_BLOCKS} blocks, and this latent model has {sizes.blocks}; "
+                "choose another coder"
+            )
+        if bits < least_bits(sizes):
+            raise SlotError(f"{NAME} needs {least_bits(sizes)} bits per step or more; got {bits}")
+        self.bits, self.sizes = bits, sizes
+        rich = bits // (2 * sizes.latents)
+        self.depths = (0, 1, 2, 3) if rich < 1 else (0, 2, 3, 4) if rich < 2 else (0, 3, 4, 5)
         """Bits per feature of each choice, ascending; 0: the block is not sent."""
-        combinations = np.array(list(product(range(CHOICES), repeat=BLOCKS)), np.int8)
-        cost = BLOCK_SIZE * np.array(self.depths)[combinations].sum(axis=1)
+        combinations = np.array(list(product(range(CHOICES), repeat=sizes.blocks)), np.int8)
+        cost = sizes.block_size * np.array(self.depths)[combinations].sum(axis=1)
         order = np.lexsort((-np.arange(len(cost)), cost))
         ends = list(accumulate(1 << spent for spent in cost[order].tolist()))
         count = bisect_right(ends, 1 << bits)
         self.choices = combinations[order[:count]]
-        """int8[M, 8], the choice for each block of each allocation."""
+        """int8[M, blocks], the choice for each block of each allocation."""
         self._starts = [0, *ends[:count]]
         numbers = order[:count]
         self._numbers = {int(number): index for index, number in enumerate(numbers)}
         self._open = []
-        for block in range(BLOCKS):
+        for block in range(sizes.blocks):
             leads = np.zeros(CHOICES ** (block + 1), bool)
-            leads[numbers // CHOICES ** (BLOCKS - block - 1)] = True
+            leads[numbers // CHOICES ** (sizes.blocks - block - 1)] = True
             self._open.append(leads.reshape(-1, CHOICES))
 
     def fitting(self, chosen: NDArray[np.integer]) -> NDArray[np.bool_]:
@@ -100,22 +118,23 @@ class Menu:
     def states(
         self, latents: NDArray[np.float32], shown: NDArray[np.float32], chosen: NDArray[np.integer]
     ) -> NDArray[np.float32]:
-        """Return what the agent sees before its next choice, float32[N, 68].
+        """Return what the agent sees before its next choice, float32[N, state_size].
 
         That is the latent; the part of the block to choose for, and its error in what is shown; how large the error of
         each block is; which block it is; the depths chosen so far; how large the block's own error and the largest of
         those to come are; the share of the slot that is taken, and the slot.
         """
         block, count = chosen.shape[1], len(latents)
-        errors = (latents - shown).reshape(count, BLOCKS, BLOCK_SIZE)
+        blocks, block_size = self.sizes.blocks, self.sizes.block_size
+        errors = (latents - shown).reshape(count, blocks, block_size)
         sizes = np.sqrt((errors**2).mean(axis=2))
         worst = sizes[:, block + 1 :].max(axis=1, initial=0.0)
-        mark = np.zeros((count, BLOCKS), np.float32)
+        mark = np.zeros((count, blocks), np.float32)
         mark[:, block] = 1
-        depths = np.zeros((count, BLOCKS), np.float32)
+        depths = np.zeros((count, blocks), np.float32)
         depths[:, :block] = np.array(self.depths, np.float32)[chosen]
-        own = latents.reshape(count, BLOCKS, BLOCK_SIZE)[:, block]
-        numbers = np.stack([sizes[:, block], worst, BLOCK_SIZE * depths.sum(axis=1) / self.bits], axis=1)
+        own = latents.reshape(count, blocks, block_size)[:, block]
+        numbers = np.stack([sizes[:, block], worst, block_size * depths.sum(axis=1) / self.bits], axis=1)
         slot = np.full((count, 1), np.log2(self.bits) / 8)
         parts = (latents, own, errors[:, block], sizes, mark, depths / 4, numbers, slot)
         return np.concatenate(parts, axis=1, dtype=np.float32)
@@ -129,7 +148,7 @@ class Menu:
         return start + payload
 
     def unpack(self, value: int) -> tuple[NDArray[np.integer], int]:
-        """Return the allocation, int8[8], and what its features say.
+        """Return the allocation, int8[blocks], and what its features say.
 
         Raises:
             PacketError: If there is no such allocation.
@@ -147,15 +166,16 @@ menu_for = lru_cache(maxsize=16)(Menu)
 class Agent:
     """The policy, as plain arrays: a single state is too small to be worth a framework."""
 
-    def __init__(self, model: FittedCoder) -> None:
+    def __init__(self, fitted: FittedModel) -> None:
         self._layers = [
-            (model.tensors[f"policy.{index}.weight"], model.tensors[f"policy.{index}.bias"]) for index in (0, 2, 4)
+            (fitted.tensors[f"policy.{index}.weight"], fitted.tensors[f"policy.{index}.bias"]) for index in (0, 2, 4)
         ]
 
     def choose(self, menu: Menu, latent: NDArray[np.float32], shown: NDArray[np.float32]) -> NDArray[np.integer]:
-        """Return the likeliest choice for each block, int8[8], on seeing the latent and what is shown."""
-        chosen = np.zeros((1, BLOCKS), np.int8)
-        for block in range(BLOCKS):
+        """Return the likeliest choice for each block, int8[blocks], on seeing the latent and what is shown."""
+        blocks = menu.sizes.blocks
+        chosen = np.zeros((1, blocks), np.int8)
+        for block in range(blocks):
             values = menu.states(latent[None], shown[None], chosen[:, :block])[0]
             for number, (weight, bias) in enumerate(self._layers):
                 values = weight @ values + bias
@@ -168,7 +188,7 @@ class Agent:
 
 def features_and_levels(menu: Menu, chosen: NDArray[np.integer]) -> tuple[NDArray[np.intp], tuple[int, ...]]:
     """Return the features that an allocation, int[8], sends, and the levels of each."""
-    depths = np.repeat(np.array(menu.depths)[chosen], BLOCK_SIZE)
+    depths = np.repeat(np.array(menu.depths)[chosen], menu.sizes.block_size)
     features = np.flatnonzero(depths)
     return features, tuple(1 << int(depth) for depth in depths[features])
 
@@ -176,19 +196,19 @@ def features_and_levels(menu: Menu, chosen: NDArray[np.integer]) -> tuple[NDArra
 class _End:
     """What both ends do: keep what is shown."""
 
-    def __init__(self, codec: Codec, settings: CoderSettings) -> None:
-        self.menu = menu_for(settings.bits)
-        self._codec = codec
-        self._fill: Fill = codec.fill(settings.fill)
+    def __init__(self, model: LatentModel, settings: CoderSettings) -> None:
+        self.menu = menu_for(settings.bits, model.sizes)
+        self._model = model
+        self._fill: Fill = model.fill(settings.fill)
         self.reset()
 
     def reset(self) -> None:
         self._fill.reset()
-        self.shown = self._codec.mean.copy()
+        self.shown = self._model.mean.copy()
 
     def show(self, packet: bytes | None, action: int) -> NDArray[np.bool_]:
-        """Take a packet; returns which features it held, bool[32]. Raises PacketError before anything has changed."""
-        values, sent = np.zeros_like(self.shown), np.zeros(LATENTS, bool)
+        """Take a packet; return which features it held, bool[latents]. Raises PacketError with nothing changed."""
+        values, sent = np.zeros_like(self.shown), np.zeros(len(self.shown), bool)
         if packet is not None:
             features, decoded = self._open(packet)
             values[features], sent[features] = decoded, True
@@ -199,16 +219,16 @@ class _End:
         chosen, payload = self.menu.unpack(value_from_packet(packet, self.menu.bits))
         features, levels = features_and_levels(self.menu, chosen)
         symbols = symbols_from_value(payload, levels)
-        return features, self._codec.quantizer.decode(symbols, features, levels)
+        return features, self._model.quantizer.decode(symbols, features, levels)
 
 
 class AllocationSender(LatentSender):
     """Lets the agent choose. Knows what is shown as long as no packet is lost."""
 
-    def __init__(self, codec: Codec, settings: CoderSettings) -> None:
-        super().__init__(codec)
-        self._agent = Agent(fitted_coder(settings, NAME))
-        self._replica = _End(codec, settings)
+    def __init__(self, model: LatentModel, settings: CoderSettings) -> None:
+        super().__init__(model)
+        self._agent = Agent(settings.fitted_for(NAME))
+        self._replica = _End(model, settings)
 
     def reset(self) -> None:
         """Begin a new episode."""
@@ -216,11 +236,11 @@ class AllocationSender(LatentSender):
         self._replica.reset()
 
     def encode_latent(self, latent: NDArray[np.float32], action: int) -> bytes:
-        """Return the packet for a latent, float32[32]: the choices, then the features."""
+        """Return the packet for a latent, float32[latents]: the choices, then the features."""
         menu = self._replica.menu
         chosen = self._agent.choose(menu, latent, self._replica.shown)
         features, levels = features_and_levels(menu, chosen)
-        symbols = self.codec.quantizer.encode(latent, features, levels)
+        symbols = self.model.quantizer.encode(latent, features, levels)
         packet = packet_from_value(menu.pack(chosen, value_from_symbols(symbols, levels)), menu.bits)
         self._replica.show(packet, action)
         return packet
@@ -229,9 +249,9 @@ class AllocationSender(LatentSender):
 class AllocationReceiver(LatentReceiver):
     """Reads the choices, then the features."""
 
-    def __init__(self, codec: Codec, settings: CoderSettings) -> None:
-        super().__init__(codec)
-        self._end = _End(codec, settings)
+    def __init__(self, model: LatentModel, settings: CoderSettings) -> None:
+        super().__init__(model)
+        self._end = _End(model, settings)
 
     def reset(self) -> None:
         """Begin a new episode."""
@@ -239,9 +259,10 @@ class AllocationReceiver(LatentReceiver):
         self._end.reset()
 
     def receive(self, packet: bytes | None, action: int) -> NDArray[np.float32]:
-        """Return the latent, float32[32]. Raises PacketError before anything has changed."""
+        """Return the latent, float32[latents]. Raises PacketError before anything has changed."""
         sent = self._end.show(packet, action)
-        self.mask = np.asarray(sent.reshape(BLOCKS, BLOCK_SIZE).any(axis=1))
+        sizes = self.model.sizes
+        self.mask = np.asarray(sent.reshape(sizes.blocks, sizes.block_size).any(axis=1))
         return self._end.shown
 
 
@@ -254,8 +275,7 @@ RL_ALLOCATION = Coder(
     ),
     sender=AllocationSender,
     receiver=AllocationReceiver,
-    least_bits=LEAST_BITS,
+    least_bits=least_bits,
     needs=NAME,
-    load=load_rl_allocation,
-    shipped=WEIGHTS / "rl-allocation.safetensors",
+    check=check_rl_allocation,
 )

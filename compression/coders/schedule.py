@@ -13,8 +13,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from compression.masks import LATENTS
-
 Vector = NDArray[np.float32]
 Matrix = NDArray[np.float64]
 
@@ -29,8 +27,8 @@ _SHARED_FROM = 10
 """Bits from which every packet holds absolute readings as well as differences; below, packets take turns."""
 _TURN = 4
 """Every so many packets of fewer bits, one is absolute."""
-ROTATION = 12
-"""Directions that absolute readings take in turn."""
+_ROTATION = 12
+"""Directions that absolute readings take in turn, if there are as many."""
 _BITS_PER_ABSOLUTE = 24
 """A packet holds an absolute reading for every so many bits, at least one."""
 _MOST_UNSURE = 2.0
@@ -44,9 +42,9 @@ class Reading:
     """One projection of the latent."""
 
     direction: Vector
-    """float32[32], c."""
+    """float32[latents], c."""
     gain: Vector
-    """float32[32], how far the latent moves for each unit that c . z does."""
+    """float32[latents], how far the latent moves for each unit that c . z does."""
     depth: int
     """Bits, 1 to 6."""
     step: float
@@ -65,9 +63,9 @@ class Dynamics:
     """How unsure predictions are."""
 
     transition: Matrix
-    """float64[32, 32]: an error e of a latent becomes transition @ e of the next one's prediction."""
+    """float64[latents, latents]: an error e of a latent becomes transition @ e of the next one's prediction."""
     innovation: Matrix
-    """float64[32, 32], covariance of the error that prediction adds."""
+    """float64[latents, latents], covariance of the error that prediction adds."""
 
 
 class Schedule:
@@ -76,10 +74,10 @@ class Schedule:
     Args:
         bits: Slot.
         dynamics: How unsure predictions are at about this rate.
-        directions: float64[32, 32], rows c whose squared errors, added up, are what an error matters; most important
-            first.
-        mean: float32[32] of the latents.
-        covariance: float32[32, 32] of the latents: how unsure one is in the first step.
+        directions: float64[latents, latents], rows c whose squared errors, added up, are what an error matters; most
+            important first.
+        mean: float32[latents] of the latents.
+        covariance: float32[latents, latents] of the latents: how unsure one is in the first step.
     """
 
     def __init__(
@@ -114,10 +112,11 @@ class Schedule:
         step = len(self._steps)
         if step:
             self._unsure = grown(self._unsure, self._dynamics, self._prior)
-        absolutes, differences = fields(self._bits, step)
+        latents = len(self._mean)
+        absolutes, differences = fields(self._bits, step, latents)
         readings = []
         for depth in absolutes:
-            reading, self._unsure = self._absolute(self._unsure, self._turn % ROTATION, depth)
+            reading, self._unsure = self._absolute(self._unsure, self._turn % min(_ROTATION, latents), depth)
             readings.append(reading)
             self._turn += 1
         for depth in differences:
@@ -157,14 +156,14 @@ def grown(unsure: Matrix, dynamics: Dynamics, prior: Matrix) -> Matrix:
     return bounded
 
 
-def fields(bits: int, step: int) -> tuple[list[int], list[int]]:
+def fields(bits: int, step: int, latents: int) -> tuple[list[int], list[int]]:
     """Return the depths, in bits, of the absolute readings and of the differences in a step's packet.
 
     They add up to `bits`, unless every feature is read as finely as there are tables for.
     """
     if bits >= _SHARED_FROM:
         depth = 5 if bits < _BITS_PER_ABSOLUTE else MOST_DEPTH
-        absolutes = [depth] * min(max(1, bits // _BITS_PER_ABSOLUTE), ROTATION)
+        absolutes = [depth] * min(max(1, bits // _BITS_PER_ABSOLUTE), _ROTATION, latents)
     elif step % _TURN == _TURN - 1:
         absolutes = [min(bits, 5)]
     else:
@@ -172,4 +171,4 @@ def fields(bits: int, step: int) -> tuple[list[int], list[int]]:
     left = bits - sum(absolutes)
     depth = min(max(-(-left // _FINE_READINGS), 1), MOST_DEPTH)
     differences = [depth] * (left // depth) + ([left % depth] if left % depth else [])
-    return absolutes, differences[:LATENTS]
+    return absolutes, differences[:latents]

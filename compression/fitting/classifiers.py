@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from compression.fitting.config import PicoConfig
 from compression.fitting.discriminators import ActionDiscriminator
-from compression.model.world_model import ACTIONS
+from compression.model.sizes import Sizes
 
 Progress = Callable[[str, float], None]
 """Told the stage and the fraction of the whole training that is done, in [0, 1]."""
@@ -40,8 +40,13 @@ class Classifiers:
 
     members: list[ActionDiscriminator]
 
+    @property
+    def sizes(self) -> Sizes:
+        """Those of the latent model."""
+        return self.members[0].sizes
+
     def probabilities(self, x: Tensor) -> Tensor:
-        """Return the probability of each action, float32[N, 3].
+        """Return the probability of each action, float32[N, actions].
 
         A classifier's softmax is the sigmoid of each action's logit against the others': D(a, x) for every a.
         """
@@ -53,16 +58,17 @@ class Classifiers:
         return self.probabilities(x).gather(1, action[:, None])[:, 0]
 
     def accuracy(self, x: Tensor, action: Tensor) -> tuple[float, float]:
-        """Return the accuracy over the three actions, balanced, and the calibration error, both in [0, 1]."""
+        """Return the accuracy over the actions, balanced, and the calibration error, both in [0, 1]."""
         likeliest = self.probabilities(x).max(1)
         right = (likeliest.indices == action).float()
-        weights = class_weights(action)[action]
+        weights = class_weights(action, self.sizes.actions)[action]
         return (weights * right).mean().item(), _calibration_error(likeliest.values, right, weights)
 
 
 def fit_classifier(
     samples: Samples,
     held_out: Samples,
+    sizes: Sizes,
     config: PicoConfig,
     generator: torch.Generator,
     progress: Progress,
@@ -70,7 +76,7 @@ def fit_classifier(
     number: int,
 ) -> Classifiers:
     """Fit action classifiers by binary cross-entropy on the action taken, all actions weighing alike."""
-    balance = class_weights(samples.action)
+    balance = class_weights(samples.action, sizes.actions)
 
     def loss_of(model: ActionDiscriminator, part: Samples, index: Tensor | slice) -> Tensor:
         logits = model(part.x[index], part.action[index])
@@ -79,7 +85,7 @@ def fit_classifier(
 
     members = []
     for member in range(config.members):
-        model = ActionDiscriminator()
+        model = ActionDiscriminator(sizes)
         optimise(
             model,
             len(samples.x),
@@ -128,9 +134,9 @@ def optimise(
     model.load_state_dict(best_state)
 
 
-def class_weights(action: Tensor) -> Tensor:
-    """Return a weight for each action, float32[3], inverse to its frequency, of mean 1 over the steps given."""
-    counts = torch.bincount(action, minlength=ACTIONS)
+def class_weights(action: Tensor, actions: int) -> Tensor:
+    """Return a weight for each action, float32[actions], inverse to its frequency, of mean 1 over the steps given."""
+    counts = torch.bincount(action, minlength=actions)
     return len(action) / (int((counts > 0).sum()) * counts.clamp_min(1).float())
 
 

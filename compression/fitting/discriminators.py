@@ -6,8 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from compression.masks import BLOCKS, LATENTS
-from compression.model.world_model import ACTIONS, HIDDEN
+from compression.model.sizes import Sizes
 
 
 def _mlp(inputs: int, outputs: int) -> nn.Sequential:
@@ -15,30 +14,39 @@ def _mlp(inputs: int, outputs: int) -> nn.Sequential:
 
 
 class ActionDiscriminator(nn.Module):
-    """D(a, x) from a 3-way action classifier: the taken action's logit against the log-sum-exp of the others."""
+    """D(a, x) from an action classifier: the taken action's logit against the log-sum-exp of the others.
 
-    def __init__(self) -> None:
+    Args:
+        sizes: Those of the latent model.
+    """
+
+    def __init__(self, sizes: Sizes) -> None:
         super().__init__()
-        self.classifier = _mlp(HIDDEN + LATENTS, ACTIONS)
+        self.sizes = sizes
+        self.classifier = _mlp(sizes.hidden + sizes.latents, sizes.actions)
 
     def forward(self, x: Tensor, action: Tensor) -> Tensor:
         """Return the logit of D(a, x), float32[N]."""
         # Dropout, more on h: it holds the last actions, and most actions repeat the last one whatever is shown.
-        h, z = x[:, :HIDDEN], x[:, HIDDEN:]
+        h, z = x[:, : self.sizes.hidden], x[:, self.sizes.hidden :]
         h, z = functional.dropout(h, 0.5, self.training), functional.dropout(z, 0.2, self.training)
         logits = self.classifier(torch.cat([h, z], 1))
-        taken = functional.one_hot(action, ACTIONS).bool()
+        taken = functional.one_hot(action, self.sizes.actions).bool()
         others = logits.masked_fill(taken, -torch.inf).logsumexp(1)
         result: Tensor = logits[taken] - others
         return result
 
 
 class ImageDiscriminator(nn.Module):
-    """D(p, x), p being the 8 mask probabilities."""
+    """D(p, x), p being the mask probabilities, float32[N, blocks].
 
-    def __init__(self) -> None:
+    Args:
+        sizes: Those of the latent model.
+    """
+
+    def __init__(self, sizes: Sizes) -> None:
         super().__init__()
-        self.layers = _mlp(BLOCKS + HIDDEN + LATENTS, 1)
+        self.layers = _mlp(sizes.blocks + sizes.hidden + sizes.latents, 1)
 
     def forward(self, mask: Tensor, x: Tensor) -> Tensor:
         """Return the logit of D(p, x), float32[N]."""
@@ -48,7 +56,7 @@ class ImageDiscriminator(nn.Module):
 
 
 def budgeted(scores: Tensor, blocks: int) -> Tensor:
-    """Return mask probabilities, float32[N, 8], that sum to `blocks`: sigmoid(score - threshold).
+    """Return mask probabilities, float32[N, blocks], that sum to `blocks`: sigmoid(score - threshold).
 
     The threshold is found by bisection; a last Newton step makes the result differentiable through it. Without the
     budget every probability would run to 1 and the order of the scores would mean nothing.

@@ -1,4 +1,7 @@
-"""Files of fitted coders: tensors with the record of what they were fitted to. Safetensors, so they can run no code."""
+"""Files of what was fitted to behaviour: a mask policy, a coder's tables. Tensors with the record of their origin.
+
+There is one format, whatever was fitted. Those of version 0.1.0, `racer-mask-1` and `racer-coder-1`, are still read.
+"""
 
 from __future__ import annotations
 
@@ -8,156 +11,170 @@ import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.numpy import load as load_arrays
-from safetensors.numpy import save as save_arrays
 
-from compression.coders.coder import CoderSettings
-from compression.errors import CoderError, MaskError
-from compression.fitting.header import one_line, sorted_header
+from compression.errors import MaskError
+from compression.masks import MaskInterval
+from compression.tensor_files import (
+    TensorFileError,
+    Tensors,
+    dump_tensors,
+    one_line,
+    parse_tensors,
+    read_metadata,
+    read_plain_file,
+)
 
-FORMAT = "racer-coder-1"
-WEIGHTS = Path(__file__).parent.parent / "weights"
-_LARGEST_FILE = 4_000_000
-"""Bytes; the largest of the shipped files takes about 500,000."""
-_LARGEST_NUMBER = 1e4
-"""Sums of as many as a file holds stay finite."""
-_DTYPES = (np.dtype(np.float16), np.dtype(np.float32))
+if TYPE_CHECKING:  # imports torch, and what coders are is asked for by programs that do not
+    from compression.model.latent_model import LatentModel
+
+FORMAT = "racer-fitted-2"
+_OLD_FORMATS = ("racer-mask-1", "racer-coder-1")
+_OLD_NAMES = {"codec_sha256": "model_sha256", "track_seeds": "seeds"}
+LARGEST_FILE = 16_000_000
+"""Bytes; the largest that Racer brings takes about 500,000."""
+_OBJECTIVE = re.compile("[a-z0-9][a-z0-9-]{0,39}")
+_TASK = re.compile("[a-z0-9-]{0,40}")
+_WEIGHTS = Path(__file__).parents[1] / "weights"
+Item = TypeVar("Item")
 Shapes = Mapping[str, tuple[int, ...]]
 """The tensors of a kind of file and their shapes."""
 
 
 @dataclass(frozen=True)
-class CoderRecord:
-    """What a coder was fitted to."""
+class FittedRecord:
+    """What something was fitted to."""
 
     objective: str
-    """Name of the coder."""
-    codec_sha256: str
-    """Hash of the weights whose latents it codes."""
+    """What for: `pico`, `perceptual`, or the name of a coder."""
+    model_sha256: str
+    """Hash of the latent model through which the task was seen."""
     participants: tuple[str, ...]
     """Who was recorded; they must not evaluate it."""
     sessions: tuple[str, ...]
-    """Session ids; empty where the drives were made for the fit alone."""
-    track_seeds: tuple[int, ...]
-    """Tracks they drove on."""
+    """Session ids; empty where the task was done for the fit alone."""
+    seeds: tuple[int, ...]
+    """Of the trials that they did."""
     config: dict[str, Any]
     """Settings of the fit, seed included."""
+    interval: str = ""
+    """How often a mask was chosen in the recordings, `episode` or `step`; empty where that does not matter."""
+    fill: str = ""
+    """Where the features that were not sent came from in them; empty where that does not matter."""
+    task: str = ""
+    """Name of the task; empty in files of version 0.1.0, which knew only car-racing."""
 
 
 @dataclass(frozen=True, eq=False)
-class FittedCoder:
-    """A fitted coder, as read from a file."""
+class FittedModel:
+    """What was fitted, as read from a file. Equal where the files are."""
 
     tensors: Mapping[str, NDArray[np.float32]]
-    record: CoderRecord
+    record: FittedRecord
     sha256: str
     """Hash of the file."""
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, FittedCoder) and other.sha256 == self.sha256
+        return isinstance(other, FittedModel) and other.sha256 == self.sha256
 
     def __hash__(self) -> int:
         return hash(self.sha256)
 
 
-def dump_coder(tensors: Mapping[str, NDArray[np.floating[Any]]], record: CoderRecord) -> bytes:
+def dump_fitted(tensors: Tensors, record: FittedRecord) -> bytes:
     """Return the bytes of a file: the same tensors and record give the same bytes. Numbers are kept as they are."""
-    arrays = {name: np.ascontiguousarray(tensors[name]) for name in sorted(tensors)}
-    return sorted_header(save_arrays(arrays, {"format": FORMAT, "record": json.dumps(asdict(record), sort_keys=True)}))
+    return dump_tensors(tensors, {"format": FORMAT, "record": json.dumps(asdict(record), sort_keys=True)})
 
 
-def fitted_coder(settings: CoderSettings, name: str) -> FittedCoder:
-    """Return the fitted file that an end was given.
-
-    Raises:
-        CoderError: If it was given none.
-    """
-    if not isinstance(settings.model, FittedCoder):
-        raise CoderError(f"coder {name} needs its fitted file; reinstall racer")
-    return settings.model
-
-
-def objective_of(path: Path) -> str | None:
-    """Return the coder that a file says it was fitted for; None if it is no file of this format that can be read."""
-    try:
-        if not path.is_file() or path.stat().st_size > _LARGEST_FILE:
-            return None
-        with path.open("rb") as file:
-            length = min(int.from_bytes(file.read(8), "little"), _LARGEST_FILE)
-            metadata = json.loads(file.read(length))["__metadata__"]
-        objective = json.loads(metadata["record"])["objective"] if metadata["format"] == FORMAT else None
-    except (OSError, KeyError, TypeError, ValueError, RecursionError):
-        return None
-    return one_line(objective) if isinstance(objective, str) else None
-
-
-def load_coder(path: Path, codec_sha256: str, objective: str, shapes: Shapes) -> FittedCoder:
-    """Load a file fitted for a coder and a codec.
+def load_fitted(path: Path, model: LatentModel, objective: str | None = None) -> FittedModel:
+    """Load a file.
 
     Args:
         path: The file.
-        codec_sha256: Hash of the codec's weights.
-        objective: Name of the coder.
-        shapes: What the file must hold.
+        model: The latent model that it must have been fitted for.
+        objective: What it must have been fitted for; None for anything.
 
     Raises:
         MaskError: If the file cannot be read, is none of these, or was fitted for something else.
     """
-    shipped = path.parent == WEIGHTS
-    again = "reinstall racer" if shipped else f"leave --mask out, and the {objective} that ships with Racer serves"
+    again = remedy(path)
     try:
-        size = path.stat().st_size
-        if not path.is_file() or size > _LARGEST_FILE:
-            raise MaskError(f"{path} is no file of a fitted coder; check the path given to --mask")
-        data = path.read_bytes()
-    except OSError as error:
-        reason = error.strerror or error
-        raise MaskError(f"cannot read {path}: {reason}; check the path given to --mask") from error
+        data = read_plain_file(path, LARGEST_FILE)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise MaskError(f"cannot read {path}: {reason}; check the path") from error
+    except TensorFileError as error:
+        raise MaskError(f"{path} is no fitted file ({error}); check the path") from error
     try:
-        arrays = load_arrays(data)
-        end = 8 + int.from_bytes(data[:8], "little")
-        metadata = json.loads(data[8:end]).get("__metadata__", {})
-        if metadata.get("format") != FORMAT:
-            raise ValueError("another format")
-        record = _record(json.loads(metadata["record"]))
-    except (SafetensorError, KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
-        raise MaskError(f"{path} is no file of a fitted coder ({one_line(error)}); {again}") from error
-    if record.objective != objective:
-        raise MaskError(f"{path} was fitted for coder {one_line(record.objective)}, not for {objective}; {again}")
-    if {name: array.shape for name, array in arrays.items()} != dict(shapes):
-        raise MaskError(f"{path} is damaged: it does not hold what {objective} needs; {again}")
-    if not all(array.dtype in _DTYPES and (np.abs(array) <= _LARGEST_NUMBER).all() for array in arrays.values()):
-        raise MaskError(f"{path} is damaged: it holds numbers that are not finite, or that no fit comes to; {again}")
-    tensors = {name: array.astype(np.float32) for name, array in arrays.items()}
-    if record.codec_sha256 != codec_sha256:
+        tensors, metadata = parse_tensors(data)
+        record = _record(metadata)
+    except (TensorFileError, KeyError, TypeError, ValueError, RecursionError) as error:
+        raise MaskError(f"{path} is no fitted file ({one_line(error)}); {again}") from error
+    if objective is not None and record.objective != objective:
+        raise MaskError(f"{path} was fitted for {record.objective}, not for {objective}; {again}")
+    if record.model_sha256 != model.sha256:
         raise MaskError(
-            f"{path} was fitted for other weights (codec {record.codec_sha256[:12]}, installed {codec_sha256[:12]}); "
-            f"{again}"
+            f"{path} was fitted for other weights (latent model {record.model_sha256[:12]}, this one is "
+            f"{model.sha256[:12]}); {again}"
         )
-    return FittedCoder(tensors, record, hashlib.sha256(data).hexdigest())
+    return FittedModel(tensors, record, hashlib.sha256(data).hexdigest())
 
 
-def _record(fields: Any) -> CoderRecord:
-    """Return the record that JSON holds. Raises KeyError, TypeError or ValueError if it is another one."""
+def objective_of(path: Path) -> str | None:
+    """Return what a file says it was fitted for; None if it is no such file that can be read."""
+    try:
+        return _record(read_metadata(path, LARGEST_FILE)).objective
+    except (KeyError, TypeError, ValueError, RecursionError):
+        return None
+
+
+def remedy(path: Path) -> str:
+    """Return what to do where a file is of no use."""
+    if _WEIGHTS in path.parents:
+        return "reinstall racer"
+    return "leave it out, or make it again with `racer train`"
+
+
+def require_shapes(fitted: FittedModel, shapes: Shapes) -> None:
+    """Raise ValueError unless a file holds just the tensors of these shapes."""
+    if {name: array.shape for name, array in fitted.tensors.items()} != dict(shapes):
+        raise ValueError(f"it does not hold what {fitted.record.objective} needs")
+
+
+def _record(metadata: Mapping[str, str]) -> FittedRecord:
+    """Return the record that a file's metadata hold. Raises KeyError, TypeError or ValueError if there is none."""
+    from compression.fill import FILLS  # imports torch
+
+    if metadata.get("format") not in (FORMAT, *_OLD_FORMATS):
+        raise ValueError("another format")
+    fields = json.loads(metadata["record"])
     if not isinstance(fields, dict) or not isinstance(fields["config"], dict):
         raise TypeError("its record is no object")
-    if not isinstance(fields["objective"], str):
-        raise TypeError("its record names no coder")
-    if not isinstance(fields["codec_sha256"], str) or not re.fullmatch("[0-9a-f]{64}", fields["codec_sha256"]):
-        raise ValueError("its record names no codec")
-    for name, kind in (("participants", str), ("sessions", str), ("track_seeds", int)):
-        if not isinstance(fields[name], list) or any(type(item) is not kind for item in fields[name]):
-            raise TypeError(f"its record holds no list of {name}")
-    return CoderRecord(
-        objective=fields["objective"],
-        codec_sha256=fields["codec_sha256"],
-        participants=tuple(fields["participants"]),
-        sessions=tuple(fields["sessions"]),
-        track_seeds=tuple(fields["track_seeds"]),
+    if metadata["format"] in _OLD_FORMATS:
+        fields = {_OLD_NAMES.get(name, name): value for name, value in fields.items()}
+    return FittedRecord(
+        objective=_text(fields["objective"], _OBJECTIVE),
+        model_sha256=_text(fields["model_sha256"], re.compile("[0-9a-f]{64}")),
+        participants=_list_of(str, fields["participants"]),
+        sessions=_list_of(str, fields["sessions"]),
+        seeds=_list_of(int, fields["seeds"]),
         config=fields["config"],
+        interval=_text(fields.get("interval", ""), re.compile("|".join((*get_args(MaskInterval), "")))),
+        fill=_text(fields.get("fill", ""), re.compile("|".join((*FILLS, "")))),
+        task=_text(fields.get("task", ""), _TASK),
     )
+
+
+def _text(value: Any, pattern: re.Pattern[str]) -> str:
+    if not isinstance(value, str) or not pattern.fullmatch(value):
+        raise ValueError("its record names an unknown objective, model, interval, fill or task")
+    return value
+
+
+def _list_of(kind: type[Item], items: Any) -> tuple[Item, ...]:
+    if not isinstance(items, list) or any(type(item) is not kind for item in items):
+        raise TypeError(f"its record holds no list of {kind.__name__}")
+    return tuple(items)

@@ -1,7 +1,8 @@
 """Imagined exploration: what the receiver would have shown under masks that were not recorded.
 
-A pilot explores a dozen or two masks of the 70, one per episode. What every other mask would have shown follows from
-the recorded latents alone; only what the driver would have done has to be guessed, by a model of how they drive.
+A pilot explores a dozen or two masks (of 70, where 4 of 8 blocks are sent), one per episode. What every other one would
+have shown follows from the recorded latents alone; only what the driver would have done has to be guessed, by a model
+of how they drive.
 """
 
 from __future__ import annotations
@@ -13,15 +14,15 @@ import numpy as np
 from compression.fill import FillName
 from compression.fitting.recorded import RecordedEpisode
 from compression.masks import MaskInterval, features_of, mask_table
-from compression.model.latent_model import Codec
+from compression.model.latent_model import LatentModel
 
 
 def imagine(
     episode: RecordedEpisode,
     interval: MaskInterval,
     fill: FillName,
-    blocks: int,
-    codec: Codec,
+    sent: int,
+    model: LatentModel,
     rng: np.random.Generator,
 ) -> RecordedEpisode:
     """Return an episode as it would have been shown under random masks. Its actions are still the recorded ones.
@@ -30,19 +31,19 @@ def imagine(
         episode: Recorded under whatever mask.
         interval: How often the mask is chosen.
         fill: Where missing features come from.
-        blocks: Blocks sent.
-        codec: Whose latents they are. Quantisation, which is fine beside what a mask leaves out, is left out.
+        sent: Blocks sent.
+        model: Whose latents they are. Quantisation, which is fine beside what a mask leaves out, is left out.
         rng: Chooses the masks.
     """
-    table = mask_table(blocks)
+    table = mask_table(model.sizes.blocks, sent)
     count = len(episode.actions)
     chosen = rng.integers(len(table), size=count if interval == "step" else 1)
     masks = np.broadcast_to(table[chosen], (count, table.shape[1])).copy()
-    receiver = codec.fill(fill)
+    receiver = model.fill(fill)
     received = np.empty_like(episode.latents)
     action = 0
     for step, latent in enumerate(episode.latents):
         packet = int(rng.integers(2**32)).to_bytes(4, "big")
-        received[step] = receiver.complete(latent, features_of(masks[step]), action, packet)
+        received[step] = receiver.complete(latent, features_of(masks[step], model.sizes.block_size), action, packet)
         action = int(episode.actions[step])
     return replace(episode, received=received, masks=masks, original=False)

@@ -37,10 +37,10 @@ from compression.fitting.classifiers import (
 from compression.fitting.config import PicoConfig
 from compression.fitting.discriminators import ImageDiscriminator, budgeted
 from compression.fitting.imagination import imagine
-from compression.fitting.mask_file import MaskNetwork
-from compression.fitting.recorded import RecordedEpisode
+from compression.fitting.mask_policy import MaskNetwork
+from compression.fitting.recorded import RecordedEpisode, with_steps
 from compression.masks import MaskInterval, best_blocks
-from compression.model.latent_model import Codec
+from compression.model.latent_model import LatentModel
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class TrainingSummary:
     held_out_episodes: int
     action_accuracy: float | None
     """How often the action discriminator's likeliest action is the one taken on seeing the original, averaged over the
-    three actions (guessing: 1/3); None where there is no action discriminator."""
+    actions (guessing: 1/actions); None where there is no action discriminator."""
     calibration_error: float | None
     """Expected calibration error of that action's probability, 10 equal bins, actions weighted alike."""
     mean_d_original: float | None
@@ -64,7 +64,7 @@ class TrainingSummary:
     mean_d_random: float
     """Mean D(p, x) of the random masks that were recorded."""
     block_frequency: tuple[float, ...]
-    """How often each of the 8 blocks is sent."""
+    """How often each block is sent."""
 
 
 @dataclass(frozen=True)
@@ -72,15 +72,15 @@ class _Data:
     """Flat tensors of all steps of the episodes of one kind."""
 
     x: Tensor
-    """float32[N, 288]: state of the world model and latent of the original."""
+    """float32[N, hidden + latents]: state of the world model and latent of the original."""
     received_x: Tensor
-    """float32[N, 288], the same of what was shown."""
+    """float32[N, hidden + latents], the same of what was shown."""
     action: Tensor
-    """int64[N] in 0..2: left, straight, right."""
+    """int64[N]"""
     mask: Tensor
-    """float32[N, 8]"""
+    """float32[N, blocks]"""
     chooser: Tensor
-    """float32[N, 32], the latent that the mask of the step is chosen from."""
+    """float32[N, latents], the latent that the mask of the step is chosen from."""
     similarity: Tensor
     """float32[N], 1 - mean absolute pixel difference of original and shown; zeros unless asked for."""
 
@@ -89,50 +89,51 @@ def fit_mask(
     episodes: list[RecordedEpisode],
     interval: MaskInterval,
     fill: FillName,
-    codec: Codec,
+    model: LatentModel,
     config: PicoConfig,
     progress: Progress = lambda stage, done: None,
-) -> tuple[MaskNetwork, TrainingSummary]:
-    """Fit a mask policy. The same episodes and configuration give the same weights.
+) -> tuple[dict[str, NDArray[np.float32]], TrainingSummary]:
+    """Return the tensors of a fitted file, and how the fit went. The same episodes and configuration give the same.
 
     Args:
         episodes: Recorded under `full` (calibration) and under `random` (exploration).
         interval: How often the mask was chosen in the exploration episodes.
         fill: Where the features that were not sent came from in them.
-        codec: Whose latents they hold.
+        model: Whose latents they hold.
         config: Settings.
         progress: Called now and then.
 
     Raises:
-        TrainingError: If there are fewer than two episodes of either kind.
+        TrainingError: If there are fewer than two episodes of either kind, or they were not recorded through the model.
     """
+    episodes = with_steps(episodes, model.sizes)
     with repeatable(config.seed):
-        return _fit(episodes, interval, fill, codec, config, progress)
+        policy, summary = _fit(episodes, interval, fill, model, config, progress)
+    return policy.tensors(), summary
 
 
 def _fit(
     episodes: list[RecordedEpisode],
     interval: MaskInterval,
     fill: FillName,
-    codec: Codec,
+    model: LatentModel,
     config: PicoConfig,
     progress: Progress,
 ) -> tuple[MaskNetwork, TrainingSummary]:
     generator = torch.Generator().manual_seed(config.seed)
+    sizes, sent = model.sizes, config.sent(model.sizes)
     train, held_out = _split(episodes, config, generator)
     pixels = config.objective == "perceptual"
     rng = np.random.default_rng(config.seed)
 
     def flatten(part: list[RecordedEpisode], original: bool) -> _Data:
-        return _flatten([episode for episode in part if episode.original == original], interval, codec, pixels)
+        return _flatten([episode for episode in part if episode.original == original], interval, model, pixels)
 
     def flatten_imagined(part: list[RecordedEpisode]) -> _Data | None:
         imagined = [
-            imagine(episode, interval, fill, config.blocks, codec, rng)
-            for episode in part
-            for _ in range(config.imagined)
+            imagine(episode, interval, fill, sent, model, rng) for episode in part for _ in range(config.imagined)
         ]
-        return _flatten(imagined, interval, codec, pixels) if imagined else None
+        return _flatten(imagined, interval, model, pixels) if imagined else None
 
     positives, negatives = flatten(train, True), flatten(train, False)
     held_positives, held_negatives = flatten(held_out, True), flatten(held_out, False)
@@ -148,18 +149,20 @@ def _fit(
             )
     else:
         samples, held_samples = _discriminated(positives, negatives), _discriminated(held_positives, held_negatives)
-        action = fit_classifier(samples, held_samples, config, generator, progress, "action discriminator", 0)
-        balance = class_weights(positives.action)
+        action = fit_classifier(samples, held_samples, sizes, config, generator, progress, "action discriminator", 0)
+        balance = class_weights(positives.action, sizes.actions)
         targets = _agreements(action, negatives, balance)
         held_targets = _agreements(action, held_negatives, balance)
         imagined, held_imagined = flatten_imagined(train), flatten_imagined(held_out)
         if imagined and held_imagined:
             samples, held_samples = _behaved(positives, negatives), _behaved(held_positives, held_negatives)
-            behaviour = fit_classifier(samples, held_samples, config, generator, progress, "model of the driver", 1)
+            behaviour = fit_classifier(
+                samples, held_samples, sizes, config, generator, progress, "model of the driver", 1
+            )
             targets = targets.and_(_expected_agreements(action, behaviour, imagined, balance))
             held_targets = held_targets.and_(_expected_agreements(action, behaviour, held_imagined, balance))
 
-    image = ImageDiscriminator()
+    image = ImageDiscriminator(sizes)
     optimise(
         image,
         len(targets.value),
@@ -173,22 +176,22 @@ def _fit(
     )
     image.eval()
 
-    policy = MaskNetwork()
+    policy = MaskNetwork(sizes)
     x = torch.cat([positives.x, negatives.x])
     chooser = torch.cat([positives.chooser, negatives.chooser])
 
     def policy_loss(index: Tensor) -> Tensor:
-        mask = budgeted(policy(chooser[index]), config.blocks)
+        mask = budgeted(policy(chooser[index]), sent)
         served = index if interval == "step" else index[torch.randperm(len(index), generator=generator)]
         return -functional.logsigmoid(image(mask, x[served])).mean()
 
     def held_policy_loss() -> Tensor:
-        masks = _hard(policy, held_negatives.chooser, config.blocks)
+        masks = _hard(policy, held_negatives.chooser, sent)
         return -functional.logsigmoid(image(masks, held_negatives.x)).mean()
 
     optimise(policy, len(x), policy_loss, held_policy_loss, config, generator, progress, "mask policy", 3)
     progress("done", 1.0)
-    summary = _summarise(action, image, policy, positives, negatives, held_positives, held_negatives, config)
+    summary = _summarise(action, image, policy, positives, negatives, held_positives, held_negatives, sent)
     return policy.eval(), replace(summary, held_out_episodes=len(held_out))
 
 
@@ -198,7 +201,7 @@ def _split(
     """Return the episodes to train on and those held out, whole, of either kind."""
     train, held_out = [], []
     for original, phase in ((True, "calibration (full)"), (False, "exploration (random)")):
-        kind = [episode for episode in episodes if episode.original == original and len(episode.actions)]
+        kind = [episode for episode in episodes if episode.original == original]
         if len(kind) < 2:
             raise TrainingError(
                 f"training needs at least 2 {phase} episodes, and there are {len(kind)}; "
@@ -274,9 +277,9 @@ def _distillation_loss(image: ImageDiscriminator, targets: _Targets, index: Tens
     return (targets.weight[index] * losses).mean()
 
 
-def _flatten(episodes: list[RecordedEpisode], interval: MaskInterval, codec: Codec, pixels: bool) -> _Data:
-    def x_of(latents: NDArray[np.float32], actions: NDArray[np.int8]) -> NDArray[np.float32]:
-        return np.concatenate([codec.histories(latents[None], actions[None])[0], latents], axis=1)
+def _flatten(episodes: list[RecordedEpisode], interval: MaskInterval, model: LatentModel, pixels: bool) -> _Data:
+    def x_of(latents: NDArray[np.float32], actions: NDArray[np.integer]) -> NDArray[np.float32]:
+        return np.concatenate([model.histories(latents[None], actions[None])[0], latents], axis=1)
 
     def chooser_of(latents: NDArray[np.float32]) -> NDArray[np.float32]:
         return latents if interval == "step" else np.broadcast_to(latents[:1], latents.shape)
@@ -284,8 +287,8 @@ def _flatten(episodes: list[RecordedEpisode], interval: MaskInterval, codec: Cod
     def similarity(episode: RecordedEpisode) -> NDArray[np.float32]:
         if not pixels:
             return np.zeros(len(episode.actions), np.float32)
-        original = codec.decode_latents(episode.latents).astype(np.float32)
-        shown = codec.decode_latents(episode.received).astype(np.float32)
+        original = model.decode_latents(episode.latents).astype(np.float32)
+        shown = model.decode_latents(episode.received).astype(np.float32)
         distance: NDArray[np.float32] = np.abs(original - shown).mean(axis=(1, 2, 3)) / 255
         return 1 - distance
 
@@ -295,17 +298,17 @@ def _flatten(episodes: list[RecordedEpisode], interval: MaskInterval, codec: Cod
     return _Data(
         x=gather(lambda e: x_of(e.latents, e.actions)),
         received_x=gather(lambda e: x_of(e.received, e.actions)),
-        action=gather(lambda e: e.actions.astype(np.int64) + 1),
+        action=gather(lambda e: e.actions.astype(np.int64)),
         mask=gather(lambda e: e.masks.astype(np.float32)),
         chooser=gather(lambda e: chooser_of(e.latents)),
         similarity=gather(similarity),
     )
 
 
-def _hard(policy: MaskNetwork, chooser: Tensor, blocks: int) -> Tensor:
+def _hard(policy: MaskNetwork, chooser: Tensor, sent: int) -> Tensor:
     with torch.no_grad():
         scores = policy(chooser).numpy()
-    return torch.from_numpy(np.stack([best_blocks(row, blocks) for row in scores])).float()
+    return torch.from_numpy(np.stack([best_blocks(row, sent) for row in scores])).float()
 
 
 def _summarise(
@@ -316,9 +319,9 @@ def _summarise(
     negatives: _Data,
     held_positives: _Data,
     held_negatives: _Data,
-    config: PicoConfig,
+    sent: int,
 ) -> TrainingSummary:
-    masks = _hard(policy, held_negatives.chooser, config.blocks)
+    masks = _hard(policy, held_negatives.chooser, sent)
     accuracy = calibration = original = compressed = None
     with torch.no_grad():
         if action is not None:

@@ -9,15 +9,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from compression.coders.packet import MOST_LEVELS
-from compression.coders.radix import allocate
+from compression.coders.levels import allocate
 from compression.errors import TrainingError
 from compression.fitting.classifiers import STAGES, Classifiers, Progress, Samples, fit_classifier, repeatable
 from compression.fitting.config import PicoConfig
-from compression.fitting.recorded import RecordedEpisode
-from compression.masks import LATENTS
-from compression.model.latent_model import Codec
-from compression.model.world_model import HIDDEN
+from compression.fitting.recorded import RecordedEpisode, with_steps
+from compression.model.latent_model import LatentModel
+from compression.model.quantizer import MOST_LEVELS
 
 _TRIED = (1, 2, 3, 4, 6, 8, 12, 16, 32, 64)
 """Levels whose cost is measured; between them it is interpolated."""
@@ -37,31 +35,34 @@ class RateSummary:
     """Steps that the model of the driver was fitted to."""
     held_out_episodes: int
     action_accuracy: float
-    """On the held-out episodes, over the three actions, balanced."""
+    """On the held-out episodes, over the actions, balanced."""
     calibration_error: float
     """Expected calibration error of the same."""
     levels: dict[int, tuple[int, ...]]
-    """Levels of each of the 32 features, by the slot in bits; 1: not sent."""
+    """Levels of each feature, by the slot in bits; 1: not sent."""
 
 
 def fit_pico_rate(
-    episodes: list[RecordedEpisode], codec: Codec, config: PicoConfig, progress: Progress = lambda stage, done: None
+    episodes: list[RecordedEpisode],
+    model: LatentModel,
+    config: PicoConfig,
+    progress: Progress = lambda stage, done: None,
 ) -> tuple[dict[str, NDArray[np.float32]], RateSummary]:
     """Return the tensors of a fitted file, and what came of the fit. The same episodes and configuration give the same.
 
     Args:
         episodes: Recorded under whatever condition: what was shown and what was done on seeing it.
-        codec: Whose latents they hold.
+        model: Whose latents they hold.
         config: Settings of the driver model; the rest is not looked at.
         progress: Called now and then.
 
     Raises:
         TrainingError: If there are fewer than two episodes.
     """
-    fit = fit_drivers(episodes, codec, config, lambda stage, done: progress(stage, _FITTED * min(STAGES * done, 1)))
+    fit = fit_drivers(episodes, model, config, lambda stage, done: progress(stage, _FITTED * min(STAGES * done, 1)))
     progress("what quantising costs", _FITTED)
     with repeatable(config.seed):
-        losses = divergences(fit.drivers, torch.cat([fit.trained.x, fit.held.x]), codec).astype(np.float32)
+        losses = divergences(fit.drivers, torch.cat([fit.trained.x, fit.held.x]), model).astype(np.float32)
         accuracy, calibration = fit.drivers.accuracy(fit.held.x, fit.held.action)
     progress("done", 1.0)
     return {"losses": losses}, RateSummary(
@@ -85,16 +86,16 @@ class FittedDrivers:
 
 def fit_drivers(
     episodes: list[RecordedEpisode],
-    codec: Codec,
+    model: LatentModel,
     config: PicoConfig,
     progress: Progress = lambda stage, done: None,
 ) -> FittedDrivers:
     """Fit the model of the driver: PICO's action classifiers, on what was shown; the same model for the same arguments.
 
     Raises:
-        TrainingError: If there are fewer than two episodes.
+        TrainingError: If there are fewer than two episodes, or they were not recorded through the model.
     """
-    episodes = [episode for episode in episodes if len(episode.actions)]
+    episodes = with_steps(episodes, model.sizes)
     if len(episodes) < 2:
         raise TrainingError(
             f"training needs at least 2 episodes, and there are {len(episodes)}; "
@@ -103,37 +104,38 @@ def fit_drivers(
     generator = torch.Generator().manual_seed(config.seed)
     order = torch.randperm(len(episodes), generator=generator).tolist()
     count = min(max(1, round(config.held_out * len(episodes))), len(episodes) - 1)
-    held, trained = _samples(episodes, order[:count], codec), _samples(episodes, order[count:], codec)
+    held, trained = _samples(episodes, order[:count], model), _samples(episodes, order[count:], model)
     with repeatable(config.seed):
-        drivers = fit_classifier(trained, held, config, generator, progress, "model of the driver", 0)
+        drivers = fit_classifier(trained, held, model.sizes, config, generator, progress, "model of the driver", 0)
     return FittedDrivers(drivers, trained, held, count)
 
 
-def _samples(episodes: list[RecordedEpisode], chosen: list[int], codec: Codec) -> Samples:
+def _samples(episodes: list[RecordedEpisode], chosen: list[int], model: LatentModel) -> Samples:
     parts = []
     for episode in (episodes[index] for index in chosen):
-        states = codec.histories(episode.received[None], episode.actions[None])[0]
+        states = model.histories(episode.received[None], episode.actions[None])[0]
         parts.append(np.concatenate([states, episode.received], axis=1))
     x = torch.from_numpy(np.concatenate(parts))
-    action = torch.from_numpy(np.concatenate([episodes[index].actions for index in chosen]).astype(np.int64) + 1)
+    action = torch.from_numpy(np.concatenate([episodes[index].actions for index in chosen]).astype(np.int64))
     return Samples(x, action, torch.ones(len(x)))
 
 
-def divergences(drivers: Classifiers, x: Tensor, codec: Codec) -> NDArray[np.float64]:
-    """Return the nats of divergence, float64[32, 64], that quantising one feature at 1 to 64 levels causes.
+def divergences(drivers: Classifiers, x: Tensor, model: LatentModel) -> NDArray[np.float64]:
+    """Return the nats of divergence, float64[latents, 64], that quantising one feature at 1 to 64 levels causes.
 
     Never more than at fewer levels. The state of the world model stays that of the original.
     """
     x = x[:: max(1, len(x) // _MOST_STEPS)]
     likely = drivers.probabilities(x).double()
-    measured = np.zeros((LATENTS, len(_TRIED)))
-    for feature in range(LATENTS):
-        values = x[:, HIDDEN + feature].numpy()
+    latents, hidden = model.sizes.latents, model.sizes.hidden
+    measured = np.zeros((latents, len(_TRIED)))
+    for feature in range(latents):
+        values = x[:, hidden + feature].numpy()
         for column, levels in enumerate(_TRIED):
-            table = codec.quantizer.decode(list(range(levels)), np.full(levels, feature), (levels,) * levels)
+            table = model.quantizer.decode(list(range(levels)), np.full(levels, feature), (levels,) * levels)
             nearest = np.searchsorted((table[1:].astype(np.float64) + table[:-1]) / 2, values)
             shown = x.clone()
-            shown[:, HIDDEN + feature] = torch.from_numpy(table[nearest])
+            shown[:, hidden + feature] = torch.from_numpy(table[nearest])
             instead = drivers.probabilities(shown).double()
             divergence = (likely * (likely.clamp_min(1e-9).log() - instead.clamp_min(1e-9).log())).sum(1).mean()
             measured[feature, column] = float(divergence)

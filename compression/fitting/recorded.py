@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from compression.errors import TrainingError
-from compression.masks import BLOCKS, LATENTS
+from compression.model.sizes import Sizes
 
 
 @dataclass(frozen=True)
@@ -16,22 +17,34 @@ class RecordedEpisode:
     """What training needs of one recorded episode of T steps."""
 
     latents: NDArray[np.float32]
-    """float32[T, 32] of the original frames."""
+    """float32[T, latents] of the original frames."""
     received: NDArray[np.float32]
-    """float32[T, 32] that was shown."""
-    actions: NDArray[np.int8]
-    """int8[T] in {-1, 0, 1}."""
+    """float32[T, latents] that was shown."""
+    actions: NDArray[np.integer]
+    """int[T], indices of actions, as applied."""
     masks: NDArray[np.bool_]
-    """bool[T, 8] that was sent."""
+    """bool[T, blocks] that was sent."""
     original: bool
     """Whether all features were shown (calibration, T = 1) or those of a random mask (exploration, T = 0)."""
 
     def __post_init__(self) -> None:
         steps = len(self.actions)
-        shapes = self.latents.shape, self.received.shape, self.masks.shape
-        if shapes != ((steps, LATENTS), (steps, LATENTS), (steps, BLOCKS)):
+        if self.latents.shape != self.received.shape or {len(self.latents), len(self.masks)} != {steps}:
             raise TrainingError("an episode's latents, received latents, masks and actions do not belong together")
         if not (np.isfinite(self.latents).all() and np.isfinite(self.received).all()):
             raise TrainingError("an episode holds latents that are not finite")
-        if not np.isin(self.actions, (-1, 0, 1)).all():
-            raise TrainingError("an episode holds actions other than -1, 0 and 1")
+
+
+def with_steps(episodes: Iterable[RecordedEpisode], sizes: Sizes) -> list[RecordedEpisode]:
+    """Return the episodes that have steps.
+
+    Raises:
+        TrainingError: If one was not recorded through a latent model of these sizes.
+    """
+    kept = [episode for episode in episodes if len(episode.actions)]
+    for episode in kept:
+        if episode.latents.shape[1:] != (sizes.latents,) or episode.masks.shape[1:] != (sizes.blocks,):
+            raise TrainingError("an episode was recorded through a latent model of other sizes")
+        if not 0 <= int(episode.actions.min()) <= int(episode.actions.max()) < sizes.actions:
+            raise TrainingError(f"an episode holds actions other than 0 to {sizes.actions - 1}")
+    return kept

@@ -18,10 +18,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from compression.coders.rl_allocation import CHOICES, STATE, UNITS, Menu, features_and_levels, menu_for
-from compression.coders.road import road_overlap
-from compression.masks import BLOCKS
-from compression.model.latent_model import Codec
+from compression.coders.rl_allocation import CHOICES, UNITS, Menu, features_and_levels, menu_for, state_size
+from compression.model.latent_model import LatentModel
+from compression.model.sizes import Sizes
+
+SemanticLoss = Callable[[NDArray[np.uint8], NDArray[np.uint8]], NDArray[np.float64]]
+"""What is lost of what matters, float64[N] in [0, 1], of frames, uint8[N, H, W, C], when others are shown instead."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,7 @@ class AllocationConfig:
     rate_price: float = 1e-4
     """Lambda, for each bit of the features sent."""
     perceptual_price: float = 0.02
-    """Eta, for the mean squared distance of the codec's latents of the frames (RL-ASC: VGG features)."""
+    """Eta, for the mean squared distance of the model's latents of the frames (RL-ASC: VGG features)."""
     stay: int = 60
     """Steps on average until a drive is left for another."""
     slots: tuple[int, ...] = (5, 8, 12, 18, 27, 42, 85, 170)
@@ -54,12 +56,20 @@ _SMALLEST_DEVIATION = 1e-3
 
 
 class PolicyNetwork(nn.Module):
-    """States float32[N, 68] to a score for each choice, float32[N, 4]."""
+    """States float32[N, state_size] to a score for each choice, float32[N, 4].
 
-    def __init__(self) -> None:
+    Args:
+        sizes: Those of the latent model.
+    """
+
+    def __init__(self, sizes: Sizes) -> None:
         super().__init__()
         self.policy = nn.Sequential(
-            nn.Linear(STATE, UNITS), nn.ReLU(), nn.Linear(UNITS, UNITS), nn.ReLU(), nn.Linear(UNITS, CHOICES)
+            nn.Linear(state_size(sizes), UNITS),
+            nn.ReLU(),
+            nn.Linear(UNITS, UNITS),
+            nn.ReLU(),
+            nn.Linear(UNITS, CHOICES),
         )
 
     def forward(self, states: Tensor) -> Tensor:
@@ -70,24 +80,26 @@ class PolicyNetwork(nn.Module):
 
 def fit_rl_allocation(
     latents: NDArray[np.float32],
-    codec: Codec,
+    model: LatentModel,
+    semantic_loss: SemanticLoss,
     config: AllocationConfig,
     report: Callable[[str], None] = lambda line: None,
 ) -> dict[str, NDArray[np.float32]]:
     """Return the tensors of a fitted file. The same latents and settings give the same ones.
 
     Args:
-        latents: float32[N, T, 32] of drives.
-        codec: Whose latents they are.
+        latents: float32[N, T, latents] of drives.
+        model: Whose latents they are.
+        semantic_loss: Says what matters of a frame.
         config: Settings.
         report: Told how the fit goes.
     """
     rng = np.random.default_rng(config.seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        network = PolicyNetwork()
+        network = PolicyNetwork(model.sizes)
     optimizer = torch.optim.Adam(network.parameters(), config.learning_rate)
-    streams = [_Streams(latents, slot, config, codec, rng) for slot in config.slots]
+    streams = [_Streams(latents, slot, config, model, rng) for slot in config.slots]
     smooth = 0.0
     for number in range(config.rounds):
         left = 1 - number / config.rounds
@@ -97,8 +109,8 @@ def fit_rl_allocation(
         truth = np.repeat(stream.truth, config.codings, axis=0)
         shown = np.repeat(stream.shown, config.codings, axis=0)
         chosen, log_likely, entropy = _choose(network, stream.menu, truth, shown, rng)
-        after, spent = _shown_after(stream.menu, chosen, truth, shown, codec)
-        loss = _losses(stream.truth, after, codec, config) + config.rate_price * spent
+        after, spent = _shown_after(stream.menu, chosen, truth, shown, model)
+        loss = _losses(stream.truth, after, model, semantic_loss, config) + config.rate_price * spent
         weights = torch.from_numpy(_advantages(-loss, config).astype(np.float32))
         bonus = left * config.entropy * entropy.mean()
         optimizer.zero_grad()
@@ -125,10 +137,10 @@ class _Streams:
     """Drives that go on, and what is shown of them through one slot.
 
     Args:
-        latents: float32[N, T, 32] of drives.
+        latents: float32[N, T, latents] of drives.
         bits: Slot.
         config: Settings.
-        codec: What is shown first is its mean.
+        model: What is shown first is its mean.
         rng: Draws drives and where they begin.
     """
 
@@ -137,20 +149,20 @@ class _Streams:
         latents: NDArray[np.float32],
         bits: int,
         config: AllocationConfig,
-        codec: Codec,
+        model: LatentModel,
         rng: np.random.Generator,
     ) -> None:
-        self.menu = menu_for(bits)
-        self._latents, self._rng, self._config, self._nothing = latents, rng, config, codec.mean
+        self.menu = menu_for(bits, model.sizes)
+        self._latents, self._rng, self._config, self._nothing = latents, rng, config, model.mean
         self._drives = np.zeros(config.drives, np.intp)
         self._steps = np.zeros(config.drives, np.intp)
         self.shown = np.tile(self._nothing, (config.drives, 1))
-        """float32[drives, 32], what is shown before the step."""
+        """float32[drives, latents], what is shown before the step."""
         self._begin(np.ones(config.drives, bool))
 
     @property
     def truth(self) -> NDArray[np.float32]:
-        """The latents of the step, float32[drives, 32]."""
+        """The latents of the step, float32[drives, latents]."""
         return self._latents[self._drives, self._steps]
 
     def go_on(self, shown: NDArray[np.float32]) -> None:
@@ -174,11 +186,11 @@ def _choose(
     shown: NDArray[np.float32],
     rng: np.random.Generator,
 ) -> tuple[NDArray[np.int8], Tensor, Tensor]:
-    """Let the policy choose at random; returns int8[N, 8], and [N] of its log likelihood and of the entropy."""
-    count = len(truth)
-    chosen = np.zeros((count, BLOCKS), np.int8)
+    """Let the policy choose at random; returns int8[N, blocks], and [N] of its log likelihood and of the entropy."""
+    count, blocks = len(truth), menu.sizes.blocks
+    chosen = np.zeros((count, blocks), np.int8)
     log_likely, entropy = torch.zeros(count), torch.zeros(count)
-    for block in range(BLOCKS):
+    for block in range(blocks):
         fits = menu.fitting(chosen[:, :block])
         states = torch.from_numpy(menu.states(truth, shown, chosen[:, :block]))
         scores = network(states).masked_fill(~torch.from_numpy(fits), -1e9).log_softmax(1)
@@ -193,26 +205,30 @@ def _choose(
 
 
 def _shown_after(
-    menu: Menu, chosen: NDArray[np.int8], truth: NDArray[np.float32], shown: NDArray[np.float32], codec: Codec
+    menu: Menu, chosen: NDArray[np.int8], truth: NDArray[np.float32], shown: NDArray[np.float32], model: LatentModel
 ) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
-    """Return what allocations make of what was shown, float32[N, 32], and the bits of the features, float64[N]."""
+    """Return what allocations make of what was shown, float32[N, latents], and the bits of the features, float64[N]."""
     after = shown.copy()
     spent = np.zeros(len(truth))
     for row, allocation in enumerate(chosen):
         features, levels = features_and_levels(menu, allocation)
-        symbols = codec.quantizer.encode(truth[row], features, levels)
-        after[row, features] = codec.quantizer.decode(symbols, features, levels)
+        symbols = model.quantizer.encode(truth[row], features, levels)
+        after[row, features] = model.quantizer.decode(symbols, features, levels)
         spent[row] = np.log2(levels).sum()
     return after, spent
 
 
 def _losses(
-    truth: NDArray[np.float32], after: NDArray[np.float32], codec: Codec, config: AllocationConfig
+    truth: NDArray[np.float32],
+    after: NDArray[np.float32],
+    model: LatentModel,
+    semantic_loss: SemanticLoss,
+    config: AllocationConfig,
 ) -> NDArray[np.float64]:
     """Return semantic loss plus the priced perceptual loss, float64[N * codings], of what is shown of N frames."""
-    original, shown = codec.decode_latents(truth), codec.decode_latents(after)
-    known = np.repeat(codec.encode_frames(original), config.codings, axis=0)
-    distance = ((codec.encode_frames(shown) - known) ** 2).mean(1)
-    overlap = road_overlap(np.repeat(original, config.codings, axis=0), shown)
-    losses: NDArray[np.float64] = 1 - overlap + config.perceptual_price * distance
+    original, shown = model.decode_latents(truth), model.decode_latents(after)
+    known = np.repeat(model.encode_frames(original), config.codings, axis=0)
+    distance = ((model.encode_frames(shown) - known) ** 2).mean(1)
+    lost = semantic_loss(np.repeat(original, config.codings, axis=0), shown)
+    losses: NDArray[np.float64] = lost + config.perceptual_price * distance
     return losses

@@ -1,62 +1,78 @@
-"""The shipped codec: generative model, world model, latent statistics and quantiser tables from one weights file."""
+"""The latent model: generative model, world model, latent statistics and quantiser tables, from one file.
+
+Its file, `model.safetensors`, lies in a folder of its own, and what was fitted to behaviour seen through it beside it::
+
+    model = load_model(shipped_model("car-racing"))
+"""
 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.torch import load as load_tensors
-from torch import Tensor
+from torch import Tensor, nn
 
-from compression.errors import WeightsError
+from compression.errors import CoderError, SizeError, WeightsError
 from compression.fill import Fill, FillName, HoldFill, PredictFill, PriorFill
-from compression.masks import LATENTS
 from compression.model.quantizer import Quantizer
+from compression.model.sizes import Sizes
 from compression.model.vae import VAE
-from compression.model.world_model import HIDDEN, WorldModel
+from compression.model.world_model import WorldModel
+from compression.tensor_files import TensorFileError, dump_tensors, parse_tensors, read_plain_file
 
-WEIGHTS = Path(__file__).parents[1] / "weights" / "codec.safetensors"
+FILE_NAME = "model.safetensors"
+FORMAT = "racer-model-2"
+_FIRST_FORMAT, _FIRST_SIZES = "racer-codec-1", Sizes((64, 64, 3), 32, 8, 3, 256, 512)
+"""The only sizes of the first format, which does not name them."""
+LARGEST_FILE = 64_000_000
+"""Bytes."""
+_SHIPPED = Path(__file__).parents[1] / "weights"
 
 
 @dataclass(frozen=True, eq=False)
-class Codec:
+class LatentModel:
     """Everything both ends of the channel share. Latents have zero mean and unit variance over training frames."""
 
+    sizes: Sizes
     vae: VAE
-    world_model: WorldModel
+    world_model: WorldModel | None
+    """None for pictures that do not follow one another."""
     mean: NDArray[np.float32]
-    """float32[32], mean of the latents over the training frames."""
+    """float32[latents], mean of the latents over the training frames."""
     covariance: NDArray[np.float32]
-    """float32[32, 32], their covariance."""
+    """float32[latents, latents], their covariance."""
     quantizer: Quantizer
     sha256: str
-    """Hash of the weights file, recorded with every session and mask."""
+    """Hash of the model's file, recorded with every session and everything fitted."""
+    folder: Path | None = None
+    """Where its file lies."""
 
     def encode_frame(self, frame: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Return the latent, float32[32], of a frame, uint8[64, 64, 3]: the posterior's mean."""
+        """Return the latent, float32[latents], of a frame, uint8[H, W, C]: the posterior's mean."""
         latent: NDArray[np.float32] = self.encode_frames(frame[None])[0]
         return latent
 
     def encode_frames(self, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Return the latents, float32[N, 32], of frames, uint8[N, 64, 64, 3]."""
+        """Return the latents, float32[N, latents], of frames, uint8[N, H, W, C]."""
         with torch.inference_mode():
             mu, _ = self.vae.encoder(images_from_frames(torch.from_numpy(np.require(frames, requirements=["C", "W"]))))
         result: NDArray[np.float32] = mu.numpy()
         return result
 
     def decode_latent(self, latent: NDArray[np.float32]) -> NDArray[np.uint8]:
-        """Return the frame, uint8[64, 64, 3], that a latent, float32[32], stands for."""
+        """Return the frame, uint8[H, W, C], that a latent, float32[latents], stands for."""
         frame: NDArray[np.uint8] = self.decode_latents(latent[None])[0]
         return frame
 
     def decode_latents(self, latents: NDArray[np.float32]) -> NDArray[np.uint8]:
-        """Return the frames, uint8[N, 64, 64, 3], of latents, float32[N, 32]."""
+        """Return the frames, uint8[N, H, W, C], of latents, float32[N, latents]."""
         with torch.inference_mode():
             images = self.vae.decoder(torch.from_numpy(latents))
             frames = images.clamp_(0, 1).mul_(255).round_().to(torch.uint8).permute(0, 2, 3, 1)
@@ -64,30 +80,46 @@ class Codec:
         return result
 
     def fill(self, name: FillName) -> Fill:
-        """Return a fresh fill of this name."""
+        """Return a fresh fill of this name.
+
+        Raises:
+            CoderError: If it needs a world model and there is none.
+        """
         if name == "hold":
             return HoldFill(self.mean)
         if name == "prior":
             return PriorFill(self.mean, self.covariance)
+        if self.world_model is None:
+            raise CoderError(
+                "fill predict needs a world model, and this latent model, trained on pictures that do not follow one "
+                "another, has none: use fill hold or prior"
+            )
         return PredictFill(self.world_model, self.mean)
 
-    def histories(self, latents: NDArray[np.float32], actions: NDArray[np.int8]) -> NDArray[np.float32]:
-        """Return the world model's states, float32[N, T, 256], before each step of N episodes of T steps.
+    def histories(self, latents: NDArray[np.float32], actions: NDArray[np.integer]) -> NDArray[np.float32]:
+        """Return the world model's states, float32[N, T, hidden], before each step of N episodes of T steps.
 
-        State t has seen latents and actions 0 to t - 1; state 0 is zero.
+        State t has seen latents and actions 0 to t - 1; state 0 is zero. Without a world model they are empty.
 
         Args:
-            latents: float32[N, T, 32].
-            actions: int8[N, T] in {-1, 0, 1}, taken on seeing them.
+            latents: float32[N, T, latents].
+            actions: int[N, T], 0 to actions - 1, taken on seeing them.
         """
-        states = np.zeros((*latents.shape[:2], HIDDEN), np.float32)
-        hidden = torch.zeros(len(latents), HIDDEN)
+        states = np.zeros((*latents.shape[:2], self.sizes.hidden), np.float32)
+        if self.world_model is None:
+            return states
+        hidden = torch.zeros(len(latents), self.sizes.hidden)
         z, a = torch.from_numpy(np.ascontiguousarray(latents)), torch.from_numpy(actions.astype(np.int64))
         with torch.inference_mode():
             for step in range(latents.shape[1] - 1):
                 hidden, _ = self.world_model(z[:, step], a[:, step], hidden)
                 states[:, step + 1] = hidden.numpy()
         return states
+
+    def fitted_path(self, objective: str) -> Path | None:
+        """Return the file that comes with the model and was fitted for an objective; None if there is none."""
+        path = self.folder / f"{objective}.safetensors" if self.folder else None
+        return path if path and path.is_file() else None
 
 
 def use_one_thread() -> None:
@@ -99,52 +131,131 @@ def use_one_thread() -> None:
 
 
 def images_from_frames(frames: Tensor) -> Tensor:
-    """Return images float32[N, 3, 64, 64] in [0, 1] of frames uint8[N, 64, 64, 3], in channels-last memory."""
+    """Return images float32[N, C, H, W] in [0, 1] of frames uint8[N, H, W, C], in channels-last memory."""
     return frames.permute(0, 3, 1, 2).float().div_(255)
 
 
-def load_codec(path: Path | None = None) -> Codec:
-    """Load a codec; the shipped one by default.
+def shipped_model(name: str) -> Path:
+    """Return the folder of a latent model that comes with this package, such as `car-racing`."""
+    return _SHIPPED / name
+
+
+def save_model(
+    sizes: Sizes,
+    vae: VAE,
+    world_model: WorldModel | None,
+    mean: NDArray[np.float32],
+    covariance: NDArray[np.float32],
+    codebook: NDArray[np.float32],
+) -> bytes:
+    """Return the bytes of a model's file: the same model gives the same bytes. Networks are rounded to half precision.
+
+    Args:
+        sizes: Of everything.
+        vae: The generative model.
+        world_model: None if `sizes.hidden` is 0.
+        mean: float32[latents].
+        covariance: float32[latents, latents].
+        codebook: float32[latents, 2080], see `compression.model.quantizer.fit_codebook`.
+    """
+    networks: Mapping[str, nn.Module | None] = {"vae.": vae, "world_model.": world_model}
+    tensors = {
+        prefix + name: tensor.half().numpy()
+        for prefix, network in networks.items()
+        if network is not None
+        for name, tensor in network.state_dict().items()
+    }
+    statistics = {"latent.mean": mean, "latent.covariance": covariance, "quantizer.codebook": codebook}
+    tensors |= {name: array.astype(np.float32) for name, array in statistics.items()}
+    return dump_tensors(tensors, {"format": FORMAT, "sizes": json.dumps(asdict(sizes), sort_keys=True)})
+
+
+def load_model(folder: Path) -> LatentModel:
+    """Load a latent model.
+
+    Args:
+        folder: That of its file, `model.safetensors`.
 
     Raises:
-        WeightsError: If the file is missing, damaged or no codec of this version.
+        WeightsError: If the file is missing, damaged or no latent model of this version.
     """
-    return _load(path or WEIGHTS)
+    path = folder / FILE_NAME
+    try:
+        status = path.stat()
+    except (OSError, ValueError) as error:
+        raise _unreadable(path, error) from error
+    return _load(path, status.st_mtime_ns, status.st_size)
 
 
 @lru_cache(maxsize=2)
-def _load(path: Path) -> Codec:
+def _load(path: Path, changed_ns: int, size: int) -> LatentModel:
     try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise WeightsError(f"cannot read codec weights {path}: {error.strerror}; reinstall racer") from error
-    try:
-        tensors = {name: tensor.float() for name, tensor in load_tensors(data).items()}
-        for name, tensor in tensors.items():
-            if not torch.isfinite(tensor).all():
-                raise ValueError(f"{name} is not finite")
-        vae, world_model = VAE(), WorldModel()
-        vae.load_state_dict(_part(tensors, "vae."))
-        world_model.load_state_dict(_part(tensors, "world_model."))
-        mean, covariance = tensors["latent.mean"].numpy(), tensors["latent.covariance"].numpy()
-        if mean.shape != (LATENTS,) or covariance.shape != (LATENTS, LATENTS):
+        data = read_plain_file(path, LARGEST_FILE)
+        arrays, metadata = parse_tensors(data)
+        sizes = _sizes(metadata)
+        with torch.device("meta"):  # sizes are not believed before the tensors were found to have them
+            vae = VAE(sizes)
+            world_model = WorldModel(sizes) if sizes.hidden else None
+        parts = {"vae.": vae, "world_model.": world_model or nn.Module()}
+        for prefix, network in parts.items():
+            _fill_network(network, arrays, prefix)
+        mean, covariance = arrays["latent.mean"], arrays["latent.covariance"]
+        if mean.shape != (sizes.latents,) or covariance.shape != (sizes.latents, sizes.latents):
             raise ValueError("latent statistics have the wrong shape")
-        if len(tensors["quantizer.codebook"]) != LATENTS:
-            raise ValueError(f"the codebook must have {LATENTS} features")
-        quantizer = Quantizer(tensors["quantizer.codebook"].numpy())
-    except (SafetensorError, KeyError, RuntimeError, ValueError) as error:
+        if (
+            not np.allclose(covariance, covariance.T, atol=1e-4)
+            or np.linalg.eigvalsh(covariance.astype(np.float64)).min() <= 0
+        ):
+            raise ValueError("the latents' covariance is none")
+        if len(arrays["quantizer.codebook"]) != sizes.latents:
+            raise ValueError(f"the codebook must have {sizes.latents} features")
+        quantizer = Quantizer(arrays["quantizer.codebook"])
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    except (TensorFileError, SizeError, KeyError, RuntimeError, TypeError, ValueError, RecursionError) as error:
         reason = str(error).splitlines()[0]
-        raise WeightsError(f"{path} holds no codec weights of this version ({reason})") from error
+        raise WeightsError(f"{path} holds no latent model of this version ({reason}); {_again(path)}") from error
     vae.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return Codec(
+    return LatentModel(
+        sizes=sizes,
         vae=vae.eval().requires_grad_(False),
-        world_model=world_model.eval().requires_grad_(False),
+        world_model=world_model.eval().requires_grad_(False) if world_model else None,
         mean=mean,
         covariance=covariance,
         quantizer=quantizer,
         sha256=hashlib.sha256(data).hexdigest(),
+        folder=path.parent,
     )
 
 
-def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+def _sizes(metadata: Mapping[str, str]) -> Sizes:
+    """Return the sizes that a file names. Raises SizeError or ValueError if they are none."""
+    if metadata.get("format") == _FIRST_FORMAT:
+        return _FIRST_SIZES
+    if metadata.get("format") != FORMAT:
+        raise ValueError("another format")
+    named = json.loads(metadata["sizes"])
+    if not isinstance(named, dict) or set(named) != {field.name for field in fields(Sizes)}:
+        raise ValueError("it names no sizes")
+    frame = named.pop("frame")
+    if not isinstance(frame, list) or len(frame) != 3:
+        raise ValueError("it names no size of frames")
+    return Sizes(frame=tuple(frame), **named)
+
+
+def _fill_network(network: nn.Module, arrays: Mapping[str, NDArray[np.float32]], prefix: str) -> None:
+    tensors = {
+        name.removeprefix(prefix): torch.from_numpy(array) for name, array in arrays.items() if name.startswith(prefix)
+    }
+    network.load_state_dict(tensors, assign=True)
+
+
+def _unreadable(path: Path, error: Exception) -> WeightsError:
+    reason = getattr(error, "strerror", None) or error
+    return WeightsError(f"cannot read latent model {path}: {reason}; {_again(path)}")
+
+
+def _again(path: Path) -> str:
+    if _SHIPPED in path.parents:
+        return "reinstall racer"
+    return "check the folder, or make the model again with `racer model train`"

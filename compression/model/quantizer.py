@@ -9,8 +9,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from compression.coders.packet import MOST_LEVELS
-
+MOST_LEVELS = 64
+"""There are tables for 1 to this many levels."""
 CODEBOOK_WIDTH = MOST_LEVELS * (MOST_LEVELS + 1) // 2
 
 
@@ -41,7 +41,7 @@ class Quantizer:
             self._edges[levels, :, : levels - 1] = (table[:, 1:].astype(np.float64) + table[:, :-1]) / 2
 
     def encode(self, latent: NDArray[np.float32], features: NDArray[np.intp], levels: tuple[int, ...]) -> list[int]:
-        """Return the symbols of the chosen features of a latent, float32[32], feature i at `levels[i]` levels."""
+        """Return the symbols of the chosen features of a latent, float32[features], feature i at `levels[i]` levels."""
         edges = self._edges[list(levels), features]
         symbols: list[int] = (edges < latent[features, None]).sum(axis=1).tolist()
         return symbols

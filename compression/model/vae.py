@@ -1,21 +1,49 @@
-"""The generative model: a convolutional variational autoencoder with 32 latents, in the style of World Models."""
+"""The generative model: a convolutional variational autoencoder in the style of World Models.
+
+Made for frames of 64x64 pixels. Others are padded at the bottom and on the right to whole multiples of what the
+encoder halves them by, and cropped after decoding; frames of more than 128 pixels are halved once more.
+"""
 
 from __future__ import annotations
 
 from torch import Tensor, nn
 
-from compression.masks import LATENTS
+from compression.model.sizes import Sizes
+
+_STAGES = 4
+"""Halvings of frames up to 128 pixels: 64 pixels become 4."""
+_LARGE = 128
+"""Pixels, beyond which there is one more for each doubling."""
+
+
+def _extra_stages(sizes: Sizes) -> int:
+    return ((max(sizes.frame[:2]) - 1) // _LARGE).bit_length()
+
+
+def _grid(sizes: Sizes) -> tuple[int, int]:
+    """Return rows and columns of what the encoder's convolutions leave of a frame."""
+    cell = 1 << (_STAGES + _extra_stages(sizes))
+    return -(-sizes.frame[0] // cell), -(-sizes.frame[1] // cell)
 
 
 class Encoder(nn.Module):
-    """Maps images float32[N, 3, 64, 64] in [0, 1] to the posterior's mean and log variance, float32[N, 32] each."""
+    """Maps images float32[N, C, H, W] in [0, 1] to the posterior's mean and log variance, float32[N, latents] each.
 
-    def __init__(self) -> None:
+    Args:
+        sizes: Those of the latent model.
+    """
+
+    def __init__(self, sizes: Sizes) -> None:
         super().__init__()
+        extra, (rows, columns) = _extra_stages(sizes), _grid(sizes)
+        cell = 1 << (_STAGES + extra)
+        self._padding = 0, cell * columns - sizes.frame[1], 0, cell * rows - sizes.frame[0]
+        deeper = [layer for _ in range(extra) for layer in (nn.Conv2d(48, 48, 3, stride=2, padding=1), nn.SiLU())]
         self.layers = nn.Sequential(
             nn.PixelUnshuffle(2),
-            nn.Conv2d(12, 48, 3, stride=2, padding=1),
+            nn.Conv2d(4 * sizes.frame[2], 48, 3, stride=2, padding=1),
             nn.SiLU(),
+            *deeper,
             nn.Conv2d(48, 96, 3, stride=2, padding=1),
             nn.SiLU(),
             nn.Conv2d(96, 96, 3, padding=1),
@@ -23,52 +51,69 @@ class Encoder(nn.Module):
             nn.Conv2d(96, 128, 3, stride=2, padding=1),
             nn.SiLU(),
             nn.Flatten(),
-            nn.Linear(128 * 4 * 4, 512),
+            nn.Linear(128 * rows * columns, sizes.dense),
             nn.SiLU(),
-            nn.Linear(512, 2 * LATENTS),
+            nn.Linear(sizes.dense, 2 * sizes.latents),
         )
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Return (mu, logvar)."""
+        if any(self._padding):
+            images = nn.functional.pad(images, self._padding, mode="replicate")
         mu, logvar = self.layers(images).chunk(2, dim=1)
         return mu, logvar
 
 
 class Decoder(nn.Module):
-    """Maps latents float32[N, 32] to images float32[N, 3, 64, 64]; values may leave [0, 1] slightly.
+    """Maps latents float32[N, latents] to images float32[N, C, H, W]; values may leave [0, 1] slightly.
 
-    Most of the capacity sits in the two cheap linear layers and at 8x8 resolution; sub-pixel convolutions
+    Most of the capacity sits in the two cheap linear layers and at an eighth of the resolution; sub-pixel convolutions
     (PixelShuffle) bring it to full size, which is several times cheaper than transposed convolutions.
+
+    Args:
+        sizes: Those of the latent model.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, sizes: Sizes) -> None:
         super().__init__()
+        self._height, self._width, channels = sizes.frame
+        rows, columns = (2 * cells for cells in _grid(sizes))
+        larger = [
+            layer
+            for _ in range(_extra_stages(sizes))
+            for layer in (nn.Conv2d(28, 4 * 28, 3, padding=1), nn.PixelShuffle(2), nn.SiLU())
+        ]
         self.layers = nn.Sequential(
-            nn.Linear(LATENTS, 512),
+            nn.Linear(sizes.latents, sizes.dense),
             nn.SiLU(),
-            nn.Linear(512, 80 * 8 * 8),
+            nn.Linear(sizes.dense, 80 * rows * columns),
             nn.SiLU(),
-            nn.Unflatten(1, (80, 8, 8)),
+            nn.Unflatten(1, (80, rows, columns)),
             nn.Conv2d(80, 4 * 56, 3, padding=1),
             nn.PixelShuffle(2),
             nn.SiLU(),
             nn.Conv2d(56, 4 * 28, 3, padding=1),
             nn.PixelShuffle(2),
             nn.SiLU(),
-            nn.Conv2d(28, 12, 3, padding=1),
+            *larger,
+            nn.Conv2d(28, 4 * channels, 3, padding=1),
             nn.PixelShuffle(2),
         )
 
     def forward(self, latents: Tensor) -> Tensor:
         """Return the images."""
         images: Tensor = self.layers(latents)
-        return images
+        return images[:, :, : self._height, : self._width]
 
 
 class VAE(nn.Module):
-    """Encoder and decoder together, as pretraining needs them."""
+    """Encoder and decoder together.
 
-    def __init__(self) -> None:
+    Args:
+        sizes: Those of the latent model.
+    """
+
+    def __init__(self, sizes: Sizes) -> None:
         super().__init__()
-        self.encoder = Encoder()
-        self.decoder = Decoder()
+        self.encoder = Encoder(sizes)
+        self.decoder = Decoder(sizes)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from racer.commands.options import JsonOption
+from racer.commands.options import JsonOption, ModelOption
 from racer.commands.output import print_json, progress_bar
 
 if TYPE_CHECKING:
@@ -25,8 +25,9 @@ def verify(
     expected: Annotated[int | None, typer.Option(min=0, help="Complete sittings there should be.")] = None,
     jobs: Annotated[int | None, typer.Option(min=1, help="Processes to use; else one per processor.")] = None,
     no_replay: Annotated[
-        bool, typer.Option("--no-replay", help="Do not drive every episode again, which takes most of the time.")
+        bool, typer.Option("--no-replay", help="Do not do every episode again, which takes most of the time.")
     ] = False,
+    model: ModelOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Check recordings: exit code 0 if all are in order, 1 if a check fails."""
@@ -40,6 +41,7 @@ def verify(
             expected=expected,
             jobs=jobs,
             replay=not no_replay,
+            model=model,
             running=_may_run,
             on_recording=lambda verified: advance(1, None),
         )
@@ -214,20 +216,20 @@ def _runs(folder: Path, session_id: str) -> bool:
     """Return whether a process records this session now.
 
     Raises:
-        ClaimError: If that cannot be told.
+        LeaseError: If that cannot be told.
     """
-    from racer.sitting.leases import Claims
+    from racer.sitting.leases import Leases
 
-    return Claims(folder).is_live(session_id)
+    return Leases(folder).is_live(session_id)
 
 
 def _may_run(folder: Path, session_id: str) -> bool:
     """Return whether a process is known to record this session now; a folder that cannot be locked is an archive."""
-    from racer.sitting.leases import ClaimError
+    from racer.sitting.leases import LeaseError
 
     try:
         return _runs(folder, session_id)
-    except ClaimError:
+    except LeaseError:
         return False
 
 

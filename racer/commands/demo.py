@@ -20,7 +20,7 @@ def demo(
         str | None, typer.Option(help="Who drives the pilot; `keyboard` where there is a display, else `simulated`.")
     ] = None,
     data: Annotated[Path | None, typer.Option(help="Folder to record to; else a new one in recordings.")] = None,
-    pace: PaceOption = 10.0,
+    pace: PaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Go through the whole job once, in minutes: pilot, training, evaluation, report."""

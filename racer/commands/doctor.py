@@ -19,7 +19,9 @@ def doctor(
         Path | None, typer.Option(help="Folder that will keep the recordings; else the study's, or `recordings`.")
     ] = None,
     study: Annotated[Path | None, typer.Option(help="Look at what this study needs: its folder or study.toml.")] = None,
-    pace: Annotated[float | None, typer.Option(help="Steps per second, 1 to 50; else the study's, or 10.")] = None,
+    pace: Annotated[
+        float | None, typer.Option(help="Steps per second, 1 to 50; else the study's, or the task's.")
+    ] = None,
     keys: Annotated[bool, typer.Option("--keys", help="Ask for keys to be held at once, to see which arrive.")] = False,
     headless: Annotated[bool, typer.Option("--headless", help="Leave out the window, the pace and the keys.")] = False,
     as_json: JsonOption = False,

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from racer.commands.options import JsonOption
+from racer.commands.options import JsonOption, ModelOption
 from racer.commands.output import print_json, progress_bar
 
 
@@ -37,11 +37,12 @@ def export(
             "`minari`: a dataset of the accepted episodes, for offline learning."
         ),
     ],
-    out: Annotated[Path, typer.Option(help="Folder to make; must not exist. For Minari named like `steering-v0`.")],
+    out: Annotated[Path, typer.Option(help="Folder to make; must not exist. For Minari named like `driving-v0`.")],
     episode: EpisodeOption = None,
     original: Annotated[
         bool, typer.Option("--original", help="Original frames instead of those the driver saw (minari).")
     ] = False,
+    model: ModelOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Export recordings for other programs; whole or not at all.
@@ -54,14 +55,16 @@ def export(
         raise ConfigError(f"--episode goes with --to npz; {to} takes whole recordings: leave it out")
     if original and to is not ExportFormat.minari:
         raise ConfigError(f"--original goes with --to minari; {to} holds no frames the driver saw: leave it out")
+    if model is not None and to is not ExportFormat.minari:
+        raise ConfigError(f"--model goes with --to minari; {to} holds no frames to decode: leave it out")
     if to is ExportFormat.minari:
-        _export_minari(recording, out, original, as_json)
+        _export_minari(recording, out, original, model, as_json)
     else:
         _export_files(recording, to, out, episode, as_json)
 
 
 def _export_files(recordings: list[Path], to: ExportFormat, out: Path, episode: int | None, as_json: bool) -> None:
-    from sessions.export.export import export_arrays, export_tables
+    from sessions.export import export_arrays, export_tables
 
     with progress_bar("recordings", shown=not as_json) as advance:
         progress = _telling(advance)
@@ -89,11 +92,11 @@ def _export_files(recordings: list[Path], to: ExportFormat, out: Path, episode: 
         print(f"Next: read {out / 'README.md'}; {out / 'dataset_description.json'} describes every column")
 
 
-def _export_minari(recordings: list[Path], out: Path, original: bool, as_json: bool) -> None:
+def _export_minari(recordings: list[Path], out: Path, original: bool, model: Path | None, as_json: bool) -> None:
     from racer.recordings.minari_export import export_minari
 
     with progress_bar("episodes", shown=not as_json) as advance:
-        summary = export_minari(recordings, out, original, _telling(advance))
+        summary = export_minari(recordings, out, original, _telling(advance), model)
     if as_json:
         print_json(
             {
@@ -111,7 +114,7 @@ def _export_minari(recordings: list[Path], out: Path, original: bool, as_json: b
     _print_left_out(summary.left_out)
     if summary.last_repeated:
         print(
-            f"{summary.last_repeated} episodes go otherwise when driven again here: their last observation repeats the "
+            f"{summary.last_repeated} episodes go otherwise when done again here: their last observation repeats the "
             "one before"
         )
     print(f"Wrote {summary.episodes} episodes ({summary.steps} steps) to {out}")
@@ -124,14 +127,17 @@ def replay(
     episode: EpisodeOption = None,
     speed: Annotated[float, typer.Option(help="Multiple of the recorded pace, 0.125 to 16.")] = 1.0,
     no_original: NoOriginalOption = False,
+    model: ModelOption = None,
     fullscreen: Annotated[bool, typer.Option("--fullscreen", help="Start in full screen (F11 changes it).")] = False,
 ) -> None:
-    """Watch a recording in a window: what the driver saw beside the original, and the keys."""
+    """Watch a recording in a window: what the driver saw beside the original, and what was done."""
     from contextlib import closing
 
     from racer.recordings.replay import KEYS, Replay
 
-    window = Replay(recording, episode, speed, beside=not no_original, fullscreen=fullscreen, on_note=_note)
+    window = Replay(
+        recording, episode, speed, beside=not no_original, folder=model, fullscreen=fullscreen, on_note=_note
+    )
     with closing(window):
         print(f"{KEYS}.")
         window.run()
@@ -144,12 +150,13 @@ def video(
     fps: Annotated[float | None, typer.Option(help="Steps per second; the recorded pace if left out.")] = None,
     scale: Annotated[int, typer.Option(help="Pixels of the video per pixel of a frame, 2 to 16.")] = 4,
     no_original: NoOriginalOption = False,
+    model: ModelOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Make a video of recordings: what the driver saw beside the original, and the keys."""
+    """Make a video of recordings: what the driver saw beside the original, and what was done."""
     from racer.recordings.video import VideoConfig, make_video
 
-    config = VideoConfig(tuple(recording), out, episode, fps, scale, beside=not no_original)
+    config = VideoConfig(tuple(recording), out, episode, fps, scale, beside=not no_original, model=model)
     with progress_bar("pictures", shown=not as_json) as advance:
         summary = make_video(config, _telling(advance))
     if as_json:

@@ -18,13 +18,6 @@ class Protocol(StrEnum):
     evaluation = "evaluation"
 
 
-class HandlingChoice(StrEnum):
-    """How the car handles."""
-
-    stock = "stock"
-    forgiving = "forgiving"
-
-
 class Interval(StrEnum):
     """How often a mask is chosen."""
 
@@ -58,12 +51,16 @@ class ObjectiveChoice(StrEnum):
 
 
 DriverOption = Annotated[
-    str, typer.Option(help="`keyboard`, `simulated`, `simulated:SEED`, or your own as `package.module:factory`.")
+    str,
+    typer.Option(
+        help="`keyboard`, `simulated`, a family of `racer driver list`, both also with `:SEED` for one person, or "
+        "your own as `package.module:factory`."
+    ),
 ]
 CONDITIONS_HELP = f"`raw`, `full`, {', '.join(f'`{name}`' for name in BUILT_IN)}, or an installed coder"
 """Names what may be shown, without loading any of it."""
 
-ConditionOption = Annotated[str, typer.Option(help=f"What you see: {CONDITIONS_HELP}.")]
+CONDITION_HELP = f"What you see: {CONDITIONS_HELP}."
 BitsOption = Annotated[int, typer.Option(help="Bits that may cross per step.")]
 IntervalOption = Annotated[Interval, typer.Option(help="Choose the mask once per episode, or anew each step.")]
 FillOption = Annotated[FillChoice, typer.Option(help="Where features that are not sent come from.")]
@@ -74,11 +71,15 @@ NoiseRateOption = Annotated[
     float,
     typer.Option(help="Probability of a flip or of a loss; of `gaussian`, its deviation from bits sent as +1 and -1."),
 ]
-HandlingOption = Annotated[
-    HandlingChoice, typer.Option(help="`stock`, or the released experiment's `forgiving` (grip x10, gas in pulses).")
+TaskOption = Annotated[str, typer.Option(help="What to do; `racer task list` shows all tasks.")]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="A setting of the task, as NAME=VALUE; may be repeated. `racer task show` lists them."),
 ]
-SpeedOption = Annotated[float, typer.Option(help="Speed that the automatic throttle holds, track units per second.")]
-PaceOption = Annotated[float, typer.Option(help="Steps per second, 1 to 50.")]
+ModelOption = Annotated[
+    Path | None, typer.Option(help="Folder of a latent model from `racer model train`; else the one of the task.")
+]
+PaceOption = Annotated[float | None, typer.Option(help="Steps per second, 1 to 50; else as the task says.")]
 SeedOption = Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Fixes tracks, random masks and noise.")]
 MaskOption = Annotated[
     list[Path] | None, typer.Option(help="Mask file from `racer train`. May be given once per trained condition.")

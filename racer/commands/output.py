@@ -13,7 +13,8 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from racer.loop.episode import EpisodeResult
+    from racer.loop.attended import EpisodeResult
+    from racer.tasks.task import Metric, TaskSpec
 
 
 def print_json(value: dict[str, Any]) -> None:
@@ -55,23 +56,31 @@ def progress_bar(description: str, shown: bool) -> Iterator[Any]:
         yield advance
 
 
-def print_episode(result: EpisodeResult) -> None:
-    print(
-        f"track {result.plan.track_seed}: {100 * result.progress:.1f} % of the road in {result.steps} steps, "
-        f"{100 * result.off_road:.0f} % of the time off it"
-    )
+def print_episode(result: EpisodeResult, spec: TaskSpec) -> None:
+    """Print how a round went."""
+    print(f"seed {result.plan.seed}, {result.steps} steps: {', '.join(told(spec, result.metrics))}")
 
 
-def quiet(result: EpisodeResult) -> None:
+def told(spec: TaskSpec, metrics: dict[str, float]) -> list[str]:
+    """Return what a round came to, the metrics that have a direction, such as `road progress 12.3 %`."""
+    return [f"{metric.title} {value_told(metric, metrics[metric.name])}" for metric in spec.compared]
+
+
+def value_told(metric: Metric, value: float) -> str:
+    """Return a value with its unit, fractions in percent."""
+    return f"{100 * value:.1f} %" if metric.unit == "fraction" else f"{value:.4g} {metric.unit}".rstrip()
+
+
+def quiet(*_: object) -> None:
     """Print nothing."""
 
 
 def episode_json(result: EpisodeResult) -> dict[str, Any]:
+    """Return how a round went, for machines."""
     return {
         "phase": result.plan.phase,
         "condition": result.plan.condition,
-        "track_seed": result.plan.track_seed,
+        "seed": result.plan.seed,
         "steps": result.steps,
-        "progress": result.progress,
-        "off_road": result.off_road,
+        "metrics": result.metrics,
     }

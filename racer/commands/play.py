@@ -8,30 +8,34 @@ from typing import Annotated
 import typer
 
 from racer.commands.options import (
+    CONDITION_HELP,
     BitsOption,
-    ConditionOption,
     DriverOption,
     FillChoice,
     FillOption,
     FullscreenOption,
-    HandlingChoice,
-    HandlingOption,
     HeadlessOption,
     Interval,
     IntervalOption,
     JsonOption,
+    ModelOption,
     NoiseChoice,
     NoiseOption,
     NoiseRateOption,
     PaceOption,
     SeedOption,
-    SpeedOption,
+    SetOption,
+    TaskOption,
 )
 from racer.commands.output import episode_json, print_episode, print_json, quiet
 
 
 def play(
-    condition: ConditionOption = "pico",
+    task: TaskOption = "car-racing",
+    settings: SetOption = None,
+    condition: Annotated[
+        str | None, typer.Option(help=f"{CONDITION_HELP} Left out: `pico` if there is a mask for it, else `full`.")
+    ] = None,
     bits: BitsOption = 85,
     driver: DriverOption = "keyboard",
     seed: SeedOption = 0,
@@ -40,25 +44,28 @@ def play(
     fill: FillOption = FillChoice.hold,
     noise: NoiseOption = NoiseChoice.none,
     noise_rate: NoiseRateOption = 0.0,
-    handling: HandlingOption = HandlingChoice.stock,
-    speed: SpeedOption = 50.0,
-    pace: PaceOption = 10.0,
-    episodes: Annotated[int, typer.Option(min=1, help="Drives, each on the next track.")] = 3,
-    steps: Annotated[int, typer.Option(min=1, help="Steps per drive.")] = 300,
+    model: ModelOption = None,
+    pace: PaceOption = None,
+    episodes: Annotated[int, typer.Option(min=1, help="Rounds, each from the next seed.")] = 3,
+    steps: Annotated[
+        int | None, typer.Option(min=1, help="Steps per round; three times as many as the task says if left out.")
+    ] = None,
     beside: Annotated[bool, typer.Option("--beside", help="Show the original beside what was received.")] = False,
     fullscreen: FullscreenOption = False,
     headless: HeadlessOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Drive now; nothing is recorded."""
+    """Play now; nothing is recorded."""
     from racer.loop.conditions import ChannelConfig
     from racer.sitting.play import PlayConfig, play_episodes
-    from racer.tasks.car_racing.track import TrackConfig
+    from racer.tasks.registry import make_task, parse_settings
 
+    made = make_task(task, parse_settings(settings or ()))
     result = play_episodes(
         PlayConfig(
             condition=condition,
-            track=TrackConfig(handling=handling.value, target_speed=speed),
+            task=made,
+            model=model,
             channel=ChannelConfig(bits, mask_interval.value, fill.value, noise.value, noise_rate),
             driver=driver,
             mask=mask,
@@ -70,7 +77,7 @@ def play(
             fullscreen=fullscreen,
             headless=headless,
         ),
-        on_episode=quiet if as_json else print_episode,
+        on_episode=quiet if as_json else lambda result: print_episode(result, made.spec),
     )
     if as_json:
         print_json({"episodes": [episode_json(episode) for episode in result.episodes]})

@@ -1,4 +1,4 @@
-"""`racer rates`: how far every coder lets simulated people drive, at how many bits per step."""
+"""`racer rates`: how well every coder lets simulated people do a task, at how many bits per step."""
 
 from __future__ import annotations
 
@@ -8,14 +8,27 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from racer.commands.options import FillChoice, FillOption, Interval, IntervalOption, JsonOption, MaskOption, NoiseChoice
+from racer.commands.options import (
+    FillChoice,
+    FillOption,
+    Interval,
+    IntervalOption,
+    JsonOption,
+    MaskOption,
+    ModelOption,
+    NoiseChoice,
+    TaskOption,
+)
 from racer.commands.output import print_json, progress_bar
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from racer.rates.curves import Curve, LeastBits
     from racer.rates.engines import Engine
     from racer.rates.sweep import Driven, Sweep
     from racer.rates.write import Written
+    from racer.tasks.task import Metric
 
 
 class EngineChoice(StrEnum):
@@ -26,15 +39,36 @@ class EngineChoice(StrEnum):
 
 
 def rates(
+    task: TaskOption = "car-racing",
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            help="A setting of the task and its values, as NAME=VALUE,VALUE; may be repeated, and every combination is "
+            "driven. The task's operating points if left out.",
+        ),
+    ] = None,
+    model: ModelOption = None,
+    drivers: Annotated[
+        str,
+        typer.Option(
+            help="Whose driving, with commas between: `simulated` (the family that the task names), families of "
+            "`racer driver list`, or your own as `package.module:factory`."
+        ),
+    ] = "simulated",
     coders: Annotated[str, typer.Option(help="Names with commas between; every coder there is if left out.")] = "",
     bits: Annotated[
         str, typer.Option(help="Slots, bits per step, with commas between.")
     ] = "1,2,3,5,8,12,18,27,42,85,170",
     participants: Annotated[int, typer.Option(min=1, max=10_000, help="Simulated people.")] = 12,
-    tracks: Annotated[int, typer.Option(min=1, max=1000, help="Tracks for each of them, their own.")] = 5,
-    steps: Annotated[int, typer.Option(min=1, max=100_000, help="Steps per drive.")] = 150,
-    speed: Annotated[
-        list[float] | None, typer.Option(help="Speed that the throttle holds; may be repeated. 50 and 60 if left out.")
+    episodes: Annotated[
+        int, typer.Option("--episodes", "--tracks", min=1, max=1000, help="For each of them, from seeds of their own.")
+    ] = 5,
+    steps: Annotated[
+        int | None,
+        typer.Option(
+            min=1, max=100_000, help="Steps per episode; one and a half times as many as the task says if left out."
+        ),
     ] = None,
     noise: Annotated[
         list[NoiseChoice] | None, typer.Option(help="What happens to packets; may be repeated. None if left out.")
@@ -46,7 +80,7 @@ def rates(
             "kind is driven at every rate."
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="People, tracks and noise follow from it.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="People, episodes and noise follow from it.")] = 0,
     mask: MaskOption = None,
     mask_interval: IntervalOption = Interval.episode,
     fill: FillOption = FillChoice.hold,
@@ -59,30 +93,35 @@ def rates(
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Drive every coder at every slot, and plot road progress against bits per step."""
+    """Drive every coder at every slot, and plot the task's metrics against bits per step."""
     from racer.errors import ConfigError
-    from racer.rates.grid import Noise, RatesConfig
+    from racer.rates.grid import STEPS_FACTOR, Noise, RatesConfig, sweep_settings
     from racer.rates.sweep import prepare_sweep, run_sweep
     from racer.rates.write import refuse_foreign, write_rates
+    from racer.tasks.registry import make_task
 
     if bool(noise) != bool(noise_rate):
         raise ConfigError("--noise and --noise-rate belong together: give each at least once, or neither")
     if address is not None and engine is not EngineChoice.ray:
         raise ConfigError("--address is that of a Ray cluster: add --engine ray, or leave it out")
+    points = sweep_settings(task, settings or ())
+    spec = make_task(task, points[0].values).spec
     config = RatesConfig(
+        task=task,
+        settings=points,
+        drivers=_names(drivers),
         bits=_whole_numbers(bits),
-        speeds=tuple(speed) if speed else RatesConfig.speeds,
         noise=tuple(Noise(kind.value, rate) for kind in noise or () for rate in noise_rate or ()),
         participants=participants,
-        tracks=tracks,
-        steps=steps,
+        episodes=episodes,
+        steps=steps or round(STEPS_FACTOR * spec.steps),
         seed=seed,
         mask_interval=mask_interval.value,
         fill=fill.value,
     )
     if not dry_run:
-        refuse_foreign(out)
-    sweep = prepare_sweep(config, [name.strip() for name in coders.split(",") if name.strip()], mask or ())
+        refuse_foreign(out, spec)
+    sweep = prepare_sweep(config, _names(coders), mask or (), model)
     driving = _engine(engine, jobs, address)
     try:
         if dry_run:
@@ -105,6 +144,10 @@ def rates(
         print_json(_as_json(sweep, driven, written))
     else:
         _print_rates(sweep, driven, written, out)
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
 def _whole_numbers(text: str) -> tuple[int, ...]:
@@ -159,45 +202,58 @@ def _print_skipped(sweep: Sweep) -> None:
 def _as_json(sweep: Sweep, driven: Driven, written: Written) -> dict[str, Any]:
     from dataclasses import asdict
 
+    from racer.rates.write import curve_numbers
+
     return {
         "cells": len(driven.scores),
         "driven": driven.driven,
         "damaged_lines": driven.damaged,
         "skipped": [asdict(skipped) for skipped in sweep.grid.skipped],
         "files": [str(path) for path in written.files],
-        "curves": [asdict(curve) for curve in written.curves],
+        "curves": [curve_numbers(curve) for curve in written.curves],
     }
 
 
 def _print_rates(sweep: Sweep, driven: Driven, written: Written, out: Path) -> None:
     from racer.rates.curves import ANCHOR
-    from racer.rates.write import PROGRESS_PICTURE
+    from racer.rates.plot import figure_name
+    from racer.report.wording import direction, heading
 
-    for speed in dict.fromkeys(curve.speed for curve in written.curves):
+    metrics = sweep.spec.compared
+    headings = "  ".join(heading(metric) for metric in metrics)
+    for place in dict.fromkeys(curve.place for curve in written.curves):
         for noise in dict.fromkeys(curve.noise for curve in written.curves):
-            shown = [curve for curve in written.curves if (curve.speed, curve.noise) == (speed, noise)]
-            print(f"\nspeed {speed:g}, {noise}")
-            print(f"{'':16}{'road':>7}  {'off':>5}  {'95 % of raw':>14}  {'99 % of raw':>14}  bits against {ANCHOR}")
-            for curve in shown:
-                print(_row(curve))
+            print(f"\n{place}, {noise}")
+            print(f"{'':16}{headings}  {'95 % of raw':>14}  {'99 % of raw':>14}  bits against {ANCHOR}")
+            for curve in written.curves:
+                if (curve.place, curve.noise) == (place, noise):
+                    print(_row(curve, metrics))
+    print("\n" + "; ".join(f"{metric.title}: {direction(metric)}" for metric in metrics))
+    if all(point.of_raw is None for curve in written.curves for point in curve.points):
+        print(f"there are no shares of raw: {metrics[0].title} has no worst value, or nobody gets beyond it")
     soft = sorted(sweep.grid.soft)
     if soft:
-        print(f"\n* exceeds the slot: {', '.join(soft)}")
+        print(f"* exceeds the slot: {', '.join(soft)}")
+    print(f"every action costs {sweep.uplink_bits} bits on its way back, whatever the coder")
     kept = len(driven.scores) - driven.driven
     print(f"\nDrove {driven.driven} cells" + f"; {kept} were there" * bool(kept))
     if driven.damaged and driven.driven:
         print(f"damaged lines in the results file: {driven.damaged}; their cells were driven again")
     print(f"Wrote {', '.join(path.name for path in written.files)} to {out}")
-    print(f"Next: look at {out / PROGRESS_PICTURE}")
+    print(f"Next: look at {out / figure_name(metrics[0])}.png")
 
 
-def _row(curve: Curve) -> str:
+def _row(curve: Curve, metrics: Sequence[Metric]) -> str:
     """Return a line of the table: a coder at its most bits, and what it needs."""
+    from racer.report.wording import amount, heading
+
     last = curve.points[-1]
     name = curve.coder + "*" * last.soft
     least = [_least(each) for each in curve.least_bits] or ["", ""]
-    progress, off_road = 100 * last.progress.value, 100 * last.off_road.value
-    line = f"{name:<16}{progress:6.1f}%  {off_road:4.0f}%  {least[0]:>14}  {least[1]:>14}"
+    shown = "  ".join(
+        f"{amount(metric, last.metrics[metric.name].value):>{len(heading(metric))}}" for metric in metrics
+    )
+    line = f"{name:<16}{shown}  {least[0]:>14}  {least[1]:>14}"
     difference = curve.difference
     if difference is None:
         return line.rstrip()

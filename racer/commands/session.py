@@ -16,20 +16,20 @@ from racer.commands.options import (
     DriverOption,
     FillChoice,
     FillOption,
-    HandlingChoice,
-    HandlingOption,
     HeadlessOption,
     Interval,
     IntervalOption,
     JsonOption,
     MaskOption,
+    ModelOption,
     NoiseChoice,
     NoiseOption,
     NoiseRateOption,
     PaceOption,
     Protocol,
     SeedOption,
-    SpeedOption,
+    SetOption,
+    TaskOption,
 )
 from racer.commands.output import ask, episode_json, print_json, progress_bar
 
@@ -49,6 +49,7 @@ def session_start(
     study: Annotated[
         Path | None, typer.Option(help="Run the next sitting of a study: its folder, or its study.toml.")
     ] = None,
+    no_study: Annotated[bool, typer.Option("--no-study", help="Leave aside the study whose folder this is.")] = False,
     protocol: Annotated[
         Protocol | None,
         typer.Option(
@@ -59,30 +60,33 @@ def session_start(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the unfinished session; give the options it was begun with.")
     ] = False,
+    task: TaskOption = "car-racing",
+    settings: SetOption = None,
+    model: ModelOption = None,
     mask: MaskOption = None,
     driver: DriverOption = "keyboard",
     headless: HeadlessOption = False,
     data: Annotated[Path, typer.Option(help="Folder that keeps the recordings.")] = Path("recordings"),
-    pilot: Annotated[bool, typer.Option("--pilot", help="A trial run: marked, never trained on or analysed.")] = False,
-    practice: Annotated[int, typer.Option(min=0, help="Practice episodes.")] = 5,
-    calibration: Annotated[int, typer.Option(min=0, help="Episodes under `full` (pilot).")] = 10,
-    exploration: Annotated[int, typer.Option(min=0, help="Exploration episodes (pilot).")] = 15,
+    trial_run: Annotated[
+        bool, typer.Option("--trial", help="A trial run: marked, never trained on or analysed.")
+    ] = False,
+    practice: Annotated[int, typer.Option(min=0, help="Practice rounds.")] = 5,
+    calibration: Annotated[int, typer.Option(min=0, help="Rounds under `full` (pilot).")] = 10,
+    exploration: Annotated[int, typer.Option(min=0, help="Exploration rounds (pilot).")] = 15,
     explore: Annotated[
         str, typer.Option(help="What exploration shows: `random`; in a second round `pico`, with --mask (pilot).")
     ] = "random",
-    evaluation: Annotated[int, typer.Option(min=0, help="Episodes per condition (evaluation).")] = 15,
+    evaluation: Annotated[int, typer.Option(min=0, help="Rounds per condition (evaluation).")] = 15,
     conditions: Annotated[
         str, typer.Option(help=f"Conditions of the evaluation, comma-separated: {CONDITIONS_HELP}.")
     ] = "random,pico,full",
-    steps: Annotated[int, typer.Option(min=1, help="Steps per episode.")] = 100,
+    steps: Annotated[int | None, typer.Option(min=1, help="Steps per round; else as many as the task says.")] = None,
     bits: BitsOption = 85,
     mask_interval: IntervalOption = Interval.episode,
     fill: FillOption = FillChoice.hold,
     noise: NoiseOption = NoiseChoice.none,
     noise_rate: NoiseRateOption = 0.0,
-    handling: HandlingOption = HandlingChoice.stock,
-    speed: SpeedOption = 50.0,
-    pace: PaceOption = 10.0,
+    pace: PaceOption = None,
     seed: SeedOption = 0,
     fullscreen: Annotated[
         bool | None, typer.Option("--fullscreen/--windowed", help="Fill the screen, or not; F11 changes it.")
@@ -90,17 +94,25 @@ def session_start(
     as_json: JsonOption = False,
 ) -> None:
     """Record one sitting of one participant."""
+    from racer.errors import ConfigError
     from racer.loop.conditions import ChannelConfig
     from racer.sitting.protocol import ProtocolConfig
     from racer.sitting.start import StartConfig, start_session
-    from racer.tasks.car_racing.track import TrackConfig
+    from racer.study.file import STUDY_FILE
+    from racer.tasks.registry import make_task, parse_settings
 
+    if study is None and not no_study and Path(STUDY_FILE).is_file():
+        raise ConfigError(
+            "this is the folder of a study, and nothing was recorded: add --study . for a sitting of it, with its "
+            "consent and settings, or --no-study for one without"
+        )
     if study is not None:
-        config = _study_sitting(context, study, participant, protocol, resume, driver, headless, fullscreen, pilot)
+        config = _study_sitting(context, study, participant, protocol, resume, driver, headless, fullscreen, trial_run)
     else:
         name = participant
         if name is None and not resume:
             name = ask("Participant", "give the participant's name: racer session start NAME")
+        made = make_task(task, parse_settings(settings or ()))
         config = StartConfig(
             participant=name,
             protocol=ProtocolConfig(
@@ -110,10 +122,11 @@ def session_start(
                 exploration=exploration,
                 explore=explore,
                 evaluation=evaluation,
-                steps=steps,
+                steps=made.spec.steps if steps is None else steps,
                 conditions=tuple(name.strip() for name in conditions.split(",")),
             ),
-            track=TrackConfig(handling=handling.value, target_speed=speed),
+            task=made,
+            model=model,
             channel=ChannelConfig(bits, mask_interval.value, fill.value, noise.value, noise_rate),
             driver=driver,
             masks=tuple(mask or ()),
@@ -122,7 +135,7 @@ def session_start(
             pace=pace,
             headless=headless,
             fullscreen=bool(fullscreen),
-            pilot=pilot,
+            trial_run=trial_run,
             resume=resume,
         )
     with progress_bar("episodes", shown=headless and not as_json) as advance:
@@ -160,23 +173,35 @@ def _study_sitting(
     driver: str,
     headless: bool,
     fullscreen: bool | None,
-    pilot: bool,
+    trial_run: bool,
 ) -> StartConfig:
     """Return the configuration of a study's next sitting; what the study file says cannot be given as an option."""
     from racer.errors import ConfigError
     from racer.study.file import load_study
     from racer.study.sitting import next_protocol, protocol_to_resume, sitting_config
 
-    own = {"participant", "study", "protocol", "resume", "driver", "headless", "fullscreen", "pilot", "as_json"}
+    own = {
+        "participant",
+        "study",
+        "no_study",
+        "protocol",
+        "resume",
+        "driver",
+        "headless",
+        "fullscreen",
+        "trial_run",
+        "as_json",
+    }
+    written = {parameter.name: parameter.opts[0] for parameter in context.command.params}
     for name in context.params:
         source = context.get_parameter_source(name)
         if name not in own and source is not None and source.name == "COMMANDLINE":
             raise ConfigError(
-                f"--{name.replace('_', '-')} cannot be given with --study, whose file decides it; nothing was "
+                f"{written[name]} cannot be given with --study, whose file decides it; nothing was "
                 f"recorded: leave it out, or change {study}"
             )
     loaded = load_study(study)
-    next_one = protocol_to_resume(loaded, participant, pilot) if resume else next_protocol(loaded)
+    next_one = protocol_to_resume(loaded, participant, trial_run) if resume else next_protocol(loaded)
     return sitting_config(
         loaded,
         protocol.value if protocol else next_one,
@@ -184,14 +209,14 @@ def _study_sitting(
         driver=driver,
         headless=headless,
         fullscreen=fullscreen,
-        pilot=pilot,
+        trial_run=trial_run,
         resume=resume,
     )
 
 
 def _next_after(config: StartConfig, study: Path | None, result: SittingResult, path: Path) -> str:
     """Return what to do after a sitting."""
-    if config.pilot:
+    if config.trial_run:
         return f"A trial run is never trained on or analysed. Next: racer session show {shlex.quote(str(path))}"
     if study is not None:
         return f"Next: racer study status {shlex.quote(str(study))}"

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from racer.commands.options import JsonOption
+from racer.commands.options import JsonOption, ModelOption, TaskOption
 from racer.commands.output import print_json, progress_bar
 
 app = typer.Typer(help="Plan, run and analyse a whole study.", no_args_is_help=True)
@@ -41,14 +41,21 @@ def study_init(
         Preset, typer.Option(help="`default`: varied tracks, stock handling. `paper`: the released experiment.")
     ] = Preset.default,
     language: Annotated[BuiltInLanguage, typer.Option(help="Of the screens.")] = BuiltInLanguage.en,
+    task: TaskOption = "car-racing",
     as_json: JsonOption = False,
 ) -> None:
     """Make a folder with a study file in which every setting is explained."""
     from racer.study.init import init_study
+    from racer.tasks.registry import make_task
 
-    path = init_study(name, preset.value, Path(), language.value)
+    path = init_study(name, preset.value, Path(), language.value, task)
     if as_json:
         print_json({"study": str(path)})
+        return
+    model = make_task(task).spec.model
+    if model is None or not model.is_dir():
+        print(f"Wrote {path}; every setting in it is explained. No latent model comes with {task}.")
+        print(f'Next: racer model train --task {task} --out {name}/model, and model = "model" in the file')
         return
     print(f"Wrote {path}; every setting in it is explained, and none has to be changed.")
     print(f"Next: racer session start --study {name}, or racer study run {name} to simulate it all")
@@ -164,6 +171,7 @@ def study_report(
         Path | None, typer.Option(help="Write the whole report, with its figures, to this HTML file.")
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that is no report.")] = False,
+    model: ModelOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Compare the conditions over all participants."""
@@ -173,12 +181,13 @@ def study_report(
     from racer.report.terminal import print_report
     from racer.report.write import write_report
 
-    folder, item_texts = _recordings(data)
+    folder, item_texts, own_model = _recordings(data)
+    model = model or own_model
     if out is None:
         report, written = report_study(folder), None
     else:
         with progress_bar("report", shown=not as_json) as advance:
-            written = write_report(folder, out, overwrite, lambda stage: advance(0, None), item_texts)
+            written = write_report(folder, out, overwrite, lambda stage: advance(0, None), item_texts, model=model)
         report = written.report
     if as_json:
         files = {"page": str(written.page), "files": str(written.files)} if written else {}
@@ -194,21 +203,22 @@ def study_report(
         print(f"Wrote {written.page}, and its figures and numbers to {written.files}")
 
 
-def _recordings(data: Path | None) -> tuple[Path, dict[tuple[str, str], str]]:
-    """Return the folder of recordings that is meant, and the wording of its questionnaires where a study tells it."""
+def _recordings(data: Path | None) -> tuple[Path, dict[tuple[str, str], str], Path | None]:
+    """Return the folder of recordings that is meant, and of a study the wording of its questionnaires and its model."""
     from racer.study.file import RECORDINGS, STUDY_FILE, StudyFileError, find_study, load_study
 
     if data is not None and not (data / STUDY_FILE).is_file() and data.suffix != ".toml":
-        return data, {}
+        return data, {}, None
     if data is None and not any(Path().glob(f"*/{STUDY_FILE}")) and not Path(STUDY_FILE).is_file():
-        return Path("recordings"), {}
+        return Path("recordings"), {}, None
     path = find_study(data)
     try:
         study = load_study(path)
     except StudyFileError as error:
         # The recordings say all that is analysed; only the wording of the questions stands in the file.
         print(f"questions are named by their ids: {error}", file=sys.stderr)
-        return path.parent / RECORDINGS, {}
+        return path.parent / RECORDINGS, {}, None
     custom = {entry.name: entry.questionnaire() for entry in study.file.questionnaires.custom}
     known = {**study.language.questionnaires, **custom}
-    return study.recordings, {(name, item.id): item.text for name, each in known.items() for item in each.items}
+    texts = {(name, item.id): item.text for name, each in known.items() for item in each.items}
+    return study.recordings, texts, study.model

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from racer.commands.options import JsonOption, ObjectiveChoice, SeedOption
+from racer.commands.options import JsonOption, ModelOption, ObjectiveChoice, SeedOption
 from racer.commands.output import print_json, progress_bar
 
 
@@ -22,6 +22,7 @@ def train(
             "paper's baseline). `pico-rate`: how finely each feature is sent to keep the driver's actions."
         ),
     ] = ObjectiveChoice.pico,
+    model: ModelOption = None,
     seed: SeedOption = 0,
     iterations: Annotated[int, typer.Option(min=25, help="Gradient steps of each network.")] = 600,
     as_json: JsonOption = False,
@@ -42,7 +43,7 @@ def train(
             advance(100 * (fraction - done[0]), None)
             done[0] = fraction
 
-        summary = train_for(objective.value, session, out, config, progress)
+        summary = train_for(objective.value, session, out, config, progress, model)
     if as_json:
         print_json({"mask": str(out), **asdict(summary)})
         return

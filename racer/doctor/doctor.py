@@ -9,20 +9,24 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from compression.coders.coder import find_coder
+import numpy as np
+from numpy.typing import NDArray
+
 from compression.errors import CompressionError
-from compression.fitting.mask_file import DEFAULT_MASK, LearnedMask
-from compression.model.latent_model import WEIGHTS, Codec, load_codec, use_one_thread
-from racer.doctor.machine import Check, CheckStatus, check_machine
-from racer.drivers.keyboard import LEFT_KEYS, RIGHT_KEYS
+from compression.model.latent_model import LatentModel, use_one_thread
+from racer.doctor.machine import Check, CheckStatus, bytes_per_step, check_disk, check_machine, free_bytes
+from racer.drivers.keyboard import HeldKeys
 from racer.drivers.registry import SIMULATED, make_driver
 from racer.errors import ConfigError, NoDisplayError, RacerError
-from racer.loop.conditions import MASKED_CONDITIONS, ChannelConfig, load_masks, read_fitted
+from racer.loop.attended import EpisodeRun, Setup, Unrecorded
+from racer.loop.conditions import MASKED_CONDITIONS, ChannelConfig, load_fitted_models, read_fitted
 from racer.loop.display import Display, EndSession, NoDisplay
-from racer.loop.episode import EpisodeRun, Setup, Unrecorded
 from racer.loop.pacing import Pacer, PaceSummary, check_pace
-from racer.sitting.protocol import EVALUATED, EpisodePlan
-from racer.tasks.car_racing.track import TrackConfig
+from racer.sitting.protocol import EpisodePlan
+from racer.tasks.latent_model import load_task_model
+from racer.tasks.record import record_of
+from racer.tasks.registry import make_task
+from racer.tasks.task import Task
 
 if TYPE_CHECKING:
     from racer.study.file import Study
@@ -48,7 +52,7 @@ class DoctorConfig:
     study: Path | None = None
     """A study file or its folder."""
     pace: float | None = None
-    """Steps per second; the study's, or else 10, where none is given."""
+    """Steps per second; the study's, or else the task's, where none is given."""
     headless: bool = False
     """Whether to leave out the window."""
     keys: bool = False
@@ -66,29 +70,42 @@ class Needs:
     """What the sessions to come need, as a study says or by default."""
 
     data: Path = Path("recordings")
-    pace: float = 10.0
-    track: TrackConfig = field(default_factory=TrackConfig)
+    task: Task = field(default_factory=make_task)
+    model: Path | None = None
+    """Folder of the latent model; None for the one that comes with the task."""
+    pace: float | None = None
+    """Steps per second; as many as the task says if None."""
     channel: ChannelConfig = field(default_factory=ChannelConfig)
-    masks: dict[str, Path] = field(default_factory=lambda: {"pico": DEFAULT_MASK})
-    """Mask file of each condition that needs one."""
-    left: tuple[str, ...] = LEFT_KEYS
-    right: tuple[str, ...] = RIGHT_KEYS
+    masks: dict[str, Path | None] = field(default_factory=lambda: {"pico": None})
+    """Mask file of each condition that needs one; None for the one that comes with the latent model."""
+    keys: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+    @property
+    def steps_per_second(self) -> float:
+        """The pace to keep."""
+        return self.task.spec.pace if self.pace is None else self.pace
 
 
 def examine(config: DoctorConfig) -> list[Check]:
     """Look at everything and return what was found, in the order looked at."""
     use_one_thread()
     needs, checks = _read_study(config)
-    checks += check_machine(needs.data, needs.pace)
+    checks += check_machine(needs.data)
+    spec = needs.task.spec
     try:
-        codec = load_codec()
-    except CompressionError as error:
-        return [*checks, Check("codec", "fail", "cannot be loaded", str(error))]
-    checks += [check_codec(codec)]
-    checks += [check_mask(condition, path, needs.channel, codec) for condition, path in needs.masks.items()]
-    checks += [check_steps(_drive(needs, codec, NoDisplay(), _UNPACED_STEPS))]
+        model = load_task_model(spec, needs.model)
+    except (CompressionError, RacerError) as error:
+        return [*checks, Check("model", "fail", "cannot be loaded", str(error))]
+    step_bytes = bytes_per_step(record_of(needs.task, model), spec.steps)
+    checks += [check_disk(free_bytes(needs.data), step_bytes, needs.steps_per_second), check_model(model)]
+    checks += [check_mask(condition, path, needs.channel, model) for condition, path in needs.masks.items()]
+    try:
+        unseen = _drive(needs, model, NoDisplay(), _UNPACED_STEPS)
+    except (CompressionError, RacerError) as error:
+        return [*checks, Check("step", "fail", f"{spec.name} cannot be driven", str(error))]
+    checks += [check_steps(unseen)] if spec.paced else []
     if not config.headless:
-        checks += _check_window(needs, codec, config.keys)
+        checks += _check_window(needs, model, config.keys)
     return checks
 
 
@@ -98,33 +115,36 @@ def verdict(checks: list[Check]) -> CheckStatus:
     return "fail" if "fail" in found else "warn" if "warn" in found else "ok"
 
 
-def check_codec(codec: Codec) -> Check:
-    """Compare the shipped weights with the hash on their data card."""
+def check_model(model: LatentModel) -> Check:
+    """Compare a latent model with the hash on its data card."""
+    assert model.folder is not None
     try:
-        card = json.loads(WEIGHTS.with_suffix(".json").read_bytes())
+        card = json.loads((model.folder / "card.json").read_bytes())
     except (OSError, ValueError):
         card = {}
-    if not isinstance(card, dict) or card.get("sha256") != codec.sha256:
-        advice = "install Racer again: recordings of different weights cannot be compared"
-        return Check("codec", "fail", f"{codec.sha256[:12]} is not what was shipped", advice)
-    return Check("codec", "ok", codec.sha256[:12])
+    if not isinstance(card, dict) or card.get("sha256") != model.sha256:
+        advice = "install Racer again, or train the model again: recordings of different weights cannot be compared"
+        return Check("model", "fail", f"{model.sha256[:12]} is not what the card in {model.folder} says", advice)
+    return Check("model", "ok", model.sha256[:12])
 
 
-def check_mask(condition: str, path: Path, channel: ChannelConfig, codec: Codec) -> Check:
-    """Check that a mask file serves a condition under a channel's settings."""
+def check_mask(condition: str, path: Path | None, channel: ChannelConfig, model: LatentModel) -> Check:
+    """Check that a mask file, or the one that comes with a model, serves a condition under a channel's settings."""
     name = f"{condition} mask"
+    if path is None and (path := model.fitted_path(condition)) is None:
+        return Check(name, "warn", "none comes with the latent model", "record pilots and train it before evaluating")
     if not path.exists():
         return Check(name, "warn", f"{path} is not there yet", "record the pilots and train it before evaluating")
     try:
-        mask = read_fitted(path, codec)
+        mask = read_fitted(path, model)
     except CompressionError as error:
         return Check(name, "fail", f"{path} cannot be used", str(error))
-    if mask.record.objective != condition:
-        advice = f"make one with `racer train --objective {condition}`"
-        return Check(name, "fail", f"{path} was trained for {mask.record.objective}", advice)
-    if not isinstance(mask, LearnedMask):
-        return Check(name, "ok", mask.sha256[:12])
     record = mask.record
+    if record.objective != condition:
+        advice = f"make one with `racer train --objective {condition}`"
+        return Check(name, "fail", f"{path} was trained for {record.objective}", advice)
+    if not record.interval:
+        return Check(name, "ok", mask.sha256[:12])
     if (record.interval, record.fill) != (channel.mask_interval, channel.fill):
         value = f"trained per {record.interval} with {record.fill} fill, used per {channel.mask_interval} with "
         return Check(name, "fail", value + f"{channel.fill} fill", "train it again, or change the channel's settings")
@@ -153,12 +173,12 @@ def check_drive(pace: PaceSummary) -> Check:
 
 
 def check_keys(wanted: list[tuple[str, ...]], delivered: list[tuple[str, ...]]) -> Check:
-    """Judge which combinations of keys the keyboard delivered; only those of two are steered with."""
+    """Judge which combinations of keys the keyboard delivered; hands that move on hold two at a time."""
     missing = [keys for keys in wanted if keys not in delivered]
     if not missing:
         return Check("keys", "ok", f"all {len(wanted)} combinations arrive")
     value = "not seen together: " + ", ".join(" + ".join(keys) for keys in missing)
-    advice = "use another keyboard, or steer with other keys"
+    advice = "use another keyboard, or other keys"
     return Check("keys", "fail" if any(len(keys) == 2 for keys in missing) else "warn", value, advice)
 
 
@@ -184,45 +204,68 @@ def _read_study(config: DoctorConfig) -> tuple[Needs, list[Check]]:
 
 
 def _needs_of(study: Study) -> dict[str, Any]:
-    shown = [name for name in (*study.file.conditions, study.file.episodes.explore) if name in MASKED_CONDITIONS]
+    shown = [name for name in study.file.shown if name in MASKED_CONDITIONS]
     return {
         "data": study.recordings,
-        "pace": study.file.driving.pace,
-        "track": study.file.track_config(),
+        "task": study.file.make_task(),
+        "model": study.model,
+        "pace": study.file.episodes.pace,
         "channel": study.file.channel_config(),
-        "masks": {name: study.mask_path(name) or find_coder(name).shipped for name in sorted(set(shown))},
-        "left": study.file.keys.left,
-        "right": study.file.keys.right,
+        "masks": {name: study.mask_path(name) for name in sorted(set(shown))},
+        "keys": study.file.keys.given,
     }
 
 
-def _drive(needs: Needs, codec: Codec, display: Display, steps: int) -> PaceSummary:
-    """Let a simulated participant drive, on a track of its own with the shipped mask, and return the pace kept."""
-    pacer = Pacer(needs.pace, time.monotonic_ns)
-    masks = load_masks(EVALUATED, (), codec)
+def _drive(needs: Needs, model: LatentModel, display: Display, steps: int) -> PaceSummary:
+    """Let a simulated participant do the task, from a seed of its own, and return the pace kept.
+
+    Where the task has no simulated people nothing is done; that takes as long to show.
+    """
+    pacer = Pacer(needs.steps_per_second, time.monotonic_ns)
+    condition = "pico" if model.fitted_path("pico") else "random"
+    fitted = load_fitted_models([condition], (), model)
     channel = ChannelConfig(bits=needs.channel.bits)
-    setup = Setup(track=needs.track, channel=channel, codec=codec, masks=masks, seed=0)
-    episodes = EpisodeRun(setup, make_driver(SIMULATED, 0), display, Unrecorded(), pacer)
+    spec = needs.task.spec
+    setup = Setup(needs.task, channel, model, fitted, seed=0, text=spec.text("en"))
+    driver = make_driver(SIMULATED, needs.task, 0) if spec.driver else _Resting(spec.start_action)
+    episodes = EpisodeRun(setup, driver, display, Unrecorded(), pacer)
     with suppress(EndSession):  # the number of steps timed says so
-        episodes.run(EpisodePlan(0, "drive", "pico", track_seed=0, steps=steps), "Racer drives: please wait")
+        episodes.run(EpisodePlan(0, "round", condition, seed=0, steps=steps), "Racer drives: please wait")
     return pacer.summary()
 
 
-def _check_window(needs: Needs, codec: Codec, with_keys: bool) -> list[Check]:
+class _Resting:
+    """A driver that always takes the same action."""
+
+    def __init__(self, action: int) -> None:
+        self._action = action
+
+    def reset(self) -> None:
+        pass
+
+    def act(self, frame: NDArray[np.uint8]) -> int:
+        return self._action
+
+
+def _check_window(needs: Needs, model: LatentModel, with_keys: bool) -> list[Check]:
     from racer.doctor.rollover import combinations, try_keys
     from racer.window.window import Window
 
+    spec = needs.task.spec
+    held = HeldKeys(spec, needs.keys)
     try:
-        window = Window("Racer doctor", countdown_from=0)
+        window = Window(held, spec.text("en"), title="Racer doctor", countdown_from=0)
     except NoDisplayError as error:
         return [Check("display", "fail", "no window can be opened", f"{error}; here, --headless leaves it out")]
     try:
-        checks = [_check_display(), check_drive(_drive(needs, codec, window, round(_DRIVE_S * needs.pace) + 1))]
+        steps = round(_DRIVE_S * needs.steps_per_second) + 1
+        drive = _drive(needs, model, window, steps)
+        checks = [_check_display(), *([check_drive(drive)] if spec.paced else [])]
     finally:
         window.close()
     if with_keys:
-        wanted = combinations(needs.left, needs.right)
-        checks.append(check_keys(wanted, try_keys(wanted)))
+        wanted = combinations(held.bindings)
+        checks.append(check_keys(wanted, try_keys(wanted, spec)))
     return checks
 
 

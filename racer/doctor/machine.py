@@ -23,16 +23,16 @@ from packaging.specifiers import SpecifierSet
 
 import sessions
 from racer.errors import RacerError
-from racer.sitting.leases import Claims
-from racer.sitting.protocol import DEFAULT_STEPS
+from racer.sitting.leases import Leases
+from sessions import TaskRecord
 from sessions.schema import episode_columns
 
 CheckStatus = Literal["ok", "warn", "fail"]
 
-_FULL_PACKET_BYTES = 22
-"""Of condition `full`, whose rows are the longest."""
-_EPISODE_BYTES = 37_700
-"""Measured: what HDF5 adds to an episode's chunks, to find them again."""
+_LONGEST_PACKET = 22
+"""Bytes of a packet of condition `full`, which are the longest that most studies send."""
+_EPISODE_BYTES, _COLUMN_BYTES = 6_000, 2_500
+"""Measured: what HDF5 adds to an episode and to each of its columns, to find their chunks again."""
 _EARLIEST = datetime(2026, 1, 1, tzinfo=UTC)
 """A clock that lies before this was never set."""
 _SLEEPS = 20
@@ -157,24 +157,24 @@ def check_timer(clock: Callable[[], int] = time.monotonic_ns, sleep: Callable[[f
     return Check("timer", "ok", value)
 
 
-def bytes_per_step(steps: int = DEFAULT_STEPS, packet_bytes: int = _FULL_PACKET_BYTES) -> float:
-    """Return the bytes that a step takes in a recording, in episodes of so many steps.
+def bytes_per_step(task: TaskRecord, steps: int) -> float:
+    """Return the bytes that a step takes in a recording of a task, in episodes of so many steps.
 
     HDF5 writes whole chunks, so that a short episode takes as much as one that fills them.
     """
-    columns = episode_columns(packet_bytes, frames=False)
+    columns = episode_columns(task, _LONGEST_PACKET, linked=False, frames=False).values()
     stored = sum(
-        ceil(steps / column.chunk[0]) * prod(column.chunk) * column.dtype.itemsize
+        ceil(steps / column.chunk[0]) * prod(column.chunk) * column.dtype.itemsize + _COLUMN_BYTES
         for column in columns
         if all(column.shape)
     )
     return (stored + _EPISODE_BYTES) / steps
 
 
-def check_disk(free_bytes: int, pace: float) -> Check:
-    """Say for how many hours of driving there is room."""
-    hours = free_bytes / (bytes_per_step() * pace * 3600)
-    value = f"{free_bytes / 1e9:.1f} GB free, {min(hours, 9999):.0f} hours of driving at {pace:g} steps a second"
+def check_disk(free_bytes: int, step_bytes: float, pace: float) -> Check:
+    """Say for how many hours there is room, where a step takes so many bytes."""
+    hours = free_bytes / (step_bytes * pace * 3600)
+    value = f"{free_bytes / 1e9:.1f} GB free, {min(hours, 9999):.0f} hours at {pace:g} steps a second"
     if hours < _FEW_HOURS:
         return Check("disk", "fail", value, "make room, or record to another disk with --data")
     if hours < _MANY_HOURS:
@@ -187,10 +187,10 @@ def check_folder(folder: Path) -> Check:
     place = existing(folder)
     try:
         with tempfile.TemporaryDirectory(prefix=".racer-doctor-", dir=place) as scratch:
-            claims, session_id = Claims(Path(scratch)), secrets.token_hex(3)
-            with claims.claim(session_id, None, "evaluation", orders=1):
-                held = claims.is_live(session_id)
-            works = held and not claims.is_live(session_id)
+            leases, session_id = Leases(Path(scratch)), secrets.token_hex(3)
+            with leases.lease(session_id, None, "evaluation", orders=1):
+                held = leases.is_live(session_id)
+            works = held and not leases.is_live(session_id)
     except OSError as error:
         reason = error.strerror or str(error)
         advice = "choose a data folder that you may write to, with --data"
@@ -209,23 +209,22 @@ def existing(folder: Path) -> Path:
     return next((path for path in (folder, *folder.absolute().parents) if path.exists()), folder)
 
 
-def check_machine(data: Path, pace: float) -> list[Check]:
-    """Look at everything but the models and the window.
-
-    Args:
-        data: Folder for recordings; need not exist.
-        pace: Steps per second.
-    """
+def check_machine(data: Path) -> list[Check]:
+    """Look at everything but the task, its model and the window; `data` is the folder for recordings, made or not."""
     python, packages = required()
     checks = [
         check_python(python, ".".join(map(str, sys.version_info[:3]))),
         check_packages(packages, metadata.version),
         check_pygame(),
         check_folder(data),
-        check_disk(shutil.disk_usage(existing(data)).free, pace),
     ]
     try:
         recorded = newest_recording(data)
     except sessions.RecordingError:
         recorded = None  # what is wrong with the folder was said above
     return [*checks, check_clock(datetime.now(UTC), recorded), check_timer()]
+
+
+def free_bytes(data: Path) -> int:
+    """Return the room on the disk of a folder, made or not."""
+    return shutil.disk_usage(existing(data)).free

@@ -4,24 +4,35 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from itertools import combinations as in_twos
+from itertools import pairwise
 
 import pygame
 from pygame.event import Event
 
-from racer.drivers.keyboard import HeldKeys
+from racer.drivers.keyboard import Bindings, HeldKeys
 from racer.loop.display import Page
+from racer.tasks.task import TaskSpec
 from racer.window.screens import Painter
 from racer.window.stage import Screen, Stage, Wish
 from racer.window.texts import english
 
 Combination = tuple[str, ...]
 """pygame's names of keys to hold at once."""
+_MOST_HELD = 4
+"""Actions whose keys are tried all together."""
 
 
-def combinations(left: Sequence[str], right: Sequence[str]) -> list[Combination]:
-    """Return what to try: each pair of steering keys, alone and with the space bar."""
-    pairs = list(zip(left, right, strict=False))
-    return [combination for pair in pairs for combination in (pair, (*pair, "space"))]
+def combinations(bindings: Bindings) -> list[Combination]:
+    """Return what to try: the first keys of the actions in twos and all together, then the second ones.
+
+    Also all of them with the space bar; of more keys than a hand can hold only those next to each other in twos.
+    """
+    tried: list[Combination] = []
+    for row in zip(*bindings.values(), strict=False):
+        tried += in_twos(row, 2) if len(row) <= _MOST_HELD else pairwise(row)
+        tried += [row, (*row, "space")] if len(row) <= _MOST_HELD else []
+    return [keys for keys in dict.fromkeys(tried) if 1 < len(set(keys)) == len(keys)]
 
 
 class KeyTrial(Screen):
@@ -76,14 +87,16 @@ class KeyTrial(Screen):
         self.done = self._index == len(self._wanted)
 
 
-def try_keys(wanted: Sequence[Combination], clock: Callable[[], int] = time.monotonic_ns) -> list[Combination]:
-    """Ask for combinations in a window and return those that the keyboard delivered.
+def try_keys(
+    wanted: Sequence[Combination], spec: TaskSpec, clock: Callable[[], int] = time.monotonic_ns
+) -> list[Combination]:
+    """Ask for combinations in a window and return those that the keyboard delivered; `spec` is the task's.
 
     Raises:
         NoDisplayError: If no window can be opened.
     """
     trial = KeyTrial(wanted)
-    stage = Stage("Racer: keys", (960, 720), False, HeldKeys(), clock, english().texts)
+    stage = Stage("Racer: keys", (960, 720), False, HeldKeys(spec), clock, english().texts, spec.text("en"))
     try:
         stage.run(trial, lambda wish: None)
     finally:

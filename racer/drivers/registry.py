@@ -1,4 +1,4 @@
-"""Drivers: whoever steers from the displayed frame alone."""
+"""Drivers by name: families of simulated people, those of installed packages, and the user's own."""
 
 from __future__ import annotations
 
@@ -6,64 +6,146 @@ import importlib
 import os
 import sys
 import zlib
-from typing import Protocol
+from functools import lru_cache
+from importlib.metadata import EntryPoint, entry_points
 
 import numpy as np
 from numpy.typing import NDArray
 
-from racer.drivers.families.pursuit import SimulatedParticipant
-from racer.errors import RacerError
-from racer.tasks.car_racing.track import ACTIONS
+from racer.drivers.driver import Driver, DriverError, DriverFamily
+from racer.tasks.task import Task, TaskSpec
 
 KEYBOARD = "keyboard"
 SIMULATED = "simulated"
+"""The family that the task names."""
+GROUP = "racer.drivers"
+"""Entry point group of installed families."""
+BUILT_IN: dict[str, str] = {
+    "pursuit": "racer.drivers.families.pursuit:PURSUIT",
+    "lander-pilot": "racer.drivers.families.lander_pilot:LANDER_PILOT",
+}
+"""Where each family is found: loaded when asked for."""
+_MOST_DIGITS = 18
+"""Of a seed that a driver's name ends in."""
 
 
-class Driver(Protocol):
-    """Steers. Sees nothing but displayed frames."""
-
-    def reset(self) -> None:
-        """Begin a new episode."""
-
-    def act(self, frame: NDArray[np.uint8]) -> int:
-        """Return -1 (left), 0 (straight) or 1 (right) on seeing a frame, uint8[64, 64, 3]."""
+def family_names() -> tuple[str, ...]:
+    """Return the names of all families: built-in ones, then installed ones by name. Loads none."""
+    return (*BUILT_IN, *_installed())
 
 
-class DriverError(RacerError):
-    """A driver cannot be made, or did what no driver may."""
+def find_family(name: str) -> DriverFamily:
+    """Return a family.
+
+    Raises:
+        DriverError: If there is none of this name, or its package cannot be loaded.
+    """
+    if name in BUILT_IN:
+        module, _, attribute = BUILT_IN[name].partition(":")
+        built_in: DriverFamily = getattr(importlib.import_module(module), attribute)
+        return built_in
+    if name not in (installed := _installed()):
+        raise DriverError(f"there is no family of drivers {name[:60]!r}; choose from {', '.join(family_names())}")
+    return _loaded(installed[name])
 
 
-def make_driver(name: str, seed: int) -> Driver:
+def make_driver(name: str, task: Task, person: int, dice: int | None = None) -> Driver:
     """Return a driver other than the keyboard.
 
     Args:
-        name: `simulated`, `simulated:SEED` for one simulated participant whoever is named, or `package.module:factory`
-            for the user's own: `factory(seed)` returns an object with `reset()` and `act(frame)`.
-        seed: Identity of the driver.
+        name: A family, `simulated` for the one that the task names, either with `:SEED` for one person whoever is
+            named, or `package.module:factory` for the user's own: `factory(seed)` returns an object with `reset()` and
+            `act(frame)`.
+        task: What is to be done.
+        person: Seed of the person's traits, 0 or more.
+        dice: Seed of the person's chances, and of the user's own driver; as `person` if None.
 
     Raises:
-        DriverError: If there is no such driver, or its factory fails.
+        DriverError: If there is no such driver, it cannot do this task, or its factory fails.
     """
+    spec, dice = task.spec, person if dice is None else dice
     kind, _, rest = name.partition(":")
-    if kind == SIMULATED:
-        if rest and not rest.isdecimal():
-            raise DriverError(f"driver {name!r}: what follows `simulated:` is a seed, a number of 0 or more")
-        return SimulatedParticipant(int(rest) if rest else seed)
-    if not rest:
-        raise DriverError(
-            f"unknown driver {name!r}; choose {KEYBOARD}, {SIMULATED}, or your own as package.module:factory"
-        )
-    return _Checked(name, _import_driver(name, kind, rest, seed))
+    if kind != SIMULATED and kind not in family_names():
+        if not rest:
+            known = ", ".join((KEYBOARD, SIMULATED, *family_names()))
+            raise DriverError(f"unknown driver {name[:60]!r}; choose {known}, or your own as package.module:factory")
+        return _Checked(name, _import_driver(name, kind, rest, dice), spec)
+    if rest:
+        if not rest.isdecimal() or len(rest) > _MOST_DIGITS:
+            raise DriverError(f"driver {name[:60]!r}: what follows `{kind}:` is a seed, a number of 0 or more")
+        person = dice = int(rest)
+    family = family_of(kind, task)
+    if family.name in BUILT_IN:
+        return family.make(task, person, dice)
+    try:
+        driver = family.make(task, person, dice)
+    except Exception as error:  # whatever somebody else's package raises
+        raise DriverError(f"driver {name!r} cannot be made: {_brief(error)}") from error
+    return _Checked(name, driver, spec)
+
+
+def family_of(name: str, task: Task) -> DriverFamily:
+    """Return the family that a name stands for with a task: `simulated`, or a family's own name.
+
+    Raises:
+        DriverError: If there is none, or it cannot do this task.
+    """
+    spec = task.spec
+    if name == SIMULATED:
+        if not spec.driver:
+            raise DriverError(
+                f"task {spec.name} names no family of simulated people; name a driver, such as package.module:factory"
+            )
+        name = spec.driver
+    family = find_family(name)
+    if spec.name not in family.tasks:
+        fitting = [other for other in family_names() if _can_do(other, spec)]
+        others = f"choose {' or '.join(fitting)}" if fitting else "choose your own as package.module:factory"
+        raise DriverError(f"drivers of family {name} cannot do {spec.name}; {others}")
+    return family
 
 
 def driver_seed(participant: str) -> int:
-    """Return the seed that a participant's name stands for: the same name drives alike."""
+    """Return the seed that a participant's name stands for: the same name acts alike."""
     return zlib.crc32(participant.encode())
+
+
+def forget_installed() -> None:
+    """Look for installed packages anew when next asked; for programs that install some while they run."""
+    _installed.cache_clear()
+
+
+@lru_cache(maxsize=1)
+def _installed() -> dict[str, EntryPoint]:
+    found = sorted(entry_points(group=GROUP), key=lambda point: point.name)
+    taken = {*BUILT_IN, KEYBOARD, SIMULATED}
+    return {point.name: point for point in found if point.name not in taken}
+
+
+def _loaded(point: EntryPoint) -> DriverFamily:
+    package = point.dist.name if point.dist else point.value
+    try:
+        family = point.load()
+    except (Exception, SystemExit) as error:  # whatever somebody else's package raises
+        raise DriverError(
+            f"driver {point.name} of package {package} cannot be loaded ({_brief(error)}); repair or uninstall the "
+            "package"
+        ) from error
+    if not isinstance(family, DriverFamily) or family.name != point.name:
+        raise DriverError(f"package {package} offers no DriverFamily of the name {point.name}; repair or uninstall it")
+    return family
+
+
+def _can_do(family: str, spec: TaskSpec) -> bool:
+    try:
+        return spec.name in find_family(family).tasks
+    except DriverError:
+        return False  # a package that is out of order is nothing to choose
 
 
 def _import_driver(name: str, module: str, attribute: str, seed: int) -> Driver:
     if os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())  # the user's module usually lies where the command is run
+        sys.path.append(os.getcwd())  # the user's module usually lies where the command is run
     try:
         factory = getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError, ValueError) as error:
@@ -83,11 +165,12 @@ def _import_driver(name: str, module: str, attribute: str, seed: int) -> Driver:
 
 
 class _Checked:
-    """A user's driver, with its failures named and its actions checked."""
+    """A driver of somebody else's, with its failures named and its actions checked."""
 
-    def __init__(self, name: str, driver: Driver) -> None:
+    def __init__(self, name: str, driver: Driver, spec: TaskSpec) -> None:
         self._name = name
         self._driver = driver
+        self._actions = tuple(action.name for action in spec.actions)
 
     def reset(self) -> None:
         try:
@@ -100,9 +183,13 @@ class _Checked:
             action = self._driver.act(frame.copy())
         except Exception as error:
             raise DriverError(f"driver {self._name!r}: act(frame) failed: {_brief(error)}") from error
-        if isinstance(action, bool) or not isinstance(action, int | np.integer) or action not in ACTIONS:
+        whole = isinstance(action, int | np.integer) and not isinstance(action, bool)
+        if not whole or not 0 <= action < len(self._actions):
+            known = ", ".join(f"{index} ({name})" for index, name in enumerate(self._actions))
             returned = _one_line(repr(action))
-            raise DriverError(f"driver {self._name!r}: act(frame) must return -1, 0 or 1; it returned {returned}")
+            raise DriverError(
+                f"driver {self._name!r}: act(frame) must return the index of an action, {known}; it returned {returned}"
+            )
         return int(action)
 
 

@@ -1,109 +1,106 @@
-"""Batched simulation: many simulated drives in lockstep, whose frames pass the codec together.
+"""Batched simulation: many simulated episodes in lockstep, whose frames pass the latent model together.
 
-A frame takes about three times as long to encode and decode alone as in company, so drives share the codec, and nothing
-else: each has its own track, driver, channel and random stream, and a place that is freed is taken by the next drive.
-The codec always gets groups of `GROUP` frames, filled up with empty ones, because sums come out differently in the last
-bit in batches of other sizes. A drive's outcome therefore depends on nothing but its own job::
+A frame takes about three times as long to encode and decode alone as in company, so episodes share the model, and
+nothing else: each has its own trial, driver, channel and random stream, and a place that is freed is taken by the next.
+The model always gets groups of `GROUP` frames, filled up with empty ones, because sums come out differently in the last
+bit in batches of other sizes. An episode's outcome therefore depends on nothing but its own job::
 
-    for job, score in zip(jobs, simulate(jobs, load_codec(), models)): ...
+    for job, score in zip(jobs, simulate(jobs, model, fitted)): ...
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from compression.channel import Bypass, Channel, Crossing
-from compression.coders.coder import Fitted
-from compression.masks import LATENTS
-from compression.model.latent_model import Codec
-from racer.drivers.families.pursuit import SimulatedParticipant
-from racer.drivers.registry import Driver, make_driver
+from compression.fitting.fitted import FittedModel
+from compression.model.latent_model import LatentModel
+from racer.drivers.registry import make_driver
 from racer.errors import ConfigError
+from racer.loop.attended import Unrecorded
 from racer.loop.conditions import ChannelConfig, build_channel
-from racer.loop.episode import Unrecorded
-from racer.tasks.car_racing.frames import FRAME_SIZE
-from racer.tasks.car_racing.track import STRAIGHT, Outcome, Track, TrackConfig
-from sessions import EpisodeInfo, Recorder, Step
+from racer.loop.episode import Act, Acted, Decode, Encode, Request, Row, Tally, episode
+from racer.tasks.task import Task
+from sessions import EpisodeInfo, Recorder
 
 GROUP = 16
-"""Frames that pass the codec together."""
+"""Frames that pass the model together."""
 LANES = GROUP
-"""Drives under way at a time."""
-STEP_NS = 20_000_000
-"""Length of a recorded step on the simulated clock: that of CarRacing's."""
+"""Episodes under way at a time."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """One drive."""
+    """One episode."""
 
     condition: str
     channel: ChannelConfig
-    track: TrackConfig
-    track_seed: int
-    """As of CarRacing's `reset(seed=...)`."""
-    driver: int | str
-    """Seed of a simulated participant's traits, or the name of a driver as for `--driver`, which then gets `seed`."""
+    task: Task
+    trial_seed: int
+    """Of its first trial."""
+    driver: str
+    """Name of a driver, as for `--driver`."""
+    person: int
+    """Seed of the driver's traits, 0 or more."""
     steps: int
-    """The most to drive, 1 or more."""
+    """The most rows, 1 or more."""
     seed: int
-    """Of this drive: what the driver, the sender and the noise draw by chance, 0 or more."""
+    """Of this episode: what the driver, the sender and the noise draw by chance, 0 or more."""
 
     def __post_init__(self) -> None:
         if self.steps < 1:
             raise ConfigError(f"steps must be 1 or more; got {self.steps}")
-        if self.seed < 0 or (isinstance(self.driver, int) and self.driver < 0):
+        if self.seed < 0 or self.person < 0:
             raise ConfigError("seeds must be 0 or more")
 
 
 @dataclass(frozen=True)
 class Score:
-    """How a drive went."""
+    """How an episode went."""
 
     steps: int
-    progress: float
-    """Road progress at its end, in [0, 1]."""
-    off_road: float
-    """Fraction of its steps off the road."""
+    metrics: dict[str, float]
+    """What it came to, by metric."""
     bits_mean: float
     """Bits charged per step, averaged over the steps."""
     bits_most: int
     """Bits charged in the most expensive step."""
     lost: float
-    """Fraction of its steps whose packet was lost."""
+    """Fraction of its steps whose packet was lost, or made nonsense by noise."""
 
 
 Clock = Callable[[], int]
-"""Nanoseconds of simulated time since a drive began."""
+"""Nanoseconds of simulated time since an episode began."""
 OpenRecorder = Callable[[Job, Clock], Recorder | Unrecorded]
-"""Opens the recording of one drive, which is closed at its end; by the clock it may tell when to write."""
-_NOTHING = np.zeros(LATENTS, np.float32)
+"""Opens the recording of one episode, which is closed at its end; by the clock it may tell when to write."""
 
 
 def simulate(
     jobs: Iterable[Job],
-    codec: Codec,
-    models: Mapping[str, Fitted],
+    model: LatentModel,
+    fitted: Mapping[str, FittedModel],
     *,
     lanes: int = LANES,
+    group: int = GROUP,
     record: OpenRecorder | None = None,
 ) -> Iterator[Score]:
     """Drive all jobs and yield their scores in the order of the jobs.
 
     Args:
         jobs: Taken one by one as places become free.
-        codec: The weights.
-        models: What was fitted, by condition; see `racer.loop.conditions.load_masks`.
-        lanes: Drives under way at a time. No outcome depends on it.
-        record: Opens a recording for each drive; none are kept if left out.
+        model: The weights.
+        fitted: What was fitted, by condition; see `racer.loop.conditions.load_fitted_models`.
+        lanes: Episodes under way at a time. No outcome depends on it.
+        group: Frames that pass the model together; outcomes may differ in the last bit with another.
+        record: Opens a recording for each episode; none are kept if left out.
 
     Raises:
-        RacerError, CompressionError: If a job cannot be driven; the tracks under way are given back.
+        RacerError, CompressionError: If a job cannot be driven; the trials under way are given back.
     """
     waiting = enumerate(jobs)
     under_way: list[_Lane] = []
@@ -112,11 +109,11 @@ def simulate(
     try:
         while True:
             while len(under_way) < lanes and (following := next(waiting, None)) is not None:
-                under_way.append(_Lane(*following, codec, models, record))
+                under_way.append(_Lane(*following, model, fitted, record))
             if not under_way:
                 return
-            _advance(under_way, codec)
-            for lane in [lane for lane in under_way if lane.over]:
+            _advance(under_way, model, group)
+            for lane in [lane for lane in under_way if lane.request is None]:
                 under_way.remove(lane)
                 finished[lane.number] = lane.finish()
             while due in finished:
@@ -128,172 +125,128 @@ def simulate(
                 closing_all.callback(lane.close)
 
 
-def _advance(lanes: Sequence[_Lane], codec: Codec) -> None:
-    """Drive one step in every lane."""
-    together = [lane for lane in lanes if lane.in_latents]
-    latents = encode_in_groups(codec, [lane.frame for lane in together])
-    received = [lane.carry(latent) for lane, latent in zip(together, latents, strict=True)]
-    for lane, shown in zip(together, decode_in_groups(codec, received), strict=True):
-        lane.drive(shown)
-    for lane in lanes:
-        if not lane.in_latents:
-            lane.drive(lane.transmit())
+def _advance(lanes: Sequence[_Lane], model: LatentModel, group: int) -> None:
+    """Answer what all lanes ask for: first the frames to encode together, then the latents to decode."""
+    encoding = [(lane, lane.request.frame) for lane in lanes if isinstance(lane.request, Encode)]
+    latents = in_groups(model.encode_frames, [frame for _, frame in encoding], group)
+    for (lane, _), latent in zip(encoding, latents, strict=True):
+        lane.answer(latent)
+    decoding = [(lane, lane.request.latent) for lane in lanes if isinstance(lane.request, Decode)]
+    frames = in_groups(model.decode_latents, [latent for _, latent in decoding], group)
+    for (lane, _), frame in zip(decoding, frames, strict=True):
+        lane.answer(frame)
 
 
-def encode_in_groups(codec: Codec, frames: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
-    """Return the latents, float32[N, 32], of frames, uint8[64, 64, 3] each; none depends on the others."""
-    if not frames:
-        return np.zeros((0, LATENTS), np.float32)
-    padded = np.zeros((_padded(len(frames)), *frames[0].shape), np.uint8)
-    np.stack(frames, out=padded[: len(frames)])
-    groups = [codec.encode_frames(padded[start : start + GROUP]) for start in range(0, len(padded), GROUP)]
-    return np.concatenate(groups)[: len(frames)]
-
-
-def decode_in_groups(codec: Codec, latents: Sequence[NDArray[np.float32]]) -> NDArray[np.uint8]:
-    """Return the frames, uint8[N, 64, 64, 3], of latents, float32[32] each; none depends on the others."""
-    if not latents:
-        return np.zeros((0, FRAME_SIZE, FRAME_SIZE, 3), np.uint8)
-    padded = np.zeros((_padded(len(latents)), LATENTS), np.float32)
-    np.stack(latents, out=padded[: len(latents)])
-    groups = [codec.decode_latents(padded[start : start + GROUP]) for start in range(0, len(padded), GROUP)]
-    return np.concatenate(groups)[: len(latents)]
-
-
-def _padded(count: int) -> int:
-    return -(-count // GROUP) * GROUP
+def in_groups(
+    work: Callable[[NDArray[Any]], NDArray[Any]], items: Sequence[NDArray[Any]], group: int = GROUP
+) -> list[NDArray[Any]]:
+    """Return what a model makes of items, each of one shape and dtype; none depends on the others."""
+    done: list[NDArray[Any]] = []
+    for start in range(0, len(items), group):
+        part = items[start : start + group]
+        padded = np.zeros((group, *part[0].shape), part[0].dtype)
+        np.stack(part, out=padded[: len(part)])
+        done += list(work(padded)[: len(part)])
+    return done
 
 
 class _Lane:
-    """One drive under way."""
+    """One episode under way."""
+
+    request: Request | None
+    """What it asks for, `Act` and `Row` never; None once it is over."""
 
     def __init__(
-        self, number: int, job: Job, codec: Codec, models: Mapping[str, Fitted], record: OpenRecorder | None
+        self,
+        number: int,
+        job: Job,
+        model: LatentModel,
+        fitted: Mapping[str, FittedModel],
+        record: OpenRecorder | None,
     ) -> None:
         self.number = number
-        self.over = False
         self._job = job
-        self._channel = build_channel(
+        spec = job.task.spec
+        channel = build_channel(
             job.condition,
             job.channel,
-            codec,
+            model,
             np.random.default_rng(job.seed),
-            models.get(job.condition),
+            fitted.get(job.condition),
             clock=lambda: 0,
         )
-        self._channel.reset()
-        self._driver = driver_of(job)
+        self._driver = make_driver(job.driver, job.task, job.person, job.seed)
         self._driver.reset()
-        self._action = STRAIGHT
-        self._crossing: Crossing
-        self._steps = self._off_road = self._bits = self._bits_most = self._lost = 0
-        with ExitStack() as stack:
-            self._track = stack.enter_context(closing(Track(job.track, job.track_seed)))
-            self._recorder = record(job, self._now) if record else None
-            if self._recorder:
-                stack.enter_context(self._recorder)
-                self._recorder.begin_episode(self._info())
-            self._stack = stack.pop_all()
-        self.frame = self._track.frame()
-        """uint8[64, 64, 3], the original."""
+        self._step_ns = round(spec.step_seconds * 1e9)
+        self._tally = Tally(spec)
+        self._bits = self._bits_most = self._lost = 0
+        self._recorder: Recorder | Unrecorded | None = None
+        self._episode = episode(job.task, job.trial_seed, job.steps, channel, lambda: 0, latents=record is not None)
+        self._stack = ExitStack()
+        try:
+            if record is not None:
+                recorder = record(job, self._now)
+                self._stack.enter_context(recorder)
+                self._recorder = recorder
+                recorder.begin_episode(
+                    EpisodeInfo(
+                        phase="evaluation",
+                        condition=job.condition,
+                        seed=job.trial_seed,
+                        bits_per_step=channel.bits,
+                        mask_interval=job.channel.mask_interval,
+                        fill=job.channel.fill,
+                        packet_bytes=channel.packet_bytes,
+                        started_ns=0,
+                        noisy=channel.noisy,
+                    )
+                )
+            self.answer(None)
+        except BaseException:
+            self.close()
+            raise
 
-    @property
-    def in_latents(self) -> bool:
-        """Whether this lane's frames may pass the codec together with others."""
-        return self._channel.in_latents
-
-    def carry(self, latent: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return the latent, float32[32], that is received of the frame's."""
-        assert isinstance(self._channel, Channel)
-        self._crossing = self._channel.carry(latent, self._action)
-        return self._crossing.received
-
-    def transmit(self) -> NDArray[np.uint8]:
-        """Return the frame, uint8[64, 64, 3], that is received."""
-        if isinstance(self._channel, Bypass) and not self._recorder:
-            transmission = self._channel.show(self.frame, _NOTHING)  # nobody asks for its latent
-        else:
-            transmission = self._channel.transmit(self.frame, self._action)
-        self._crossing = transmission
-        return transmission.shown
-
-    def drive(self, shown: NDArray[np.uint8]) -> None:
-        """Let the driver see a frame, uint8[64, 64, 3], and act."""
-        self._action = self._driver.act(shown)
-        outcome = self._track.step(self._action)
-        if self._recorder:
-            self._append(self._recorder, outcome)
-        self._steps += 1
-        self._off_road += outcome.off_road
-        self._bits += self._crossing.bits
-        self._bits_most = max(self._bits_most, self._crossing.bits)
-        self._lost += self._crossing.lost
-        self.over = outcome.over or self._steps == self._job.steps
-        if not self.over:
-            self.frame = self._track.frame()
+    def answer(self, answer: Any) -> None:
+        """Give what was asked for, and go on to what needs others."""
+        while True:
+            try:
+                self.request = request = self._episode.send(answer)
+            except StopIteration:
+                self.request = None
+                return
+            if isinstance(request, Act):
+                answer = Acted(self._driver.act(request.shown), self._now(), self._now())
+            elif isinstance(request, Row):
+                self._take(request)
+                answer = None
+            else:
+                return
 
     def finish(self) -> Score:
-        """Close the recording and return how the drive went."""
-        score = Score(
-            steps=self._steps,
-            progress=self._track.progress,
-            off_road=self._off_road / self._steps,
-            bits_mean=self._bits / self._steps,
-            bits_most=self._bits_most,
-            lost=self._lost / self._steps,
-        )
+        """Close the recording and return how the episode went."""
+        steps = self._tally.steps
         with self._stack:
             if self._recorder:
                 self._recorder.end_episode("complete")
                 self._recorder.close("complete")
-        return score
+        return Score(steps, self._tally.values(), self._bits / steps, self._bits_most, self._lost / steps)
 
     def close(self) -> None:
-        """Give the track back, and close the recording of a drive that is not finished as aborted."""
+        """Give the trial back, and close the recording of an episode that is not finished as aborted."""
         with self._stack:
+            self._episode.close()
             if self._recorder:
                 self._recorder.end_episode("aborted")
                 self._recorder.close("aborted")
 
+    def _take(self, row: Row) -> None:
+        step = row.step
+        if self._recorder:
+            self._recorder.append(step)
+        self._tally.add(step.metrics, row.over)
+        self._bits += step.bits
+        self._bits_most = max(self._bits_most, step.bits)
+        self._lost += row.lost
+
     def _now(self) -> int:
-        return self._steps * STEP_NS
-
-    def _info(self) -> EpisodeInfo:
-        return EpisodeInfo(
-            phase="evaluation",
-            condition=self._job.condition,
-            track_seed=self._job.track_seed,
-            bits_per_step=self._channel.bits,
-            mask_interval=self._job.channel.mask_interval,
-            fill=self._job.channel.fill,
-            road_patches=self._track.road_patches,
-            packet_bytes=self._channel.packet_bytes,
-            started_ns=0,
-        )
-
-    def _append(self, recorder: Recorder | Unrecorded, outcome: Outcome) -> None:
-        crossing = self._crossing
-        recorder.append(
-            Step(
-                time_ns=self._now(),
-                action=self._action,
-                control=outcome.control,
-                progress=outcome.progress,
-                off_road=outcome.off_road,
-                speed=outcome.speed,
-                reward=outcome.reward,
-                latent=crossing.latent,
-                received=crossing.received,
-                mask=crossing.mask,
-                packet=crossing.packet,
-                bits=crossing.bits,
-                stage_us=(0, 0, 0, 0),
-            )
-        )
-
-
-def driver_of(job: Job) -> Driver:
-    """Return the driver of a job: the same participant on every drive, with noise of its own on each."""
-    if isinstance(job.driver, str):
-        return make_driver(job.driver, job.seed)
-    return SimulatedParticipant(job.seed, SimulatedParticipant(job.driver).traits)
+        return self._tally.steps * self._step_ns

@@ -11,16 +11,16 @@ from typing import get_args
 
 import numpy as np
 
-from compression.channel import Bypass, Channel
-from compression.coders.blocks import FULL_SLOT, FULL_SLOTS, full_ends
-from compression.coders.coder import RESERVED, Coder, CoderSettings, Fitted, coder_names, find_coder, nearest
+from compression.channel import Bypass, Channel, InProcess, ReceiverEnd, SenderEnd
+from compression.coders.blocks import FULL_SLOT, full_ends, full_layout
+from compression.coders.coder import RESERVED, Coder, CoderSettings, coder_names, find_coder, nearest
 from compression.coders.packet import MOST_BITS
 from compression.errors import CoderError, MaskError
 from compression.fill import FILLS, FillName
-from compression.fitting.fitted import objective_of
-from compression.fitting.mask_file import LearnedMask, load_mask
+from compression.fitting.fitted import FittedModel, objective_of
 from compression.masks import MaskInterval
-from compression.model.latent_model import Codec
+from compression.model.latent_model import LatentModel
+from compression.model.sizes import Sizes
 from compression.noise import Link, NoiseName, check_noise
 from racer.errors import ConfigError
 
@@ -28,7 +28,7 @@ DEFAULT_BITS = 85
 
 UNCODED: dict[str, str] = {
     "raw": "the original frame; nothing is compressed",
-    "full": f"all 32 features in two slots of {FULL_SLOT} bits",
+    "full": f"all features, in as many slots of {FULL_SLOT} bits as that takes",
 }
 """The conditions that are no coders, and what they show."""
 assert tuple(UNCODED) == RESERVED
@@ -109,23 +109,27 @@ def uses_slot(condition: str) -> bool:
         return False
 
 
-def check_conditions(conditions: Iterable[str], config: ChannelConfig | None = None) -> None:
-    """Raise ConfigError unless all of these are conditions, and can use the channel if one is given."""
+def check_conditions(
+    conditions: Iterable[str], config: ChannelConfig | None = None, sizes: Sizes | None = None
+) -> None:
+    """Raise ConfigError unless all of these are conditions, and can use the channel with a latent model if given."""
+    if config is not None and sizes is not None and config.fill == "predict" and not sizes.hidden:
+        raise ConfigError("fill predict needs a world model, and this latent model has none: use fill hold or prior")
     for name in conditions:
         if name in UNCODED:
             continue
         coder = _coder(name)
-        if config is not None and config.bits < coder.least_bits:
+        if config is not None and sizes is not None and config.bits < (least := coder.least_bits(sizes)):
             few = f"{config.bits} bits per step are too few"
-            raise ConfigError(f"{few} for condition {name}; allow {coder.least_bits} or more")
+            raise ConfigError(f"{few} for condition {name}; allow {least} or more")
 
 
 def build_channel(
     condition: str,
     config: ChannelConfig,
-    codec: Codec,
+    model: LatentModel,
     rng: np.random.Generator,
-    model: Fitted | None = None,
+    fitted: FittedModel | None = None,
     clock: Callable[[], int] = time.monotonic_ns,
 ) -> Channel | Bypass:
     """Return the channel of a condition.
@@ -133,32 +137,32 @@ def build_channel(
     Args:
         condition: One of `condition_names()`.
         config: Slot, mask interval, fill and noise.
-        codec: The weights at both ends.
+        model: The latent model at both ends.
         rng: Source of what the sender draws by chance. The noise has a stream of its own, spawned from it.
-        model: What was fitted for the conditions that need it.
+        fitted: What was fitted for the conditions that need it.
         clock: Monotonic nanoseconds, by which both ends are timed.
 
     Raises:
         ConfigError: If the condition is unknown, the slot too small for it, or its fitted file is missing or fitted to
             another objective.
     """
-    check_conditions([condition], config)
+    check_conditions([condition], config, model.sizes)
     if condition == "raw":
-        return Bypass(codec)
-    link = Link(config.noise, config.noise_rate, rng.spawn(1)[0])
-    settings = CoderSettings(config.bits, config.mask_interval, config.fill, rng, model)
+        return Bypass(model)
+    transport = InProcess(Link(config.noise, config.noise_rate, rng.spawn(1)[0]))
+    settings = CoderSettings(config.bits, config.mask_interval, config.fill, rng, fitted)
     if condition == "full":
-        sender, receiver = full_ends(codec, settings)
-        return Channel(sender, receiver, FULL_SLOT, FULL_SLOTS, link=link, clock=clock)
+        sender, receiver = full_ends(model, settings)
+        slots = full_layout(model.sizes).slots
+        near = SenderEnd(sender, FULL_SLOT, slots, clock=clock)
+        return Channel(near, transport, ReceiverEnd(receiver, config.noisy, clock))
     coder = _coder(condition)
-    _check_fitted(coder, model)
+    _check_fitted(coder, fitted)
+    padded = coder.packet_bytes(model.sizes) if coder.packet_bytes else None
     return Channel(
-        coder.sender(codec, settings),
-        coder.receiver(codec, receiver_settings(settings)),
-        config.bits,
-        padded_bytes=coder.packet_bytes,
-        link=link,
-        clock=clock,
+        SenderEnd(coder.sender(model, settings), config.bits, padded_bytes=padded, clock=clock),
+        transport,
+        ReceiverEnd(coder.receiver(model, receiver_settings(settings)), config.noisy, clock),
     )
 
 
@@ -167,21 +171,21 @@ def receiver_settings(settings: CoderSettings) -> CoderSettings:
     return replace(settings, rng=np.random.default_rng(0))
 
 
-def load_masks(conditions: Iterable[str], paths: Iterable[Path], codec: Codec) -> dict[str, Fitted]:
-    """Return what was fitted for these conditions, by condition; the shipped file serves where none is given.
+def load_fitted_models(conditions: Iterable[str], paths: Iterable[Path], model: LatentModel) -> dict[str, FittedModel]:
+    """Return what was fitted for these conditions, by condition; what comes with the model serves where none is given.
 
     Raises:
         ConfigError: If one is missing, given twice, or trained for a condition that is not shown.
-        MaskError: If a file cannot be used with these weights.
+        MaskError: If a file cannot be used with this model.
     """
     coders = [_coder(name) for name in dict.fromkeys(conditions) if name not in UNCODED]
-    fitted = sorted((coder for coder in coders if coder.needs), key=lambda coder: coder.name)
-    masks: dict[str, Fitted] = {}
+    needing = sorted((coder for coder in coders if coder.needs), key=lambda coder: coder.name)
+    found: dict[str, FittedModel] = {}
     given: set[str] = set()
     for path in paths:
-        mask = read_fitted(path, codec)
-        objective = mask.record.objective
-        served = [coder.name for coder in fitted if coder.needs == objective]
+        fitted = read_fitted(path, model)
+        objective = fitted.record.objective
+        served = [coder.name for coder in needing if coder.needs == objective]
         if not served:
             raise ConfigError(
                 f"{path} was trained for {objective}, which is not among the conditions shown; "
@@ -190,25 +194,22 @@ def load_masks(conditions: Iterable[str], paths: Iterable[Path], codec: Codec) -
         if objective in given:
             raise ConfigError(f"there are two masks for condition {objective}; give one")
         given.add(objective)
-        masks |= dict.fromkeys(served, mask)
-    for coder in fitted:
-        if coder.name not in masks:
-            if coder.shipped is None:
-                raise ConfigError(
-                    f"condition {coder.name} needs a mask: add --mask FILE, made by "
-                    f"`racer train --objective {coder.needs}`"
-                )
-            masks[coder.name] = coder.read(coder.shipped, codec.sha256)
-    return {coder.name: masks[coder.name] for coder in fitted}
+        found |= dict.fromkeys(served, fitted)
+    for coder in needing:
+        if coder.name not in found:
+            shipped = coder.read_shipped(model)
+            if shipped is None:
+                raise ConfigError(_missing(coder))
+            found[coder.name] = shipped
+    return {coder.name: found[coder.name] for coder in needing}
 
 
-def check_use(masks: Mapping[str, Fitted], channel: ChannelConfig) -> None:
+def check_use(fitted: Mapping[str, FittedModel], channel: ChannelConfig) -> None:
     """Raise ConfigError if a mask was trained for another use of the channel than this one."""
-    for condition, mask in masks.items():
-        if not isinstance(mask, LearnedMask):
-            continue  # other coders choose no blocks
-        trained, used = (mask.record.interval, mask.record.fill), (channel.mask_interval, channel.fill)
-        if trained != used:
+    used = channel.mask_interval, channel.fill
+    for condition, each in fitted.items():
+        trained = each.record.interval, each.record.fill
+        if any(trained) and trained != used:  # other coders choose no blocks
             raise ConfigError(
                 f"the {condition} mask was trained with a mask per {trained[0]} and {trained[1]} fill, and is to be "
                 f"used with a mask per {used[0]} and {used[1]} fill; nothing was driven: train one for it, "
@@ -216,20 +217,21 @@ def check_use(masks: Mapping[str, Fitted], channel: ChannelConfig) -> None:
             )
 
 
-def read_fitted(path: Path, codec: Codec) -> Fitted:
+def read_fitted(path: Path, model: LatentModel) -> FittedModel:
     """Return what a fitted file holds, whichever coder it serves.
 
     Raises:
-        MaskError: If it is none, or cannot be used with these weights.
+        MaskError: If it is none, or cannot be used with this model.
     """
     objective = objective_of(path)
-    if objective is not None:
-        for name in coder_names():
-            coder = _coder(name)
-            if coder.needs == objective:
-                return coder.read(path, codec.sha256)
-        raise MaskError(f"{path} was fitted for coder {objective}, which is not installed; leave it out")
-    return load_mask(path, codec.sha256)
+    for name in coder_names():
+        if objective is not None and (coder := _coder(name)).needs == objective:
+            return coder.read(path, model)
+    if objective is None:
+        from compression.fitting.fitted import load_fitted
+
+        return load_fitted(path, model)  # which says what is wrong with it
+    raise MaskError(f"{path} was fitted for coder {objective}, which is not installed; leave it out")
 
 
 def _coder(condition: str) -> Coder:
@@ -241,13 +243,20 @@ def _coder(condition: str) -> Coder:
         raise ConfigError(str(error)) from error
 
 
-def _check_fitted(coder: Coder, model: Fitted | None) -> None:
+def _check_fitted(coder: Coder, fitted: FittedModel | None) -> None:
     if coder.needs is None:
         return
-    if model is None:
-        raise ConfigError(f"condition {coder.name} needs a mask: give one with --mask, made by `racer train`")
-    if model.record.objective != coder.needs:
+    if fitted is None:
+        raise ConfigError(_missing(coder))
+    if fitted.record.objective != coder.needs:
         raise ConfigError(
-            f"the mask was trained for {model.record.objective}, not {coder.needs}; "
+            f"the mask was trained for {fitted.record.objective}, not {coder.needs}; "
             f"make one with `racer train --objective {coder.needs}`"
         )
+
+
+def _missing(coder: Coder) -> str:
+    if coder.needs in MASKED_CONDITIONS:
+        made = f"`racer train --objective {coder.needs}`"
+        return f"condition {coder.name} needs a mask: add --mask FILE, made by {made}"
+    return f"condition {coder.name} needs a fitted file, and none comes with this latent model: show another condition"

@@ -38,9 +38,9 @@ class Page:
     """Paragraphs; wrapped to the window."""
     prompt: str = "Press SPACE to continue"
     show_keys: bool = False
-    """Whether to draw the steering keys, which light up while they are pressed."""
+    """Whether to draw the keys of the actions, which light up while they are pressed."""
     test_keys: bool = False
-    """Whether the participant goes on only after having pressed both ways; needs `show_keys`."""
+    """Whether the participant goes on only after having pressed a key of every action; needs `show_keys`."""
     least_seconds: int = 0
     """Before the participant can go on: a break that is long enough."""
 
@@ -53,10 +53,14 @@ class Hud:
     """For example `Practice 2 of 5`. Never names the condition."""
     steps_done: float
     """Fraction of the episode's steps done, in [0, 1]: the progress bar."""
-    road_progress: float
-    """Fraction of the road visited so far, in [0, 1]."""
+    score_label: str = ""
+    """What the task is about, such as `Road`; empty where people are told nothing of how they do."""
+    score: str = ""
+    """How they do so far, such as `12 %`."""
+    score_share: float | None = None
+    """The same as a fraction of what can be reached, in [0, 1]; None where there is no telling."""
     mark: str = ""
-    """A visible mark such as `PILOT`; empty for none."""
+    """A visible mark such as `TRIAL RUN`; empty for none."""
 
 
 class Display(Protocol):
@@ -85,13 +89,16 @@ class Display(Protocol):
         """Count down over the first frame of an episode. Raises EndSession."""
 
     def show(self, frame: NDArray[np.uint8], hud: Hud, original: NDArray[np.uint8] | None = None) -> int:
-        """Draw a frame, uint8[64, 64, 3], the original beside it if given; return when, monotonic nanoseconds."""
+        """Draw a frame, uint8[H, W, C], the original beside it if given; return when, monotonic nanoseconds."""
 
     def wait(self, until_ns: int) -> int:
         """Handle events until a monotonic time, moved by the length of any pause meanwhile.
 
         Return the nanoseconds spent paused, by which later deadlines move too. Raises EndSession.
         """
+
+    def await_answer(self) -> int:
+        """Handle events until a key of an action is pressed; return and raise as `wait`."""
 
     def close(self) -> None:
         """Give the screen back."""
@@ -128,6 +135,10 @@ class NoDisplay:
 
     def wait(self, until_ns: int) -> int:
         """Return at once."""
+        return 0
+
+    def await_answer(self) -> int:
+        """Return at once: nobody sits there to answer."""
         return 0
 
     def close(self) -> None:

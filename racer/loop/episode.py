@@ -1,220 +1,246 @@
-"""One episode: the step loop that people and simulated participants all pass through."""
+"""The step core: one episode, whoever drives it.
+
+`episode` is a generator. It goes from frame to packet, from packet to what is shown, from the action to its outcome,
+and asks for what it cannot do itself: to encode a frame, to decode a latent, to act. Whoever runs it answers one
+request at a time (a person in a window, `racer.loop.attended`) or those of many episodes together (simulated people,
+`racer.loop.batched`). Pacing, display and recording stand outside::
+
+    for request in answers: Encode -> latent; Decode -> frame; Act -> Acted; Row -> nothing
+
+An episode of a paced task is one trial. One of a task that waits for answers is a block of them: where a trial is over,
+another begins, until the block has as many rows as were asked for.
+"""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
-from typing import Literal, Self
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from compression.channel import Bypass, Channel
-from compression.coders.coder import Fitted
-from compression.model.latent_model import Codec
-from racer.drivers.registry import Driver
-from racer.loop.conditions import ChannelConfig, build_channel
-from racer.loop.display import Display, Hud
-from racer.loop.pacing import Pacer
-from racer.loop.patience import PatientRecorder
-from racer.sitting.protocol import EpisodePlan
-from racer.tasks.car_racing.track import STRAIGHT, Track, TrackConfig
-from sessions import EpisodeInfo, Step
+from compression.channel import Bypass, Channel, Downlink, Received, uplink_bits
+from racer.tasks.task import Metric, Task, TaskSpec
+from sessions import Step
+
+Clock = Callable[[], int]
+"""Monotonic nanoseconds."""
 
 
 @dataclass(frozen=True)
-class Setup:
-    """What all episodes of a sitting have in common."""
+class Encode:
+    """Asks for the latent, float32[latents], of a frame."""
 
-    track: TrackConfig
-    channel: ChannelConfig
-    codec: Codec
-    masks: dict[str, Fitted]
-    """What was fitted, by condition: masks, and what other coders need."""
-    seed: int
-    """Source of the random masks and of the noise."""
-    mark: str = ""
-    """Shown all the time, such as `PILOT RUN`."""
-    beside: bool = False
-    """Whether to show the original beside what was received."""
+    frame: NDArray[np.uint8]
+    """uint8[H, W, C]"""
 
 
 @dataclass(frozen=True)
-class EpisodeResult:
-    """How one episode went."""
+class Decode:
+    """Asks for the frame, uint8[H, W, C], that a latent stands for."""
 
-    plan: EpisodePlan
-    steps: int
-    progress: float
-    """Road progress at its end, in [0, 1]."""
-    off_road: float
-    """Fraction of its steps off the road."""
+    latent: NDArray[np.float32]
+    """float32[latents]"""
 
 
-class Unrecorded:
-    """Stands in for a recorder where nothing is to be kept."""
+@dataclass(frozen=True)
+class Act:
+    """Asks what is done on seeing a frame."""
 
-    def begin_episode(self, info: EpisodeInfo) -> None:
-        """Keep nothing."""
-
-    def append(self, step: Step) -> bool:
-        """Keep nothing, in no time."""
-        return False
-
-    def end_episode(self, status: Literal["complete", "aborted"]) -> None:
-        """Keep nothing."""
-
-    def reject_episode(self) -> None:
-        """Keep nothing."""
-
-    def event(self, kind: str, detail: str, time_ns: int, episode: int, step: int) -> None:
-        """Keep nothing."""
-
-    def answer(self, item: str, answer: str, time_ns: int) -> None:
-        """Keep nothing."""
-
-    def close(self, status: Literal["complete", "aborted"]) -> None:
-        """Keep nothing."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        pass
+    step: int
+    """Rows before this one."""
+    shown: NDArray[np.uint8]
+    """uint8[H, W, C]"""
+    original: NDArray[np.uint8]
+    """uint8[H, W, C]"""
+    metrics: Mapping[str, float] | None
+    """After the last step; None before the first."""
 
 
-class EpisodeRun:
-    """Drives episodes, one after the other.
+@dataclass(frozen=True)
+class Acted:
+    """Answers `Act`."""
+
+    action: int
+    shown_ns: int
+    """When the frame was shown."""
+    response_ns: int
+    """When a key was pressed for it, or else when it was decided."""
+    display_ns: int = 0
+    """Time that showing took."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """Tells what a step came to; the answer is not looked at."""
+
+    step: Step
+    over: bool
+    """Whether its trial is over."""
+    lost: bool
+    """Whether no packet arrived, or none that noise had left one."""
+
+
+Request = Encode | Decode | Act | Row
+_MILLION = 1_000_000
+Episode = Generator[Request, Any, None]
+
+
+def episode(
+    task: Task, seed: int, steps: int, channel: Channel | Bypass, clock: Clock, *, latents: bool = True
+) -> Episode:
+    """Run one episode.
 
     Args:
-        setup: What they have in common.
-        driver: Steers.
-        display: Shows frames and passes time.
-        recorder: Gets every step.
-        pacer: Keeps real time; None runs as fast as the machine allows.
-        clock: Monotonic nanoseconds.
+        task: What is done.
+        seed: Of its first trial.
+        steps: The most rows, 1 or more.
+        channel: Between the task and whoever acts; reset by this.
+        clock: By which the parts of a step are timed.
+        latents: Whether rows are to hold the latent of a frame that crosses no channel, which takes encoding it.
+    """
+    spec = task.spec
+    uplink = uplink_bits(len(spec.actions))
+    action, metrics = spec.start_action, None
+    channel.reset()
+    stimulus = seed
+    trial = task.start(seed)
+    try:
+        for number in range(steps):
+            begun = clock()
+            frame = trial.frame()
+            environment_ns = clock() - begun
+            crossed = yield from _cross(channel, frame, action, clock, latents)
+            received = crossed.received
+            assert received.shown is not None
+            acted: Acted = yield Act(number, received.shown, frame, metrics)
+            begun = clock()
+            outcome = trial.step(acted.action)
+            environment_ns += clock() - begun
+            action, metrics = acted.action, outcome.metrics
+            yield Row(
+                Step(
+                    time_ns=acted.shown_ns,
+                    response_ns=acted.response_ns,
+                    action=action,
+                    stimulus=stimulus,
+                    metrics=metrics,
+                    latent=crossed.latent,
+                    received=received.latent,
+                    mask=received.mask,
+                    packet=crossed.packet,
+                    bits=crossed.bits,
+                    uplink_bits=uplink,
+                    arrived=crossed.arrived,
+                    stage_us=_microseconds(environment_ns, crossed.sender_ns, crossed.receiver_ns, acted.display_ns),
+                ),
+                outcome.over,
+                lost=not received.arrived,
+            )
+            if outcome.over:
+                if spec.paced:
+                    return
+                if number + 1 < steps:
+                    trial.close()
+                    stimulus = seed_in_block(seed, number + 1)
+                    trial = task.start(stimulus)
+    finally:
+        trial.close()
+
+
+def seed_in_block(first: int, number: int) -> int:
+    """Return the seed of a later trial of a block, given that of its first one and the rows before it.
+
+    It is drawn from the million that the first one lies in: sittings, the training of models and sweeps keep apart.
+    """
+    return first // _MILLION * _MILLION + int(np.random.default_rng([first, number]).integers(_MILLION))
+
+
+class Tally:
+    """What the rows of an episode come to, metric by metric.
+
+    Args:
+        spec: The task.
     """
 
-    begun: int
-    """Episodes recorded so far, the one that runs included."""
-    step: int
-    """Steps of the present episode that are done."""
+    steps: int
+    """Rows so far."""
 
-    def __init__(
-        self,
-        setup: Setup,
-        driver: Driver,
-        display: Display,
-        recorder: PatientRecorder | Unrecorded,
-        pacer: Pacer | None = None,
-        clock: Callable[[], int] = time.monotonic_ns,
-    ) -> None:
-        self._setup = setup
-        self._driver = driver
-        self._display = display
-        self._recorder = recorder
-        self._pacer = pacer
-        self._clock = clock
-        self.begun = self.step = 0
+    def __init__(self, spec: TaskSpec) -> None:
+        self.steps = 0
+        self._spec = spec
+        self._trials: list[dict[str, float]] = []
+        self._sums = dict.fromkeys((metric.name for metric in spec.metrics), 0.0)
+        self._last: Mapping[str, float] = self._sums
+        self._own = 0
 
-    def run(self, plan: EpisodePlan, heading: str) -> EpisodeResult:
-        """Drive one episode to its end.
+    def add(self, metrics: Mapping[str, float], over: bool) -> None:
+        """Count a row."""
+        self.steps += 1
+        self._own += 1
+        self._last = metrics
+        for metric in self._spec.metrics:
+            self._sums[metric.name] += metrics[metric.name]
+        if over and not self._spec.paced:
+            self._trials.append(self._trial())
+            self._sums = dict.fromkeys(self._sums, 0.0)
+            self._own = 0
 
-        Raises:
-            EndSession, RedoEpisode: If it was cut short; it is then recorded as aborted.
-        """
-        setup, self.step = self._setup, 0
-        channel = build_channel(
-            plan.condition,
-            setup.channel,
-            setup.codec,
-            np.random.default_rng([setup.seed, plan.number]),
-            setup.masks.get(plan.condition),
-            self._clock,
-        )
-        channel.reset()
-        self._driver.reset()
-        with closing(Track(setup.track, plan.track_seed)) as track:
-            return self._drive(plan, heading, track, channel)
+    def values(self) -> dict[str, float]:
+        """Return what the episode came to, by metric; of several trials the mean. Zeros where there was no row."""
+        trials = [*self._trials, *([self._trial()] if self._own else [])]
+        if not trials:
+            return dict.fromkeys(self._sums, 0.0)
+        return {name: sum(trial[name] for trial in trials) / len(trials) for name in self._sums}
 
-    def _drive(self, plan: EpisodePlan, heading: str, track: Track, channel: Channel | Bypass) -> EpisodeResult:
-        setup, clock = self._setup, self._clock
+    def _trial(self) -> dict[str, float]:
+        return {metric.name: self._value(metric) for metric in self._spec.metrics}
 
-        def hud() -> Hud:
-            return Hud(heading, self.step / plan.steps, track.progress, setup.mark)
+    def _value(self, metric: Metric) -> float:
+        return float(self._last[metric.name] if metric.trial == "last" else self._sums[metric.name] / self._own)
 
-        drawn = clock()
-        frame = track.frame()
-        environment_ns = clock() - drawn
-        sent = channel.transmit(frame, STRAIGHT)
-        self._display.countdown(hud(), sent.shown, frame if setup.beside else None)
-        self._recorder.begin_episode(
-            EpisodeInfo(
-                phase=plan.phase,
-                condition=plan.condition,
-                track_seed=plan.track_seed,
-                bits_per_step=channel.bits,
-                mask_interval=setup.channel.mask_interval,
-                fill=setup.channel.fill,
-                road_patches=track.road_patches,
-                packet_bytes=channel.packet_bytes,
-                started_ns=clock(),
-            )
-        )
-        self.begun += 1
-        if self._pacer:
-            self._pacer.begin()
-        off_road_steps = 0
-        status: Literal["complete", "aborted"] = "aborted"
-        try:
-            while True:
-                show_begun = clock()
-                shown_ns = self._display.show(sent.shown, hud(), frame if setup.beside else None)
-                display_ns = clock() - show_begun
-                if self._pacer:
-                    self._pacer.shown(shown_ns)
-                    self._pacer.paused(self._display.wait(self._pacer.decide_at()))
-                action = self._driver.act(sent.shown)
-                step_begun = clock()
-                outcome = track.step(action)
-                environment_ns += clock() - step_begun
-                appending = clock()
-                waited = self._recorder.append(
-                    Step(
-                        time_ns=shown_ns,
-                        action=action,
-                        control=outcome.control,
-                        progress=outcome.progress,
-                        off_road=outcome.off_road,
-                        speed=outcome.speed,
-                        reward=outcome.reward,
-                        latent=sent.latent,
-                        received=sent.received,
-                        mask=sent.mask,
-                        packet=sent.packet,
-                        bits=sent.bits,
-                        stage_us=_microseconds(environment_ns, sent.sender_ns, sent.receiver_ns, display_ns),
-                    )
-                )
-                if waited:
-                    self._display.countdown(hud(), sent.shown, frame if setup.beside else None)
-                    if self._pacer:
-                        self._pacer.paused(clock() - appending)
-                self.step += 1
-                off_road_steps += outcome.off_road
-                if outcome.over or self.step == plan.steps:
-                    break
-                drawn = clock()
-                frame = track.frame()
-                environment_ns = clock() - drawn
-                sent = channel.transmit(frame, action)
-                if self._pacer:
-                    self._pacer.paused(self._display.wait(self._pacer.show_at()))
-            status = "complete"
-        finally:
-            self._recorder.end_episode(status)
-        return EpisodeResult(plan, self.step, track.progress, off_road_steps / self.step)
+
+@dataclass(frozen=True)
+class _Crossed:
+    """One frame's way through a channel."""
+
+    latent: NDArray[np.float32]
+    received: Received
+    packet: bytes
+    """As it is recorded: what arrived, whatever noise had made of it."""
+    arrived: bool
+    """Whether anything did."""
+    bits: int
+    sender_ns: int
+    receiver_ns: int
+
+
+def _cross(
+    channel: Channel | Bypass, frame: NDArray[np.uint8], action: int, clock: Clock, latents: bool
+) -> Generator[Request, Any, _Crossed]:
+    """Carry a frame across; `action` is what the task applied before it."""
+    begun = clock()
+    if isinstance(channel, Bypass):
+        latent = (yield Encode(frame)) if latents else channel.nothing
+        return _Crossed(latent, channel.show(frame, latent), b"", True, 0, 0, 0)
+    sender, receiver = channel.sender, channel.receiver
+    downlink: Downlink
+    if sender.in_latents:
+        downlink = sender.advance_latent((yield Encode(frame)), action)
+    else:
+        downlink = sender.advance(frame, action)
+    sent = clock()
+    arrived = channel.transport.carry(downlink)
+    if receiver.in_latents:
+        received = receiver.take(arrived)
+        received = received.showing((yield Decode(received.latent)))
+    else:
+        received = receiver.show(arrived)
+    came = arrived.packet is not None
+    return _Crossed(
+        sender.latent, received, channel.recorded(arrived), came, downlink.bits, sent - begun, clock() - sent
+    )
 
 
 def _microseconds(*durations_ns: int) -> tuple[int, int, int, int]:

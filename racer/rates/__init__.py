@@ -1,1 +1,1 @@
-"""Rates: how far coders let simulated participants drive at how many bits per step."""
+"""Rates: how well coders let simulated people do a task, at how many bits per step."""

@@ -1,26 +1,31 @@
-"""The statistics of a sweep: progress, off-road time and what they cost in bits, with intervals over the people.
+"""The statistics of a sweep: what the metrics come to and what that costs in bits, with intervals over the people.
 
 An interval is a 95 % percentile bootstrap: people are drawn again with replacement, the same ones for all coders, so
-that a ratio or a difference of two coders is one between the same people on the same tracks.
+that a ratio or a difference of two coders is one between the same people and the same trials.
+
+Rates are of the task's primary metric, as its *merit*: how far it is above the least that it can be or, where less is
+better, below the most. Where there is no such bound there are no shares of the merit on raw frames.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from racer.rates.grid import FULL, NO_NOISE, RAW, Grid, Noise, Way
+from racer.rates.driving import CellScore
+from racer.rates.grid import FULL, NO_NOISE, RAW, Grid, Noise, OperatingPoint, TaskSettings
 from racer.rates.rate_difference import monotone, rate_difference, rising_curve
-from racer.rates.scores import CellScore
 from racer.report.statistics import BOOTSTRAP_SEED, CONFIDENCE, RESAMPLES, Interval
+from racer.tasks.task import Metric, TaskSpec
 
 ANCHOR = "random"
 """The coder that the others' rates are compared with."""
 SHARES = (0.95, 0.99)
-"""Of the progress on raw frames that a coder is asked to keep."""
+"""Of the merit on raw frames that a coder is asked to keep."""
 DIFFERENCE_RESAMPLES = 1000
 """Fewer than for means, since curves are fitted to each."""
 _LEAST_DEFINED = 0.95
@@ -41,9 +46,10 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Point:
-    """One way to drive."""
+    """One operating point."""
 
-    way: Way
+    bits: int
+    """The slot; 0 where it changes nothing."""
     soft: bool
     """Whether packets may exceed the slot."""
     participants: int
@@ -52,17 +58,19 @@ class Point:
     """Bits charged per step."""
     bits_most: int
     """Bits charged in the most expensive step of all."""
-    progress: Estimate
-    off_road: Estimate
+    lost: float
+    """Fraction of the steps whose packet was lost."""
+    metrics: dict[str, Estimate]
+    """Of each metric that is compared, by name."""
     of_raw: Estimate | None
-    """Progress as a share of that on raw frames at this speed; None where nobody gets anywhere on raw frames."""
+    """Merit as a share of that on raw frames at this place; None where it has none, or nobody gets anywhere there."""
     of_clean: Estimate | None
-    """Progress as a share of the same coder's without noise; None without noise."""
+    """Merit as a share of the same coder's without noise; None likewise, and without noise."""
 
 
 @dataclass(frozen=True)
 class LeastBits:
-    """The fewest bits that keep a share of the progress on raw frames, by the rising curve fitted to it."""
+    """The fewest bits that keep a share of the merit on raw frames, by the rising curve fitted to it."""
 
     share: float
     bits: float | None
@@ -78,19 +86,22 @@ class Difference:
     """Bjontegaard's rate difference to the anchor."""
 
     percent: float | None
-    """More bits needed for the same progress; negative means fewer."""
+    """More bits needed for the same merit; negative means fewer."""
     interval: Interval | None
     overlap: float
-    """Share of the progress reached by either that is reached by both."""
+    """Share of the merit reached by either that is reached by both."""
     reason: str
     """Why there is no percentage or no interval."""
 
 
 @dataclass(frozen=True)
 class Curve:
-    """All slots of one coder at one speed under one noise."""
+    """All slots of one coder at one place under one noise."""
 
-    speed: float
+    place: str
+    """Settings of the task that were named, and the driver."""
+    settings: TaskSettings
+    driver: str
     noise: Noise
     coder: str
     points: tuple[Point, ...]
@@ -103,68 +114,101 @@ class Curve:
 
 @dataclass(frozen=True)
 class _Means:
-    """The means of one way for each person, float64[participants]."""
+    """The means of one operating point for each person, float64[participants]."""
 
-    progress: Table
-    off_road: Table
+    merit: Table
+    metrics: dict[str, Table]
     bits_mean: float
     bits_most: int
+    lost: float
     episodes: int
 
 
-def fit_curves(scores: Iterable[CellScore], grid: Grid) -> tuple[Curve, ...]:
-    """Return the curves of a finished sweep, by speed, noise and coder.
+def fit_curves(scores: Iterable[CellScore], grid: Grid, spec: TaskSpec) -> tuple[Curve, ...]:
+    """Return the curves of a finished sweep, by settings of the task, driver, noise and coder.
 
     Args:
         scores: Of every cell of the grid, in any order.
         grid: What was driven.
+        spec: Of the task.
     """
-    means = _by_way(scores)
+    means = _by_point(scores, spec)
+    bounded = math.isfinite(_worst(spec.primary))
     people = max((cell.participant for cell in grid.cells), default=-1) + 1
     drawn = _drawn(people, RESAMPLES)
     # A single person cannot be drawn again.
     few = _drawn(people, DIFFERENCE_RESAMPLES if people > 1 else 0)
-    groups: dict[tuple[float, Noise, str], list[Way]] = {}
-    for way in sorted(means, key=lambda way: means[way].bits_mean):
-        groups.setdefault((way.speed, way.noise, way.coder), []).append(way)
+    groups: dict[tuple[TaskSettings, str, Noise, str], list[OperatingPoint]] = {}
+    for point in sorted(means, key=lambda point: means[point].bits_mean):
+        groups.setdefault(_curve_of(point), []).append(point)
     curves = []
     # In the order of the grid: without noise first, `raw` and `full` before the coders.
-    for key in dict.fromkeys((cell.way.speed, cell.way.noise, cell.way.coder) for cell in grid.cells):
-        (speed, noise, coder), ways = key, groups[key]
-        raw = means[Way(speed, NO_NOISE, RAW, 0)].progress
-        own = [means[way] for way in ways]
-        points = tuple(_point(way, means, raw, drawn, coder in grid.soft) for way in ways)
-        anchor = groups.get((speed, noise, ANCHOR))
+    for key in dict.fromkeys(_curve_of(cell.point) for cell in grid.cells):
+        settings, driver, noise, coder = key
+        own = groups[key]
+        raw = means[OperatingPoint(settings, driver, NO_NOISE, RAW, 0)].merit if bounded else None
+        anchor = groups.get((settings, driver, noise, ANCHOR))
         compared = coder not in (RAW, FULL, ANCHOR) and anchor is not None
         curves.append(
             Curve(
-                speed,
+                own[0].place,
+                settings,
+                driver,
                 noise,
                 coder,
-                points,
-                () if coder in (RAW, FULL) else _least_bits(own, raw, few),
-                _difference([means[way] for way in anchor or ()], own, few) if compared else None,
+                tuple(_point(point, means, raw, drawn, coder in grid.soft) for point in own),
+                () if coder in (RAW, FULL) else _least_bits([means[point] for point in own], raw, few),
+                _difference([means[point] for point in anchor or ()], [means[point] for point in own], few)
+                if compared
+                else None,
             )
         )
     return tuple(curves)
 
 
-def _by_way(scores: Iterable[CellScore]) -> dict[Way, _Means]:
-    grouped: dict[Way, list[CellScore]] = {}
+def _curve_of(point: OperatingPoint) -> tuple[TaskSettings, str, Noise, str]:
+    return point.settings, point.driver, point.noise, point.coder
+
+
+def _worst(metric: Metric) -> float:
+    """Return the worst that a metric can be; infinite where it has no bound."""
+    return metric.bounds[metric.better == "lower"]
+
+
+def _merit(metric: Metric, values: Table) -> Table:
+    """Return how good values of a metric are: the more the better."""
+    worst = _worst(metric)
+    worst = worst if math.isfinite(worst) else 0.0
+    return values - worst if metric.better == "higher" else worst - values
+
+
+def _by_point(scores: Iterable[CellScore], spec: TaskSpec) -> dict[OperatingPoint, _Means]:
+    grouped: dict[OperatingPoint, list[CellScore]] = {}
     for score in sorted(scores, key=lambda score: score.cell.order):
-        grouped.setdefault(score.cell.way, []).append(score)
-    return {way: _means(group) for way, group in grouped.items()}
+        grouped.setdefault(score.cell.point, []).append(score)
+    return {point: _means(group, spec) for point, group in grouped.items()}
 
 
-def _means(group: Sequence[CellScore]) -> _Means:
-    steps = np.array([episode.steps for score in group for episode in score.episodes])
-    bits = np.array([episode.bits_mean for score in group for episode in score.episodes])
+def _means(group: Sequence[CellScore], spec: TaskSpec) -> _Means:
+    every = [episode for score in group for episode in score.episodes]
+    steps = np.array([episode.steps for episode in every])
+
+    def per_step(values: list[float]) -> float:
+        return float(steps @ np.array(values) / steps.sum())
+
+    metrics = {
+        metric.name: np.array(
+            [np.mean([episode.metrics[metric.name] for episode in score.episodes]) for score in group]
+        )
+        for metric in spec.compared
+    }
     return _Means(
-        progress=np.array([np.mean([episode.progress for episode in score.episodes]) for score in group]),
-        off_road=np.array([np.mean([episode.off_road for episode in score.episodes]) for score in group]),
-        bits_mean=float(steps @ bits / steps.sum()),
-        bits_most=max(episode.bits_most for score in group for episode in score.episodes),
-        episodes=len(steps),
+        merit=_merit(spec.primary, metrics[spec.primary.name]),
+        metrics=metrics,
+        bits_mean=per_step([episode.bits_mean for episode in every]),
+        bits_most=max(episode.bits_most for episode in every),
+        lost=per_step([episode.lost for episode in every]),
+        episodes=len(every),
     )
 
 
@@ -174,20 +218,24 @@ def _drawn(people: int, resamples: int) -> Table:
     return rng.multinomial(people, np.full(people, 1 / people), resamples) / people
 
 
-def _point(way: Way, means: dict[Way, _Means], raw: Table, drawn: Table, soft: bool) -> Point:
-    own = means[way]
-    clean = means.get(Way(way.speed, NO_NOISE, way.coder, way.bits)) if way.noise != NO_NOISE else None
+def _point(
+    point: OperatingPoint, means: dict[OperatingPoint, _Means], raw: Table | None, drawn: Table, soft: bool
+) -> Point:
+    own = means[point]
+    clean = None
+    if raw is not None and point.noise != NO_NOISE:
+        clean = means.get(OperatingPoint(point.settings, point.driver, NO_NOISE, point.coder, point.bits))
     return Point(
-        way=way,
+        bits=point.bits,
         soft=soft,
-        participants=len(own.progress),
+        participants=len(own.merit),
         episodes=own.episodes,
         bits_mean=own.bits_mean,
         bits_most=own.bits_most,
-        progress=_mean(own.progress, drawn),
-        off_road=_mean(own.off_road, drawn),
-        of_raw=_ratio(own.progress, raw, drawn),
-        of_clean=None if clean is None else _ratio(own.progress, clean.progress, drawn),
+        lost=own.lost,
+        metrics={name: _mean(values, drawn) for name, values in own.metrics.items()},
+        of_raw=None if raw is None else _ratio(own.merit, raw, drawn),
+        of_clean=None if clean is None else _ratio(own.merit, clean.merit, drawn),
     )
 
 
@@ -209,7 +257,9 @@ def _interval(found: Table) -> Interval:
     return Interval(float(low), float(high))
 
 
-def _least_bits(own: Sequence[_Means], raw: Table, drawn: Table) -> tuple[LeastBits, ...]:
+def _least_bits(own: Sequence[_Means], raw: Table | None, drawn: Table) -> tuple[LeastBits, ...]:
+    if raw is None:
+        return tuple(LeastBits(share, None, None, None) for share in SHARES)
     rates, mean, resampled = _fitted(own, drawn)
     return tuple(
         _least_bits_of(share, rates, mean >= share * raw.mean(), resampled >= share * (drawn @ raw)[:, None])
@@ -232,10 +282,10 @@ def _least_bits_of(
 
 
 def _fitted(own: Sequence[_Means], drawn: Table) -> tuple[Table, Table, Table]:
-    """Return the rates, float64[slots], and rising progress, float64[slots] and float64[resamples, slots]."""
+    """Return the rates, float64[slots], and rising merits, float64[slots] and float64[resamples, slots]."""
     rates = np.array([means.bits_mean for means in own])
-    progress = np.stack([means.progress for means in own], axis=1)
-    return rates, monotone(progress.mean(axis=0)), monotone(drawn @ progress)
+    merit = np.stack([means.merit for means in own], axis=1)
+    return rates, monotone(merit.mean(axis=0)), monotone(drawn @ merit)
 
 
 def _finite(bits: float) -> float | None:

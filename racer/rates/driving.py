@@ -9,20 +9,32 @@ from functools import lru_cache
 from itertools import islice, tee
 from pathlib import Path
 
-from compression.coders.coder import Fitted, find_coder
-from compression.model.latent_model import Codec, load_codec, use_one_thread
+from compression.coders.coder import find_coder
+from compression.fitting.fitted import FittedModel
+from compression.model.latent_model import FILE_NAME, LatentModel, use_one_thread
 from racer.errors import RacerError
 from racer.loop.batched import Job, Score, simulate
-from racer.loop.conditions import ChannelConfig, load_masks
-from racer.rates.grid import Cell, RatesConfig
+from racer.loop.conditions import ChannelConfig, load_fitted_models
+from racer.rates.grid import Cell, RatesConfig, TaskSettings
 from racer.rates.people import draw_person
-from racer.rates.provenance import coder_sha256, settings_of
-from racer.rates.scores import CellScore, EpisodeScore
-from racer.tasks.car_racing.track import TrackConfig
+from racer.rates.provenance import hashes_of, settings_of
+from racer.tasks.latent_model import load_task_model
+from racer.tasks.registry import make_task
+from racer.tasks.task import Task
 
 
 class MixedVersionsError(RacerError):
     """A process that takes part has another Racer, or other weights, than the one that began the sweep."""
+
+
+@dataclass(frozen=True)
+class CellScore:
+    """What a cell came to."""
+
+    cell: Cell
+    seeds: tuple[int, ...]
+    """Of each episode."""
+    episodes: tuple[Score, ...]
 
 
 @dataclass(frozen=True)
@@ -33,11 +45,13 @@ class Plan:
     coders: tuple[str, ...]
     """`raw`, `full` and the coders of the sweep."""
     mask_files: tuple[bytes, ...]
-    """Fitted files given by the user; shipped ones are everywhere."""
+    """Fitted files given by the user; those that come with the latent model are found beside it."""
+    model_files: tuple[tuple[str, bytes], ...]
+    """What the folder of the latent model holds, by file name; empty for the one that comes with the task."""
     settings: tuple[tuple[str, str | int], ...]
     """Of the process that began the sweep."""
     hashes: tuple[tuple[str, str], ...] = ()
-    """What each coder brings along, by its name."""
+    """What each coder and driver brings along; see `hashes_of`."""
 
 
 def drive(plan: Plan, cells: Iterable[Cell]) -> Iterator[CellScore]:
@@ -47,13 +61,12 @@ def drive(plan: Plan, cells: Iterable[Cell]) -> Iterator[CellScore]:
         MixedVersionsError: If this process would give other numbers.
         RacerError, CompressionError: If a cell cannot be driven.
     """
-    codec, models = _ends(plan)
+    model, fitted = _ends(plan)
     ahead, behind = tee(cells)
-    scores = simulate((job for cell in ahead for job in _jobs(plan.config, cell)), codec, models)
+    scores = simulate((job for cell in ahead for job in _jobs(plan.config, cell)), model, fitted)
     for cell in behind:
-        tracks = draw_person(plan.config.seed, cell.participant, plan.config.tracks).tracks
-        own = list(islice(scores, len(tracks)))
-        yield CellScore(cell, tuple(_episode(track, score) for track, score in zip(tracks, own, strict=True)))
+        seeds = draw_person(plan.config.seed, cell.participant, plan.config.episodes).seeds
+        yield CellScore(cell, seeds, tuple(islice(scores, len(seeds))))
 
 
 def drive_all(plan: Plan, cells: Sequence[Cell]) -> list[CellScore]:
@@ -61,44 +74,56 @@ def drive_all(plan: Plan, cells: Sequence[Cell]) -> list[CellScore]:
     return list(drive(plan, cells))
 
 
+def read_model(folder: Path) -> tuple[tuple[str, bytes], ...]:
+    """Return the files of a latent model and of what was fitted beside it, as a plan carries them."""
+    paths = sorted(path for path in folder.glob("*.safetensors") if path.is_file())
+    return tuple((path.name, path.read_bytes()) for path in paths)
+
+
 def _jobs(config: RatesConfig, cell: Cell) -> Iterator[Job]:
-    """Yield what a cell consists of: a drive for each track."""
-    person, way = draw_person(config.seed, cell.participant, config.tracks), cell.way
+    """Yield what a cell consists of: an episode for each seed."""
+    person, point = draw_person(config.seed, cell.participant, config.episodes), cell.point
+    task = _task(config.task, point.settings)
     channel = ChannelConfig(
         # Where the slot changes nothing any will do.
-        bits=way.bits or max(config.bits),
+        bits=point.bits or max(config.bits),
         mask_interval=config.mask_interval,
         fill=config.fill,
-        noise=way.noise.kind,
-        noise_rate=way.noise.rate,
+        noise=point.noise.kind,
+        noise_rate=point.noise.rate,
     )
-    for track, episode in zip(person.tracks, person.episodes, strict=True):
-        yield Job(way.coder, channel, TrackConfig(target_speed=way.speed), track, person.seed, config.steps, episode)
+    for seed, dice in zip(person.seeds, person.dice, strict=True):
+        yield Job(point.coder, channel, task, seed, point.driver, person.seed, config.steps, dice)
 
 
-def _episode(track: int, score: Score) -> EpisodeScore:
-    return EpisodeScore(track, score.steps, score.progress, score.off_road, score.bits_mean, score.bits_most)
+@lru_cache(maxsize=64)
+def _task(name: str, settings: TaskSettings) -> Task:
+    return make_task(name, settings.values)
 
 
 @lru_cache(maxsize=2)
-def _ends(plan: Plan) -> tuple[Codec, dict[str, Fitted]]:
+def _ends(plan: Plan) -> tuple[LatentModel, dict[str, FittedModel]]:
     """Load what this process needs once."""
     use_one_thread()
-    codec = load_codec()
-    mine = settings_of(plan.config, codec)
-    differing = [name for name, value in plan.settings if mine.get(name) != value]
-    if differing:
-        raise _mixed(", ".join(differing))
-    with tempfile.TemporaryDirectory() as folder:
-        paths = []
+    task = _task(plan.config.task, plan.config.settings[0])
+    with tempfile.TemporaryDirectory() as name:
+        folder, paths = Path(name), []
+        for file_name, data in plan.model_files:
+            (folder / file_name).write_bytes(data)
         for number, data in enumerate(plan.mask_files):
-            paths.append(Path(folder) / f"{number}.safetensors")
+            paths.append(folder / f"{number}.given")
             paths[-1].write_bytes(data)
-        models = load_masks(plan.coders, paths, codec)
-    differing = [name for name, brought in plan.hashes if coder_sha256(find_coder(name), models.get(name)) != brought]
+        model = load_task_model(task.spec, folder if (folder / FILE_NAME).exists() else None)
+        mine = settings_of(plan.config, task.spec, model)
+        differing = [setting for setting, value in plan.settings if mine.get(setting) != value]
+        if differing:
+            raise _mixed(", ".join(differing))
+        fitted = load_fitted_models(plan.coders, paths, model)
+    found = hashes_of(plan.config.drivers, task, [find_coder(name) for name in plan.coders[2:]], fitted)
+    differing = [name for name, brought in plan.hashes if found[name] != brought]
     if differing:
         raise _mixed(", ".join(differing))
-    return codec, models
+    return model, fitted
 
 
 def _mixed(what: str) -> MixedVersionsError:

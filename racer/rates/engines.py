@@ -12,9 +12,8 @@ from urllib.parse import urlsplit
 
 from racer.errors import ConfigError, RacerError
 from racer.loop.batched import LANES
-from racer.rates.driving import Plan, drive, drive_all
+from racer.rates.driving import CellScore, Plan, drive, drive_all
 from racer.rates.grid import Cell
-from racer.rates.scores import CellScore
 from racer.workers import in_parallel
 
 MOST_JOBS = 256
@@ -159,5 +158,5 @@ def _knock(address: str | None) -> None:
 
 def _chunks(plan: Plan, cells: Sequence[Cell], workers: int) -> list[Sequence[Cell]]:
     """Return the cells in groups that fill the lanes of a simulation, or in smaller ones where workers would idle."""
-    size = max(min(LANES // plan.config.tracks, -(-len(cells) // workers)), 1)
+    size = max(min(LANES // plan.config.episodes, -(-len(cells) // workers)), 1)
     return [cells[start : start + size] for start in range(0, len(cells), size)]

@@ -14,7 +14,7 @@ from racer.rates.grid import Cell, Grid
 from racer.rates.sweep import Sweep
 
 _FEW, _MORE = 5, 25
-"""Steps of the two measurements, whose difference is what steps cost without the beginning of a drive."""
+"""Steps of the two measurements, whose difference is what steps cost without the beginning of an episode."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Estimate:
 
 
 def spread(grid: Grid) -> list[Cell]:
-    """Return as many cells of one person as are driven at a time, spread over the ways to drive."""
+    """Return as many cells of one person as are driven at a time, spread over the operating points."""
     own = [cell for cell in grid.cells if cell.participant == grid.cells[0].participant]
     places = np.linspace(0, len(own) - 1, min(LANES, len(own)))
     return [own[round(place)] for place in places]
@@ -48,7 +48,7 @@ def estimate(sweep: Sweep, workers: int, clock: Callable[[], float] = time.perf_
     sample = spread(sweep.grid)
 
     def seconds(steps: int) -> float:
-        short = replace(config, steps=steps, tracks=1)
+        short = replace(config, steps=steps, episodes=1)
         plan = replace(sweep.plan, config=short, settings=())
         begun = clock()
         drive_all(plan, sample)
@@ -58,5 +58,5 @@ def estimate(sweep: Sweep, workers: int, clock: Callable[[], float] = time.perf_
     few, more = seconds(_FEW), seconds(_MORE)
     step = max(more - few, 0.0) / (_MORE - _FEW) / len(sample)
     start = max(few / len(sample) - _FEW * step, 0.0)
-    episodes = len(cells) * config.tracks
+    episodes = len(cells) * config.episodes
     return Estimate(len(cells), episodes, episodes * config.steps, episodes * (start + config.steps * step) / workers)

@@ -1,22 +1,28 @@
-"""The grid of a sweep: coders x slots x speeds x noise x simulated people."""
+"""The grid of a sweep: settings of the task x drivers x coders x slots x noise x simulated people."""
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import get_args
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import product
+from typing import Any, get_args
 
 from compression.coders.coder import RESERVED, Coder
 from compression.coders.packet import MOST_BITS
 from compression.fill import FILLS, FillName
 from compression.masks import MaskInterval
+from compression.model.sizes import Sizes
 from compression.noise import NoiseName, check_noise
 from racer.errors import ConfigError
+from racer.tasks.registry import make_task, parse_settings, task_settings
 
 RAW, FULL = RESERVED
 DEFAULT_BITS = (1, 2, 3, 5, 8, 12, 18, 27, 42, 85, 170)
-DEFAULT_SPEEDS = (50.0, 60.0)
+STEPS_FACTOR = 1.5
+"""Steps of an episode where nobody says otherwise, in those of the task itself: long enough to go astray."""
+_MOST_POINTS = 1000
 
 
 @dataclass(frozen=True)
@@ -44,23 +50,84 @@ NO_NOISE = Noise()
 
 
 @dataclass(frozen=True)
+class TaskSettings:
+    """All settings of a task. Equal ones are equal however they were asked for; printed, only those that were named."""
+
+    text: str
+    """JSON, keys in order."""
+    named: tuple[str, ...] = field(default=(), compare=False)
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any], named: Iterable[str] = ()) -> TaskSettings:
+        """Return settings with these values. Raises TypeError or ValueError if JSON cannot hold them."""
+        return cls(json.dumps(values, sort_keys=True, allow_nan=False), tuple(named))
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """Every setting by name."""
+        values: dict[str, Any] = json.loads(self.text)
+        return values
+
+    @property
+    def order(self) -> tuple[tuple[str, float, str], ...]:
+        """What they are sorted by: numbers as numbers."""
+        return tuple(
+            (name, float(value), "") if isinstance(value, int | float) else (name, math.inf, json.dumps(value))
+            for name, value in self.values.items()
+        )
+
+    def __str__(self) -> str:
+        values = self.values
+        return ", ".join(f"{name.replace('_', ' ')} {_plain(values[name])}" for name in self.named)
+
+
+def sweep_settings(task: str, given: Iterable[str] = ()) -> tuple[TaskSettings, ...]:
+    """Return the settings under which a task is done: every combination of those given, or its operating points.
+
+    Args:
+        task: Its name.
+        given: Texts such as `speed=50,60`: a setting and its values.
+
+    Raises:
+        TaskError: If there is no such task, or it has no such setting.
+        ConfigError: If a value cannot be.
+    """
+    values = {name: [value.strip() for value in text.split(",")] for name, text in parse_settings(given).items()}
+    if math.prod(map(len, values.values())) > _MOST_POINTS:
+        raise ConfigError(f"--set names more than {_MOST_POINTS} combinations of settings; name fewer values")
+    points: Iterable[Mapping[str, Any]] = [dict(zip(values, each, strict=True)) for each in product(*values.values())]
+    if not values:
+        points = make_task(task).spec.operating_points
+    made = [(task_settings(make_task(task, point)), point) for point in points]
+    try:
+        found = [TaskSettings.of(values, point) for values, point in made]
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"task {task} has a setting that cannot be written down as JSON: {error}") from error
+    return tuple(sorted(found, key=lambda settings: settings.order))
+
+
+@dataclass(frozen=True)
 class RatesConfig:
     """What a sweep drives; the coders come on top."""
 
+    task: str
+    """Its name."""
+    settings: tuple[TaskSettings, ...]
+    """Of the task; everything is driven under each."""
+    steps: int
+    """Of an episode, 1 to 100000."""
+    drivers: tuple[str, ...]
+    """Whose driving: families of simulated people, or the user's own as `package.module:factory`."""
     bits: tuple[int, ...] = DEFAULT_BITS
     """Slots, 1 bit or more each."""
-    speeds: tuple[float, ...] = DEFAULT_SPEEDS
-    """Held by the throttle, track units per second."""
     noise: tuple[Noise, ...] = ()
     """What happens to packets; without noise everything is driven in any case."""
     participants: int = 12
     """Simulated people, 1 to 10000."""
-    tracks: int = 5
-    """Tracks that each of them drives, 1 to 1000; no two people drive the same ones."""
-    steps: int = 150
-    """Steps per episode, 1 to 100000."""
+    episodes: int = 5
+    """Of each of them, 1 to 1000; no two people meet the same seeds."""
     seed: int = 0
-    """People, tracks, noise and random masks follow from it, 0 or more."""
+    """People, seeds of episodes, noise and random masks follow from it, 0 or more."""
     mask_interval: MaskInterval = "episode"
     """For coders that choose blocks: once per episode, or in every step."""
     fill: FillName = "hold"
@@ -69,20 +136,18 @@ class RatesConfig:
     def __post_init__(self) -> None:
         for name, least, most in (
             ("participants", 1, 10_000),
-            ("tracks", 1, 1000),
+            ("episodes", 1, 1000),
             ("steps", 1, 100_000),
             ("seed", 0, 2**63 - 1),
         ):
             if not least <= getattr(self, name) <= most:
                 raise ConfigError(f"{name} must lie between {least} and {most}; got {getattr(self, name)}")
-        for name in ("bits", "speeds", "noise"):
+        for name in ("bits", "settings", "drivers", "noise"):
             values = getattr(self, name)
             if len(set(values)) != len(values) or (not values and name != "noise"):
                 raise ConfigError(f"{name} must be named once each, and at least one")
         if not all(1 <= bits <= MOST_BITS for bits in self.bits):
             raise ConfigError(f"bits must lie between 1 and {MOST_BITS}; got {', '.join(map(str, self.bits))}")
-        if not all(math.isfinite(speed) and 0 < speed <= 200 for speed in self.speeds):
-            raise ConfigError(f"speeds must lie in (0, 200] units/s; got {', '.join(map(str, self.speeds))}")
         if self.mask_interval not in get_args(MaskInterval):
             raise ConfigError(f"mask interval must be episode or step; got {self.mask_interval!r}")
         if self.fill not in FILLS:
@@ -90,30 +155,46 @@ class RatesConfig:
 
 
 @dataclass(frozen=True)
-class Way:
-    """How a car is driven: all of a cell but who drives it."""
+class OperatingPoint:
+    """How a task is done: all of a cell but who does it."""
 
-    speed: float
+    settings: TaskSettings
+    driver: str
     noise: Noise
     coder: str
     """`raw`, `full` or the name of a coder."""
     bits: int
     """The slot; 0 where the slot changes nothing: for `raw`, `full` and coders that do not obey it."""
 
+    @property
+    def place(self) -> str:
+        """Where it is, whatever the coder: settings that were named, and the driver."""
+        return f"{self.settings}, {self.driver}".removeprefix(", ")
+
 
 @dataclass(frozen=True)
 class Cell:
-    """One simulated person on all their tracks in one way: what is driven, kept and driven again as one."""
+    """One simulated person in all their episodes at one operating point: what is driven, kept and driven again as
+    one."""
 
-    way: Way
+    point: OperatingPoint
     participant: int
     """Number of the person, from 0."""
 
     @property
-    def order(self) -> tuple[float, bool, str, float, str, int, int]:
+    def order(self) -> tuple[object, ...]:
         """What cells are sorted by where the order must not depend on how a sweep was asked for."""
-        way, noise = self.way, self.way.noise
-        return way.speed, noise != NO_NOISE, noise.kind, noise.rate, way.coder, way.bits, self.participant
+        point, noise = self.point, self.point.noise
+        return (
+            point.settings.order,
+            point.driver,
+            noise != NO_NOISE,
+            noise.kind,
+            noise.rate,
+            point.coder,
+            point.bits,
+            self.participant,
+        )
 
 
 @dataclass(frozen=True)
@@ -139,10 +220,15 @@ class Grid:
     """Coders whose packets may exceed the slot."""
 
 
-def make_grid(config: RatesConfig, coders: Sequence[Coder]) -> Grid:
+def make_grid(config: RatesConfig, coders: Sequence[Coder], sizes: Sizes) -> Grid:
     """Return the grid of these coders; `raw` and `full` are always driven, as lines to compare with.
 
     Noise cannot touch `raw`, where nothing crosses. `raw`, `full` and coders that do not obey the slot have one point.
+
+    Args:
+        config: What is driven.
+        coders: At which coders.
+        sizes: Of the latent model: the least bits of a coder depend on them.
 
     Raises:
         ConfigError: If a coder is named twice.
@@ -153,17 +239,22 @@ def make_grid(config: RatesConfig, coders: Sequence[Coder]) -> Grid:
     slots: dict[str, tuple[int, ...]] = {FULL: (0,)}
     skipped: list[Skipped] = []
     for coder in coders:
-        fitting = tuple(bits for bits in sorted(config.bits) if bits >= coder.least_bits)
+        least = coder.least_bits(sizes)
+        fitting = tuple(bits for bits in sorted(config.bits) if bits >= least)
         slots[coder.name] = fitting if coder.hard else (0,)
         if coder.hard and len(fitting) < len(config.bits):
-            left_out = tuple(bits for bits in sorted(config.bits) if bits < coder.least_bits)
-            skipped.append(Skipped(coder.name, left_out, f"it needs {coder.least_bits} bits or more"))
-    ways: list[Way] = []
-    for speed in sorted(config.speeds):
-        ways.append(Way(speed, NO_NOISE, RAW, 0))
+            left_out = tuple(bits for bits in sorted(config.bits) if bits < least)
+            skipped.append(Skipped(coder.name, left_out, f"it needs {least} bits or more"))
+    points: list[OperatingPoint] = []
+    for settings, driver in product(config.settings, config.drivers):
+        points.append(OperatingPoint(settings, driver, NO_NOISE, RAW, 0))
         for noise in (NO_NOISE, *(noise for noise in config.noise if noise != NO_NOISE)):
-            ways += [Way(speed, noise, name, bits) for name in slots for bits in slots[name]]
-    # People come last in turn: a sweep that was stopped early has driven every way about equally often.
-    cells = tuple(Cell(way, person) for person in range(config.participants) for way in ways)
+            points += [OperatingPoint(settings, driver, noise, name, bits) for name in slots for bits in slots[name]]
+    # People come last in turn: a sweep that was stopped early has driven every point about equally often.
+    cells = tuple(Cell(point, person) for person in range(config.participants) for point in points)
     soft = frozenset(coder.name for coder in coders if not coder.hard)
     return Grid(cells, tuple(skipped), (RAW, *slots), soft)
+
+
+def _plain(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -1,8 +1,8 @@
-"""How many bits more or less a coder needs for the same progress than another (Bjontegaard, VCEG-M33, 2001).
+"""How many bits more or less a coder needs for the same merit than another (Bjontegaard, VCEG-M33, 2001).
 
-Progress measured on few people is noisy, and the difference is defined for curves that rise. So a rising curve is
-fitted to each first (least squares under that order), and of a plateau only its cheapest point stands: the rate at
-which a progress is reached is the least one.
+Merit (see `racer.rates.curves`) measured on few people is noisy, and the difference is defined for curves that rise. So
+a rising curve is fitted to each first (least squares under that order), and of a plateau only its cheapest point
+stands: the rate at which a merit is reached is the least one.
 """
 
 from __future__ import annotations
@@ -15,21 +15,21 @@ from numpy.typing import NDArray
 
 Values = NDArray[np.float64]
 Curve = tuple[Values, Values]
-"""(Bits per step, progress), float64[K] each, both rising strictly; K of 1 or more."""
+"""(Bits per step, merit), float64[K] each, both rising strictly; K of 1 or more."""
 METHOD = "pchip"
-"""Interpolation of log rate over progress: it keeps to the order of the points, where a cubic swings."""
+"""Interpolation of log rate over merit: it keeps to the order of the points, where a cubic swings."""
 _LEAST_RISE = 1e-9
-"""Progress that rises by less than this has not risen."""
+"""Merit that rises by less than this has not risen."""
 
 
 @dataclass(frozen=True)
 class RateDifference:
-    """Bits of one coder against those of another, for the same progress."""
+    """Bits of one coder against those of another, for the same merit."""
 
     percent: float | None
     """More bits needed, in percent of the other's; negative means fewer."""
     overlap: float
-    """Share of the progress reached by either that is reached by both, in [0, 1]."""
+    """Share of the merit reached by either that is reached by both, in [0, 1]."""
     reason: str = ""
     """Why there is no percentage."""
 
@@ -51,11 +51,11 @@ def monotone(values: Values) -> Values:
 
 
 def rising_curve(rates: Values, fitted: Values) -> Curve:
-    """Return a curve of the points that are the cheapest of their progress.
+    """Return a curve of the points that are the cheapest of their merit.
 
     Args:
         rates: float64[N], bits per step, ascending.
-        fitted: float64[N], progress, `monotone`.
+        fitted: float64[N], merit, `monotone`.
     """
     kept = [0]
     for i in range(1, len(fitted)):

@@ -11,7 +11,7 @@ import json
 import os
 import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from io import FileIO
@@ -25,21 +25,26 @@ from pydantic import BaseModel, ConfigDict, Field
 from compression.errors import CompressionError
 from compression.noise import NoiseName
 from racer.errors import RacerError
-from racer.rates.grid import Cell, Noise, Way
-from racer.rates.provenance import Settings
-from racer.rates.scores import CellScore, EpisodeScore
+from racer.loop.batched import Score
+from racer.rates.driving import CellScore
+from racer.rates.grid import Cell, Noise, OperatingPoint, TaskSettings
+from racer.rates.provenance import SweepSettings
 from racer.software import software
-from sessions.storage.staging import rename_without_overwriting, sync_folder
+from racer.tasks.task import Metric
+from sessions.storage.folders import rename_without_overwriting, sync_folder
 
 RESULTS = "cells.jsonl"
-FORMAT = 1
-_MOST_BYTES = 1_000_000
-"""Of a line that is believed: a thousand episodes take a fifth of it."""
+FORMAT = 2
+_MOST_BYTES = 10_000_000
+"""Of a line that is believed: a thousand episodes of a task of sixty metrics take half of it."""
+_ROUNDING = 1e-9
+"""Share by which rounding may lead a mean out of the bounds of what it is the mean of."""
 _END = re.compile(rb',"crc32":"([0-9a-f]{8})"}\n')
 _END_BYTES = len(b',"crc32":"00000000"}\n')
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=0, le=2**63)]
+Name = Annotated[str, Field(min_length=1, max_length=200)]
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 
@@ -58,19 +63,20 @@ class _Header(_Strict):
 
 
 class _Episode(_Strict):
-    track_seed: Count
+    seed: Count
     steps: Annotated[int, Field(ge=1, le=100_000)]
-    progress: Share
-    off_road: Share
+    metrics: dict[str, float]
     bits_mean: Annotated[float, Field(ge=0, le=1e9)]
     bits_most: Annotated[int, Field(ge=0, le=10**9)]
+    lost: Share
 
 
 class _Line(_Strict):
-    coder: Annotated[str, Field(min_length=1, max_length=200)]
-    coder_sha256: Sha256
+    settings: dict[str, Any]
+    driver: Name
+    coder: Name
+    brought_sha256: Sha256
     bits: Annotated[int, Field(ge=0, le=10**6)]
-    speed: Annotated[float, Field(gt=0, le=200)]
     noise: NoiseName
     noise_rate: float
     participant: Annotated[int, Field(ge=0, le=10**6)]
@@ -83,6 +89,7 @@ class ResultsFile:
     Args:
         folder: Made if it is not there.
         settings: Of this sweep.
+        metrics: Of its task: every episode has come to something in each.
 
     Raises:
         ResultsError: If the file there is no results file or has other settings, if another sweep uses the folder, or
@@ -90,12 +97,13 @@ class ResultsFile:
     """
 
     scores: dict[Cell, tuple[CellScore, str]]
-    """What is there: each cell with the hash of what its coder brought along."""
+    """What is there: each cell with the hash of what its coder and driver brought along."""
     damaged: int
     """Lines that count for nothing."""
 
-    def __init__(self, folder: Path, settings: Settings) -> None:
+    def __init__(self, folder: Path, settings: SweepSettings, metrics: Sequence[Metric]) -> None:
         self.path = folder / RESULTS
+        self._metrics = metrics
         self.scores = {}
         self.damaged = 0
         self._file: FileIO | None = None
@@ -110,7 +118,7 @@ class ResultsFile:
             self.close()
             raise
 
-    def append(self, score: CellScore, coder_sha256: str) -> None:
+    def append(self, score: CellScore, brought_sha256: str) -> None:
         """Put a finished cell on disk.
 
         Raises:
@@ -118,7 +126,7 @@ class ResultsFile:
         """
         assert self._file is not None
         end = os.fstat(self._file.fileno()).st_size
-        line = memoryview(_packed(_fields(score, coder_sha256)))
+        line = memoryview(_packed(_fields(score, brought_sha256)))
         try:
             with _refusing(self.path):
                 while line:
@@ -128,7 +136,7 @@ class ResultsFile:
             with suppress(OSError):
                 self._file.truncate(end)
             raise
-        self.scores[score.cell] = score, coder_sha256
+        self.scores[score.cell] = score, brought_sha256
 
     def close(self) -> None:
         """Leave the folder to others."""
@@ -144,7 +152,7 @@ class ResultsFile:
     ) -> None:
         self.close()
 
-    def _open(self, settings: Settings) -> None:
+    def _open(self, settings: SweepSettings) -> None:
         if not self.path.exists():
             self._begin(settings)
         if not self.path.is_file():
@@ -161,7 +169,7 @@ class ResultsFile:
         if os.fstat(self._file.fileno()).st_size > end:
             self._file.truncate(end)
 
-    def _begin(self, settings: Settings) -> None:
+    def _begin(self, settings: SweepSettings) -> None:
         """Write the first line, all of it or nothing."""
         fresh = self.path.with_suffix(".partial")
         with fresh.open("wb") as file:
@@ -171,7 +179,7 @@ class ResultsFile:
         rename_without_overwriting(fresh, self.path)
         sync_folder(self.path.parent)
 
-    def _check_header(self, line: bytes, settings: Settings) -> None:
+    def _check_header(self, line: bytes, settings: SweepSettings) -> None:
         try:
             header = _Header.model_validate_json(_unpacked(line))
         except ValueError as error:
@@ -197,16 +205,27 @@ class ResultsFile:
     def _take(self, line: bytes) -> None:
         """Believe a line, or count it among the damaged."""
         try:
-            score, coder_sha256 = _score(_Line.model_validate_json(_unpacked(line)))
+            score, brought_sha256 = _score(_Line.model_validate_json(_unpacked(line)))
+            for episode in score.episodes:
+                self._check(episode.metrics)
         except (ValueError, CompressionError, RacerError):
             self.damaged += 1
             return
-        if score.cell in self.scores and self.scores[score.cell] != (score, coder_sha256):
+        if score.cell in self.scores and self.scores[score.cell] != (score, brought_sha256):
             raise ResultsError(
                 f"{self.path} holds two different results of the same cell, so it was not written by one sweep; it was "
                 "left as it is: give another --out"
             )
-        self.scores[score.cell] = score, coder_sha256
+        self.scores[score.cell] = score, brought_sha256
+
+    def _check(self, metrics: Mapping[str, float]) -> None:
+        """Raise ValueError unless these are values of the task's metrics."""
+        if metrics.keys() != {metric.name for metric in self._metrics}:
+            raise ValueError("other metrics")
+        for metric in self._metrics:
+            (low, high), slack = metric.bounds, _ROUNDING * max(abs(metrics[metric.name]), 1)
+            if not low - slack <= metrics[metric.name] <= high + slack:
+                raise ValueError("out of bounds")
 
 
 @contextmanager
@@ -242,24 +261,29 @@ def _unpacked(line: bytes) -> bytes:
     return body + b"}"
 
 
-def _fields(score: CellScore, coder_sha256: str) -> dict[str, Any]:
-    way = score.cell.way
+def _fields(score: CellScore, brought_sha256: str) -> dict[str, Any]:
+    point = score.cell.point
     return {
-        "coder": way.coder,
-        "coder_sha256": coder_sha256,
-        "bits": way.bits,
-        "speed": way.speed,
-        "noise": way.noise.kind,
-        "noise_rate": way.noise.rate,
+        "settings": point.settings.values,
+        "driver": point.driver,
+        "coder": point.coder,
+        "brought_sha256": brought_sha256,
+        "bits": point.bits,
+        "noise": point.noise.kind,
+        "noise_rate": point.noise.rate,
         "participant": score.cell.participant,
-        "episodes": [asdict(episode) for episode in score.episodes],
+        "episodes": [
+            {"seed": seed} | asdict(episode) for seed, episode in zip(score.seeds, score.episodes, strict=True)
+        ],
     }
 
 
 def _score(line: _Line) -> tuple[CellScore, str]:
-    cell = Cell(Way(line.speed, Noise(line.noise, line.noise_rate), line.coder, line.bits), line.participant)
-    episodes = tuple(EpisodeScore(**episode.model_dump()) for episode in line.episodes)
-    return CellScore(cell, episodes), line.coder_sha256
+    settings, noise = TaskSettings.of(line.settings), Noise(line.noise, line.noise_rate)
+    cell = Cell(OperatingPoint(settings, line.driver, noise, line.coder, line.bits), line.participant)
+    seeds = tuple(episode.seed for episode in line.episodes)
+    episodes = tuple(Score(**episode.model_dump(exclude={"seed"})) for episode in line.episodes)
+    return CellScore(cell, seeds, episodes), line.brought_sha256
 
 
 def _brief(value: object) -> str:

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from compression.coders.coder import Coder, Fitted, coder_names, find_coder
-from compression.model.latent_model import Codec, load_codec, use_one_thread
+import numpy as np
+
+from compression.channel import uplink_bits
+from compression.coders.coder import Coder, coder_names, find_coder
+from compression.errors import CompressionError
+from compression.fitting.fitted import FittedModel
+from compression.model.latent_model import LatentModel, use_one_thread
+from racer.drivers.registry import SIMULATED, family_of
 from racer.errors import ConfigError
-from racer.loop.conditions import ChannelConfig, check_use, load_masks, read_fitted
-from racer.rates.driving import Plan
+from racer.loop.conditions import ChannelConfig, build_channel, check_use, load_fitted_models, read_fitted
+from racer.rates.driving import CellScore, Plan, read_model
 from racer.rates.engines import Engine
 from racer.rates.grid import FULL, RAW, Cell, Grid, RatesConfig, Skipped, make_grid
 from racer.rates.people import draw_person
-from racer.rates.provenance import coder_sha256, settings_of
+from racer.rates.provenance import brought_by, hashes_of, settings_of
 from racer.rates.results import ResultsError, ResultsFile
-from racer.rates.scores import CellScore
+from racer.tasks.latent_model import load_task_model
+from racer.tasks.registry import make_task
+from racer.tasks.task import Task, TaskSpec
 
 Progress = Callable[[int, int], None]
 """Told how many cells are there, and of how many."""
@@ -28,12 +36,18 @@ class Sweep:
 
     plan: Plan
     grid: Grid
+    spec: TaskSpec
+    """Of the task."""
 
     @property
     def hashes(self) -> dict[str, str]:
-        """What each coder brings along, by its name."""
-        nothing = "0" * 64
-        return {RAW: nothing, FULL: nothing} | dict(self.plan.hashes)
+        """What each coder and driver brings along; see `racer.rates.provenance.hashes_of`."""
+        return dict(self.plan.hashes)
+
+    @property
+    def uplink_bits(self) -> int:
+        """Bits that every action costs on its way back."""
+        return uplink_bits(len(self.spec.actions))
 
 
 @dataclass(frozen=True)
@@ -50,39 +64,50 @@ class Driven:
     """Cells in the results file that are no part of this grid."""
 
 
-def prepare_sweep(config: RatesConfig, coders: Sequence[str] = (), masks: Sequence[Path] = ()) -> Sweep:
+def prepare_sweep(
+    config: RatesConfig, coders: Sequence[str] = (), masks: Sequence[Path] = (), folder: Path | None = None
+) -> Sweep:
     """Return a sweep of these coders; of all that there are if none is named.
 
+    A coder that cannot be had for the latent model is left out: it lacks its fitted file, or needs what the model has
+    not.
+
     Args:
-        config: What is driven.
-        coders: Names. A coder that is not named and lacks its fitted file is left out.
-        masks: Fitted files; shipped ones serve where none is given.
+        config: What is driven. Driver `simulated` becomes the family that the task names.
+        coders: Names. A coder that is not named and was fitted for another use of the channel is left out as well.
+        masks: Fitted files; those that come with the model serve where none is given.
+        folder: Of the latent model; None for the one that comes with the task.
 
     Raises:
         CoderError: If there is no such coder.
-        ConfigError: If a coder lacks its fitted file, is named twice, or a file serves none.
-        MaskError: If a file cannot be used.
+        DriverError: If a driver cannot be made.
+        ConfigError: If a coder is named twice, a named one was fitted for another use, or a file serves none.
+        MaskError, WeightsError: If a file cannot be used.
     """
     use_one_thread()
-    codec = load_codec()
+    task = make_task(config.task, config.settings[0].values)
+    config = replace(config, drivers=tuple(_resolved(name, task) for name in config.drivers))
+    model = load_task_model(task.spec, folder)
     # `raw` and `full` are driven in any case, so that naming them is no mistake.
     found = [find_coder(name) for name in coders or coder_names() if name not in (RAW, FULL)]
-    channel = ChannelConfig(mask_interval=config.mask_interval, fill=config.fill)
-    lacking = {} if coders else {coder.name: _lack(coder, masks, channel, codec) for coder in found}
-    found = [coder for coder in found if not lacking.get(coder.name)]
-    grid = make_grid(config, found)
-    models = load_masks(grid.coders, masks, codec)
-    _check_unseen(config, models)
-    check_use(models, channel)
+    given = {fitted.record.objective: fitted for fitted in (read_fitted(path, model) for path in masks)}
+    channel = ChannelConfig(max(config.bits), config.mask_interval, config.fill)
+    lacking = {coder.name: _lack(coder, given, channel, model, named=bool(coders)) for coder in found}
+    found = [coder for coder in found if not lacking[coder.name]]
+    grid = make_grid(config, found, model.sizes)
+    fitted = load_fitted_models(grid.coders, masks, model)
+    check_use(fitted, channel)
+    _check_unseen(config, task.spec, fitted)
     left_out = tuple(Skipped(name, config.bits, reason) for name, reason in lacking.items() if reason)
     plan = Plan(
         config,
         grid.coders,
         tuple(path.read_bytes() for path in masks),
-        tuple(settings_of(config, codec).items()),
-        tuple((coder.name, coder_sha256(coder, models.get(coder.name))) for coder in found),
+        read_model(folder) if folder else (),
+        tuple(settings_of(config, task.spec, model).items()),
+        tuple(hashes_of(config.drivers, task, found, fitted).items()),
     )
-    return Sweep(plan, Grid(grid.cells, grid.skipped + left_out, grid.coders, grid.soft))
+    return Sweep(plan, replace(grid, skipped=grid.skipped + left_out), task.spec)
 
 
 def run_sweep(sweep: Sweep, out: Path, engine: Engine, progress: Progress = lambda done, total: None) -> Driven:
@@ -99,15 +124,18 @@ def run_sweep(sweep: Sweep, out: Path, engine: Engine, progress: Progress = lamb
         RacerError, CompressionError: If a cell cannot be driven; what was finished is kept.
     """
     cells = sweep.grid.cells
-    with ResultsFile(out, dict(sweep.plan.settings)) as results:
+    with ResultsFile(out, dict(sweep.plan.settings), sweep.spec.metrics) as results:
         missing = _missing(sweep, results)
         done = len(cells) - len(missing)
         progress(done, len(cells))
         for score in engine.drive(sweep.plan, missing):
-            results.append(score, sweep.hashes[score.cell.way.coder])
+            results.append(score, brought_by(score.cell.point, sweep.hashes))
             done += 1
             progress(done, len(cells))
-        scores = tuple(results.scores[cell][0] for cell in sorted(cells, key=lambda cell: cell.order))
+        # The grid's own cells know which of their settings were named, and those of the file do not.
+        scores = tuple(
+            replace(results.scores[cell][0], cell=cell) for cell in sorted(cells, key=lambda cell: cell.order)
+        )
         return Driven(scores, len(missing), results.damaged, len(results.scores) - len(cells))
 
 
@@ -115,56 +143,73 @@ def _missing(sweep: Sweep, results: ResultsFile) -> list[Cell]:
     """Return the cells that are not there yet.
 
     Raises:
-        ResultsError: If one that is there was driven with another fitted file, or on other tracks.
+        ResultsError: If one that is there was driven with another fitted file or code, or from other seeds.
     """
     config = sweep.plan.config
-    tracks: dict[int, tuple[int, ...]] = {}
+    seeds: dict[int, tuple[int, ...]] = {}
     missing = []
     for cell in sweep.grid.cells:
         if cell not in results.scores:
             missing.append(cell)
             continue
         score, brought = results.scores[cell]
-        coder, person = cell.way.coder, cell.participant
-        if brought != sweep.hashes[coder]:
+        person = cell.participant
+        if brought != brought_by(cell.point, sweep.hashes):
             raise ResultsError(
-                f"{results.path} holds results of {coder} with another fitted file or another version of it; nothing "
-                "was changed: give another --out"
+                f"{results.path} holds results of {cell.point.coder} and {cell.point.driver} with another fitted file "
+                "or another version of them; nothing was changed: give another --out"
             )
-        if person not in tracks:
-            tracks[person] = draw_person(config.seed, person, config.tracks).tracks
-        if tuple(episode.track_seed for episode in score.episodes) != tracks[person]:
+        if person not in seeds:
+            seeds[person] = draw_person(config.seed, person, config.episodes).seeds
+        if score.seeds != seeds[person]:
             raise ResultsError(
-                f"{results.path} holds results on other tracks than follow from the seed, so no sweep wrote them; "
+                f"{results.path} holds results from other seeds than follow from --seed, so no sweep wrote them; "
                 "nothing was changed: give another --out"
             )
     return missing
 
 
-def _lack(coder: Coder, masks: Sequence[Path], channel: ChannelConfig, codec: Codec) -> str:
-    """Return why a coder cannot be driven for want of a fitted file; nothing if it can."""
-    if coder.needs is None:
-        return ""
-    files = [mask for mask in (read_fitted(path, codec) for path in masks) if mask.record.objective == coder.needs]
-    if not files and coder.shipped is None:
-        return f"it needs a file fitted to {coder.needs}: give one with --mask"
+def _resolved(driver: str, task: Task) -> str:
+    """Return a driver's name with `simulated` replaced by what it stands for, so that it makes the same cells."""
+    kind, colon, rest = driver.partition(":")
+    return f"{family_of(SIMULATED, task).name}{colon}{rest}" if kind == SIMULATED else driver
+
+
+def _lack(
+    coder: Coder, given: Mapping[str, FittedModel], channel: ChannelConfig, model: LatentModel, named: bool
+) -> str:
+    """Return why a coder cannot be driven with a latent model; nothing if it can."""
+    fitted = None
+    if coder.needs is not None:
+        fitted = given.get(coder.needs) or coder.read_shipped(model)
+        if fitted is None:
+            return (
+                f"it needs a file fitted to {coder.needs}, and none comes with this latent model: give one with --mask"
+            )
+        try:
+            check_use({coder.name: fitted}, channel)
+        except ConfigError:
+            if named:
+                raise
+            return "its mask was trained for another mask interval or fill: give one with --mask"
+    wide = replace(channel, bits=max(channel.bits, coder.least_bits(model.sizes)))
     try:
-        check_use({coder.name: files[0] if files else coder.read(coder.shipped, codec.sha256)}, channel)  # type: ignore[arg-type]
-    except ConfigError:
-        return "its mask was trained for another mask interval or fill: give one with --mask"
+        build_channel(coder.name, wide, model, np.random.default_rng(0), fitted)
+    except CompressionError as error:
+        return str(error)
     return ""
 
 
-def _check_unseen(config: RatesConfig, models: dict[str, Fitted]) -> None:
-    """Raise ConfigError if a coder was fitted to a track that it would be driven on."""
-    driven = {
-        track
-        for number in range(config.participants)
-        for track in draw_person(config.seed, number, config.tracks).tracks
-    }
-    for name, model in models.items():
-        seen = driven.intersection(model.record.track_seeds)
-        if seen:
+def _check_unseen(config: RatesConfig, spec: TaskSpec, fitted: Mapping[str, FittedModel]) -> None:
+    """Raise ConfigError if a coder was fitted to a trial that it would be driven on."""
+    people: Iterable[int] = range(config.participants)
+    driven = np.sort([seed for number in people for seed in draw_person(config.seed, number, config.episodes).seeds])
+    # In a task that waits for answers every step may begin a trial from the next seed.
+    trials = 1 if spec.paced else config.steps
+    for name, model in fitted.items():
+        seeds = np.array(model.record.seeds, np.int64)
+        after = seeds - driven[np.searchsorted(driven, seeds, "right") - 1]
+        if (seen := seeds[(after >= 0) & (after < trials)]).size:
             raise ConfigError(
-                f"{name} was fitted to track {min(seen)}, which this sweep would drive on; give another --seed"
+                f"{name} was fitted to a trial from seed {seen.min()}, which this sweep has too: give another --seed"
             )

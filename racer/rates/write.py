@@ -7,53 +7,25 @@ import os
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from racer.rates.curves import Curve, Estimate, fit_curves
-from racer.rates.plot import draw_figures
+from racer.rates.driving import CellScore
+from racer.rates.grid import TaskSettings
+from racer.rates.plot import draw_figures, figure_name
 from racer.rates.results import RESULTS, ResultsError
-from racer.rates.scores import CellScore
 from racer.rates.sweep import Driven, Sweep
 from racer.report.drawing import Cell
 from racer.report.statistics import Interval
 from racer.report.write import csv_bytes
+from racer.tasks.task import TaskSpec
 
 EPISODES, POINTS, CODERS, NUMBERS = "rates.csv", "rates_summary.csv", "rates_coders.csv", "rates.json"
-PROGRESS_PICTURE = "rates_progress.png"
-PICTURES = (PROGRESS_PICTURE, "rates_progress.svg", "rates_off_road.png", "rates_off_road.svg")
-"""Those of every sweep."""
-_EPISODES_HEADER = (
-    "speed",
-    "noise",
-    "noise_rate",
-    "coder",
-    "bits",
-    "participant",
-    "track",
-    "track_seed",
-    "steps",
-    "progress",
-    "off_road",
-    "bits_mean",
-    "bits_most",
-)
-_POINTS_HEADER = (
-    "speed",
-    "noise",
-    "noise_rate",
-    "coder",
-    "bits",
-    "bits_mean",
-    "bits_most",
-    "exceeds_slot",
-    "participants",
-    "episodes",
-    *(f"{name}{end}" for name in ("progress", "off_road", "of_raw", "of_clean") for end in ("", "_low", "_high")),
-)
+_PLACE_HEADER = ("driver", "noise", "noise_rate", "coder")
+_EPISODES_HEADER = ("bits", "participant", "episode", "seed", "steps")
+_BITS_HEADER = ("bits_mean", "bits_most", "uplink_bits", "lost")
+_POINTS_HEADER = ("bits", "exceeds_slot", "participants", "episodes")
 _CODERS_HEADER = (
-    "speed",
-    "noise",
-    "noise_rate",
-    "coder",
     *(f"bits_for_{share}{end}" for share in ("95", "99") for end in ("", "_low", "_high")),
     "bd_rate_percent",
     "bd_rate_low",
@@ -77,14 +49,19 @@ def write_rates(sweep: Sweep, driven: Driven, out: Path) -> Written:
     Raises:
         ResultsError: If the disk refuses; each file is then the old or the new one.
     """
-    curves = fit_curves(driven.scores, sweep.grid)
+    curves, spec = fit_curves(driven.scores, sweep.grid, sweep.spec), sweep.spec
+    settings = tuple(f"set_{name}" for name in curves[0].settings.values)
+    place = (*settings, *_PLACE_HEADER)
+    estimates = (*(metric.name for metric in spec.compared), "of_raw", "of_clean")
+    ends = tuple(f"{name}{end}" for name in estimates for end in ("", "_low", "_high"))
+    values = tuple(metric.name for metric in spec.metrics)
     contents = {
-        EPISODES: csv_bytes(_EPISODES_HEADER, _episodes(driven.scores)),
-        POINTS: csv_bytes(_POINTS_HEADER, _points(curves)),
-        CODERS: csv_bytes(_CODERS_HEADER, _coders(curves)),
+        EPISODES: csv_bytes((*place, *_EPISODES_HEADER, *values, *_BITS_HEADER), _episodes(driven.scores, sweep)),
+        POINTS: csv_bytes((*place, *_POINTS_HEADER, *_BITS_HEADER, *ends), _points(curves, sweep)),
+        CODERS: csv_bytes((*place, *_CODERS_HEADER), _coders(curves)),
         NUMBERS: _numbers(sweep, curves),
     }
-    for figure in draw_figures(curves):
+    for figure in draw_figures(curves, spec):
         contents[f"{figure.name}.svg"] = figure.svg
         contents[f"{figure.name}.png"] = figure.png
     for name, data in contents.items():
@@ -92,11 +69,12 @@ def write_rates(sweep: Sweep, driven: Driven, out: Path) -> Written:
     return Written(tuple(out / name for name in contents), curves)
 
 
-def refuse_foreign(out: Path) -> None:
+def refuse_foreign(out: Path, spec: TaskSpec) -> None:
     """Raise ResultsError if a sweep begun in this folder would write over what no sweep wrote."""
     if (out / RESULTS).exists():
         return
-    for name in (EPISODES, POINTS, CODERS, NUMBERS, *PICTURES):
+    pictures = [f"{figure_name(metric)}.{kind}" for metric in spec.compared for kind in ("png", "svg")]
+    for name in (EPISODES, POINTS, CODERS, NUMBERS, *pictures):
         if (out / name).exists():
             raise ResultsError(
                 f"{out / name} is there, and no sweep that wrote it: it was left as it is; give another --out"
@@ -114,45 +92,44 @@ def _put(path: Path, data: bytes) -> None:
         ) from error
 
 
-def _episodes(scores: Iterable[CellScore]) -> Iterator[tuple[Cell, ...]]:
+def _episodes(scores: Iterable[CellScore], sweep: Sweep) -> Iterator[tuple[Cell, ...]]:
     for score in scores:
-        way, noise = score.cell.way, score.cell.way.noise
-        for track, episode in enumerate(score.episodes):
+        point = score.cell.point
+        for number, (seed, episode) in enumerate(zip(score.seeds, score.episodes, strict=True)):
             yield (
-                way.speed,
-                noise.kind,
-                noise.rate,
-                way.coder,
-                way.bits,
+                *_settings(point.settings),
+                point.driver,
+                point.noise.kind,
+                point.noise.rate,
+                point.coder,
+                point.bits,
                 score.cell.participant,
-                track,
-                episode.track_seed,
+                number,
+                seed,
                 episode.steps,
-                episode.progress,
-                episode.off_road,
+                *(episode.metrics[metric.name] for metric in sweep.spec.metrics),
                 episode.bits_mean,
                 episode.bits_most,
+                sweep.uplink_bits,
+                episode.lost,
             )
 
 
-def _points(curves: Iterable[Curve]) -> Iterator[tuple[Cell, ...]]:
+def _points(curves: Iterable[Curve], sweep: Sweep) -> Iterator[tuple[Cell, ...]]:
     for curve in curves:
         for point in curve.points:
+            estimates = (*point.metrics.values(), point.of_raw, point.of_clean)
             yield (
-                curve.speed,
-                curve.noise.kind,
-                curve.noise.rate,
-                curve.coder,
-                point.way.bits,
-                point.bits_mean,
-                point.bits_most,
+                *_place(curve),
+                point.bits,
                 int(point.soft),
                 point.participants,
                 point.episodes,
-                *_estimate(point.progress),
-                *_estimate(point.off_road),
-                *_estimate(point.of_raw),
-                *_estimate(point.of_clean),
+                point.bits_mean,
+                point.bits_most,
+                sweep.uplink_bits,
+                point.lost,
+                *(number for estimate in estimates for number in _estimate(estimate)),
             )
 
 
@@ -165,7 +142,16 @@ def _coders(curves: Iterable[Curve]) -> Iterator[tuple[Cell, ...]]:
         compared: tuple[Cell, ...] = (None, None, None, None, "")
         if difference is not None:
             compared = difference.percent, *_ends(difference.interval), difference.overlap, difference.reason
-        yield curve.speed, curve.noise.kind, curve.noise.rate, curve.coder, *least, *compared
+        yield *_place(curve), *least, *compared
+
+
+def _place(curve: Curve) -> tuple[Cell, ...]:
+    return *_settings(curve.settings), curve.driver, curve.noise.kind, curve.noise.rate, curve.coder
+
+
+def _settings(settings: TaskSettings) -> tuple[Cell, ...]:
+    values = settings.values.values()
+    return tuple(value if isinstance(value, str | int | float) else json.dumps(value) for value in values)
 
 
 def _estimate(estimate: Estimate | None) -> tuple[Cell, Cell, Cell]:
@@ -176,13 +162,24 @@ def _ends(interval: Interval | None) -> tuple[Cell, Cell]:
     return (None, None) if interval is None else (interval.low, interval.high)
 
 
+def curve_numbers(curve: Curve) -> dict[str, Any]:
+    """Return a curve as plain numbers and texts."""
+    return asdict(curve) | {"settings": curve.settings.values}
+
+
 def _numbers(sweep: Sweep, curves: tuple[Curve, ...]) -> bytes:
     """Return all statistics as JSON, with the settings that they follow from."""
+    config = sweep.plan.config
     content = {
         "settings": dict(sweep.plan.settings),
-        "config": asdict(sweep.plan.config),
-        "coders": sweep.hashes,
+        "config": asdict(config) | {"settings": [settings.values for settings in config.settings]},
+        "metrics": [
+            {"name": metric.name, "title": metric.title, "unit": metric.unit, "better": metric.better}
+            for metric in sweep.spec.compared
+        ],
+        "uplink_bits": sweep.uplink_bits,
+        "brought": sweep.hashes,
         "skipped": [asdict(skipped) for skipped in sweep.grid.skipped],
-        "curves": [asdict(curve) for curve in curves],
+        "curves": [curve_numbers(curve) for curve in curves],
     }
     return (json.dumps(content, indent=1, allow_nan=False) + "\n").encode()

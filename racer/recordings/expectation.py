@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 import re
 from collections import Counter
 from collections.abc import Iterator
-from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from compression.coders import BUILT_IN
-from compression.coders.coder import find_coder
-from compression.model.latent_model import load_codec
 from racer.loop.conditions import MASKED_CONDITIONS, uses_slot
+from racer.recordings.models import NotHereError, find_model
+from racer.recordings.receiving import shipped_hashes
 from sessions import Episode, Session
 from sessions.verify import Check, Columns, Finding
 
@@ -55,6 +53,10 @@ class Plan(Check):
             if self._channel.get(name, found) != found:
                 yield self.failed(episode, f"{name} is {found!r} and the configuration says {self._channel[name]!r}")
 
+        noise = self._channel.get("noise", "none")
+        if info.condition != "raw" and info.noisy != (noise != "none"):
+            yield self.failed(episode, f"noisy is {info.noisy} and the configuration says noise {noise!r}")
+
     def end(self, session: Session) -> Iterator[Finding]:
         """Compare the counts; a session that continues another one holds the rest of them only."""
         if self.planned is None:
@@ -65,35 +67,50 @@ class Plan(Check):
             yield self.found("fail", f"the session is complete and lacks {_told(lacking)}")
 
 
-class Weights(Check):
-    """Codec and masks are named, and those installed where anything is to be recomputed."""
+class ModelCheck(Check):
+    """A check that needs the latent model of a recording.
+
+    Args:
+        folder: Where to look for it besides the task's own.
+    """
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self.folder = folder
+
+
+class Weights(ModelCheck):
+    """Latent model and fitted files are named, and those here where anything is to be recomputed."""
 
     name = "weights"
 
     def session(self, session: Session) -> Iterator[Finding]:
         """Compare the hashes."""
         info = session.info
-        self._masks = len(info.mask_sha256.split())
-        self._masked: set[str] = set()
-        for hashed in (info.codec_sha256, *info.mask_sha256.split()):
+        fitted = info.fitted_sha256.split()
+        self._fitted = len(fitted)
+        self._needing: set[str] = set()
+        for hashed in (info.model_sha256, *fitted):
             if not re.fullmatch("[0-9a-f]{64}", hashed):
                 yield self.found("fail", f"{hashed[:80]!r} is no hash of weights")
                 return
-        if reason := foreign_weights(session):
-            yield self.found("skipped", reason)
-        elif info.mask_sha256:
-            others = [mask[:12] for mask in info.mask_sha256.split() if mask not in _shipped()]
+        try:
+            shipped = shipped_hashes(find_model(info, self.folder))
+        except NotHereError as error:
+            yield self.found("skipped", str(error))
+            return
+        if fitted:
+            others = [hashed[:12] for hashed in fitted if hashed not in shipped]
             yield self.found("ok", f"masks besides the shipped one: {', '.join(others)}" if others else "shipped masks")
 
     def episode(self, episode: Episode, columns: Columns) -> Iterator[Finding]:
-        """Note the conditions that need a mask."""
-        self._masked |= {episode.info.condition} & set(MASKED_CONDITIONS)
+        """Note the conditions that need a fitted file."""
+        self._needing |= {episode.info.condition} & set(MASKED_CONDITIONS)
         yield from ()
 
     def end(self, session: Session) -> Iterator[Finding]:
-        """Compare the number of masks with that of the conditions that need one."""
-        if len(self._masked) > self._masks:
-            yield self.found("fail", f"it shows {', '.join(sorted(self._masked))} and names {self._masks} masks")
+        """Compare the number of fitted files with that of the conditions that need one."""
+        if len(self._needing) > self._fitted:
+            yield self.found("fail", f"it shows {', '.join(sorted(self._needing))} and names {self._fitted} masks")
 
 
 class Pace(Check):
@@ -107,7 +124,8 @@ class Pace(Check):
         pace = config.get("pace")
         self._period_ns = math.inf
         self._steps = self._late = 0
-        if config.get("headless") is not False or not isinstance(pace, int | float) or not pace > 0:
+        timed = config.get("headless") is False and session.info.task.paced
+        if not timed or not isinstance(pace, int | float) or not pace > 0:
             yield self.found("ok", "the session was not paced")
             return
         self._period_ns = 1e9 / pace
@@ -151,18 +169,5 @@ def config_part(session: Session, name: str) -> dict[str, Any]:
     return part if isinstance(part, dict) else {}
 
 
-def foreign_weights(session: Session) -> str:
-    """Return why the codec installed cannot recompute a recording; nothing where it can."""
-    recorded, here = session.info.codec_sha256, load_codec().sha256
-    return "" if recorded == here else f"recorded with other weights (codec {recorded[:12]}, installed {here[:12]})"
-
-
 def _told(counts: Counts) -> str:
     return ", ".join(f"{count} {phase} {condition}" for (phase, condition), count in sorted(counts.items()))
-
-
-@lru_cache(maxsize=1)
-def _shipped() -> frozenset[str]:
-    """Return the hashes of the fitted files that come with Racer's coders."""
-    paths = {find_coder(name).shipped for name in BUILT_IN} - {None}
-    return frozenset(hashlib.sha256(path.read_bytes()).hexdigest() for path in paths if path)

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from compression.model.latent_model import Codec
+from compression.model.latent_model import LatentModel
 from racer.errors import RacerError
-from racer.recordings.rerun import Rerun, RerunError, step_times
+from racer.recordings.listing import in_words
+from racer.recordings.models import NotHereError, find_model
+from racer.recordings.playhead import step_times
+from racer.recordings.rerun import Rerun, RerunError
 from racer.recordings.scene import View
 from sessions import Episode, Session, SessionInfo
 
@@ -29,41 +33,43 @@ class Footage:
     Args:
         session: Open for as long as the footage is made; not needed afterwards.
         episode: One of its episodes, of at least one step.
-        codec: Decodes what was shown.
+        folder: Where to look for the latent model, which decodes what was shown, besides that of the task.
         beside: Whether the original is wanted as well.
 
     Raises:
         FootageError: If what was shown cannot be had.
+        WeightsError: If the folder holds no latent model.
         RecordingError: If the recording is damaged.
     """
 
     without_original: str
     """Why there is no original, as the end of a sentence; empty where there is one or none is wanted."""
 
-    def __init__(self, session: Session, episode: Episode, codec: Codec, beside: bool = True) -> None:
-        self._raw = episode.info.condition == "raw"
-        self._codec = codec
+    def __init__(self, session: Session, episode: Episode, folder: Path | None = None, beside: bool = True) -> None:
         self._beside = beside
         self._opened = ExitStack()
         name = f"episode {episode.index} of {session.path}"
         if not episode.n_steps:
             raise FootageError(f"{name} has no steps: choose another --episode")
-        if not self._raw:
-            check_codec(session.info, codec, name)
+        self._model: LatentModel | None = None
+        if episode.info.condition != "raw":
+            self._model = model_for(session.info, folder, f"what was shown in {name}")
         self._rerun: Rerun | None = None
         self.without_original = ""
-        if beside or self._raw:
+        if beside or self._model is None:
             try:
                 self._rerun = Rerun(session.info, episode)
                 self._opened.callback(self._rerun.close)
             except RerunError as error:
                 self.without_original = str(error)
-                if self._raw:
+                if self._model is None:
                     raise FootageError(f"what was shown in {name} cannot be drawn: {error}") from error
         self.info, self.index, self.n_steps = episode.info, episode.index, episode.n_steps
+        self.task = session.info.task
         self.action = episode.action
         self.times_ns = step_times(session.info, episode)
-        self._bits, self._progress, self._received = episode.bits, episode.progress, episode.received
+        self._bits, self._received = episode.bits, episode.received
+        self._primary = episode[self.task.primary.name]
         cut_short = "" if episode.accepted else ", rejected" if episode.rejected else f", {episode.status}"
         self._heading = (
             f"{_shortened(session.info.participant)}   {_shortened(episode.info.phase)}   "
@@ -71,32 +77,33 @@ class Footage:
         )
 
     def shown(self, step: int) -> NDArray[np.uint8]:
-        """Return the frame that the driver saw at a step, uint8[64, 64, 3]."""
-        if self._raw:
+        """Return the frame that the driver saw at a step, uint8[H, W, C]."""
+        if self._model is None:
             assert self._rerun is not None
             return self._rerun.frame(step)
         # One by one, as in the session: a batch may round otherwise.
-        return self._codec.decode_latent(self._received[step])
+        return self._model.decode_latent(self._received[step])
 
     def original(self, step: int) -> NDArray[np.uint8] | None:
-        """Return the original frame of a step, uint8[64, 64, 3]; None where there is none or none is wanted."""
+        """Return the original frame of a step, uint8[H, W, C]; None where there is none or none is wanted."""
         return self._rerun.frame(step) if self._rerun is not None and self._beside else None
 
     def view(self, step: int, remark: str = "") -> View:
         """Return all that is to be drawn of a step; `remark` stands at the right of the heading."""
-        progress = float(np.nan_to_num(self._progress[step]))
+        primary, value = self.task.primary, float(np.nan_to_num(self._primary[step]))
         return View(
             heading=self._heading,
             remark=remark,
             facts=(
                 f"episode {self.index}   step {step + 1} of {self.n_steps}   {self.times_ns[step] / 1e9:.1f} s   "
-                f"{self._bits[step]} bits   road {100 * progress:.1f} %"
+                f"{self._bits[step]} bits   {primary.title} {in_words(primary, value)}"
             ),
             shown=self.shown(step),
             original=self.original(step),
+            actions=self.task.actions,
             action=int(self.action[step]),
             steps_done=(step + 1) / self.n_steps,
-            progress=progress,
+            score=primary.share(value),
         )
 
     def close(self) -> None:
@@ -138,14 +145,12 @@ def choose_episode(session: Session, indices: list[int], index: int) -> int:
     return index
 
 
-def check_codec(info: SessionInfo, codec: Codec, name: str) -> None:
-    """Raise FootageError unless a session was recorded with these weights; `name` says what cannot be seen."""
-    if info.codec_sha256 != codec.sha256:
-        version = _shortened(str(info.software.get("racer", "unknown")))
-        raise FootageError(
-            f"what was shown in {name} cannot be decoded: it was recorded with other codec weights "
-            f"(Racer {version}); the recording is whole: use the Racer that made it"
-        )
+def model_for(info: SessionInfo, folder: Path | None, what: str) -> LatentModel:
+    """Return the latent model of a session; `what` begins the FootageError that is raised where it is not here."""
+    try:
+        return find_model(info, folder)
+    except NotHereError as error:
+        raise FootageError(f"{what} cannot be decoded, and the recording is whole: {error}") from error
 
 
 def _shortened(text: str) -> str:

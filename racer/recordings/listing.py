@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ from rich.markup import escape as escape_markup
 from rich.table import Table
 
 import sessions
+from racer.sitting.answers import CONSENT, NOTE
+from sessions import Metric
 
 
 def list_sessions(folder: Path) -> list[dict[str, Any]]:
@@ -29,10 +32,11 @@ def list_sessions(folder: Path) -> list[dict[str, Any]]:
                         "recording": str(path),
                         "participant": session.info.participant,
                         "protocol": session.info.protocol,
+                        "task": session.info.task.name,
                         "driver": session.info.driver,
                         "created_utc": session.info.created_utc,
                         "status": session.status,
-                        "pilot": session.info.pilot,
+                        "trial_run": session.info.trial_run,
                         "episodes": len(session.episodes),
                         "steps": session.count_steps(),
                     }
@@ -48,19 +52,21 @@ def print_sessions(folder: Path, rows: list[dict[str, Any]]) -> None:
     if not rows:
         console.print(f"No recordings in {folder}. Record one: racer session start NAME --data {folder}")
         return
-    table = _table("participant", "protocol", "driver", "started (UTC)", "status", "episodes", "steps", "recording")
+    table = _table(
+        "participant", "protocol", "task", "driver", "started (UTC)", "status", "episodes", "steps", "recording"
+    )
     for row in rows:
         name = escape(Path(row["recording"]).name)
         if "error" in row:
-            table.add_row("-", "-", "-", "-", "unreadable", "-", "-", name)
+            table.add_row("-", "-", "-", "-", "-", "unreadable", "-", "-", name)
             continue
-        status = row["status"] + (", trial run" if row["pilot"] else "")
         table.add_row(
             escape(row["participant"]),
             escape(row["protocol"]),
+            escape(row["task"]),
             escape(row["driver"]),
             escape(row["created_utc"]),
-            status,
+            _status(row),
             str(row["episodes"]),
             str(row["steps"]),
             name,
@@ -80,6 +86,7 @@ def describe_session(path: Path) -> dict[str, Any]:
     """
     with sessions.open(path) as session:
         info = session.info
+        items = [answer.item for answer in session.answers()]
         return {
             "recording": str(path),
             "session_id": info.session_id,
@@ -87,30 +94,22 @@ def describe_session(path: Path) -> dict[str, Any]:
             "protocol": info.protocol,
             "study": info.study,
             "status": session.status,
-            "pilot": info.pilot,
+            "trial_run": info.trial_run,
+            "task": {"name": info.task.name, "settings": info.task.settings},
             "driver": info.driver,
             "created_utc": info.created_utc,
-            "codec_sha256": info.codec_sha256,
-            "mask_sha256": info.mask_sha256,
+            "model_sha256": info.model_sha256,
+            "fitted_sha256": info.fitted_sha256,
             "software": info.software,
             "config": info.config,
             "events": len(session.events()),
-            "answers": len(session.answers()),
-            "episodes": [
-                {
-                    "phase": episode.info.phase,
-                    "condition": episode.info.condition,
-                    "track_seed": episode.info.track_seed,
-                    "bits_per_step": episode.info.bits_per_step,
-                    "mask_interval": episode.info.mask_interval,
-                    "fill": episode.info.fill,
-                    "status": episode.status,
-                    "steps": episode.n_steps,
-                    "progress": float(episode.progress[-1]) if episode.n_steps else None,
-                    "off_road": float(episode.off_road.mean()) if episode.n_steps else None,
-                }
-                for episode in session.episodes
+            "answers": len(items) - items.count(NOTE) - items.count(CONSENT),
+            "notes": items.count(NOTE),
+            "metrics": [
+                {"name": metric.name, "title": metric.title, "unit": metric.unit, "better": metric.better}
+                for metric in _compared(info.task)
             ],
+            "episodes": [_describe(episode) for episode in session.episodes],
         }
 
 
@@ -119,36 +118,50 @@ def print_session(description: dict[str, Any]) -> None:
     console = _console()
     head = _table("", "")
     head.show_header = False
-    for key in (
-        "recording",
-        "participant",
-        "protocol",
-        "status",
-        "driver",
-        "created_utc",
-        "codec_sha256",
-        "mask_sha256",
+    settings = ", ".join(f"{name} {value}" for name, value in description["task"]["settings"].items())
+    for name, value in (
+        ("recording", description["recording"]),
+        ("participant", description["participant"]),
+        ("protocol", description["protocol"]),
+        ("task", description["task"]["name"] + (f" ({settings})" if settings else "")),
+        ("status", _status(description)),
+        ("driver", description["driver"]),
+        ("created utc", description["created_utc"]),
+        ("model sha256", description["model_sha256"]),
+        ("fitted sha256", description["fitted_sha256"]),
+        ("answers", description["answers"]),
+        ("notes", description["notes"]),
     ):
-        head.add_row(key.replace("_", " "), escape(str(description[key])))
+        head.add_row(name, escape(str(value)))
     console.print(head)
-    table = _table("episode", "phase", "condition", "track", "bits", "steps", "road", "off road", "status")
+    metrics = description["metrics"]
+    titles = [escape(metric["title"]) for metric in metrics]
+    table = _table("episode", "phase", "condition", "seed", "bits", "steps", *titles, "status")
     for index, episode in enumerate(description["episodes"]):
         table.add_row(
             str(index),
             escape(episode["phase"]),
             escape(episode["condition"]),
-            str(episode["track_seed"]),
+            str(episode["seed"]),
             str(episode["bits_per_step"]),
             str(episode["steps"]),
-            _percent(episode["progress"]),
-            _percent(episode["off_road"]),
-            episode["status"],
+            *(escape(_told(metric["unit"], episode["metrics"][metric["name"]])) for metric in metrics),
+            "rejected" if episode["rejected"] else episode["status"],
         )
     console.print(table)
-    following = "train" if description["protocol"] == "pilot" else "study report"
-    argument = description["recording"] if following == "train" else str(Path(description["recording"]).parent)
-    out = f" --out masks/{description['participant']}.safetensors" if following == "train" else ""
-    console.print(f"Next: racer {following} {escape(shlex.quote(argument) + out)}")
+    recording = shlex.quote(description["recording"])
+    if description["trial_run"]:
+        following = f"session replay {recording} (a trial run is never trained on or analysed)"
+    elif description["protocol"] == "pilot":
+        following = f"train {recording} --out masks/{description['participant']}.safetensors"
+    else:
+        following = f"study report {shlex.quote(str(Path(description['recording']).parent))}"
+    console.print(f"Next: racer {escape(following)}")
+
+
+def in_words(metric: Metric, value: float) -> str:
+    """Return a value with its unit, fractions in percent."""
+    return _told(metric.unit, value)
 
 
 def escape(text: str) -> str:
@@ -168,5 +181,32 @@ def _table(*columns: str) -> Table:
     return table
 
 
-def _percent(value: float | None) -> str:
-    return "-" if value is None else f"{100 * value:.1f} %"
+def _compared(task: sessions.TaskRecord) -> list[Metric]:
+    return [metric for metric in task.metrics if metric.better]
+
+
+def _describe(episode: sessions.Episode) -> dict[str, Any]:
+    info = episode.info
+    values = {metric.name: episode.trial_value(metric.name) for metric in _compared(episode.task)}
+    return {
+        "phase": info.phase,
+        "condition": info.condition,
+        "seed": info.seed,
+        "bits_per_step": info.bits_per_step,
+        "mask_interval": info.mask_interval,
+        "fill": info.fill,
+        "status": episode.status,
+        "rejected": episode.rejected,
+        "steps": episode.n_steps,
+        "metrics": {name: value if math.isfinite(value) else None for name, value in values.items()},
+    }
+
+
+def _status(row: dict[str, Any]) -> str:
+    return str(row["status"]) + (", trial run" if row["trial_run"] else "")
+
+
+def _told(unit: str, value: float | None) -> str:
+    if value is None:
+        return "-"
+    return f"{100 * value:.1f} %" if unit == "fraction" else f"{value:.4g} {unit}".rstrip()

@@ -2,9 +2,9 @@
 
     import minari
 
-    dataset = minari.load_dataset("steering-v0")
+    dataset = minari.load_dataset("driving-v0")
     for episode in dataset:
-        print(episode.observations.shape, episode.actions - 1)
+        print(episode.observations.shape, episode.actions)
 
 The environment variable MINARI_DATASETS_PATH names the folder that the dataset lies in.
 """
@@ -19,36 +19,35 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from gymnasium.spaces import Box, Discrete
 from numpy.typing import NDArray
 
 import sessions
-from compression.model.latent_model import load_codec, use_one_thread
+from compression.model.latent_model import use_one_thread
 from racer.errors import ConfigError
 from racer.recordings.footage import FootageError
 from racer.recordings.minari_observations import Observations, draw_observations
-from racer.recordings.rerun import RerunError, track_config
-from racer.tasks.steering_env import ACTION_SPACE, OBSERVATION_SPACE, steering_spec
-from sessions import Episode
+from racer.recordings.models import NotHereError, find_task
+from racer.recordings.rerun import RerunError
+from racer.tasks.gymnasium import REWARD, env_spec
+from sessions import Episode, TaskRecord
 from sessions.export.folder import ExportError, choose_recordings, new_folder
 from sessions.extras import import_extra
 
 MINARI = "minari>=0.5.4"
 """It stores pictures as they are; releases before it may know JPEG alone."""
 
-DESCRIPTION = """Steering CarRacing by what a latent channel transmits, recorded with Racer. One episode per accepted
+DESCRIPTION = """Task {task}, done by what a latent channel transmits, recorded with Racer. One episode per accepted
 episode of the recordings: complete, not rejected, and of no trial run.
 
-Observations are frames of 64 x 64 pixels: {observed}. Observation t is what action t answered; there is one more than
-actions, which nobody acted on: {last}. Actions are 0 left, 1 straight, 2 right: one more than the recorded -1, 0, 1.
-An automatic throttle works the pedals. Rewards are CarRacing's. An episode terminates when the whole road has been
-visited or the car has left the field, and is truncated after its last step otherwise. The episode's seed is that of
-its track. `infos` hold a row per observation: what was recorded at the step (progress, off_road, speed, control, bits,
-mask, packet, received, latent, time_ns). What followed an action (progress, off_road, speed, control) stands at the
-observation that it led to, with zeros at the first; what belongs to an observation (all others) has zeros at the last.
-`recover_environment` makes the task itself, seen as original frames, with Racer installed."""
+Observations are frames of {frame} pixels: {observed}. Observation t is what action t answered; there is one more than
+actions, which nobody acted on: {last}. Actions are {actions}. {reward}. An episode terminates where its trial does, and
+is truncated after its last step otherwise. The episode's seed is that of its trial. `infos` hold a row per observation:
+what was recorded at the step. What followed an action ({after}) stands at the observation that it led to, with zeros at
+the first; what belongs to an observation (all others) has zeros at the last. `recover_environment` makes the task
+itself, seen as original frames, with Racer and the task installed."""
 
-_AFTER_ACTION = ("control", "progress", "off_road", "speed")
-_AT_OBSERVATION = ("bits", "mask", "packet", "received", "latent", "time_ns")
+_AT_OBSERVATION = ("bits", "uplink_bits", "arrived", "mask", "packet", "received", "latent", "time_ns", "response_ns")
 _MOST_TEXT_BYTES = 2**13
 _NAME = re.compile(r"[-_A-Za-z0-9]+-v[0-9]+", re.ASCII)
 
@@ -68,7 +67,7 @@ class MinariSummary:
     left_out: dict[str, str]
     """Recordings and episodes that are not in it, and why."""
     last_repeated: int
-    """Episodes whose last observation repeats the one before, because they cannot be driven again as they were."""
+    """Episodes whose last observation repeats the one before, because they cannot be done again as they were."""
 
 
 def export_minari(
@@ -76,17 +75,20 @@ def export_minari(
     out: Path,
     original: bool = False,
     progress: Progress = lambda done, total: None,
+    model: Path | None = None,
 ) -> MinariSummary:
     """Write the accepted episodes of recordings, trial runs aside, to a new Minari dataset, one at a time.
 
     Args:
         paths: Recordings, and folders of recordings.
-        out: Folder to make; its name becomes the dataset's and ends in a version, as `steering-v0`.
+        out: Folder to make; its name becomes the dataset's and ends in a version, as `driving-v0`.
         original: Whether observations are the original frames, and not what the driver saw.
         progress: Told after each episode.
+        model: Folder where to look for latent models besides those of the tasks.
 
     Raises:
-        ConfigError: If the name is no dataset's.
+        ConfigError: If the name is no dataset's, or the recordings are of different tasks.
+        WeightsError: If the folder holds no latent model.
         ExportError: If there is nothing to export, `out` exists, or the disk refuses.
         MissingPackageError: If Minari is not installed.
         RecordingError: If a recording that was named, or part of any, cannot be read.
@@ -94,25 +96,28 @@ def export_minari(
     out = Path(out)
     if not _NAME.fullmatch(out.name):
         raise ConfigError(
-            f"a Minari dataset is named like steering-v0, in letters, digits, - and _; got {out.name[:80]!r}; nothing "
-            f"was written: use --out {out.parent / 'steering-v0'}"
+            f"a Minari dataset is named like driving-v0, in letters, digits, - and _; got {out.name[:80]!r}; nothing "
+            f"was written: use --out {out.parent / 'driving-v0'}"
         )
     minari = import_extra("minari", MINARI, "export to Minari")
     storages = import_extra("minari.dataset.minari_storage", MINARI, "export to Minari")
     use_one_thread()
-    codec = load_codec()
     recordings, unreadable = choose_recordings(paths)
     left_out = {str(path): reason for path, reason in unreadable.items()}
     accepted = _accepted(recordings, left_out)
+    if not accepted:
+        raise _nothing(left_out)
+    tasks = [recordings[path].task for path in accepted]
+    task = _one_task(tasks)
     total = sum(map(len, accepted.values()))
     written = steps = repeated = 0
     with new_folder(out) as folder:
         storage = storages.MinariStorage.new(
             # Minari 0.5 takes a relative path twice when it adds up sizes.
             folder.resolve() / "data",
-            observation_space=OBSERVATION_SPACE,
-            action_space=ACTION_SPACE,
-            env_spec=_environment(recordings),
+            observation_space=Box(0, 255, task.frame, np.uint8),
+            action_space=Discrete(len(task.actions)),
+            env_spec=_environment(tasks),
             data_format="hdf5",
             jpeg_encoding=False,
         )
@@ -120,7 +125,7 @@ def export_minari(
             progress(done, total)
             try:
                 metadata = _metadata(session, episode)
-                drawn = draw_observations(session.info, episode, codec, original)
+                drawn = draw_observations(session, episode, original, model)
             except (FootageError, RerunError) as error:
                 left_out[f"{session.path}, episode {episode.index}"] = str(error)
                 continue
@@ -130,12 +135,8 @@ def export_minari(
             steps += episode.n_steps
             repeated += drawn.last_repeated
         if not written:
-            first = next((f"; the first: {reason}" for reason in left_out.values()), "")
-            raise ExportError(
-                "none of the episodes can be exported; nothing was written: only those that are complete and were not "
-                f"rejected are, and trial runs are not{first}"
-            )
-        storage.update_metadata(_dataset_metadata(minari, out.name, original))
+            raise _nothing(left_out)
+        storage.update_metadata(_dataset_metadata(minari, out.name, task, original))
         progress(total, total)
     return MinariSummary(out, out.name, len(recordings), written, steps, left_out, repeated)
 
@@ -144,7 +145,7 @@ def _buffer(minari: Any, episode: Episode, drawn: Observations) -> Any:
     ends = np.zeros(episode.n_steps, bool)
     ends[-1] = True
     infos: dict[str, NDArray[Any]] = {}
-    for name in _AFTER_ACTION:
+    for name in (metric.name for metric in episode.task.metrics):
         values = episode[name]
         infos[name] = np.concatenate([np.zeros_like(values[:1]), values])
     for name in _AT_OBSERVATION:
@@ -153,18 +154,27 @@ def _buffer(minari: Any, episode: Episode, drawn: Observations) -> Any:
             continue  # a packet without bytes, which HDF5 does not take
         infos[name] = np.concatenate([values, np.zeros_like(values[:1])])
     return minari.data_collector.EpisodeBuffer(
-        seed=episode.info.track_seed,
+        seed=episode.info.seed,
         observations=drawn.frames,
-        actions=episode.action.astype(np.int64) + 1,
-        rewards=episode.reward,
+        actions=episode.action.astype(np.int64),
+        rewards=_rewards(episode),
         terminations=ends & drawn.over,
         truncations=ends & (not drawn.over),
         infos=infos,
     )
 
 
+def _rewards(episode: Episode) -> NDArray[np.float32]:
+    """Return the rewards of an episode, float32[n_steps], as `racer.tasks.gymnasium.TaskEnv` gives them."""
+    task = episode.task
+    if any(metric.name == REWARD for metric in task.metrics):
+        return episode[REWARD].astype(np.float32)
+    changes = np.diff(episode[task.primary.name].astype(np.float64), prepend=0.0)
+    return (changes if task.primary.better == "higher" else -changes).astype(np.float32)
+
+
 def _metadata(session: sessions.Session, episode: Episode) -> dict[str, Any]:
-    """Return what Minari keeps with an episode: where it comes from and how it was driven.
+    """Return what Minari keeps with an episode: where it comes from and how it came about.
 
     Raises:
         FootageError: If it is too long, as the end of a sentence.
@@ -173,7 +183,7 @@ def _metadata(session: sessions.Session, episode: Episode) -> dict[str, Any]:
         "session_id": session.info.session_id,
         "participant": session.info.participant,
         "protocol": session.info.protocol,
-        "pilot": session.info.pilot,
+        "trial_run": session.info.trial_run,
         "driver": session.info.driver,
         "episode": episode.index,
         "episode_info": json.dumps(asdict(episode.info)),
@@ -183,11 +193,14 @@ def _metadata(session: sessions.Session, episode: Episode) -> dict[str, Any]:
     return metadata
 
 
-def _dataset_metadata(minari: Any, dataset_id: str, original: bool) -> dict[str, Any]:
+def _dataset_metadata(minari: Any, dataset_id: str, task: TaskRecord, original: bool) -> dict[str, Any]:
     observed = "the original ones" if original else "what the driver saw, decoded from what the channel transmitted"
-    last = "drawn again from the track and the actions"
+    last = "drawn again from the trial's seed and the actions"
     if not original:
         last += ", and sent with the mask of the step before"
+    names = [metric.name for metric in task.metrics]
+    own = f"Rewards are the metric {REWARD}"
+    change = f"Rewards are the change of {task.primary.name} with a step, positive where that is better"
     return {
         "dataset_id": dataset_id,
         "minari_version": minari.__version__,
@@ -195,31 +208,67 @@ def _dataset_metadata(minari: Any, dataset_id: str, original: bool) -> dict[str,
         "description": DESCRIPTION.replace("\n\n", "\0")
         .replace("\n", " ")
         .replace("\0", "\n\n")
-        .format(observed=observed, last=last),
+        .format(
+            task=task.name,
+            frame=" x ".join(map(str, task.frame[:2])),
+            observed=observed,
+            last=last,
+            actions=", ".join(f"{index} {name}" for index, name in enumerate(task.actions)),
+            reward=own if REWARD in names else change,
+            after=", ".join(names),
+        ),
         "requirements": [],
     }
 
 
-def _environment(recordings: list[Path]) -> Any:
+def _one_task(tasks: list[TaskRecord]) -> TaskRecord:
+    """Return the task of all recordings to export, settings aside.
+
+    Raises:
+        ConfigError: If they differ in it.
+    """
+    for task in tasks[1:]:
+        if _shape(task) != _shape(tasks[0]):
+            raise ConfigError(
+                f"a Minari dataset holds one task; these recordings are of {tasks[0].name} and {task.name}, or of two "
+                "versions of it; nothing was written: export them one by one"
+            )
+    return tasks[0]
+
+
+def _shape(task: TaskRecord) -> tuple[object, ...]:
+    metrics = tuple(metric.name for metric in task.metrics)
+    return task.name, task.frame, task.actions, metrics, task.latents, task.blocks
+
+
+def _nothing(left_out: dict[str, str]) -> ExportError:
+    first = next((f"; the first: {reason}" for reason in left_out.values()), "")
+    return ExportError(
+        "none of the episodes can be exported; nothing was written: only those that are complete and were not rejected "
+        f"are, and trial runs are not{first}"
+    )
+
+
+def _environment(tasks: list[TaskRecord]) -> Any:
     """Return the specification of the environment that all recordings come from; None where they differ in it."""
-    configs = set()
-    for path in recordings:
-        with sessions.open(path) as session:
-            try:
-                configs.add(track_config(session.info))
-            except RerunError:
-                return None
-    return steering_spec(configs.pop()) if len(configs) == 1 else None
+    try:
+        specs = [env_spec(find_task(task)) for task in tasks]
+    except NotHereError:
+        return None
+    return specs[0] if all(spec.kwargs == specs[0].kwargs for spec in specs) else None
 
 
-def _accepted(recordings: list[Path], left_out: dict[str, str]) -> dict[Path, list[int]]:
+def _accepted(recordings: dict[Path, sessions.SessionInfo], left_out: dict[str, str]) -> dict[Path, list[int]]:
     """Return, by recording, the indices of the episodes to export; note in `left_out` which recordings have none."""
     accepted = {}
-    for path in recordings:
+    for path, info in recordings.items():
+        if info.trial_run:
+            left_out[str(path)] = "it is a trial run, kept out of training"
+            continue
+        if not info.task.paced:
+            left_out[str(path)] = f"task {info.task.name} waits for answers and is no environment"
+            continue
         with sessions.open(path) as session:
-            if session.info.pilot:
-                left_out[str(path)] = "it is a trial run, kept out of training"
-                continue
             accepted[path] = [episode.index for episode in session.episodes if episode.accepted and episode.n_steps]
     return accepted
 

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from contextlib import closing
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from compression.coders.blocks import BlockReceiver, BlockSender
+from compression.channel import Downlink
+from compression.coders.blocks import BlockSender
 from compression.errors import CompressionError
 from compression.fill import FILLS
 from compression.masks import FixedMask
-from compression.model.latent_model import Codec
-from racer.recordings.far_end import BLOCK_CONDITIONS, is_noisy, layout_of
-from racer.recordings.footage import check_codec
-from racer.recordings.rerun import Rerun, RerunError
-from racer.tasks.car_racing.frames import FRAME_SIZE
-from racer.tasks.car_racing.track import ACTIONS
-from sessions import Episode, SessionInfo
+from compression.model.latent_model import LatentModel
+from racer.recordings.footage import model_for
+from racer.recordings.receiving import BLOCK_CONDITIONS, downlinks, layout_of, receiver_end
+from racer.recordings.rerun import Rerun, RerunError, applied_actions
+from sessions import Episode, Session
 
 
 @dataclass(frozen=True)
@@ -26,57 +26,61 @@ class Observations:
     """What a dataset needs of an episode besides its columns."""
 
     frames: NDArray[np.uint8]
-    """uint8[n_steps + 1, 64, 64, 3]."""
+    """uint8[n_steps + 1, H, W, C]."""
     over: bool
-    """Whether the road or the field came to its end with the last step."""
+    """Whether the trial ended with the last step."""
     last_repeated: bool
     """Whether the last frame is that before it once more, for want of a better one."""
 
 
-def draw_observations(info: SessionInfo, episode: Episode, codec: Codec, original: bool) -> Observations:
-    """Return the frames of an episode, driven again and decoded.
+def draw_observations(session: Session, episode: Episode, original: bool, folder: Path | None = None) -> Observations:
+    """Return the frames of an episode, done again and decoded.
 
     Args:
-        info: Of the session.
+        session: The session.
         episode: One of its episodes, of at least one step.
-        codec: Decodes what was shown.
         original: Whether the original frames are wanted, and not those shown.
+        folder: Where to look for the latent model besides that of the task.
 
     Raises:
         FootageError, RerunError: If they cannot be had.
+        WeightsError: If the folder holds no latent model.
     """
-    raw = episode.info.condition == "raw"
-    if not (original or raw):
-        check_codec(info, codec, f"episode {episode.index}")
-    frames = np.empty((episode.n_steps + 1, FRAME_SIZE, FRAME_SIZE, 3), np.uint8)
+    info = session.info
+    model = None
+    if not original and episode.info.condition != "raw":
+        model = model_for(info, folder, f"episode {episode.index}")
+    frames = np.empty((episode.n_steps + 1, *info.task.frame), np.uint8)
+    if model is not None:
+        # One by one, as in the session: a batch may round otherwise.
+        for step, latent in enumerate(episode.received):
+            frames[step] = model.decode_latent(latent)
     try:
         rerun = Rerun(info, episode)
     except RerunError:
-        if original or raw or not np.isin(episode.action, ACTIONS).all():
+        if model is None or episode.action.max() >= len(info.task.actions):
             raise
         # What was shown is known all the same, up to the last action.
-        _decode(frames, episode, codec)
         frames[-1] = frames[-2]
-        return Observations(frames, bool(episode.progress[-1] >= 1), last_repeated=True)
+        return Observations(frames, _finished(episode), last_repeated=True)
     with closing(rerun):
-        if original or raw:
+        if model is None:
             for step in range(episode.n_steps + 1):
                 frames[step] = rerun.frame(step)
             return Observations(frames, rerun.over, last_repeated=False)
-        _decode(frames, episode, codec)
-        last = _transmit_last(info, episode, codec, rerun.frame(episode.n_steps))
+        last = _transmit_last(session, episode, model, rerun.frame(episode.n_steps))
     frames[-1] = frames[-2] if last is None else last
     return Observations(frames, rerun.over, last_repeated=last is None)
 
 
-def _decode(frames: NDArray[np.uint8], episode: Episode, codec: Codec) -> None:
-    # One by one, as in the session: a batch may round otherwise.
-    for step, latent in enumerate(episode.received):
-        frames[step] = codec.decode_latent(latent)
+def _finished(episode: Episode) -> bool:
+    """Return whether the primary metric came as far as it can, for want of the task's own word."""
+    primary = episode.task.primary
+    return bool(episode[primary.name][-1] == primary.bounds[primary.better == "higher"])
 
 
 def _transmit_last(
-    session: SessionInfo, episode: Episode, codec: Codec, frame: NDArray[np.uint8]
+    session: Session, episode: Episode, model: LatentModel, frame: NDArray[np.uint8]
 ) -> NDArray[np.uint8] | None:
     """Return the frame after the last action as the driver would have seen it, with the last step's mask.
 
@@ -84,19 +88,16 @@ def _transmit_last(
     do not lead to the recorded latents: nothing can then be added to them.
     """
     info = episode.info
-    if info.fill not in FILLS or info.condition not in BLOCK_CONDITIONS or is_noisy(session):
+    if info.fill not in FILLS or info.condition not in BLOCK_CONDITIONS or info.noisy:
         return None
     try:
-        layout = layout_of(info)
-        receiver = BlockReceiver(codec, layout, info.fill)  # type: ignore[arg-type]  # checked above
-        action = 0
-        for packet, following in zip(episode.packet, episode.action.tolist(), strict=True):
-            latent = receiver.receive(packet.tobytes(), action)
-            action = following
-        if not np.array_equal(latent, episode.received[-1]):
+        end = receiver_end(session.info, info, model, session.path)
+        for downlink in downlinks(session.info, info, episode):
+            received = end.take(downlink)
+        if not np.array_equal(received.latent, episode.received[-1]):
             return None
-        sent = episode.mask[-1].astype(np.float32)
-        packet = BlockSender(codec, layout, FixedMask(sent), "episode").encode(frame, action)
-        return receiver.decode(packet, action)
+        policy, action = FixedMask(episode.mask[-1].astype(np.float32)), int(applied_actions(info, episode)[-1])
+        packet = BlockSender(model, layout_of(info, model.sizes), policy, "episode").encode(frame, action)
+        return end.show(Downlink(episode.n_steps, packet, action, info.bits_per_step)).shown
     except CompressionError:
         return None

@@ -1,9 +1,13 @@
-"""Where a replay stands: which step is on the screen, and when the next one is due. Knows no window and no clock."""
+"""When the steps of a replay are due, and which one is on the screen. Knows no window and no clock."""
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 from numpy.typing import NDArray
+
+from sessions import Episode, SessionInfo
 
 SPEEDS = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
 """Multiples of the recorded pace that the keys choose from."""
@@ -59,3 +63,23 @@ class Playhead:
         """Go to the next speed up (1) or down (-1)."""
         nearest = min(range(len(SPEEDS)), key=lambda index: abs(SPEEDS[index] - self.speed))
         self.speed = SPEEDS[min(max(nearest + ways, 0), len(SPEEDS) - 1)]
+
+
+def step_times(info: SessionInfo, episode: Episode) -> NDArray[np.int64]:
+    """Return when each frame of an episode is due in a replay, int64[n_steps], nanoseconds from the first.
+
+    As recorded, but pauses are cut to a second. A session without a window ran as fast as the machine allowed: its
+    steps get the pace it was set to.
+    """
+    pace = recorded_pace(info)
+    if info.config.get("headless") is True:
+        return np.round(np.arange(episode.n_steps) * (1e9 / pace)).astype(np.int64)
+    # As Python's numbers: those of a damaged file may be further apart than 64 bits reach.
+    gaps = [min(max(later - earlier, 0), 1_000_000_000) for earlier, later in pairwise(episode.time_ns.tolist())]
+    return np.cumsum([0, *gaps], dtype=np.int64)[: episode.n_steps]
+
+
+def recorded_pace(info: SessionInfo) -> float:
+    """Return the steps per second that a session was set to; 10 where it does not say."""
+    pace = info.config.get("pace")
+    return float(pace) if isinstance(pace, int | float) and 1 <= pace <= 50 else 10.0

@@ -1,33 +1,40 @@
-"""Checks of a recording that need the codec or the game: what it holds must come out again."""
+"""Checks of a recording that need its latent model or its task: what it holds must come out again."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from functools import lru_cache
-from typing import Any
+from importlib.metadata import PackageNotFoundError, version
 
 import numpy as np
 from numpy.typing import NDArray
 
-from compression.channel import arrived, receive_again
-from compression.coders.coder import value_from_packet
+from compression.channel import uplink_bits
 from compression.coders.packet import CHANNEL_FORMAT
+from compression.coders.packing import value_from_packet
 from compression.errors import CompressionError, PacketError
 from compression.masks import features_of, mask_table
-from compression.model.latent_model import Codec, load_codec
-from racer.errors import ConfigError
+from compression.model.latent_model import LatentModel
 from racer.loop.conditions import condition_names
-from racer.recordings.expectation import config_part, foreign_weights
-from racer.recordings.far_end import FarEndError, Wire, is_noisy, receiver_of, wire_of
+from racer.recordings.expectation import ModelCheck
+from racer.recordings.models import NotHereError, find_model, find_task
+from racer.recordings.receiving import (
+    NoReceiverError,
+    PacketFormat,
+    downlinks,
+    packet_format,
+    receiver_end,
+    recorded_sizes,
+)
+from racer.recordings.rerun import applied_actions, do_again, first_difference
 from racer.software import software
-from racer.tasks.car_racing.track import Track, TrackConfig
+from racer.tasks.registry import TaskError
+from racer.tasks.task import Task
 from sessions import Episode, Session
 from sessions.verify import Check, Columns, Finding
 
-PHYSICS = ("racer", "gymnasium", "box2d", "numpy")
-"""Software that the progress of a drive depends on."""
 _ARITHMETIC = ("torch", "numpy")
 """Software that the fills `prior` and `predict` depend on."""
 _ROUNDING = 1e-3
@@ -35,16 +42,17 @@ _ROUNDING = 1e-3
 _OTHER_FORMAT = f"recorded with another packet format than this version's {CHANNEL_FORMAT}"
 
 
-class Packets(Check):
+class Packets(ModelCheck):
     """Each packet decodes, costs what was charged and no more than its slots, and holds what the sender saw."""
 
     name = "packets"
 
     def session(self, session: Session) -> Iterator[Finding]:
-        """Find the codec; without it, packets are still unpacked."""
-        self._info = session.info
-        self._reason = foreign_weights(session)
-        self._codec = None if self._reason else load_codec()
+        """Find the latent model; without it, packets are still unpacked."""
+        self._task = session.info.task
+        self._model: LatentModel | None = None
+        with suppress(NotHereError):  # which the check of weights tells of
+            self._model = find_model(session.info, self.folder)
         self._known = session.info.config.get("channel_format") == CHANNEL_FORMAT
         if not self._known:
             yield self.found("skipped", _OTHER_FORMAT)
@@ -54,6 +62,11 @@ class Packets(Check):
         info = episode.info
         if not self._known:
             return
+        up = uplink_bits(len(self._task.actions))
+        if len(uncharged := np.flatnonzero(columns["uplink_bits"] != up)):
+            yield self.failed(episode, f"uplink_bits at step {uncharged[0]} are not the {up} that an action takes")
+        if not info.noisy and len(lost := np.flatnonzero(~columns["arrived"])):
+            yield self.failed(episode, f"arrived is false at step {lost[0]} of an episode without noise")
         if info.condition not in condition_names():
             yield self.found("skipped", f"episode {episode.index}: condition {info.condition!r} is not known here")
             return
@@ -62,182 +75,174 @@ class Packets(Check):
                 yield self.failed(episode, "bits are charged in condition raw")
             return
         try:
-            wire = wire_of(self._info, info)
+            expected = packet_format(info, recorded_sizes(self._task))
         except CompressionError as error:
             yield self.failed(episode, str(error))
             return
-        if (info.bits_per_step, info.packet_bytes) != (wire.bits, wire.recorded_bytes):
+        if (info.bits_per_step, info.packet_bytes) != (expected.bits, expected.width):
             yield self.failed(
                 episode,
                 f"a packet has {info.packet_bytes} bytes and costs {info.bits_per_step} bits "
-                f"where {wire.recorded_bytes} and {wire.bits} are due",
+                f"where {expected.width} and {expected.bits} are due",
             )
             return
-        charged = np.flatnonzero(columns["bits"] != wire.bits)
-        if wire.hard and len(charged):
-            yield self.failed(episode, f"bits at step {charged[0]} are not the {wire.bits} that its slots cost")
-        yield from self._unpack(episode, columns, wire)
+        charged = np.flatnonzero(columns["bits"] != expected.bits)
+        if expected.hard and len(charged):
+            yield self.failed(episode, f"bits at step {charged[0]} are not the {expected.bits} that its slots cost")
+        yield from self._unpack(episode, columns, expected)
 
-    def _unpack(self, episode: Episode, columns: Columns, wire: Wire) -> Iterator[Finding]:
+    def _unpack(self, episode: Episode, columns: Columns, expected: PacketFormat) -> Iterator[Finding]:
         rows = zip(columns["packet"], columns["mask"], columns["latent"], columns["bits"].tolist(), strict=True)
-        for step, (recorded, mask, latent, bits) in enumerate(rows):
+        for step, (packet, mask, latent, bits) in enumerate(rows):
+            if not columns["arrived"][step]:
+                continue
             try:
-                packet = arrived(recorded.tobytes(), wire.noisy)
-                wrong = "" if packet is None else self._wrong(packet, mask, latent, bits, wire)
+                wrong = self._wrong(packet.tobytes(), mask, latent, bits, expected, episode.info.noisy)
             except PacketError as error:
                 wrong = f"packet at step {step}: {error}"
             if wrong:
                 yield self.failed(episode, wrong.format(step=step))
                 return
 
-    def _wrong(self, packet: bytes, mask: NDArray[np.bool_], latent: NDArray[np.float32], bits: int, wire: Wire) -> str:
+    def _wrong(
+        self,
+        packet: bytes,
+        mask: NDArray[np.bool_],
+        latent: NDArray[np.float32],
+        bits: int,
+        expected: PacketFormat,
+        noisy: bool,
+    ) -> str:
         """Return what is wrong with a packet that arrived, which noise may have changed into anything.
 
         Raises:
             PacketError: If it is none, and no noise can have been the reason.
         """
-        if not wire.hard:
+        if not expected.hard:
             padded = bits % 8 == 0 and not any(packet[bits // 8 :])
             return "" if padded else "packet at step {step} is longer than the bits that were charged for it"
-        if wire.layout is None:
-            value_from_packet(packet, wire.slot_bits)
+        layout = expected.layout
+        if layout is None:
+            value_from_packet(packet, expected.slot_bits)
             return ""
         try:
-            index, symbols = wire.layout.unpack(packet)
+            index, symbols = layout.unpack(packet)
         except PacketError:
-            if wire.noisy:
+            if noisy:
                 return ""
             raise
-        if mask_table(wire.layout.blocks)[index].tobytes() != mask.tobytes():
+        if mask_table(layout.blocks, layout.sent)[index].tobytes() != mask.tobytes():
             return "mask at step {step} is not the one in the packet"
-        if self._codec is None or wire.noisy:
+        if self._model is None or noisy:
             return ""
-        features = np.flatnonzero(features_of(mask))
-        if symbols != self._codec.quantizer.encode(latent, features, wire.layout.levels):
+        features = np.flatnonzero(features_of(mask, self._task.block_size))
+        if symbols != self._model.quantizer.encode(latent, features, layout.levels):
             return "packet at step {step} does not hold the latent that was encoded"
         return ""
 
 
-class Received(Check):
+class Received(ModelCheck):
     """The receiver's latents come out of packets and actions alone, bit for bit."""
 
     name = "received"
 
     def session(self, session: Session) -> Iterator[Finding]:
-        """Find the codec."""
+        """Find the latent model."""
         self._info, self._path = session.info, session.path
-        self._codec: Codec | None = None
-        known = session.info.config.get("channel_format") == CHANNEL_FORMAT
-        if reason := foreign_weights(session) or ("" if known else _OTHER_FORMAT):
-            yield self.found("skipped", reason)
+        self._model: LatentModel | None = None
+        try:
+            if session.info.config.get("channel_format") != CHANNEL_FORMAT:
+                raise NotHereError(_OTHER_FORMAT)
+            self._model = find_model(session.info, self.folder)
+        except NotHereError as error:
+            yield self.found("skipped", str(error))
             return
-        self._codec = load_codec()
         self._elsewhere = _differences(session.info.software, _ARITHMETIC) or (
-            "another machine" if session.info.software.get("platform") != _installed()["platform"] else ""
+            "another machine" if session.info.software.get("platform") != _software()["platform"] else ""
         )
 
     def episode(self, episode: Episode, columns: Columns) -> Iterator[Finding]:
         """Receive every packet of an episode again."""
         info = episode.info
-        actions = columns["action"]
-        if (
-            self._codec is None
-            or info.condition not in condition_names()
-            or info.condition == "raw"
-            or not len(actions)
-        ):
+        if self._model is None or info.condition == "raw" or info.condition not in condition_names():
             return
-        if (np.abs(actions) > 1).any():
+        if applied_actions(info, columns).max(initial=0) >= len(self._info.task.actions):
             return  # as the check of values says
-        before = [0, *actions[:-1].tolist()]
-        noisy = is_noisy(self._info)
-        again, masks = [], []
+        latents, masks = [], []
         try:
-            receiver = receiver_of(self._info, info, self._codec, self._path)
-            for packet, action in zip(columns["packet"], before, strict=True):
-                receive_again(receiver, arrived(packet.tobytes(), noisy), action, noisy)
-                again.append(receiver.latent)
-                masks.append(receiver.mask)
-        except FarEndError as error:
+            end = receiver_end(self._info, info, self._model, self._path)
+            for downlink in downlinks(self._info, info, columns):
+                received = end.take(downlink)
+                latents.append(received.latent)
+                masks.append(received.mask)
+        except NoReceiverError as error:
             yield self.found("skipped", f"episode {episode.index}: {error}")
             return
         except (CompressionError, ValueError) as error:
             yield self.failed(episode, f"received cannot be recomputed: {error}")
             return
-        if (step := _first_difference(np.array(masks), columns["mask"])) is not None:
+        if not latents:
+            return
+        if (step := first_difference(np.array(masks), columns["mask"])) is not None:
             yield self.failed(episode, f"mask at step {step} does not come out of the packets")
-        expected, received = np.array(again, np.float32), columns["received"]
-        step = _first_difference(expected, received)
+        yield from self._compare(episode, np.array(latents, np.float32), columns["received"])
+
+    def _compare(
+        self, episode: Episode, expected: NDArray[np.float32], received: NDArray[np.float32]
+    ) -> Iterator[Finding]:
+        step = first_difference(expected, received)
         if step is None:
             return
         largest = float(np.abs(expected - received).max())
         detail = f"received at step {step} does not come out of the packets"
-        if info.fill != "hold" and self._elsewhere and largest <= _ROUNDING:
-            yield self.found(
-                "warn", f"episode {episode.index}: {detail} exactly ({self._elsewhere}; {largest:.1g} off)"
-            )
+        if episode.info.fill != "hold" and self._elsewhere and largest <= _ROUNDING:
+            remark = f"exactly ({self._elsewhere}; {largest:.1g} off)"
+            yield self.found("warn", f"episode {episode.index}: {detail} {remark}")
         else:
             yield self.failed(episode, detail)
 
 
 class Replay(Check):
-    """The outcome of every step comes out again when its episode is driven again, without drawing it."""
+    """The metrics of every step come out again when its episode is done again, without drawing it."""
 
     name = "replay"
-    _COLUMNS = ("control", "progress", "off_road", "speed", "reward")
 
     def session(self, session: Session) -> Iterator[Finding]:
-        """See whether the same software is installed."""
-        self._config: TrackConfig | None = None
-        if reason := _differences(session.info.software, PHYSICS):
+        """See whether the task and the same software are installed."""
+        self._task: Task | None = None
+        try:
+            task = find_task(session.info.task)
+        except NotHereError as error:
+            yield self.found("skipped", str(error))
+            return
+        if reason := _differences(session.info.software, task.spec.software):
             yield self.found("skipped", f"recorded with other software ({reason})")
             return
-        try:
-            self._config = TrackConfig(**config_part(session, "track"))
-        except (ConfigError, TypeError) as error:
-            yield self.found("fail", f"the configuration's track cannot be used: {error}")
+        self._other_racer = _differences(session.info.software, ("racer",))
+        self._task = task
 
     def episode(self, episode: Episode, columns: Columns) -> Iterator[Finding]:
-        """Drive an episode again."""
-        if self._config is None:
+        """Do an episode again."""
+        if self._task is None:
             return
-        again: dict[str, list[Any]] = {name: [] for name in self._COLUMNS}
-        with closing(Track(self._config, episode.info.track_seed)) as track:
-            if track.road_patches != episode.info.road_patches:
-                yield self.failed(episode, f"road_patches are {episode.info.road_patches} of {track.road_patches}")
-                return
-            for step, action in enumerate(columns["action"].tolist()):
-                if action not in (-1, 0, 1):
-                    return  # as the check of values says
-                outcome = track.step(action)
-                for name, values in again.items():
-                    values.append(getattr(outcome, name))
-                if outcome.over and step < episode.n_steps - 1:
-                    yield self.failed(episode, f"it goes on after its end at step {step} (action)")
-                    return
-        for name, values in again.items():
-            expected = np.array(values, columns[name].dtype).reshape(columns[name].shape)
-            if (wrong := _first_difference(expected, columns[name])) is not None:
-                yield self.failed(episode, f"{name} at step {wrong} does not follow from track and actions")
+        try:
+            again = do_again(self._task, episode.info, columns)
+        except TaskError as error:
+            yield self.found("skipped", f"episode {episode.index}: {error}")
+            return
+        if again.difference and self._other_racer:
+            yield self.found("warn", f"episode {episode.index}: {again.difference} ({self._other_racer})")
+        elif again.difference:
+            yield self.failed(episode, again.difference)
 
 
-def _first_difference(expected: NDArray[Any], found: NDArray[Any]) -> int | None:
-    """Return the first row in which two columns differ in any bit; None where there is none."""
-    rows = len(expected)
-    if not rows:
-        return None
-    one, other = (np.ascontiguousarray(values).view(np.uint8).reshape(rows, -1) for values in (expected, found))
-    wrong = np.flatnonzero((one != other).any(axis=1))
-    return int(wrong[0]) if len(wrong) else None
-
-
-def _differences(recorded: dict[str, str], names: tuple[str, ...]) -> str:
+def _differences(recorded: dict[str, str], names: Iterable[str]) -> str:
     """Return in which of these programs, and in what kind of machine, a recording's software differs from this one."""
-    here = _installed()
+    here = _software()
     different = [
-        f"{name} {recorded.get(name, '?')[:40]}, here {here[name]}"
+        f"{name} {recorded.get(name, '?')[:40]}, here {installed}"
         for name in names
-        if recorded.get(name) != here[name]
+        if recorded.get(name) != (installed := here.get(name) or _installed(name))
     ]
     if _kind(recorded.get("platform", "")) != _kind(here["platform"]):
         different.append(f"{recorded.get('platform', '?')[:80]}, here {here['platform']}")
@@ -251,5 +256,12 @@ def _kind(platform: str) -> tuple[str, str, str]:
 
 
 @lru_cache(maxsize=1)
-def _installed() -> dict[str, str]:
+def _software() -> dict[str, str]:
     return software()
+
+
+def _installed(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "unknown"

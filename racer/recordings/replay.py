@@ -1,4 +1,4 @@
-"""A window that plays a recording: what the driver saw beside the original, the keys, and the time as it passed."""
+"""A window that plays a recording: what the driver saw beside the original, what was done, and time as it passed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pygame
 from pygame.event import Event
 
 import sessions
-from compression.model.latent_model import load_codec, use_one_thread
+from compression.model.latent_model import use_one_thread
 from racer.errors import ConfigError, NoDisplayError
 from racer.recordings.footage import Footage, FootageError, choose_episode, episodes_with_steps
 from racer.recordings.playhead import SPEEDS, Playhead
@@ -47,6 +47,7 @@ class Replay:
         episode: Index of the episode to begin with; the first with steps if None.
         speed: Multiple of the recorded pace, 0.125 to 16.
         beside: Whether to show the original.
+        folder: Where to look for the latent model besides that of the task.
         fullscreen: Begin in full screen; F11 toggles.
         size: Width and height of the window, pixels.
         clock: Monotonic nanoseconds.
@@ -56,7 +57,7 @@ class Replay:
     Raises:
         NoDisplayError: If no window can be opened.
         ConfigError: If the speed cannot be had.
-        FootageError: If there is no such episode, or nothing to show.
+        FootageError: If there is no such episode, nothing to show, or its task or latent model is not here.
         RecordingError: If the recording cannot be read.
     """
 
@@ -71,6 +72,7 @@ class Replay:
         episode: int | None = None,
         speed: float = 1.0,
         beside: bool = True,
+        folder: Path | None = None,
         fullscreen: bool = False,
         size: tuple[int, int] = (1280, 800),
         clock: Callable[[], int] = time.monotonic_ns,
@@ -80,8 +82,7 @@ class Replay:
         if not SPEEDS[0] <= speed <= SPEEDS[-1]:
             raise ConfigError(f"speed must lie between {SPEEDS[0]:g} and {SPEEDS[-1]:g}; got {speed:g}")
         use_one_thread()
-        self._codec = load_codec()
-        self._beside, self._fullscreen = beside, fullscreen
+        self._folder, self._beside, self._fullscreen = folder, beside, fullscreen
         self._clock, self._wait, self._on_note = clock, wait, on_note
         self._noted: set[str] = set()
         self._now = clock()
@@ -137,7 +138,7 @@ class Replay:
         self._scene = self._lay_out()
 
     def _load(self, index: int, speed: float) -> None:
-        footage = Footage(self._session, self._session.episodes[index], self._codec, self._beside)
+        footage = Footage(self._session, self._session.episodes[index], self._folder, self._beside)
         self._shown.close()
         self._shown.callback(footage.close)
         self.footage, self.playhead = footage, Playhead(footage.times_ns, speed)
@@ -187,7 +188,7 @@ class Replay:
         self._scene = self._lay_out()
 
     def _lay_out(self) -> Scene:
-        return Scene(self._window.get_surface(), self._beside)
+        return Scene(self._window.get_surface(), self._session.info.task.frame, self._beside)
 
     def _draw(self) -> None:
         playhead = self.playhead

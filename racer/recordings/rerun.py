@@ -1,129 +1,186 @@
-"""Driving a recorded episode again: the frames that a recording leaves out follow from its track and its actions."""
+"""Doing a recorded episode again: what a recording leaves out follows from the seeds of its trials and its actions."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import closing
-from itertools import pairwise
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from racer.errors import ConfigError
-from racer.tasks.car_racing.track import ACTIONS, Track, TrackConfig
-from sessions import Episode, SessionInfo
+from racer.recordings.models import NotHereError, find_task
+from racer.tasks.registry import TaskError
+from racer.tasks.task import MOST_SEED, Outcome, Task
+from sessions import Episode, EpisodeInfo, SessionInfo
 
-_KEPT_FRAMES = 4096
-"""Frames kept in memory: 50 MB."""
+_KEPT_BYTES = 50_000_000
+"""Bytes of frames kept in memory."""
 _DRAWN_BEFORE = 50
 """Frames drawn on the way to one further back: whoever goes back a step will want the one before it too."""
 
 
+class Columns(Protocol):
+    """Columns of an episode by name, shape [n_steps, ...]: an `Episode`, or what was read of one."""
+
+    def __getitem__(self, name: str, /) -> NDArray[Any]:
+        """Return a column."""
+
+
 class RerunError(Exception):
-    """An episode cannot be driven again as it was; the message says why, as the end of a sentence."""
+    """An episode cannot be done again as it was; the message says why, as the end of a sentence."""
+
+
+@dataclass(frozen=True)
+class Again:
+    """What came of doing an episode again."""
+
+    difference: str
+    """The first thing that is not as recorded; empty where all metrics of all steps are, to the last digit."""
+    over: bool = False
+    """Whether a trial ended with the last step."""
+
+
+def do_again(task: Task, info: EpisodeInfo, columns: Columns) -> Again:
+    """Do an episode again, without drawing it, and compare every metric of every step.
+
+    Args:
+        task: Its task.
+        info: What it says of itself.
+        columns: What was recorded.
+
+    Raises:
+        TaskError: If the task fails.
+    """
+    actions, seeds = applied_actions(info, columns).tolist(), columns["stimulus"].tolist()
+    if not actions:
+        return Again("")
+    if max(actions) >= len(task.spec.actions):
+        return Again("it holds actions that there are not")
+    if seeds[0] != info.seed or not 0 <= min(seeds) <= max(seeds) <= MOST_SEED:
+        return Again("stimulus holds seeds that are none of its trials")
+    metrics: dict[str, list[float]] = {metric.name: [] for metric in task.spec.metrics}
+    over = True
+    with closing(_Run(task, seeds, actions)) as run:
+        for step, seed in enumerate(seeds):
+            if step and over and task.spec.paced:
+                return Again(f"it goes on after its end at step {step - 1} (action)")
+            if step and not over and seed != seeds[step - 1]:
+                return Again(f"stimulus changes at step {step} within a trial")
+            outcome = run.advance()
+            over = outcome.over
+            for name, values in metrics.items():
+                values.append(outcome.metrics[name])
+    differing: list[tuple[int, str]] = []
+    for name, values in metrics.items():
+        recorded = columns[name]
+        if (wrong := first_difference(np.array(values, recorded.dtype), recorded)) is not None:
+            differing.append((wrong, name))
+    if differing:
+        step, name = min(differing, key=lambda each: each[0])
+        return Again(f"{name} at step {step} does not follow from seed and actions")
+    return Again("", over)
 
 
 class Rerun:
-    """The original frames of a recorded episode, whose every step has been driven again and compared.
+    """The original frames of a recorded episode, whose every step has been done again and compared.
 
-    Frames are drawn when asked for. Going on is fast; going back drives from the start again, 60 microseconds a step.
+    Frames are drawn when asked for. Going on is fast; going back does the episode again from its start.
 
     Args:
         info: Of the session.
-        episode: One of its episodes.
+        episode: One of its episodes, of at least one step.
 
     Raises:
-        RerunError: If progress, speed or ground under the wheels differ in any step, to the last digit.
+        RerunError: If the task is not here, or anything comes out otherwise than recorded, to the last digit.
         RecordingError: If the recording is damaged.
     """
 
     over: bool
-    """Whether the last step visited the last road patch or left the field."""
+    """Whether the trial ended with the last step."""
 
     def __init__(self, info: SessionInfo, episode: Episode) -> None:
-        self._config = track_config(info)
-        self._seed = episode.info.track_seed
-        self._actions = episode.action.tolist()
+        try:
+            self._task = find_task(info.task)
+            again = do_again(self._task, episode.info, episode)
+        except (NotHereError, TaskError) as error:
+            raise RerunError(str(error)) from error
+        if again.difference:
+            raise RerunError(
+                f"done again here it goes otherwise, as it may with other versions of the task ({again.difference})"
+            )
+        self.over = again.over
+        self._actions, self._seeds = applied_actions(episode.info, episode).tolist(), episode.stimulus.tolist()
         self._frames: dict[int, NDArray[np.uint8]] = {}
-        self._compare(episode)
+        self._kept = max(_KEPT_BYTES // int(np.prod(info.task.frame)), 1)
         self._begin()
 
     def frame(self, step: int) -> NDArray[np.uint8]:
-        """Return the frame at a step, uint8[64, 64, 3]; step n_steps is the one that the last action led to."""
+        """Return the frame at a step, uint8[H, W, C]; step n_steps is the one that the last action led to."""
         if step in self._frames:
             return self._frames[step]
         drawn_from = step
-        if step < self._step:
+        if step < self._run.step:
             self.close()
             self._begin()
             drawn_from = step - _DRAWN_BEFORE
-        while self._step < step:
-            if self._step >= drawn_from:
+        while self._run.step < step:
+            if self._run.step >= drawn_from:
                 self._draw()
-            self._track.step(self._actions[self._step])
-            self._step += 1
+            self._run.advance()
         return self._draw()
 
     def close(self) -> None:
-        """Give the track back."""
-        self._track.close()
+        """Give the trial back."""
+        self._run.close()
 
     def _begin(self) -> None:
-        self._track, self._step = Track(self._config, self._seed), 0
+        self._run = _Run(self._task, self._seeds, self._actions)
 
     def _draw(self) -> NDArray[np.uint8]:
-        while len(self._frames) >= _KEPT_FRAMES:
+        while len(self._frames) >= self._kept:
             del self._frames[next(iter(self._frames))]
-        self._frames[self._step] = frame = self._track.frame()
+        self._frames[self._run.step] = frame = self._run.frame()
         return frame
 
-    def _compare(self, episode: Episode) -> None:
-        if not set(self._actions) <= set(ACTIONS):
-            raise RerunError("it holds actions that there are not")
-        driven = np.zeros((3, episode.n_steps), np.float32)
-        self.over = False
-        with closing(Track(self._config, self._seed)) as track:
-            alike = track.road_patches == episode.info.road_patches
-            for step, action in enumerate(self._actions):
-                outcome = track.step(action)
-                driven[:, step] = outcome.progress, outcome.speed, outcome.off_road
-                self.over = outcome.over
-        recorded = np.stack([episode.progress, episode.speed, episode.off_road.astype(np.float32)])
-        if not alike or not np.array_equal(driven, recorded):
-            raise RerunError("driven again here it goes otherwise, as it may with other versions of the game")
+
+class _Run:
+    """The trials of an episode, one after the other."""
+
+    step = 0
+    """How many were taken; the row whose frame is to be seen."""
+
+    def __init__(self, task: Task, seeds: Sequence[int], actions: Sequence[int]) -> None:
+        self._task, self._seeds, self._actions = task, seeds, actions
+        self._trial = task.start(seeds[0])
+
+    def frame(self) -> NDArray[np.uint8]:
+        return self._trial.frame()
+
+    def advance(self) -> Outcome:
+        outcome = self._trial.step(self._actions[self.step])
+        self.step += 1
+        if outcome.over and self.step < len(self._seeds):
+            self._trial.close()
+            self._trial = self._task.start(self._seeds[self.step])
+        return outcome
+
+    def close(self) -> None:
+        self._trial.close()
 
 
-def track_config(info: SessionInfo) -> TrackConfig:
-    """Return how the car was driven in a session.
-
-    Raises:
-        RerunError: If its configuration does not say so.
-    """
-    stored = info.config.get("track")
-    try:
-        if not isinstance(stored, dict) or set(stored) != {"handling", "target_speed", "skip_zoom"}:
-            raise ConfigError("no settings of the car")
-        if not isinstance(stored["skip_zoom"], bool):
-            raise ConfigError("skip_zoom is no truth value")
-        return TrackConfig(stored["handling"], float(stored["target_speed"]), stored["skip_zoom"])
-    except (TypeError, ValueError) as error:
-        raise RerunError("its configuration does not say how the car was driven") from error
+def applied_actions(info: EpisodeInfo, columns: Columns) -> NDArray[np.uint8]:
+    """Return the actions that the task was given, uint8[n_steps]: both ends of the channel go by them."""
+    actions: NDArray[np.uint8] = columns["applied" if info.linked else "action"]
+    return actions
 
 
-def step_times(info: SessionInfo, episode: Episode) -> NDArray[np.int64]:
-    """Return when each frame of an episode is due in a replay, int64[n_steps], nanoseconds from the first.
-
-    As recorded, but pauses are cut to a second. A session without a window ran as fast as the machine allowed: its
-    steps get the pace it was set to.
-    """
-    pace = recorded_pace(info)
-    if info.config.get("headless") is True:
-        return np.round(np.arange(episode.n_steps) * (1e9 / pace)).astype(np.int64)
-    # As Python's numbers: those of a damaged file may be further apart than 64 bits reach.
-    gaps = [min(max(later - earlier, 0), 1_000_000_000) for earlier, later in pairwise(episode.time_ns.tolist())]
-    return np.cumsum([0, *gaps], dtype=np.int64)[: episode.n_steps]
-
-
-def recorded_pace(info: SessionInfo) -> float:
-    """Return the steps per second that a session was set to; 10 where it does not say."""
-    pace = info.config.get("pace")
-    return float(pace) if isinstance(pace, int | float) and 1 <= pace <= 50 else 10.0
+def first_difference(expected: NDArray[Any], found: NDArray[Any]) -> int | None:
+    """Return the first row in which two columns of equal shape and dtype differ in any bit; None where none does."""
+    rows = len(expected)
+    if not rows:
+        return None
+    one, other = (np.ascontiguousarray(values).view(np.uint8).reshape(rows, -1) for values in (expected, found))
+    wrong = np.flatnonzero((one != other).any(axis=1))
+    return int(wrong[0]) if len(wrong) else None

@@ -1,4 +1,4 @@
-"""Draws one step of a recorded episode: the original, what was shown, the keys, and how far it had come."""
+"""Draws one step of a recorded episode: the original, what was shown, the action taken, and how far it had come."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ import pygame
 from numpy.typing import NDArray
 from pygame import Rect, Surface
 
-from racer.tasks.car_racing.frames import FRAME_SIZE
-from racer.window.canvas import Canvas, Color, round_rect, smooth
+from racer.window.canvas import Canvas, Color
+from racer.window.drive_view import blit_frame, magnified
 from racer.window.palette import BLUE, EDGE, GROUND, INK, ORANGE, PANEL, QUIET, YELLOW
 
 _PAD, _HEADER, _CAPTION, _FOOTER = 24, 66, 40, 132
 """Lengths, as all below, in pixels of a 960 x 720 window."""
-_BAR, _KEY, _TEXT, _SMALL_TEXT = 12, 52, 24, 20
+_BAR, _KEY, _KEY_WIDTH, _TEXT, _SMALL_TEXT = 12, 44, 96, 24, 20
+_LEAST_SIZE = (160, 120)
+"""Pixels of the smallest scene that can be made out."""
 
 
 @dataclass(frozen=True)
@@ -26,23 +28,27 @@ class View:
     remark: str
     """At the right of the heading; empty for none."""
     facts: str
-    """Beside the keys."""
+    """Beside the actions."""
     shown: NDArray[np.uint8]
-    """uint8[64, 64, 3]."""
+    """uint8[H, W, C]."""
     original: NDArray[np.uint8] | None
-    """uint8[64, 64, 3]; None where there is none."""
+    """uint8[H, W, C]; None where there is none."""
+    actions: tuple[str, ...]
+    """What could be done."""
     action: int
-    """-1, 0 or 1: the key that was held."""
+    """Index of what was done."""
     steps_done: float
     """Fraction of the episode's steps, in [0, 1]."""
-    progress: float
-    """Fraction of the road visited, in [0, 1]."""
+    score: float | None
+    """How far the primary metric lies between its least and its most, in [0, 1]; None where nobody knows."""
 
 
-def scene_size(scale: int, beside: bool) -> tuple[int, int]:
-    """Return width and height, both even, of a surface that holds frames of 64 times `scale` pixels."""
-    side = FRAME_SIZE * scale
-    return (round((2.18 if beside else 1.5) * side / 2) * 2, round(1.6 * side / 2) * 2)
+def scene_size(frame: tuple[int, int, int], scale: int, beside: bool) -> tuple[int, int]:
+    """Return width and height, both even, of a surface that holds frames, H x W x C, of `scale` pixels a pixel."""
+    wide, high = frame[1] * scale, frame[0] * scale
+    size = (2.18 if beside else 1.5) * wide, 1.6 * high
+    width, height = (max(round(side / 2) * 2, least) for side, least in zip(size, _LEAST_SIZE, strict=True))
+    return width, height
 
 
 class Scene:
@@ -50,6 +56,7 @@ class Scene:
 
     Args:
         screen: The surface.
+        frame: Height, width and channels of frames.
         beside: Whether there is room to be kept for the original, left of what was shown.
         scale: Pixels of the screen per pixel of a frame; as many as fit if left out.
     """
@@ -59,23 +66,26 @@ class Scene:
     original: Rect | None
     """Where the original is drawn, if at all."""
 
-    def __init__(self, screen: Surface, beside: bool, scale: int | None = None) -> None:
+    def __init__(self, screen: Surface, frame: tuple[int, int, int], beside: bool, scale: int | None = None) -> None:
         pygame.font.init()
         self._canvas = Canvas(screen)
         px, (width, height) = self._canvas.px, screen.get_size()
         pad, columns = px(_PAD), 2 if beside else 1
         above, below = px(_HEADER) + px(_CAPTION), px(_FOOTER)
-        room = min((width - (columns + 1) * pad) // columns, height - above - below)
-        # Whole multiples only, so that all pixels of a frame are of one size.
-        side = FRAME_SIZE * (scale or max(room // FRAME_SIZE, 1))
-        left = (width - columns * side - (columns - 1) * pad) // 2
-        top = above + (height - above - below - side) // 2
-        self.original = Rect(left, top, side, side) if beside else None
-        self.shown = Rect(left + (columns - 1) * (side + pad), top, side, side)
+        if scale is None:
+            room = (width - (columns + 1) * pad) // columns, height - above - below
+            wide, high = magnified(frame[:2], *room)
+        else:
+            wide, high = frame[1] * scale, frame[0] * scale
+        left = (width - columns * wide - (columns - 1) * pad) // 2
+        top = above + (height - above - below - high) // 2
+        self.original = Rect(left, top, wide, high) if beside else None
+        self.shown = Rect(left + (columns - 1) * (wide + pad), top, wide, high)
         frames = self.shown.union(self.original or self.shown)
         across = frames.width if beside else max(frames.width, width - 2 * pad)
+        across = max(across, min(width - 2 * pad, px(620)))
         self._footer = Rect((width - across) // 2, frames.bottom, across, below)
-        self._pixels = Surface((FRAME_SIZE, FRAME_SIZE), 0, screen)
+        self._pixels = Surface((frame[1], frame[0]), 0, screen)
 
     def draw(self, view: View) -> None:
         """Draw a step."""
@@ -97,44 +107,36 @@ class Scene:
             if frame is None:
                 canvas.rounded(place, px(10), PANEL)
             else:
-                pygame.surfarray.blit_array(self._pixels, frame.transpose(1, 0, 2))
+                blit_frame(self._pixels, frame)
                 canvas.screen.blit(pygame.transform.scale(self._pixels, place.size), place)
         self._draw_footer(view)
 
     def _draw_footer(self, view: View) -> None:
         canvas, px, area = self._canvas, self._canvas.px, self._footer
-        key, gap, middle = px(_KEY), px(8), area.top + px(48)
-        for index, way in enumerate((-1, 1)):
-            canvas.place(
-                _arrow(canvas, key, way, lit=way == view.action), midleft=(area.left + index * (key + gap), middle)
-            )
-        left = area.left + 2 * (key + gap) + gap
+        gap, count = px(6), len(view.actions)
+        # Beside the facts as long as there is room; of very many actions little more than the lit one is seen.
+        pitch = min(px(_KEY_WIDTH) + gap, max(3 * area.width // 5 // count, 2))
+        middle = area.top + px(48)
+        for index, name in enumerate(view.actions):
+            key = Rect(area.left + index * pitch, 0, max(pitch - gap, 1), px(_KEY))
+            key.centery = middle
+            lit = index == view.action
+            canvas.rounded(key, min(px(8), key.width // 2), BLUE if lit else EDGE)
+            room = key.width - px(10)
+            if room > canvas.text_px(_SMALL_TEXT):
+                text = canvas.fitted(name, canvas.text_px(_SMALL_TEXT), GROUND if lit else QUIET, room)
+                canvas.place(text, center=key.center)
+        left = area.left + count * pitch + gap
         facts = canvas.fitted(view.facts, canvas.text_px(_SMALL_TEXT), INK, area.right - left)
         canvas.place(facts, midleft=(left, middle))
         half = (area.width - px(_PAD)) // 2
         bar = Rect(area.left, area.top + px(92), half, px(_BAR))
         self._draw_bar(bar, view.steps_done, BLUE)
-        self._draw_bar(bar.move(area.right - bar.right, 0), view.progress, ORANGE)
+        if view.score is not None:
+            self._draw_bar(bar.move(area.right - bar.right, 0), view.score, ORANGE)
 
     def _draw_bar(self, bar: Rect, fraction: float, color: Color) -> None:
         canvas = self._canvas
         canvas.rounded(bar, bar.height // 2, EDGE)
         done = round(bar.width * min(max(fraction, 0.0), 1.0))
         canvas.rounded(bar, bar.height // 2, color, Rect(0, 0, done, bar.height))
-
-
-def _arrow(canvas: Canvas, side: int, way: int, lit: bool) -> Surface:
-    """Return a key with an arrow to the left (-1) or right (1), lit while it was held."""
-
-    def draw(surface: Surface, finer: int) -> None:
-        edge = side * finer
-        round_rect(surface, surface.get_rect(), edge // 6, BLUE if lit else EDGE)
-        middle, reach = edge // 2, edge // 4
-        points = [
-            (middle + way * reach, middle),
-            (middle - way * reach, middle - reach),
-            (middle - way * reach, middle + reach),
-        ]
-        pygame.draw.polygon(surface, GROUND if lit else QUIET, points)
-
-    return canvas.shape(("arrow", side, way, lit), lambda: smooth((side, side), draw))

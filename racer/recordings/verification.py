@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import os
-import signal
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass, replace
-from multiprocessing import get_context
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import sessions
 from compression.model.latent_model import use_one_thread
-from racer.errors import ConfigError, RacerError
+from racer.errors import ConfigError
 from racer.recordings.expectation import Counts, Pace, Plan, Weights
 from racer.recordings.recomputation import Packets, Received, Replay
+from racer.workers import in_parallel
 from sessions.names import PARTIAL_SUFFIX, SUFFIX
 from sessions.verify import OUTCOMES, Check, Columns, Finding, Outcome, verify
 
@@ -37,7 +35,7 @@ class Verified:
     """Empty where the file cannot be read."""
     resumes: str = ""
     digest: str = ""
-    """Of what was driven, without who drove it; empty where nothing was."""
+    """Of what was done, without who did it; empty where nothing was."""
     accepted: Counts | None = None
     planned: Counts | None = None
 
@@ -111,6 +109,7 @@ def verify_recordings(
     expected: int | None = None,
     jobs: int | None = None,
     replay: bool = True,
+    model: Path | None = None,
     running: Callable[[Path, str], bool] = lambda folder, session_id: False,
     on_recording: Callable[[Verified], None] = lambda recording: None,
 ) -> Verification:
@@ -120,12 +119,14 @@ def verify_recordings(
         paths: Of recordings.
         expected: Complete sittings there should be.
         jobs: Processes to use at most; as many as there are processors if left out.
-        replay: Whether to drive every episode again, which takes most of the time.
+        replay: Whether to do every episode again, which takes most of the time.
+        model: Folder where to look for latent models besides those of the tasks.
         running: Whether a session is being recorded by a process now, given its folder and id; it is then left alone.
         on_recording: Told of each recording, in the order they are done with.
 
     Raises:
         RacerError: If a checking process dies.
+        WeightsError: If the folder holds no latent model.
     """
     live = {path: recording for path in paths if (recording := _still_recorded(path, running))}
     for recording in live.values():
@@ -133,7 +134,10 @@ def verify_recordings(
     rest = [path for path in paths if path not in live]
     workers = min(jobs or os.cpu_count() or 1, -(-len(rest) // _FILES_PER_WORKER))
     by_path = dict(live)
-    for recording in _in_turn(rest, replay) if workers < 2 else _in_parallel(rest, replay, workers):
+    check = partial(verify_recording, replay=replay, model=model)
+    for recording in (
+        map(check, rest) if workers < 2 else in_parallel(check, rest, workers, "a recording", did="checked")
+    ):
         by_path[recording.path] = recording
         on_recording(recording)
     sittings, reasons = sessions.find_sittings(paths)
@@ -143,12 +147,12 @@ def verify_recordings(
     return Verification(tuple(across), complete, expected)
 
 
-def verify_recording(path: Path, replay: bool = True) -> Verified:
-    """Check one recording by itself; it must not be written meanwhile."""
+def verify_recording(path: Path, replay: bool = True, model: Path | None = None) -> Verified:
+    """Check one recording by itself; it must not be written meanwhile. See `verify_recordings`."""
     use_one_thread()
     plan, contents = Plan(), _Contents()
-    checks: list[Check] = [plan, Weights(), Packets(), Received(), Pace(), *([Replay()] if replay else []), contents]
-    findings = verify(path, checks)
+    checks: list[Check] = [plan, Weights(model), Packets(model), Received(model), Pace()]
+    findings = verify(path, [*checks, *([Replay()] if replay else []), contents])
     if contents.info is None:
         return Verified(path, tuple(findings))
     return Verified(
@@ -205,31 +209,6 @@ def _still_recorded(path: Path, running: Callable[[Path, str], bool]) -> Verifie
     return Verified(path, (finding,), info.session_id, info.resumes)
 
 
-def _in_turn(paths: Sequence[Path], replay: bool) -> Iterator[Verified]:
-    for path in paths:
-        yield verify_recording(path, replay)
-
-
-def _in_parallel(paths: Sequence[Path], replay: bool, workers: int) -> Iterator[Verified]:
-    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_ignore_interrupts)
-    try:
-        futures: list[Future[Verified]] = [pool.submit(verify_recording, path, replay) for path in paths]
-        for future in as_completed(futures):
-            yield future.result()
-    except BrokenProcessPool as error:
-        raise RacerError(
-            "a process that checked recordings died; nothing was changed: find the file with --jobs 1, which checks "
-            "them in turn"
-        ) from error
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _ignore_interrupts() -> None:
-    """Leave Ctrl-C, which every process of the terminal gets, to the one that waits for the others."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
 def _across(recordings: list[Verified], reasons: dict[Path, str]) -> list[Verified]:
     """Return the recordings with what the others say of them: repeated, or the rest of one that is not here."""
     ids = Counter(recording.session_id for recording in recordings if recording.session_id)
@@ -247,7 +226,7 @@ def _across(recordings: list[Verified], reasons: dict[Path, str]) -> list[Verifi
         elif digests[recording.digest] > 1:
             others = _others(recordings, recording, "digest")
             recording = recording.adding(
-                Finding("unique", "fail", f"{others} holds the same drives as another session")
+                Finding("unique", "fail", f"{others} holds the same episodes as another session")
             )
         if recording.resumes and recording.resumes not in ids:
             detail = f"it continues session {recording.resumes}, which is not among the files given"

@@ -1,4 +1,4 @@
-"""Recordings as a video: for each step the original, what was shown, the keys and the progress."""
+"""Recordings as a video: for each step the original, what was shown, what was done, and how far it had come."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from typing import Any
 import pygame
 
 import sessions
-from compression.model.latent_model import Codec, load_codec, use_one_thread
+from compression.model.latent_model import use_one_thread
 from racer.errors import ConfigError
 from racer.recordings.footage import Footage, choose_episode, episodes_with_steps
-from racer.recordings.rerun import recorded_pace
+from racer.recordings.playhead import recorded_pace
 from racer.recordings.scene import Scene, View, scene_size
 from racer.window.palette import GROUND
 from sessions.export.folder import ExportError, new_file
@@ -46,6 +46,8 @@ class VideoConfig:
     """Pixels of the video per pixel of a frame, 2 to 16."""
     beside: bool = True
     """Whether to show the original beside what was shown."""
+    model: Path | None = None
+    """Folder where to look for latent models besides those of the tasks."""
 
     def __post_init__(self) -> None:
         if not 1 <= len(self.recordings) <= MOST_CELLS:
@@ -68,7 +70,7 @@ class VideoSummary:
     """Width and height, pixels."""
     fps: float
     without_original: dict[Path, str]
-    """Recordings with an episode that cannot be driven again as it was, and why."""
+    """Recordings with an episode that cannot be done again as it was, and why."""
 
 
 def make_video(config: VideoConfig, progress: Progress = lambda done, total: None) -> VideoSummary:
@@ -82,26 +84,27 @@ def make_video(config: VideoConfig, progress: Progress = lambda done, total: Non
     """
     ffmpeg = import_extra("imageio_ffmpeg", "imageio-ffmpeg", "a video")
     use_one_thread()
-    codec = load_codec()
     with ExitStack() as opened:
         reels = [
-            opened.enter_context(closing(Reel(path, config.episode, config.beside, codec)))
+            opened.enter_context(closing(Reel(path, config.episode, config.beside, config.model)))
             for path in config.recordings
         ]
         pictures = max(reel.steps for reel in reels)
         fps = config.fps or reels[0].pace
         columns = math.ceil(math.sqrt(len(reels)))
         rows = math.ceil(len(reels) / columns)
-        width, height = scene_size(config.scale, config.beside)
+        sizes = [scene_size(reel.frame, config.scale, config.beside) for reel in reels]
+        width, height = max(width for width, _ in sizes), max(height for _, height in sizes)
         screen = pygame.Surface((columns * width, rows * height), 0, 24)
         screen.fill(GROUND)
         cells = [
             Scene(
                 screen.subsurface((index % columns * width, index // columns * height, width, height)),
+                reel.frame,
                 config.beside,
                 config.scale,
             )
-            for index in range(len(reels))
+            for index, reel in enumerate(reels)
         ]
         unfinished = opened.enter_context(new_file(config.out))
         with _Encoder(ffmpeg, unfinished, screen.get_size(), fps) as encoder:
@@ -121,20 +124,20 @@ def make_video(config: VideoConfig, progress: Progress = lambda done, total: Non
 
 
 class Reel:
-    """The steps of a recording in the order driven, one view after the other.
+    """The steps of a recording in their order, one view after the other.
 
     Args:
         path: The recording.
         index: The only episode to show; all that have steps if None.
         beside: Whether the originals are wanted.
-        codec: Decodes what was shown.
+        folder: Where to look for the latent model besides that of the task.
 
     Raises:
         FootageError: If there is no such episode, or nothing to show.
         RecordingError: If the recording cannot be read; here and later.
     """
 
-    def __init__(self, path: Path, index: int | None, beside: bool, codec: Codec) -> None:
+    def __init__(self, path: Path, index: int | None, beside: bool, folder: Path | None = None) -> None:
         self.path = path
         self.without_original = ""
         """Why the original of an episode shown so far is missing; empty where none is."""
@@ -148,10 +151,12 @@ class Reel:
             """Pictures to come."""
             self.pace = recorded_pace(self._session.info)
             """Steps per second of the recording."""
+            self.frame = self._session.info.task.frame
+            """Height, width and channels of its frames."""
         except BaseException:
             self._opened.close()
             raise
-        self._views = self._play(beside, codec)
+        self._views = self._play(beside, folder)
 
     def next_view(self) -> View | None:
         """Return the next step's view, None after the last."""
@@ -162,9 +167,9 @@ class Reel:
         self._views.close()
         self._opened.close()
 
-    def _play(self, beside: bool, codec: Codec) -> Generator[View, None, None]:
+    def _play(self, beside: bool, folder: Path | None) -> Generator[View, None, None]:
         for index in self._episodes:
-            with Footage(self._session, self._session.episodes[index], codec, beside) as footage:
+            with Footage(self._session, self._session.episodes[index], folder, beside) as footage:
                 self.without_original = self.without_original or footage.without_original
                 for step in range(footage.n_steps):
                     yield footage.view(step)

@@ -10,11 +10,13 @@ from pathlib import Path
 from safetensors import SafetensorError, safe_open
 
 from racer.errors import RacerError
-from racer.sitting.leases import FOLDER, Claims
+from racer.sitting.leases import FOLDER, Leases
 from sessions.maintenance.withdraw import Withdrawal
 
 _MEMORY = "recordings.json"
-"""In a claims folder, what recordings said of who took part; made again when it is missing."""
+"""In the folder of leases, what recordings said of who took part; made again when it is missing."""
+_FORMER_FOLDER = ".claims"
+"""What version 0.1.0 called the folder of leases: what it remembered may still lie there."""
 
 
 class StillDrivingError(RacerError):
@@ -26,22 +28,23 @@ def refuse_running(withdrawal: Withdrawal) -> None:
 
     Raises:
         StillDrivingError: If one does.
-        ClaimError: If that cannot be told.
+        LeaseError: If that cannot be told.
     """
-    for folder in _claimed_folders(withdrawal):
-        for claim in Claims(folder).live():
-            if claim.participant == withdrawal.participant or claim.session_id in withdrawal.session_ids:
+    for folder in _folders(withdrawal):
+        for lease in Leases(folder).live():
+            if lease.participant == withdrawal.participant or lease.session_id in withdrawal.session_ids:
                 raise StillDrivingError(
-                    f"{withdrawal.participant} is being recorded right now (session {claim.session_id}); nothing was "
+                    f"{withdrawal.participant} is being recorded right now (session {lease.session_id}); nothing was "
                     "removed: withdraw when that session has ended"
                 )
 
 
 def forget(withdrawal: Withdrawal) -> None:
     """Remove what was remembered of the recordings removed."""
-    for folder in _claimed_folders(withdrawal):
-        with suppress(OSError):
-            (folder / FOLDER / _MEMORY).unlink(missing_ok=True)
+    for folder in _folders(withdrawal):
+        for name in (FOLDER, _FORMER_FOLDER):
+            with suppress(OSError):
+                (folder / name / _MEMORY).unlink(missing_ok=True)
 
 
 def masks_trained_on(withdrawal: Withdrawal) -> list[Path]:
@@ -72,6 +75,5 @@ def _names(path: Path, withdrawal: Withdrawal) -> bool:
         return False
 
 
-def _claimed_folders(withdrawal: Withdrawal) -> list[Path]:
-    folders = {withdrawal.folder, *(path.parent for path in withdrawal.files)}
-    return sorted(folder for folder in folders if (folder / FOLDER).is_dir())
+def _folders(withdrawal: Withdrawal) -> list[Path]:
+    return sorted({withdrawal.folder, *(path.parent for path in withdrawal.files)})

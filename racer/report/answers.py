@@ -9,16 +9,19 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from racer.loop.conditions import may_be_condition
-from racer.report.recordings import Person
 from racer.report.statistics import mean_se
+from racer.sitting.answers import CONSENT, NOTE
 
-CONSENT, NOTE = "consent", "note"
+if TYPE_CHECKING:
+    from racer.report.recordings import Person
+
 NO_CONDITION = "-"
-"""Stands for the condition in questionnaires before the first drive and after the last."""
+"""Stands for the condition in questionnaires before the first episode and after the last."""
 _RATING = re.compile(r"[1-9]|1[0-9]|2[01]", re.ASCII)
 
 
@@ -30,7 +33,7 @@ class ItemMean:
     questionnaire: str
     item: str
     condition: str
-    """`-` where it was asked before or after all driving."""
+    """`-` where it was asked before the first or after the last episode."""
     participants: int
     """Those who answered."""
     mean: float

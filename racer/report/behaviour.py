@@ -1,4 +1,4 @@
-"""What participants did besides how far they came: actions compared, blocks they were sent, learning."""
+"""What participants did besides how well they did: actions compared, blocks they were sent, learning."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from racer.report.recordings import EvaluatedEpisode, Person
 from racer.report.statistics import mean_se
-from racer.tasks.car_racing.track import ACTIONS
 
 REFERENCE = "full"
 """The condition that actions are compared with."""
@@ -19,11 +18,11 @@ REFERENCE = "full"
 
 @dataclass(frozen=True)
 class Agreement:
-    """How alike a participant acts under a condition and under `full`, at the same step of the same track."""
+    """How alike a participant acts under a condition and under `full`, at the same step from the same seed."""
 
     condition: str
     participants: int
-    """Those who drove a track under both."""
+    """Those who met a seed under both."""
     steps: int
     """Pairs of steps compared, over all participants."""
     equal: float
@@ -42,30 +41,36 @@ class BlockFrequency:
 
     condition: str
     sent: tuple[float, ...]
-    """Of the 8 blocks, fraction of an episode's steps, in [0, 1]: mean over a person's episodes, then over people."""
+    """Of each block, fraction of an episode's steps, in [0, 1]: mean over a person's episodes, then over people."""
 
 
 @dataclass(frozen=True)
 class LearningPoint:
-    """Road progress at one place in the sitting, over participants."""
+    """The primary metric at one place in the sitting, over participants."""
 
     condition: str
     place: int
     """Number of the episode within its condition, or of the condition within the sitting, from 1."""
     participants: int
-    progress: float
-    progress_se: float | None
+    value: float
+    se: float | None
 
 
-def action_agreement(people: tuple[Person, ...], conditions: tuple[str, ...]) -> list[Agreement]:
-    """Return the agreement of every other condition with `full`; nothing where `full` is missing."""
+def action_agreement(people: tuple[Person, ...], conditions: tuple[str, ...], actions: int) -> list[Agreement]:
+    """Return the agreement of every other condition with `full`; nothing where `full` is missing.
+
+    Args:
+        people: Who acted.
+        conditions: What all of them met.
+        actions: How many there are.
+    """
     if REFERENCE not in conditions:
         return []
     found = []
     for condition in conditions:
         if condition == REFERENCE:
             continue
-        tables = [confusion(person, condition) for person in people]
+        tables = [confusion(person, condition, actions) for person in people]
         tables = [table for table in tables if table.sum()]
         if not tables:
             continue
@@ -77,20 +82,19 @@ def action_agreement(people: tuple[Person, ...], conditions: tuple[str, ...]) ->
     return found
 
 
-def confusion(person: Person, condition: str) -> NDArray[np.int64]:
-    """Return counts int64[3, 3] of (action under `full`, action under `condition`) at equal tracks and steps.
+def confusion(person: Person, condition: str, actions: int) -> NDArray[np.int64]:
+    """Return counts int64[actions, actions] of (action under `full`, under `condition`) at equal seeds and steps.
 
-    A track driven several times under a condition is paired in the order driven; of two episodes of different length
-    the steps that both have count.
+    A seed met several times under a condition is paired in the order met; of two episodes of different length the steps
+    that both have count.
     """
-    table = np.zeros((len(ACTIONS), len(ACTIONS)), np.int64)
+    table = np.zeros((actions, actions), np.int64)
     others = dict(_numbered(person.under(condition)))
     for key, reference in _numbered(person.under(REFERENCE)):
         if (other := others.get(key)) is not None:
             steps = min(len(reference.actions), len(other.actions))
-            pairs = reference.actions[:steps].astype(np.int64) + 1, other.actions[:steps].astype(np.int64) + 1
-            known = (pairs[0] >= 0) & (pairs[0] <= 2) & (pairs[1] >= 0) & (pairs[1] <= 2)
-            np.add.at(table, (pairs[0][known], pairs[1][known]), 1)
+            pairs = np.stack([reference.actions[:steps], other.actions[:steps]])
+            np.add.at(table, tuple(pairs[:, (pairs < actions).all(axis=0)]), 1)
     return table
 
 
@@ -116,18 +120,18 @@ def block_frequencies(people: tuple[Person, ...], conditions: tuple[str, ...]) -
     return found
 
 
-def learning_by_episode(people: tuple[Person, ...], conditions: tuple[str, ...]) -> list[LearningPoint]:
-    """Return road progress by the number of the episode within its condition."""
-    return _learning(people, conditions, lambda episode: episode.number)
+def learning_by_episode(people: tuple[Person, ...], conditions: tuple[str, ...], metric: str) -> list[LearningPoint]:
+    """Return a metric by the number of the episode within its condition."""
+    return _learning(people, conditions, metric, lambda episode: episode.number)
 
 
-def learning_by_block(people: tuple[Person, ...], conditions: tuple[str, ...]) -> list[LearningPoint]:
-    """Return road progress by the place of the condition in the sitting."""
-    return _learning(people, conditions, lambda episode: episode.block)
+def learning_by_block(people: tuple[Person, ...], conditions: tuple[str, ...], metric: str) -> list[LearningPoint]:
+    """Return a metric by the place of the condition in the sitting."""
+    return _learning(people, conditions, metric, lambda episode: episode.block)
 
 
 def _learning(
-    people: tuple[Person, ...], conditions: tuple[str, ...], place_of: Callable[[EvaluatedEpisode], int]
+    people: tuple[Person, ...], conditions: tuple[str, ...], metric: str, place_of: Callable[[EvaluatedEpisode], int]
 ) -> list[LearningPoint]:
     points = []
     for condition in conditions:
@@ -135,7 +139,7 @@ def _learning(
         for person in people:
             own: dict[int, list[float]] = defaultdict(list)
             for episode in person.under(condition):
-                own[place_of(episode)].append(episode.progress)
+                own[place_of(episode)].append(episode.metrics[metric])
             for place, values in own.items():
                 scores[place].append(float(np.mean(values)))
         for place, means in sorted(scores.items()):
@@ -144,8 +148,8 @@ def _learning(
 
 
 def _numbered(episodes: list[EvaluatedEpisode]) -> Iterator[tuple[tuple[int, int], EvaluatedEpisode]]:
-    """Yield episodes by track and by how many came before on the same track."""
+    """Yield episodes by seed and by how many came before from the same one."""
     before: Counter[int] = Counter()
     for episode in episodes:
-        yield (episode.track_seed, before[episode.track_seed]), episode
-        before[episode.track_seed] += 1
+        yield (episode.seed, before[episode.seed]), episode
+        before[episode.seed] += 1

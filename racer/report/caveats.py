@@ -12,11 +12,11 @@ _FEWEST_FOR_WILCOXON = 6
 
 def caveats(report: StudyReport) -> list[str]:
     """Return the study's caveats, one sentence or two each, the most important first."""
-    people, driven = len(report.participants), {mean.condition for mean in report.conditions}
+    people, shown = len(report.participants), {mean.condition for mean in report.conditions}
     found = []
     if report.simulated:
         found.append(
-            "The participants are simulated: programs that steer by the picture shown to them. "
+            "The participants are simulated: programs that act on the picture shown to them. "
             "Nothing on this page is evidence about people."
         )
     if people == 1:
@@ -26,15 +26,13 @@ def caveats(report: StudyReport) -> list[str]:
             f"There are only {people} participants: intervals are unreliable, "
             "and the Wilcoxon test cannot give a p below .05."
         )
-    if "pico" not in driven:
-        found.append("Condition pico was not driven: there is no scatter plot, and nothing is said about pico.")
-    elif "random" not in driven:
-        found.append("Condition random was not driven: pico has no baseline to be compared with.")
-    if "full" not in driven:
-        found.append(
-            "Condition full was not driven: the gap to full and the agreement of actions with it are left out."
-        )
-    if people > 1 and len(driven) > 1 and not _balanced(report):
+    if "pico" not in shown:
+        found.append("Condition pico was not shown: there is no scatter plot, and nothing is said about pico.")
+    elif "random" not in shown:
+        found.append("Condition random was not shown: pico has no baseline to be compared with.")
+    if "full" not in shown:
+        found.append("Condition full was not shown: the gap to full and the agreement of actions with it are left out.")
+    if people > 1 and len(shown) > 1 and not _balanced(report):
         found.append(
             "The order of conditions is not balanced over these participants: learning and fatigue may add to the "
             "differences between conditions. See Learning."

@@ -79,8 +79,12 @@ def _place(condition: str) -> int:
 
 
 @contextmanager
-def canvas(width: float, height: float, panels: int = 1) -> Iterator[tuple[Figure, list[Axes]]]:
+def canvas(
+    width: float, height: float, panels: int = 1, across: int | None = None
+) -> Iterator[tuple[Figure, list[Axes]]]:
     """Give an empty figure of this size in inches with panels side by side, in the report's style.
+
+    Of many panels, `across` stand side by side in a row.
 
     Whatever the user has configured matplotlib to do is back when the context ends; no window system is asked for.
     """
@@ -93,7 +97,11 @@ def canvas(width: float, height: float, panels: int = 1) -> Iterator[tuple[Figur
         matplotlib.rcParams.update(_STYLE)
         figure = Figure(figsize=(width, height), layout="constrained")
         FigureCanvasAgg(figure)
-        yield figure, list(figure.subplots(1, panels, squeeze=False)[0])
+        across = across or panels
+        every = list(figure.subplots(-(-panels // across), across, squeeze=False).flat)
+        for axes in every[panels:]:
+            axes.remove()
+        yield figure, every[:panels]
 
 
 def render(figure: Figure, name: str, alt: str, header: Sequence[str], rows: Sequence[Sequence[Cell]]) -> Illustration:

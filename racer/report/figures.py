@@ -5,17 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from racer.report import wording
 from racer.report.answers import NO_CONDITION, ItemMean, when
 from racer.report.behaviour import LearningPoint
-from racer.report.drawing import FAINT, INK, Illustration, canvas, colour_of, label, marker_of, render, spread
+from racer.report.drawing import FAINT, INK, Cell, Illustration, canvas, colour_of, label, marker_of, render, spread
 from racer.report.study import StudyReport
+from sessions import Metric
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-PROGRESS = "road progress (fraction of the track)"
+_PANELS_ACROSS = 3
 _MOST_LABELS = 40
 """More participants than these are drawn without their names."""
+_MOST_WIDE = 10
+"""Blocks that a row has room for in letters of full size."""
 _MOST_ITEMS = 60
 """Items of questionnaires that are drawn; the page's table has them all."""
 
@@ -29,86 +33,97 @@ def draw_figures(report: StudyReport) -> list[Illustration]:
         questionnaires(report.answers.ratings),
         blocks(report),
         agreement(report),
-        learning("learning_by_episode", "number of the episode within its condition", report.by_episode),
-        learning("learning_by_place", "place of the condition in the sitting", report.by_place),
+        learning(report, "learning_by_episode", "number of the episode within its condition", report.by_episode),
+        learning(report, "learning_by_place", "place of the condition in the sitting", report.by_place),
     )
     return [illustration for illustration in drawn if illustration is not None]
 
 
 def scatter(report: StudyReport) -> Illustration | None:
-    """Draw each participant's road progress under `pico` against that under `random` (the paper's figure 6)."""
-    column = _columns(report)
-    if not {"random", "pico"} <= set(column):
+    """Draw each participant's primary metric under `pico` against that under `random` (the paper's figure 6)."""
+    if not {"random", "pico"} <= {mean.condition for mean in report.conditions}:
         return None
     from matplotlib.ticker import MaxNLocator
 
-    random, pico = column["random"], column["pico"]
+    metric = report.primary
+    random, pico = report.column("random"), report.column("pico")
+    across, up = _shown(metric, random), _shown(metric, pico)
     with canvas(4.4, 4.2) as (figure, (axes,)):
-        low, high = min(random + pico), max(random + pico)
-        margin = 0.08 * (high - low) or 0.02
+        low, high = min(across + up), max(across + up)
+        margin = 0.08 * (high - low) or 0.02 * wording.scale(metric)
         limits = (low - margin, high + margin)
         axes.plot(limits, limits, color=INK, linewidth=1, linestyle="--", zorder=1)
         axes.text(limits[1], limits[1], "equal ", ha="right", va="bottom", fontsize=9, rotation=45, color=INK)
-        axes.scatter(random, pico, s=42, color=colour_of("pico"), edgecolor=INK, linewidth=0.7, zorder=2)
-        axes.set(xlim=limits, ylim=limits, aspect="equal", xlabel="road progress, random", ylabel="road progress, pico")
+        axes.scatter(across, up, s=42, color=colour_of("pico"), edgecolor=INK, linewidth=0.7, zorder=2)
+        name = wording.heading(metric)
+        axes.set(xlim=limits, ylim=limits, aspect="equal", xlabel=f"{name}, random", ylabel=f"{name}, pico")
         for axis in (axes.xaxis, axes.yaxis):
             axis.set_major_locator(MaxNLocator(5))
         above = sum(p > r for p, r in zip(pico, random, strict=True))
         alt = (
-            f"Scatter plot of {len(pico)} participants: road progress under pico against road progress under random. "
-            f"{above} lie above the diagonal."
+            f"Scatter plot of {len(pico)} participants: {metric.title} under pico against {metric.title} under random. "
+            f"{above} lie above the diagonal; {wording.direction(metric)}."
         )
         rows = list(zip(report.participants, random, pico, strict=True))
         return render(figure, "figure6_scatter", alt, ("participant", "random", "pico"), rows)
 
 
 def bars(report: StudyReport) -> Illustration:
-    """Draw the means of all conditions with their standard errors (the paper's figure 6)."""
-    with canvas(6.6, 3.6, 2) as (figure, panels):
+    """Draw the means of all conditions with their standard errors, a panel for each metric (the paper's figure 6)."""
+    metrics = report.compared
+    across = min(len(metrics), _PANELS_ACROSS)
+    with canvas(3.3 * max(across, 1.4), 3.6 * -(-len(metrics) // across), len(metrics), across) as (figure, panels):
         names = [mean.condition for mean in report.conditions]
-        colours = [colour_of(name) for name in names]
-        progress = [mean.progress for mean in report.conditions], [mean.progress_se for mean in report.conditions]
-        off_road = [mean.off_road for mean in report.conditions], [mean.off_road_se for mean in report.conditions]
-        for axes, (means, errors), scale in zip(
-            panels, (progress, off_road), (PROGRESS, "time off the road (fraction)"), strict=True
-        ):
-            axes.bar(names, means, color=colours, edgecolor=INK, linewidth=0.7, width=0.7)
-            known = [(i, mean, error) for i, (mean, error) in enumerate(zip(means, errors, strict=True)) if error]
-            for i, mean, error in known:
-                axes.errorbar(i, mean, yerr=error, color=INK, capsize=4, linewidth=1.3)
-            axes.set_ylabel(scale)
+        for axes, metric in zip(panels, metrics, strict=True):
+            means = [mean.metrics[metric.name] for mean in report.conditions]
+            values = _shown(metric, [mean.value for mean in means])
+            axes.bar(names, values, color=[colour_of(n) for n in names], edgecolor=INK, linewidth=0.7, width=0.7)
+            for i, (value, mean) in enumerate(zip(values, means, strict=True)):
+                if mean.se:
+                    error = wording.scale(metric) * mean.se
+                    axes.errorbar(i, value, yerr=error, color=INK, capsize=4, linewidth=1.3)
+            axes.set_ylabel(wording.heading(metric))
+            axes.set_title(wording.direction(metric), fontsize=8.5)
             axes.tick_params(axis="x", labelrotation=30 if len(names) > 3 else 0)
-            axes.set_ylim(bottom=0)
-        alt = "Bar chart with standard errors. Road progress: " + "; ".join(
-            f"{mean.condition} {mean.progress:.4f}" for mean in report.conditions
+            if min(values) >= 0:
+                axes.set_ylim(bottom=0)
+            else:
+                axes.axhline(0, color=INK, linewidth=0.8)
+        primary = report.primary
+        alt = f"Bar chart with standard errors. {wording.capitalised(primary.title)}: " + "; ".join(
+            f"{mean.condition} {wording.measure(primary, mean.metrics[primary.name].value)}"
+            for mean in report.conditions
         )
         rows = [
-            (m.condition, m.participants, m.progress, m.progress_se, m.off_road, m.off_road_se)
+            (m.condition, m.participants, *(number for mean in m.metrics.values() for number in (mean.value, mean.se)))
             for m in report.conditions
         ]
-        header = ("condition", "participants", "progress", "progress_se", "off_road", "off_road_se")
-        return render(figure, "figure6_bars", alt, header, rows)
+        columns = [name for metric in metrics for name in (metric.name, f"{metric.name}_se")]
+        return render(figure, "figure6_bars", alt, ("condition", "participants", *columns), rows)
 
 
 def participants(report: StudyReport) -> Illustration:
-    """Draw one line per participant over the conditions."""
-    column = _columns(report)
-    names = list(column)
+    """Draw one line per participant over the conditions: the primary metric."""
+    metric = report.primary
+    names = [mean.condition for mean in report.conditions]
+    column = {name: _shown(metric, report.column(name)) for name in names}
     with canvas(6.6, 4.0) as (figure, (axes,)):
         for i in range(len(report.participants)):
             values = [column[name][i] for name in names]
             axes.plot(names, values, color=FAINT, linewidth=1.1, marker="o", markersize=3.5, zorder=1)
-        means = [mean.progress for mean in report.conditions]
+        means = _shown(metric, [mean.metrics[metric.name].value for mean in report.conditions])
         axes.plot(names, means, color=INK, linewidth=2.2, zorder=2)
         for i, name in enumerate(names):
             axes.plot(i, means[i], marker_of(name), color=colour_of(name), markeredgecolor=INK, markersize=9, zorder=3)
-        axes.set_ylabel(PROGRESS)
+        axes.set_ylabel(wording.heading(metric))
         axes.set_xlim(-0.3, len(names) - 0.4)
         if len(report.participants) <= _MOST_LABELS:
             _name_lines(axes, report.participants, column[names[-1]], len(names) - 1)
-        rows = [(s.participant, s.condition, s.block, s.episodes, s.progress, s.off_road) for s in report.scores]
+        rows: list[tuple[Cell, ...]] = [
+            (s.participant, s.condition, s.block, s.episodes, *s.metrics.values()) for s in report.scores
+        ]
         alt = f"One line for each of {len(report.participants)} participants over {', '.join(names)}, and their mean."
-        header = ("participant", "condition", "place_of_condition", "episodes", "progress", "off_road")
+        header = ("participant", "condition", "place_of_condition", "episodes", *(m.name for m in report.compared))
         return render(figure, "participants", alt, header, rows)
 
 
@@ -160,15 +175,17 @@ def blocks(report: StudyReport) -> Illustration | None:
     with canvas(6.6, 1.2 + 0.42 * len(report.blocks)) as (figure, (axes,)):
         shares = [list(block.sent) for block in report.blocks]
         axes.imshow(shares, cmap="cividis", vmin=0, vmax=1, aspect="auto")
+        size = 9 if report.task.blocks <= _MOST_WIDE else 6
+        features = wording.counted(report.task.block_size, "feature")
         for row, sent in enumerate(shares):
             for number, share in enumerate(sent):
                 ink = "#FFFFFF" if share < 0.5 else "#000000"
-                axes.text(number, row, f"{100 * share:.0f} %", ha="center", va="center", color=ink, fontsize=9)
+                axes.text(number, row, f"{100 * share:.0f} %", ha="center", va="center", color=ink, fontsize=size)
         axes.set_yticks(range(len(shares)), [block.condition for block in report.blocks])
         axes.set_xticks(range(len(shares[0])))
-        axes.set_xlabel("block of 4 features (block 0 carries most information)")
+        axes.set_xlabel(f"block of {features} (block 0 carries most information)")
         rows = [(b.condition, number, share) for b in report.blocks for number, share in enumerate(b.sent)]
-        alt = "Share of the steps in which each of the 8 blocks is sent: " + "; ".join(
+        alt = f"Share of the steps in which each of the {report.task.blocks} blocks is sent: " + "; ".join(
             f"{b.condition} {', '.join(f'{100 * share:.0f}%' for share in b.sent)}" for b in report.blocks
         )
         return render(figure, "blocks", alt, ("condition", "block", "sent"), rows)
@@ -180,12 +197,12 @@ def agreement(report: StudyReport) -> Illustration | None:
         return None
     with canvas(6.6, 3.2, 2) as (figure, panels):
         for row, found in enumerate(report.agreement):
-            shown = ((found.equal, found.equal_se), (found.kappa, found.kappa_se))
+            shown = ((100 * found.equal, 100 * (found.equal_se or 0.0)), (found.kappa, found.kappa_se))
             for axes, (mean, error) in zip(panels, shown, strict=True):
                 if mean is not None:
                     axes.bar(row, mean, color=colour_of(found.condition), edgecolor=INK, linewidth=0.7, width=0.6)
                     axes.errorbar(row, mean, yerr=error or 0.0, color=INK, capsize=4, linewidth=1.3)
-        for axes, scale in zip(panels, ("share of equal actions", "Cohen's kappa"), strict=True):
+        for axes, scale in zip(panels, ("equal actions (%)", "Cohen's kappa"), strict=True):
             axes.set_xticks(range(len(report.agreement)), [found.condition for found in report.agreement])
             axes.tick_params(axis="x", labelrotation=30 if len(report.agreement) > 3 else 0)
             axes.set_xlim(-0.7, len(report.agreement) - 0.3)
@@ -202,19 +219,37 @@ def agreement(report: StudyReport) -> Illustration | None:
         return render(figure, "agreement", alt, header, rows)
 
 
-def learning(name: str, place: str, points: Sequence[LearningPoint]) -> Illustration:
-    """Draw road progress by a place in the sitting, one line per condition."""
+def learning(report: StudyReport, name: str, place: str, points: Sequence[LearningPoint]) -> Illustration:
+    """Draw the primary metric by a place in the sitting, one line per condition."""
     from matplotlib.ticker import MaxNLocator
 
+    metric = report.primary
     with canvas(6.6, 3.4) as (figure, (axes,)):
         for condition in dict.fromkeys(point.condition for point in points):
-            _line(axes, condition, [point for point in points if point.condition == condition])
-        axes.set(xlabel=place, ylabel=PROGRESS)
+            own = [point for point in points if point.condition == condition]
+            axes.errorbar(
+                [point.place for point in own],
+                _shown(metric, [point.value for point in own]),
+                yerr=_shown(metric, [point.se or 0.0 for point in own]),
+                marker=marker_of(condition),
+                color=colour_of(condition),
+                linewidth=1.4,
+                markersize=5,
+                capsize=2,
+                label=condition,
+            )
+        axes.set(xlabel=place, ylabel=wording.heading(metric))
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         figure.legend(loc="outside upper left", ncols=5, fontsize=9)
-        rows = [(p.condition, p.place, p.participants, p.progress, p.progress_se) for p in points]
-        alt = f"Road progress by the {place}, one line per condition, with standard errors."
-        return render(figure, name, alt, ("condition", "place", "participants", "progress", "progress_se"), rows)
+        rows = [(p.condition, p.place, p.participants, p.value, p.se) for p in points]
+        alt = f"{wording.capitalised(metric.title)} by the {place}, one line per condition, with standard errors."
+        header = ("condition", "place", "participants", metric.name, f"{metric.name}_se")
+        return render(figure, name, alt, header, rows)
+
+
+def _shown(metric: Metric, values: Sequence[float]) -> list[float]:
+    """Return a metric's values in the unit in which it is shown."""
+    return [wording.scale(metric) * value for value in values]
 
 
 def _name_lines(axes: Axes, names: Sequence[str], ends: Sequence[float], x: float) -> None:
@@ -231,25 +266,3 @@ def _name_lines(axes: Axes, names: Sequence[str], ends: Sequence[float], x: floa
             va="center",
             arrowprops={"arrowstyle": "-", "color": FAINT, "linewidth": 0.5},
         )
-
-
-def _line(axes: Axes, condition: str, points: list[LearningPoint]) -> None:
-    axes.errorbar(
-        [point.place for point in points],
-        [point.progress for point in points],
-        yerr=[point.progress_se or 0.0 for point in points],
-        marker=marker_of(condition),
-        color=colour_of(condition),
-        linewidth=1.4,
-        markersize=5,
-        capsize=2,
-        label=condition,
-    )
-
-
-def _columns(report: StudyReport) -> dict[str, list[float]]:
-    """Return the participants' road progress by condition."""
-    return {
-        mean.condition: [score.progress for score in report.scores if score.condition == mean.condition]
-        for mean in report.conditions
-    }

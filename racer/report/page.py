@@ -60,6 +60,7 @@ def render_page(
         item_texts=item_texts,
         excluded=named_exclusions(report),
         items=_items(report),
+        fractions=any(metric.unit == wording.FRACTION for metric in report.compared),
     )
 
 

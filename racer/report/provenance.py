@@ -1,7 +1,8 @@
-"""Provenance: which software, weights, masks and study file the recordings of a study were made with."""
+"""Provenance: which task, software, latent model, fitted and study files the recordings of a study were made with."""
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from dataclasses import dataclass
 
@@ -26,10 +27,12 @@ def trace_provenance(people: tuple[Person, ...]) -> list[Provenance]:
     software = sorted({name for info in infos for name in info.software})
     for info in infos:
         config = info.config
+        found["task"][info.task.name] += 1
+        found["settings of the task"][json.dumps(info.task.settings, sort_keys=True)] += 1
         found["study"][info.study] += 1
         found["study file (SHA-256)"][_text(config.get("study_sha256"))] += 1
-        found["codec weights (SHA-256)"][info.codec_sha256] += 1
-        found["masks (SHA-256)"][info.mask_sha256] += 1
+        found["latent model (SHA-256)"][info.model_sha256] += 1
+        found["fitted files (SHA-256)"][info.fitted_sha256] += 1
         found["packet format"][_text(config.get("channel_format"))] += 1
         found["driver"][info.driver] += 1
         for name in software:

@@ -12,7 +12,10 @@ from numpy.typing import NDArray
 import sessions
 from racer.drivers.registry import KEYBOARD
 from racer.loop.conditions import in_order, may_be_condition
-from racer.sitting.resume import declined
+from racer.sitting.answers import declined
+
+_ROUNDING = 1e-6
+"""Share by which rounding may lead a metric, recorded in single precision, out of its bounds."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,18 +24,17 @@ class EvaluatedEpisode:
 
     condition: str
     block: int
-    """Place of its condition among those that the participant drove, from 1."""
+    """Place of its condition among those that the participant met, from 1."""
     number: int
     """Place among the participant's accepted episodes of this condition, from 1."""
-    track_seed: int
-    progress: float
-    """Road progress at its end, in [0, 1]."""
-    off_road: float
-    """Fraction of its steps off the road."""
-    actions: NDArray[np.int8]
-    """int8[T] in {-1, 0, 1}."""
+    seed: int
+    """Of its first trial."""
+    metrics: dict[str, float]
+    """What it came to in every metric that is compared; of several trials their mean."""
+    actions: NDArray[np.uint8]
+    """uint8[T], indices."""
     sent: NDArray[np.float64]
-    """float64[8]: fraction of the steps in which each block was sent."""
+    """float64[blocks]: fraction of the steps in which each block was sent."""
     durations_ms: NDArray[np.float64]
     """float64[T - 1]: from each frame shown to the next, pauses taken out."""
     stage_us: NDArray[np.uint32]
@@ -49,13 +51,13 @@ class Person:
     name: str
     sitting: sessions.Sitting
     episodes: tuple[EvaluatedEpisode, ...]
-    """In the order driven; never empty."""
+    """In the order recorded; never empty."""
     answers: tuple[sessions.Answer, ...]
     """In the order given, over all recordings of the sitting."""
 
     @property
     def conditions(self) -> set[str]:
-        """What they drove."""
+        """What they met."""
         return {episode.condition for episode in self.episodes}
 
     def under(self, condition: str) -> list[EvaluatedEpisode]:
@@ -69,17 +71,28 @@ class Evaluations:
 
     people: tuple[Person, ...]
     conditions: tuple[str, ...]
-    """Driven by all of them, in the order of `racer.loop.conditions.in_order`."""
+    """Met by all of them, in the order of `racer.loop.conditions.in_order`."""
     excluded: dict[Path, str]
     """Recordings left out, and why."""
+
+    @property
+    def task(self) -> sessions.TaskRecord:
+        """What all of them did; there must be people."""
+        return self.people[0].sitting.info.task
+
+
+def compared(task: sessions.TaskRecord) -> tuple[sessions.Metric, ...]:
+    """Return the metrics that have a direction, the primary one first."""
+    return tuple(metric for metric in task.metrics if metric.better)
 
 
 def read_evaluations(folder: Path) -> Evaluations:
     """Read the complete evaluation sittings in a folder.
 
     Left out, with the reason: other protocols, trial runs, sittings that were not completed, a participant's second
-    sitting, sittings that differ from the first in more than participant, tracks and order (another study file, other
-    weights, mask, driver, channel, handling, numbers of steps or episodes), and files that cannot be read.
+    sitting, sittings that differ from the first in more than participant, seeds and order (another task or study file,
+    other settings, another latent model, fitted file, driver, channel, other numbers of steps or episodes), and files
+    that cannot be read.
 
     Raises:
         RecordingError: If the folder cannot be listed.
@@ -88,18 +101,17 @@ def read_evaluations(folder: Path) -> Evaluations:
     people: dict[str, Person] = {}
     first: dict[str, Any] = {}
     for sitting in sittings:
-        reason = _reason_to_exclude(sitting, people, first or settings_of(sitting.info))
-        if not reason:
-            try:
+        try:
+            reason = _reason_to_exclude(sitting, people, first or settings_of(sitting.info))
+            if not reason:
                 person = _read_person(sitting)
-            except sessions.RecordingError as error:
-                reason = str(error)
-            else:
                 if person.episodes:
                     first = first or settings_of(sitting.info)
                     people[person.name] = person
                 else:
                     reason = "it has no evaluation episode"
+        except sessions.RecordingError as error:
+            reason = str(error)
         if reason:
             excluded.update(dict.fromkeys(sitting.paths, reason))
     together = next(iter(people.values())).conditions if people else set()
@@ -112,19 +124,24 @@ def read_evaluations(folder: Path) -> Evaluations:
 
 def settings_of(info: sessions.SessionInfo) -> dict[str, Any]:
     """Return what must be alike in all sittings of one analysis, by its name for people."""
-    config = info.config
+    config, task = info.config, info.task
     protocol = section(config, "protocol")
     conditions = protocol.get("conditions")
     return {
-        "codec weights": info.codec_sha256,
+        "task": task.name,
+        "version of the task": (
+            (task.frame, task.actions, task.latents, task.blocks, task.paced),
+            tuple((metric.name, metric.unit, metric.better, metric.trial) for metric in task.metrics),
+        ),
+        "setting of the task": task.settings,
+        "latent model": info.model_sha256,
         "packet format": config.get("channel_format"),
-        "mask": info.mask_sha256,
+        "fitted file": info.fitted_sha256,
         "kind of driver": info.driver == KEYBOARD,
         "study file": config.get("study_settings_sha256"),
         "use of the channel": config.get("channel"),
-        "handling or speed": config.get("track"),
-        "steps per episode": protocol.get("steps"),
-        "episodes per condition": protocol.get("evaluation"),
+        "number of steps per episode": protocol.get("steps"),
+        "number of episodes per condition": protocol.get("evaluation"),
         "set of conditions": sorted(map(str, conditions)) if isinstance(conditions, list) else None,
     }
 
@@ -141,11 +158,12 @@ def _reason_to_exclude(sitting: sessions.Sitting, people: dict[str, Person], fir
         return "a pilot user's session, for training"
     if info.protocol != "evaluation":
         return f"protocol {info.protocol}"
-    if info.pilot:
-        return "a trial run (--pilot)"
-    if declined(sitting):
-        return "declined to take part"
+    if info.trial_run:
+        return "a trial run (--trial)"
     if sitting.status != "complete":
+        with sessions.open(sitting.paths[-1]) as session:
+            if declined(session.answers()):
+                return "declined to take part"
         return f"not completed ({sitting.status})"
     if info.participant in people:
         return "a second session of the same participant"
@@ -180,18 +198,12 @@ def _read_person(sitting: sessions.Sitting) -> Person:
 def _read_episode(
     path: Path, episode: sessions.Episode, block: int, number: int, pauses: NDArray[np.int64]
 ) -> EvaluatedEpisode:
-    progress = float(episode.progress[-1])
-    if not 0 <= progress <= 1:
-        raise sessions.UnreadableRecordingError(
-            f"{path} is damaged: episode {episode.index} ends at road progress {progress}, which is no fraction"
-        )
     return EvaluatedEpisode(
         condition=episode.info.condition,
         block=block,
         number=number,
-        track_seed=episode.info.track_seed,
-        progress=progress,
-        off_road=float(episode.off_road.mean()),
+        seed=episode.info.seed,
+        metrics={metric.name: _value(path, episode, metric) for metric in compared(episode.task)},
         actions=episode.action,
         sent=episode.mask.mean(axis=0, dtype=np.float64),
         durations_ms=_durations_ms(episode.time_ns, pauses),
@@ -199,6 +211,23 @@ def _read_episode(
         path=path,
         index=episode.index,
     )
+
+
+def _value(path: Path, episode: sessions.Episode, metric: sessions.Metric) -> float:
+    """Return what an episode comes to in a metric.
+
+    Raises:
+        UnreadableRecordingError: If the metric cannot come to that.
+    """
+    value = episode.trial_value(metric.name)
+    low, high = (
+        bound + sign * _ROUNDING * max(abs(bound), 1) for bound, sign in zip(metric.bounds, (-1, 1), strict=True)
+    )
+    if not (np.isfinite(value) and low <= value <= high):
+        raise sessions.UnreadableRecordingError(
+            f"{path} is damaged: episode {episode.index} comes to {metric.title} {value}, which cannot be"
+        )
+    return value
 
 
 def _pauses(events: list[sessions.Event]) -> NDArray[np.int64]:

@@ -58,7 +58,7 @@ class Anova:
 
 @dataclass(frozen=True)
 class PairedDifference:
-    """Road progress of one condition less that of another, over participants."""
+    """The primary metric under one condition less that under another, over participants."""
 
     minuend: str
     subtrahend: str
@@ -109,11 +109,11 @@ def repeated_anova(conditions: tuple[str, ...], table: Table) -> Anova:
     if np.ptp(table - table[:, :1], axis=0).max() <= _NO_VARIATION:
         return Anova(conditions, None, k - 1, (k - 1) * (people - 1), None)
     rows = [
-        {"participant": person, "condition": condition, "progress": value}
+        {"participant": person, "condition": condition, "value": value}
         for person, values in enumerate(table)
         for condition, value in zip(conditions, values, strict=True)
     ]
-    found = AnovaRM(pd.DataFrame(rows), "progress", "participant", within=["condition"]).fit().anova_table.iloc[0]
+    found = AnovaRM(pd.DataFrame(rows), "value", "participant", within=["condition"]).fit().anova_table.iloc[0]
     f, df_condition, df_error = float(found["F Value"]), float(found["Num DF"]), float(found["Den DF"])
     epsilon = greenhouse_geisser(table)
     between_people = k * float(((table.mean(axis=1) - table.mean()) ** 2).sum())
@@ -239,6 +239,8 @@ def bootstrap(
 
 def gap_closed(pico: Table, random: Table, full: Table) -> tuple[float | None, Interval | None]:
     """Return (pico - random) / (full - random) of the means, and its interval.
+
+    It is the same whether more or less of the metric is better: both differences then change their signs.
 
     There is no interval where the gap's own includes zero: a ratio whose denominator may be zero has no bounded one
     (Fieller, 1954). There is no ratio where the gap is exactly zero.

@@ -1,6 +1,6 @@
-"""Film strips: what was there and what was shown at equal times, under each condition, for one participant and track.
+"""Film strips: what was there and what was shown at equal times, under each condition, for one participant and seed.
 
-Recordings keep latents and not, by default, frames. The original frames are driven again from the track's seed and
+Recordings keep latents and not, by default, frames. The original frames are made again from the trial's seed and
 the recorded actions, and used only if every step comes out exactly as recorded (`racer.recordings.rerun`).
 """
 
@@ -9,24 +9,24 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 import sessions
-from compression.model.latent_model import Codec
 from racer.errors import RacerError
 from racer.recordings.footage import Footage, FootageError
+from racer.report import wording
 from racer.report.drawing import Illustration, canvas, render
 from racer.report.recordings import EvaluatedEpisode, Evaluations, Person
+from racer.training.sheets import GAP, tiled
 
 ItemT = TypeVar("ItemT")
 
 FRAMES = 7
 """Equal times shown."""
-_GAP = 3
-"""White pixels between frames."""
 
 
 class NoStripError(RacerError):
@@ -39,115 +39,111 @@ class Strip:
 
     condition: str
     original: NDArray[np.uint8]
-    """uint8[N, 64, 64, 3]."""
+    """uint8[N, H, W, C]."""
     shown: NDArray[np.uint8]
-    """uint8[N, 64, 64, 3]."""
-    progress: NDArray[np.float32]
-    """float32[N]: road progress after each of the steps."""
+    """uint8[N, H, W, C]."""
+    values: list[float]
+    """The primary metric after each of the N steps."""
 
 
 @dataclass(frozen=True, eq=False)
 class FilmStrips:
-    """Strips of one participant on one track."""
+    """Strips of one participant from one seed."""
 
     participant: str
-    track_seed: int
+    seed: int
+    metric: sessions.Metric
+    """The primary one."""
     steps: NDArray[np.int64]
     """int64[N], N = FRAMES or, of shorter episodes, all: the steps shown, from 0."""
     strips: list[Strip]
 
 
-def film_strips(evaluations: Evaluations, codec: Codec) -> FilmStrips:
-    """Return the strips of the participant, and of their track, with the median difference of `pico` and `random`.
+def film_strips(evaluations: Evaluations, folder: Path | None = None) -> FilmStrips:
+    """Return the strips of the participant, and of their seed, with the median difference of `pico` and `random`.
 
-    Where one of the two was not driven, the median of the mean road progress takes its place.
+    Where one of the two was not shown, the median of the mean primary metric takes its place.
 
     Args:
         evaluations: Of at least one participant.
-        codec: The weights that the recordings were made with.
+        folder: Of the latent model; None for the one that comes with the task.
 
     Raises:
-        NoStripError: If there is no track that was driven under all conditions, another codec was used, or driving
+        NoStripError: If there is no seed that was met under all conditions, the model is not here, or doing it
             again gives anything else than was recorded.
         RecordingError: If a recording cannot be read.
+        WeightsError: If the folder holds no latent model.
     """
-    person = _median(evaluations.people, lambda one: _merit(list(one.episodes)))
-    track_seed, episodes = _typical_track(person, evaluations.conditions)
+    metric = evaluations.task.primary
+    person = _median(evaluations.people, lambda one: _merit(list(one.episodes), metric.name))
+    seed, episodes = _typical_seed(person, evaluations.conditions, metric.name)
     last = min(len(episode.actions) for episode in episodes) - 1
     steps = np.unique(np.linspace(0, last, FRAMES).round().astype(np.int64))
-    strips = [_strip(episode, steps, codec) for episode in episodes]
-    return FilmStrips(person.name, track_seed, steps, strips)
+    strips = [_strip(episode, steps, folder, metric.name) for episode in episodes]
+    return FilmStrips(person.name, seed, metric, steps, strips)
 
 
 def draw_strips(film: FilmStrips) -> Illustration:
     """Draw the strips: a pair of rows per condition, the original above what was shown."""
-    with canvas(7.2, 0.35 + 2.1 * len(film.strips)) as (figure, (placeholder,)):
-        placeholder.remove()
-        panels = figure.subplots(len(film.strips), 1, squeeze=False)[:, 0]
-        centres = [i * (64 + _GAP) + 31.5 for i in range(len(film.steps))]
+    height, width = film.strips[0].shown.shape[1:3]
+    pair = 0.3 + 6.3 * 2 * (height + GAP) / (FRAMES * (width + GAP))
+    with canvas(7.2, 0.35 + pair * len(film.strips), len(film.strips), 1) as (figure, panels):
+        centres = [i * (width + GAP) + (width - 1) / 2 for i in range(len(film.steps))]
         for axes, strip in zip(panels, film.strips, strict=True):
-            axes.imshow(_mosaic(strip))
-            axes.set_title(f"{strip.condition}: road progress {strip.progress[-1]:.3f} at the last frame")
-            axes.set_yticks([31.5, 64 + _GAP + 31.5], ["original", "shown"])
+            axes.imshow(tiled([list(strip.original), list(strip.shown)]))
+            last = wording.measure(film.metric, strip.values[-1])
+            axes.set_title(f"{strip.condition}: {film.metric.title} {last} at the last frame")
+            axes.set_yticks([(height - 1) / 2, height + GAP + (height - 1) / 2], ["original", "shown"])
             axes.set_xticks(centres, [f"step {step + 1}" for step in film.steps])
             axes.tick_params(length=0)
             axes.spines[:].set_visible(False)
         rows = [
-            (film.participant, film.track_seed, strip.condition, int(step) + 1, float(progress))
+            (film.participant, film.seed, strip.condition, int(step) + 1, value)
             for strip in film.strips
-            for step, progress in zip(film.steps, strip.progress, strict=True)
+            for step, value in zip(film.steps, strip.values, strict=True)
         ]
         alt = (
-            f"Film strips of {film.participant} on track {film.track_seed}: at {len(film.steps)} equal times the "
-            f"original frame above the frame shown, for {', '.join(strip.condition for strip in film.strips)}."
+            f"Film strips of {film.participant} from seed {film.seed}: at {len(film.steps)} equal times the original "
+            f"frame above the frame shown, for {', '.join(strip.condition for strip in film.strips)}."
         )
-        header = ("participant", "track_seed", "condition", "step", "progress")
+        header = ("participant", "seed", "condition", "step", film.metric.name)
         return render(figure, "figure6_strips", alt, header, rows)
 
 
-def _merit(episodes: list[EvaluatedEpisode]) -> float:
-    """Return the mean road progress under `pico` less that under `random`; of everything where one is missing."""
-    pico = [episode.progress for episode in episodes if episode.condition == "pico"]
-    random = [episode.progress for episode in episodes if episode.condition == "random"]
+def _merit(episodes: list[EvaluatedEpisode], metric: str) -> float:
+    """Return the mean of a metric under `pico` less that under `random`; of everything where one is missing."""
+    pico = [episode.metrics[metric] for episode in episodes if episode.condition == "pico"]
+    random = [episode.metrics[metric] for episode in episodes if episode.condition == "random"]
     if pico and random:
         return float(np.mean(pico) - np.mean(random))
-    return float(np.mean([episode.progress for episode in episodes]))
+    return float(np.mean([episode.metrics[metric] for episode in episodes]))
 
 
-def _typical_track(person: Person, conditions: tuple[str, ...]) -> tuple[int, list[EvaluatedEpisode]]:
-    """Return the median track of those driven under all conditions, and its first episode under each."""
+def _typical_seed(person: Person, conditions: tuple[str, ...], metric: str) -> tuple[int, list[EvaluatedEpisode]]:
+    """Return the median seed of those met under all conditions, and its first episode under each."""
     firsts: dict[int, dict[str, EvaluatedEpisode]] = {}
     for episode in person.episodes:
-        firsts.setdefault(episode.track_seed, {}).setdefault(episode.condition, episode)
+        firsts.setdefault(episode.seed, {}).setdefault(episode.condition, episode)
     common = [(seed, [own[name] for name in conditions]) for seed, own in firsts.items() if len(own) == len(conditions)]
     if not common:
-        raise NoStripError(f"{person.name} drove no track under all conditions")
-    return _median(common, lambda track: _merit(track[1]))
+        raise NoStripError(f"{person.name} met no seed under all conditions")
+    return _median(common, lambda met: _merit(met[1], metric))
 
 
-def _strip(episode: EvaluatedEpisode, steps: NDArray[np.int64], codec: Codec) -> Strip:
+def _strip(episode: EvaluatedEpisode, steps: NDArray[np.int64], folder: Path | None, metric: str) -> Strip:
     with ExitStack() as opened:
         session = opened.enter_context(sessions.open(episode.path))
         recorded = session.episodes[episode.index]
         try:
-            footage = opened.enter_context(Footage(session, recorded, codec))
+            footage = opened.enter_context(Footage(session, recorded, folder))
         except FootageError as error:
             raise NoStripError(str(error).replace(str(episode.path), episode.path.name)) from error
         if footage.without_original:
-            raise NoStripError(f"track {episode.track_seed} under {episode.condition}: {footage.without_original}")
+            raise NoStripError(f"seed {episode.seed} under {episode.condition}: {footage.without_original}")
         pairs = [(footage.original(step), footage.shown(step)) for step in steps.tolist()]
         original = np.stack([frame for frame, _ in pairs if frame is not None])
-        return Strip(episode.condition, original, np.stack([shown for _, shown in pairs]), recorded.progress[steps])
-
-
-def _mosaic(strip: Strip) -> NDArray[np.uint8]:
-    """Return originals above what was shown, uint8[2 * 64 + gap, ..., 3], on white."""
-    rows = [
-        np.pad(frames, ((0, 0), (0, _GAP), (0, _GAP), (0, 0)), constant_values=255)
-        for frames in (strip.original, strip.shown)
-    ]
-    whole: NDArray[np.uint8] = np.concatenate([np.concatenate(list(row), axis=1) for row in rows], axis=0)
-    return whole[:-_GAP, :-_GAP]
+        values = recorded[metric][steps].astype(np.float64).tolist()
+        return Strip(episode.condition, original, np.stack([shown for _, shown in pairs]), values)
 
 
 def _median(items: Sequence[ItemT], merit: Callable[[ItemT], float]) -> ItemT:

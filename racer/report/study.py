@@ -21,7 +21,7 @@ from racer.report.behaviour import (
     learning_by_episode,
 )
 from racer.report.provenance import Provenance, trace_provenance
-from racer.report.recordings import Evaluations, read_evaluations
+from racer.report.recordings import Evaluations, compared, read_evaluations
 from racer.report.statistics import (
     Anova,
     Friedman,
@@ -35,10 +35,21 @@ from racer.report.statistics import (
     repeated_anova,
 )
 from racer.report.timing import Timing, measure_timing
+from sessions import Metric, TaskRecord
 
 
 class NothingToReportError(RacerError):
     """The folder holds no evaluation that can be analysed."""
+
+
+@dataclass(frozen=True)
+class Mean:
+    """A metric's mean over participants."""
+
+    value: float
+    """In the metric's unit."""
+    se: float | None
+    """Its standard error; None for a single participant."""
 
 
 @dataclass(frozen=True)
@@ -47,13 +58,8 @@ class ConditionMean:
 
     condition: str
     participants: int
-    progress: float
-    """Road progress, in [0, 1]."""
-    progress_se: float | None
-    """Its standard error over participants; None for a single one."""
-    off_road: float
-    """Fraction of steps off the road."""
-    off_road_se: float | None
+    metrics: dict[str, Mean]
+    """Of every metric that is compared."""
 
 
 @dataclass(frozen=True)
@@ -63,22 +69,23 @@ class ParticipantScore:
     participant: str
     condition: str
     block: int
-    """Place of the condition among those the participant drove, from 1."""
+    """Place of the condition among those that the participant met, from 1."""
     episodes: int
-    progress: float
-    off_road: float
+    metrics: dict[str, float]
+    """Of every metric that is compared."""
 
 
 @dataclass(frozen=True)
 class StudyReport:
-    """What a folder of evaluation sessions shows."""
+    """What a folder of evaluation sessions shows. All tests are of the task's primary metric."""
 
+    task: TaskRecord
     simulated: bool
     """Whether any participant was simulated."""
     participants: tuple[str, ...]
     conditions: list[ConditionMean]
     gap_closed: float | None
-    """(pico - random) / (full - random) in road progress; None where a condition is missing."""
+    """(pico - random) / (full - random); None where a condition is missing."""
     difference: PairedDifference | None
     """`pico` less `random`."""
     anova: list[Anova]
@@ -97,12 +104,26 @@ class StudyReport:
     agreement: list[Agreement] = field(default_factory=list)
     blocks: list[BlockFrequency] = field(default_factory=list)
     by_episode: list[LearningPoint] = field(default_factory=list)
-    """Road progress by the number of the episode within its condition."""
+    """By the number of the episode within its condition."""
     by_place: list[LearningPoint] = field(default_factory=list)
-    """Road progress by the place of the condition in the sitting."""
+    """By the place of the condition in the sitting."""
     answers: Answers = field(default_factory=lambda: Answers([], [], [], {}))
     timing: list[Timing] = field(default_factory=list)
     provenance: list[Provenance] = field(default_factory=list)
+
+    @property
+    def compared(self) -> tuple[Metric, ...]:
+        """The metrics that have a direction, the primary one first."""
+        return compared(self.task)
+
+    @property
+    def primary(self) -> Metric:
+        """What the task is about."""
+        return self.task.primary
+
+    def column(self, condition: str) -> list[float]:
+        """Return the participants' means of the primary metric under a condition."""
+        return [score.metrics[self.primary.name] for score in self.scores if score.condition == condition]
 
 
 def report_study(folder: Path) -> StudyReport:
@@ -130,32 +151,38 @@ def analyse(evaluations: Evaluations, folder: Path) -> StudyReport:
             f"no complete evaluation session in {folder} ({reasons}); record one with `racer session start --study "
             f"STUDY`, or without a study file with `racer session start NAME --protocol evaluation --data {folder}`"
         )
+    task = evaluations.task
+    metrics = [metric.name for metric in compared(task)]
     scores = [
         ParticipantScore(
             participant=person.name,
             condition=condition,
             block=min(episode.block for episode in person.under(condition)),
             episodes=len(person.under(condition)),
-            progress=float(np.mean([episode.progress for episode in person.under(condition)])),
-            off_road=float(np.mean([episode.off_road for episode in person.under(condition)])),
+            metrics={
+                name: float(np.mean([episode.metrics[name] for episode in person.under(condition)])) for name in metrics
+            },
         )
         for person in people
         for condition in conditions
     ]
-    shape = len(people), len(conditions)
-    progress = np.array([score.progress for score in scores]).reshape(shape)
-    off_road = np.array([score.off_road for score in scores]).reshape(shape)
-    column = {condition: progress[:, i] for i, condition in enumerate(conditions)}
+    tables = {
+        name: np.array([score.metrics[name] for score in scores]).reshape(len(people), len(conditions))
+        for name in metrics
+    }
+    table = tables[task.primary.name]
+    column = {condition: table[:, i] for i, condition in enumerate(conditions)}
     titles = {info.study for person in people for info in person.sitting.infos}
     gap, gap_interval = None, None
     if {"random", "pico", "full"} <= set(conditions):
         gap, gap_interval = gap_closed(column["pico"], column["random"], column["full"])
     tested = len(people) > 1
     return StudyReport(
+        task=task,
         simulated=any(person.sitting.info.driver != KEYBOARD for person in people),
         participants=tuple(person.name for person in people),
         conditions=[
-            ConditionMean(condition, len(people), *mean_se(progress[:, i]), *mean_se(off_road[:, i]))
+            ConditionMean(condition, len(people), {name: Mean(*mean_se(tables[name][:, i])) for name in metrics})
             for i, condition in enumerate(conditions)
         ],
         gap_closed=gap,
@@ -164,13 +191,13 @@ def analyse(evaluations: Evaluations, folder: Path) -> StudyReport:
         excluded={str(path): reason for path, reason in evaluations.excluded.items()},
         study=titles.pop() if len(titles) == 1 else "",
         gap_interval=gap_interval,
-        pairs=all_pairs(conditions, progress) if tested else [],
-        friedman=friedman(conditions, progress) if tested and len(conditions) > 2 else None,
+        pairs=all_pairs(conditions, table) if tested else [],
+        friedman=friedman(conditions, table) if tested and len(conditions) > 2 else None,
         scores=scores,
-        agreement=action_agreement(people, conditions),
+        agreement=action_agreement(people, conditions, len(task.actions)),
         blocks=block_frequencies(people, conditions),
-        by_episode=learning_by_episode(people, conditions),
-        by_place=learning_by_block(people, conditions),
+        by_episode=learning_by_episode(people, conditions, task.primary.name),
+        by_place=learning_by_block(people, conditions, task.primary.name),
         answers=read_answers(people, conditions),
         timing=measure_timing(people),
         provenance=trace_provenance(people),

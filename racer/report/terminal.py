@@ -18,23 +18,27 @@ def print_report(report: StudyReport) -> None:
     who = "participants, simulated" if report.simulated else "participants"
     console.print(f"{len(report.participants)} {who}: {escape(', '.join(report.participants))}")
     table = Table(box=box.SIMPLE_HEAD)
-    for column in ("condition", "road progress", "SE", "off-road time", "SE"):
-        table.add_column(column)
+    table.add_column("condition")
+    for metric in report.compared:
+        table.add_column(escape(wording.heading(metric)))
+        table.add_column("SE")
     for mean in report.conditions:
-        table.add_row(
-            escape(mean.condition),
-            wording.number(mean.progress),
-            wording.number(mean.progress_se),
-            wording.percent(mean.off_road),
-            wording.percent(mean.off_road_se),
-        )
+        cells = [
+            wording.amount(metric, number)
+            for metric in report.compared
+            for number in (mean.metrics[metric.name].value, mean.metrics[metric.name].se)
+        ]
+        table.add_row(escape(mean.condition), *cells)
     console.print(table)
+    console.print(escape("; ".join(f"{metric.title}: {wording.direction(metric)}" for metric in report.compared)))
     if (pair := report.difference) is not None:
-        interval, dz = wording.interval(pair.interval, sign="+"), wording.number(pair.dz, 2)
+        metric = report.primary
+        difference, se = wording.amount(metric, pair.mean, "+"), wording.amount(metric, pair.se)
+        of = f"{wording.unit_of_difference(metric)} of {metric.title}".strip()
         console.print(
-            f"{pair.minuend} - {pair.subtrahend}: {pair.mean:+.4f} (SE {wording.number(pair.se)}), "
-            f"{wording.paired_line(pair)}"
+            escape(f"{pair.minuend} - {pair.subtrahend}: {difference} (SE {se}) {of}, {wording.paired_line(pair)}")
         )
+        interval, dz = wording.metric_interval(metric, pair.interval, "+"), wording.number(pair.dz, 2)
         console.print(escape(f"  95 % interval {interval}, Cohen's dz {dz}, Wilcoxon {wording.wilcoxon_line(pair)}"))
     if report.gap_closed is not None:
         console.print(f"pico closes {wording.percent(report.gap_closed, 0)} of the gap between random and full")

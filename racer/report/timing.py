@@ -21,7 +21,7 @@ class Timing:
 
     participant: str
     paced: bool
-    """Whether it ran in real time. Otherwise no durations are given: nobody waited for a frame."""
+    """Whether it ran to a beat in real time. Otherwise no durations are given: nobody waited for a frame."""
     pace: float | None
     """Steps per second asked for."""
     steps: int
@@ -49,7 +49,7 @@ def _of(person: Person) -> Timing:
     config = person.sitting.info.config
     pace = _positive(config.get("pace"))
     # What does not say that it kept time is not measured against one.
-    paced = config.get("headless") is False and pace is not None
+    paced = config.get("headless") is False and pace is not None and person.sitting.info.task.paced
     durations = np.concatenate([episode.durations_ms for episode in person.episodes])
     per_episode = section(config, "protocol").get("steps")
     planned = per_episode * len(person.episodes) if type(per_episode) is int and 0 < per_episode < 10**6 else None

@@ -2,9 +2,83 @@
 
 from __future__ import annotations
 
+import math
+from typing import Protocol
+
 from racer.report.statistics import Anova, Friedman, Interval, PairedDifference
 
 UNDEFINED = "undefined (the differences do not vary)"
+FRACTION = "fraction"
+"""Numbers of this unit are shown in percent."""
+
+
+class Metric(Protocol):
+    """What a metric says of itself: a task's, and a recording's."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def title(self) -> str: ...
+    @property
+    def unit(self) -> str: ...
+    @property
+    def better(self) -> str: ...
+
+
+def scale(metric: Metric) -> float:
+    """Return what a metric's values are multiplied by where they are shown."""
+    return 100.0 if metric.unit == FRACTION else 1.0
+
+
+def unit(metric: Metric) -> str:
+    """Return the unit in which a metric is shown."""
+    return "%" if metric.unit == FRACTION else metric.unit
+
+
+def unit_of_difference(metric: Metric) -> str:
+    """Return the unit in which differences of a metric are shown."""
+    return "percentage points" if metric.unit == FRACTION else metric.unit
+
+
+def heading(metric: Metric, shown_in: str | None = None) -> str:
+    """Return what stands above or beside a metric's numbers: `road progress (%)`."""
+    named = unit(metric) if shown_in is None else shown_in
+    return f"{metric.title} ({named})" if named else metric.title
+
+
+def direction(metric: Metric) -> str:
+    """Return which values are the good ones."""
+    return f"{metric.better} is better"
+
+
+def amount(metric: Metric, value: float | None, sign: str = "") -> str:
+    """Return a metric's value, or a difference of two, without its unit; `-` where there is none."""
+    if value is None:
+        return "-"
+    if metric.unit == FRACTION:
+        return f"{100 * value:{sign}.2f}"
+    places = 0 if abs(value) >= 1000 else 3 - math.floor(math.log10(abs(value))) if value else 0
+    return f"{value:{sign}.{min(places, 6)}f}"
+
+
+def measure(metric: Metric, value: float) -> str:
+    """Return a metric's value with its unit."""
+    return f"{amount(metric, value)} {unit(metric)}".rstrip()
+
+
+def metric_interval(metric: Metric, value: Interval | None, sign: str = "") -> str:
+    """Return, for example, `[1.91, 2.75]`; `-` where there is none."""
+    return "-" if value is None else f"[{amount(metric, value.low, sign)}, {amount(metric, value.high, sign)}]"
+
+
+def counted(number: int, noun: str) -> str:
+    """Return, for example, `1 feature` or `4 features`."""
+    return f"{number} {noun}{'s' * (number != 1)}"
+
+
+def capitalised(text: str) -> str:
+    """Return a text that begins a sentence."""
+    return text[:1].upper() + text[1:]
 
 
 def percent(value: float | None, places: int = 1) -> str:
@@ -32,11 +106,6 @@ def p_value(p: float | None) -> str:
 def p_number(p: float | None) -> str:
     """Return, for example, `0.0123` or `< .0001`; `-` where there is none."""
     return "-" if p is None else p_value(p).removeprefix("p ").removeprefix("= ")
-
-
-def interval(value: Interval | None, places: int = 4, sign: str = "") -> str:
-    """Return, for example, `[0.0191, 0.0275]`; `-` where there is none."""
-    return "-" if value is None else f"[{value.low:{sign}.{places}f}, {value.high:{sign}.{places}f}]"
 
 
 def anova_line(anova: Anova) -> str:

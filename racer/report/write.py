@@ -14,7 +14,7 @@ from pathlib import Path
 
 from racer import __version__
 from racer.errors import RacerError
-from racer.report.drawing import Cell, Illustration
+from racer.report.drawing import Cell
 from racer.report.figures import draw_figures
 from racer.report.page import GENERATOR, Pictures, named_exclusions, render_page
 from racer.report.recordings import Evaluations, read_evaluations
@@ -51,6 +51,7 @@ def write_report(
     overwrite: bool = False,
     progress: Callable[[str], None] = lambda stage: None,
     item_texts: Mapping[tuple[str, str], str] | None = None,
+    model: Path | None = None,
 ) -> Written:
     """Analyse the recordings in a folder and write the report. The same recordings give the same bytes.
 
@@ -62,12 +63,13 @@ def write_report(
         overwrite: Whether to replace a page, or files, that are no report's.
         progress: Told in a few words what is being done.
         item_texts: Wording of questionnaire items by (questionnaire, item id), where known.
+        model: Folder of the latent model that the recordings were made with; None for the one that comes with the task.
 
     Raises:
         NothingToReportError: If there is nothing to analyse; nothing is written.
         ReportFileError: If it cannot be written; what was there before is as it was.
         RecordingError: If a recording that was readable a moment ago no longer is.
-        WeightsError: If the installed codec is damaged.
+        WeightsError: If `model` holds no latent model.
     """
     files = out.with_name(f"{out.stem}_files")
     _refuse_foreign(out, files, overwrite)
@@ -75,7 +77,7 @@ def write_report(
     evaluations = read_evaluations(folder)
     report = analyse(evaluations, folder)
     progress("drawing figures")
-    pictures = draw_pictures(evaluations, report)
+    pictures = draw_pictures(evaluations, report, model)
     contents: dict[str, bytes] = {}
     for illustration in pictures.drawn.values():
         contents[f"{illustration.name}.svg"] = illustration.svg
@@ -88,35 +90,34 @@ def write_report(
     return Written(out, files, report, pictures.left_out)
 
 
-def draw_pictures(evaluations: Evaluations, report: StudyReport) -> Pictures:
+def draw_pictures(evaluations: Evaluations, report: StudyReport, folder: Path | None = None) -> Pictures:
     """Return every picture of a study, film strips and latent traversals included.
+
+    Args:
+        evaluations: Of at least one participant.
+        report: Their analysis.
+        folder: Of the latent model; None for the one that comes with the task.
 
     Raises:
         RecordingError: If a recording cannot be read.
-        WeightsError: If the installed codec is damaged.
+        WeightsError: If `folder` holds no latent model.
     """
-    from compression.model.latent_model import load_codec, use_one_thread
+    from compression.model.latent_model import use_one_thread
+    from racer.recordings.models import NotHereError, find_model
 
     use_one_thread()
-    codec = load_codec()
     drawn = {illustration.name: illustration for illustration in draw_figures(report)}
     left_out: dict[str, str] = {}
-
-    def keep(illustration: Illustration) -> None:
-        drawn[illustration.name] = illustration
-
     try:
-        keep(draw_strips(film_strips(evaluations, codec)))
+        drawn["figure6_strips"] = draw_strips(film_strips(evaluations, folder))
     except NoStripError as error:
         left_out["figure6_strips"] = f"There are no film strips: {error}."
-    if evaluations.people[0].sitting.info.codec_sha256 == codec.sha256:
+    try:
         pico = [block.sent for block in report.blocks if block.condition == "pico"]
-        keep(draw_traversals(codec, pico[0] if pico else None))
-    else:
-        left_out["traversals"] = (
-            "There are no pictures of the blocks: "
-            "the recordings were made with other codec weights than this Racer has."
-        )
+        model = find_model(evaluations.people[0].sitting.info, folder)
+        drawn["traversals"] = draw_traversals(model, pico[0] if pico else None)
+    except NotHereError as error:
+        left_out["traversals"] = f"There are no pictures of the blocks: {error}."
     return Pictures(drawn, left_out)
 
 

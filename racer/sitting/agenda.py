@@ -7,15 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 
-from racer.drivers.keyboard import LEFT_KEYS, RIGHT_KEYS
+from racer.drivers.keyboard import Bindings
 from racer.loop.display import Page
+from racer.sitting.answers import CONSENT
 from racer.sitting.protocol import EpisodePlan
 from racer.sitting.questionnaires import Item, Questionnaire
+from racer.tasks.task import TaskText
 from racer.window.texts import Texts
 
-CONSENT = "consent"
-"""Item of the answer to the consent page."""
-ACCEPTED, DECLINED = "accepted", "declined"
 EVALUATION = "evaluation"
 """The phase whose conditions are compared."""
 
@@ -65,7 +64,7 @@ class Screens:
     instructions: str = ""
     """Text of the instructions; the built-in ones if empty."""
     key_test: bool = False
-    """Whether both keys have to be pressed before the first drive."""
+    """Whether a key of every action has to be pressed before the first drive."""
     break_every: int = 0
     """Episodes after which there is a break; 0 for no breaks."""
     break_seconds: int = 0
@@ -92,8 +91,8 @@ def make_agenda(
     plans: Sequence[EpisodePlan],
     screens: Screens,
     texts: Texts,
-    left: Sequence[str] = LEFT_KEYS,
-    right: Sequence[str] = RIGHT_KEYS,
+    text: TaskText,
+    keys: Bindings,
     attended: bool = True,
 ) -> tuple[AgendaItem, ...]:
     """Return everything that one sitting consists of.
@@ -102,15 +101,15 @@ def make_agenda(
         plans: The episodes.
         screens: What comes with them.
         texts: The words of the built-in pages.
-        left: Names of the keys that steer left, for the instructions.
-        right: Of those that steer right.
+        text: What people are told of the task.
+        keys: Of its actions, for the instructions.
         attended: Whether a person sits there; where not, there are no pages and no consent.
     """
     agenda: list[AgendaItem] = []
     if screens.consent:
         agenda.append(_consent(screens, texts))
     agenda += [Asking(questionnaire, "start/0/-") for questionnaire in screens.start]
-    agenda.append(_instructions(len(plans), screens, texts, left, right))
+    agenda.append(_instructions(len(plans), screens, texts, text, keys))
     if screens.key_test:
         prompt = texts.press_space_to_begin
         agenda.append(Page(texts.key_test_title, texts.key_test_lines, prompt, show_keys=True, test_keys=True))
@@ -187,12 +186,12 @@ def _consent(screens: Screens, texts: Texts) -> Consent:
     )
 
 
-def _instructions(episodes: int, screens: Screens, texts: Texts, left: Sequence[str], right: Sequence[str]) -> Page:
-    names = {"left": texts.key_names(left), "right": texts.key_names(right)}
-    lines = tuple(line.format(**names, episodes=episodes) for line in texts.instructions_lines)
+def _instructions(episodes: int, screens: Screens, texts: Texts, text: TaskText, keys: Bindings) -> Page:
+    names = {name.replace("-", "_"): texts.key_names(bound) for name, bound in keys.items()}
+    lines = (*(line.format(**names, trials=episodes) for line in text.lines), texts.pause_hint)
     if screens.instructions:
         lines = paragraphs(screens.instructions)
-    return Page(texts.instructions_title, lines, texts.press_space_to_begin, show_keys=True)
+    return Page(text.title, lines, texts.press_space_to_begin, show_keys=True)
 
 
 def _break(done: int, count: int, screens: Screens, texts: Texts) -> Page:

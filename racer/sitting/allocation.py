@@ -14,7 +14,7 @@ SESSION_ID = re.compile(r"[0-9a-f]{6}", re.ASCII)
 
 
 @dataclass(frozen=True)
-class Claim:
+class Lease:
     """One session that runs. Malformed fields raise ValueError."""
 
     session_id: str
@@ -23,7 +23,7 @@ class Claim:
     protocol: str
     order: int
     """Order of conditions, 0 or more."""
-    pilot: bool
+    trial_run: bool
     """Whether it is a trial run, which takes no order from anybody."""
     host: str
     """Name of the machine."""
@@ -32,8 +32,10 @@ class Claim:
 
     def __post_init__(self) -> None:
         texts = (self.session_id, self.participant, self.protocol, self.host, self.started_utc)
-        if not all(isinstance(text, str) and len(text) <= 255 for text in texts) or not isinstance(self.pilot, bool):
-            raise ValueError("a claim must hold short texts and a truth value")
+        if not all(isinstance(text, str) and len(text) <= 255 for text in texts) or not isinstance(
+            self.trial_run, bool
+        ):
+            raise ValueError("a lease must hold short texts and a truth value")
         if not SESSION_ID.fullmatch(self.session_id):
             raise ValueError("a session id must be 6 hexadecimal digits")
         sessions.check_name("participant", self.participant)
@@ -53,15 +55,15 @@ def least_given(given: Iterable[int], orders: int) -> int:
     return min(range(orders), key=lambda order: (counts[order], order))
 
 
-def given_orders(participant: str, protocol: str, entries: Iterable[Entry], live: Iterable[Claim]) -> Iterable[int]:
+def given_orders(participant: str, protocol: str, entries: Iterable[Entry], live: Iterable[Lease]) -> Iterable[int]:
     """Return the order of each other participant who has completed the protocol or is driving it."""
     given: dict[str, int] = {}
     for entry in entries:
-        if entry.protocol == protocol and entry.complete and not entry.pilot and entry.order is not None:
+        if entry.protocol == protocol and entry.complete and not entry.trial_run and entry.order is not None:
             given[entry.participant] = entry.order
-    for claim in live:
-        if claim.protocol == protocol and not claim.pilot:
-            given[claim.participant] = claim.order
+    for lease in live:
+        if lease.protocol == protocol and not lease.trial_run:
+            given[lease.participant] = lease.order
     given.pop(participant, None)
     return given.values()
 
@@ -73,8 +75,8 @@ def next_name(prefix: str, used: Iterable[str]) -> str:
     return f"{prefix}{max(numbers, default=0) + 1:02d}"
 
 
-def claim_of(entry: Entry | None) -> Claim | None:
-    """Return the claim that a recording speaks of; the machine and the time are unknown."""
+def lease_of(entry: Entry | None) -> Lease | None:
+    """Return the lease that a recording speaks of; the machine and the time are unknown."""
     if entry is None:
         return None
-    return Claim(entry.session_id, entry.participant, entry.protocol, entry.order or 0, entry.pilot, "", "")
+    return Lease(entry.session_id, entry.participant, entry.protocol, entry.order or 0, entry.trial_run, "", "")

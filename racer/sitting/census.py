@@ -31,7 +31,7 @@ class Entry:
     protocol: str
     order: int | None
     """Order of conditions, 0 or more; None where the recording names none."""
-    pilot: bool
+    trial_run: bool
     """Whether it is a trial run."""
     complete: bool
     """Whether its session ended complete."""
@@ -42,8 +42,8 @@ class Entry:
             raise ValueError("session id, participant and protocol must be texts, the id 6 hexadecimal digits")
         sessions.check_name("participant", self.participant)
         sessions.check_name("protocol", self.protocol)
-        if type(self.pilot) is not bool or type(self.complete) is not bool:
-            raise ValueError("pilot and complete must be true or false")
+        if type(self.trial_run) is not bool or type(self.complete) is not bool:
+            raise ValueError("trial_run and complete must be true or false")
         if self.order is not None and type(self.order) is not int:
             raise ValueError("order must be an integer")
         if self.order is not None and not 0 <= self.order <= MOST_ORDER:
@@ -95,7 +95,7 @@ def _read(path: Path) -> Entry | None:
                 participant=info.participant,
                 protocol=info.protocol,
                 order=order if valid else None,
-                pilot=info.pilot,
+                trial_run=info.trial_run,
                 complete=session.status == "complete",
             )
     except sessions.RecordingError:
@@ -106,7 +106,7 @@ def _named(path: Path) -> list[Entry]:
     """Return what the name alone says of a recording: one entry or none."""
     match = _RECORDING.fullmatch(path.name)
     try:
-        return [Entry(match[3], match[1], match[2], None, pilot=False, complete=False)] if match else []
+        return [Entry(match[3], match[1], match[2], None, trial_run=False, complete=False)] if match else []
     except ValueError:
         return []  # nobody can be called that
 

@@ -1,13 +1,13 @@
-"""Claims: who is driving right now and in which order of conditions, agreed between all desks that share a folder.
+"""Leases: who is driving right now and in which order of conditions, agreed between all desks that share a folder.
 
-    with Claims(Path("recordings")).claim(session_id, None, "evaluation", orders=6) as claim:
-        print(claim.participant, claim.order)
+    with Leases(Path("recordings")).lease(session_id, None, "evaluation", orders=6) as lease:
+        print(lease.participant, lease.order)
 
-`.claims/` in the data folder holds a note `<session id>.json` of each session that runs, and a lock file
+`.leases/` in the data folder holds a note `<session id>.json` of each session that runs, and a lock file
 `<session id>.lock` that its process has locked. The operating system gives that lock back when the process ends,
-however it ends; then the claim is dead, and the next look removes it. All looks happen under one lock, `.claims/lock`.
+however it ends; then the lease is dead, and the next look removes it. All looks happen under one lock, `.leases/lock`.
 
-What counts is what the recordings say, and for sessions that run, their locks. Nothing in `.claims/` has to survive.
+What counts is what the recordings say, and for sessions that run, their locks. Nothing in `.leases/` has to survive.
 """
 
 from __future__ import annotations
@@ -25,27 +25,27 @@ from pathlib import Path
 from filelock import FileLock, SoftFileLock, Timeout
 
 from racer.errors import ConfigError, RacerError
-from racer.sitting.allocation import SESSION_ID, Claim, claim_of, given_orders, least_given, next_name
+from racer.sitting.allocation import SESSION_ID, Lease, given_orders, lease_of, least_given, next_name
 from racer.sitting.census import MOST_ORDER, Entry, take_census
 
-FOLDER = ".claims"
+FOLDER = ".leases"
 PATIENCE_S = 30.0
 """Seconds to wait for another process to finish its look; one takes milliseconds."""
 
 _FILES = (".lock", ".json", ".json.new")
-"""What a claim leaves in the folder, by suffix."""
+"""What a lease leaves in the folder, by suffix."""
 _MOST_NOTE_BYTES = 4096
 
 
-class ClaimError(RacerError):
-    """The data folder cannot be claimed: somebody drives under that name, or its locks do not work."""
+class LeaseError(RacerError):
+    """The data folder cannot be leased: somebody drives under that name, or its locks do not work."""
 
 
-class Claims:
-    """The claims on one data folder.
+class Leases:
+    """The leases on one data folder.
 
     Args:
-        folder: Where recordings are kept; made when first claimed.
+        folder: Where recordings are kept; made when first leased.
         host: Name of this machine, for whoever is refused elsewhere.
         now: The time, with its zone.
         patience_s: Seconds to wait for other processes.
@@ -66,7 +66,7 @@ class Claims:
         self._patience_s = patience_s
 
     @contextmanager
-    def claim(
+    def lease(
         self,
         session_id: str,
         participant: str | None,
@@ -74,10 +74,10 @@ class Claims:
         orders: int,
         *,
         order: int | None = None,
-        pilot: bool = False,
+        trial_run: bool = False,
         prefix: str = "p",
-    ) -> Iterator[Claim]:
-        """Hold a claim for as long as the session runs.
+    ) -> Iterator[Lease]:
+        """Hold a lease for as long as the session runs.
 
         Args:
             session_id: 6 hexadecimal digits, new.
@@ -85,11 +85,11 @@ class Claims:
             protocol: Whose recordings share the orders.
             orders: Number of orders to share out, 1 or more.
             order: A fixed one; the one that fewest others have completed or are driving if None.
-            pilot: A trial run, which takes no order from anybody.
+            trial_run: A trial run, which takes no order from anybody.
             prefix: Of the next name.
 
         Raises:
-            ClaimError: If the participant is being recorded right now, or the folder cannot be locked.
+            LeaseError: If the participant is being recorded right now, or the folder cannot be locked.
             ConfigError: If `order` is out of range.
             ParticipantNameError: If a name cannot be part of a file name.
             RecordingError: If the folder cannot be listed.
@@ -98,38 +98,38 @@ class Claims:
             raise ConfigError(f"order must lie between 0 and {MOST_ORDER}; got {order}")
         with self._locked():
             entries = take_census(self._data, self._folder / "recordings.json")
-            live = self._live_claims(entries)
+            live = self._live_leases(entries)
             if participant is None:
-                used = {entry.participant for entry in entries} | {claim.participant for claim in live}
+                used = {entry.participant for entry in entries} | {lease.participant for lease in live}
                 participant = next_name(prefix, used)
             self._refuse_twice(participant, live)
             if order is None:
                 order = least_given(given_orders(participant, protocol, entries, live), orders)
             started = self._now().astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-            claim = Claim(session_id, participant, protocol, order, pilot, self._host, started)
-            lock = self._enter(claim)
+            lease = Lease(session_id, participant, protocol, order, trial_run, self._host, started)
+            lock = self._enter(lease)
         try:
-            yield claim
+            yield lease
         finally:
-            self._leave(claim, lock)
+            self._leave(lease, lock)
 
-    def live(self) -> list[Claim]:
-        """Return the claims of all sessions that run, on whatever desk, oldest first.
+    def live(self) -> list[Lease]:
+        """Return the leases of all sessions that run, on whatever desk, oldest first.
 
         Raises:
-            ClaimError: If the folder cannot be locked.
+            LeaseError: If the folder cannot be locked.
             RecordingError: If the folder cannot be listed.
         """
         if not self._folder.exists():
             return []
         with self._locked():
-            return self._live_claims(take_census(self._data, self._folder / "recordings.json"))
+            return self._live_leases(take_census(self._data, self._folder / "recordings.json"))
 
     def is_live(self, session_id: str) -> bool:
         """Return whether the process that records a session still runs, on whatever desk.
 
         Raises:
-            ClaimError: If the folder cannot be locked.
+            LeaseError: If the folder cannot be locked.
         """
         if not SESSION_ID.fullmatch(session_id) or not self._folder.exists():
             return False
@@ -146,7 +146,7 @@ class Claims:
             lock = self._lock(path)
             lock.acquire(timeout=self._patience_s)
         except Timeout as error:
-            raise ClaimError(
+            raise LeaseError(
                 f"another racer has kept {path} locked for {self._patience_s:g} seconds; nothing was recorded or "
                 "changed: wait for it or end it, then start again"
             ) from error
@@ -161,24 +161,24 @@ class Claims:
 
     def _make_folder(self) -> None:
         if self._folder.is_symlink():
-            raise ClaimError(f"{self._folder} is a link, which Racer does not follow; nothing was changed: remove it")
+            raise LeaseError(f"{self._folder} is a link, which Racer does not follow; nothing was changed: remove it")
         if self._data.exists() and not self._data.is_dir():
-            raise ClaimError(f"{self._data} is not a folder; nothing was recorded: choose another data folder")
+            raise LeaseError(f"{self._data} is not a folder; nothing was recorded: choose another data folder")
         if not self._folder.exists():
             self._data.mkdir(parents=True, exist_ok=True)
             self._folder.mkdir(exist_ok=True)
-            # Whoever may record here may claim here, also under another account.
+            # Whoever may record here may lease here, also under another account.
             with suppress(OSError):
                 self._folder.chmod(stat.S_IMODE(self._data.stat().st_mode))
 
     def _lock(self, path: Path) -> FileLock:
         if path.is_symlink():
-            raise ClaimError(f"{path} is a link, which Racer does not follow; nothing was changed: remove it")
+            raise LeaseError(f"{path} is a link, which Racer does not follow; nothing was changed: remove it")
         return FileLock(path, mode=self._data.stat().st_mode & 0o666 | 0o600)
 
-    def _no_locks(self, path: Path, error: Exception) -> ClaimError:
+    def _no_locks(self, path: Path, error: Exception) -> LeaseError:
         reason = (isinstance(error, OSError) and error.strerror) or str(error)
-        return ClaimError(
+        return LeaseError(
             f"cannot lock {path}: {reason}; nothing was recorded: choose a data folder that you may write to, on a "
             "file system with locks"
         )
@@ -207,58 +207,58 @@ class Claims:
             with suppress(OSError):
                 (self._folder / f"{session_id}{suffix}").unlink(missing_ok=True)
 
-    def _live_claims(self, entries: Iterable[Entry]) -> list[Claim]:
-        """Return the claims of the sessions that run; where a note is damaged, what the session's recording says."""
+    def _live_leases(self, entries: Iterable[Entry]) -> list[Lease]:
+        """Return the leases of the sessions that run; where a note is damaged, what the session's recording says."""
         recorded = {entry.session_id: entry for entry in entries}
-        claims = (self._read(id_) or claim_of(recorded.get(id_)) for id_ in self._live_ids())
-        return sorted((claim for claim in claims if claim), key=lambda claim: (claim.started_utc, claim.session_id))
+        leases = (self._read(id_) or lease_of(recorded.get(id_)) for id_ in self._live_ids())
+        return sorted((lease for lease in leases if lease), key=lambda lease: (lease.started_utc, lease.session_id))
 
-    def _read(self, session_id: str) -> Claim | None:
+    def _read(self, session_id: str) -> Lease | None:
         path = self._folder / f"{session_id}.json"
         try:
             if path.is_symlink() or path.stat().st_size > _MOST_NOTE_BYTES:
                 return None
-            claim = Claim(**json.loads(path.read_bytes()))
+            lease = Lease(**json.loads(path.read_bytes()))
         except (OSError, TypeError, ValueError, RecursionError):
             return None
-        return claim if claim.session_id == session_id else None
+        return lease if lease.session_id == session_id else None
 
-    def _refuse_twice(self, participant: str, live: Iterable[Claim]) -> None:
-        for claim in live:
-            if claim.participant == participant:
-                raise ClaimError(
-                    f"somebody is driving as {participant} right now, on {claim.host or 'an unknown machine'} since "
-                    f"{claim.started_utc}; nothing was changed: use another name, or wait until that session has ended"
+    def _refuse_twice(self, participant: str, live: Iterable[Lease]) -> None:
+        for lease in live:
+            if lease.participant == participant:
+                raise LeaseError(
+                    f"somebody is driving as {participant} right now, on {lease.host or 'an unknown machine'} since "
+                    f"{lease.started_utc}; nothing was changed: use another name, or wait until that session has ended"
                 )
 
-    def _enter(self, claim: Claim) -> FileLock:
+    def _enter(self, lease: Lease) -> FileLock:
         """Lock the session's own file and write its note."""
-        lock = self._lock(self._folder / f"{claim.session_id}.lock")
-        note = self._folder / f"{claim.session_id}.json"
+        lock = self._lock(self._folder / f"{lease.session_id}.lock")
+        note = self._folder / f"{lease.session_id}.json"
         fresh = note.with_name(note.name + ".new")
         try:
             lock.acquire(blocking=False)
             try:
                 with fresh.open("x", encoding="utf-8") as file:
-                    json.dump(asdict(claim), file)
+                    json.dump(asdict(lease), file)
                     file.flush()
                     os.fsync(file.fileno())
                 os.replace(fresh, note)
             except BaseException:
                 lock.release()
-                self._remove(claim.session_id)
+                self._remove(lease.session_id)
                 raise
         except Timeout as error:
-            raise ClaimError(f"session {claim.session_id} runs already; nothing was changed: start again") from error
+            raise LeaseError(f"session {lease.session_id} runs already; nothing was changed: start again") from error
         except OSError as error:
             raise self._no_locks(note, error) from error
         return lock
 
-    def _leave(self, claim: Claim, lock: FileLock) -> None:
-        """Give the claim back. Where that fails the next look does it: the lock, at least, ends with the process."""
+    def _leave(self, lease: Lease, lock: FileLock) -> None:
+        """Give the lease back. Where that fails the next look does it: the lock, at least, ends with the process."""
         try:
-            with suppress(ClaimError), self._locked():
+            with suppress(LeaseError), self._locked():
                 lock.release()  # first, since Windows removes no file that is in use
-                self._remove(claim.session_id)
+                self._remove(lease.session_id)
         finally:
             lock.release()

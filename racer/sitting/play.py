@@ -1,4 +1,4 @@
-"""Drive now: the same step loop as a session, with nothing recorded."""
+"""Play now: the same step loop as a session, with nothing recorded."""
 
 from __future__ import annotations
 
@@ -9,18 +9,20 @@ from pathlib import Path
 
 import numpy as np
 
-from compression.model.latent_model import load_codec, use_one_thread
+from compression.model.latent_model import use_one_thread
 from racer.drivers.keyboard import HeldKeys
 from racer.drivers.registry import KEYBOARD
 from racer.errors import ConfigError
-from racer.loop.conditions import ChannelConfig, check_conditions, load_masks
-from racer.loop.episode import EpisodeResult, Setup, Unrecorded
+from racer.loop.attended import EpisodeResult, Setup, Unrecorded
+from racer.loop.conditions import ChannelConfig, check_conditions, load_fitted_models
 from racer.loop.pacing import Pacer, check_pace
 from racer.sitting.agenda import Screens, make_agenda
-from racer.sitting.protocol import SESSION_TRACKS, EpisodePlan
+from racer.sitting.protocol import SESSION_SEEDS, EpisodePlan
 from racer.sitting.run import Sitting, SittingResult, SittingRun
 from racer.sitting.seat import open_display, open_driver
-from racer.tasks.car_racing.track import TrackConfig
+from racer.tasks.latent_model import load_task_model
+from racer.tasks.registry import make_task
+from racer.tasks.task import Task
 from racer.window.texts import english
 
 
@@ -28,28 +30,37 @@ from racer.window.texts import english
 class PlayConfig:
     """What `racer play` can be told."""
 
-    condition: str = "pico"
-    track: TrackConfig = field(default_factory=TrackConfig)
+    condition: str | None = None
+    """`pico` if None and there is a mask for it, else `full`."""
+    task: Task = field(default_factory=make_task)
+    model: Path | None = None
+    """Folder of the latent model; the one that comes with the task if None."""
     channel: ChannelConfig = field(default_factory=ChannelConfig)
     driver: str = KEYBOARD
     mask: Path | None = None
     """Mask file; the shipped mask where none is given."""
     seed: int = 0
-    pace: float = 10.0
-    """Steps per second, 1 to 50."""
+    pace: float | None = None
+    """Steps per second, 1 to 50; as many as the task says if None."""
     episodes: int = 3
-    steps: int = 300
-    """Steps per episode."""
+    steps: int | None = None
+    """Steps per episode; three times as many as the task says if None."""
     beside: bool = False
     """Whether to show the original beside what was received."""
     fullscreen: bool = False
     headless: bool = False
 
     def __post_init__(self) -> None:
-        check_pace(self.pace)
-        check_conditions([self.condition], self.channel)
+        check_pace(self.steps_per_second)
+        if self.condition is not None:
+            check_conditions([self.condition], self.channel)
         if self.headless and self.driver == KEYBOARD:
             raise ConfigError("the keyboard driver needs a window: leave out --headless, or add --driver simulated")
+
+    @property
+    def steps_per_second(self) -> float:
+        """The pace that is kept."""
+        return self.task.spec.pace if self.pace is None else self.pace
 
 
 def play_episodes(
@@ -61,30 +72,34 @@ def play_episodes(
         RacerError, CompressionError: If they cannot be driven.
     """
     use_one_thread()
-    codec = load_codec()
-    masks = load_masks([config.condition], () if config.mask is None else (config.mask,), codec)
-    keys, texts = HeldKeys(), english().texts
-    texts = replace(texts, end_answer=texts.end_answer_unrecorded)
-    display = open_display(keys, texts, headless=config.headless, fullscreen=config.fullscreen)
+    spec = config.task.spec
+    model = load_task_model(spec, config.model)
+    condition = config.condition or ("pico" if config.mask or model.fitted_path("pico") else "full")
+    check_conditions([condition], config.channel, model.sizes)
+    fitted = load_fitted_models([condition], () if config.mask is None else (config.mask,), model)
+    language = english()
+    text = spec.text(language.code)
+    keys, texts = HeldKeys(spec), replace(language.texts, end_answer=language.texts.end_answer_unrecorded)
+    attended = config.driver == KEYBOARD
+    display = open_display(keys, texts, text, headless=config.headless, fullscreen=config.fullscreen)
     try:
-        driver = open_driver(config.driver, config.seed, keys)
-        tracks = np.random.default_rng(config.seed).integers(SESSION_TRACKS, size=config.episodes)
-        plans = [
-            EpisodePlan(number, "drive", config.condition, int(track), config.steps)
-            for number, track in enumerate(tracks)
-        ]
-        agenda = make_agenda(plans, Screens(), texts, attended=config.driver == KEYBOARD)
+        driver = open_driver(config.driver, config.task, config.seed, keys)
+        seeds = np.random.default_rng(config.seed).integers(SESSION_SEEDS, size=config.episodes)
+        steps = 3 * spec.steps if config.steps is None else config.steps
+        plans = [EpisodePlan(number, "round", condition, int(seed), steps) for number, seed in enumerate(seeds)]
+        agenda = make_agenda(plans, Screens(), texts, text, keys.bindings, attended=attended)
         setup = Setup(
-            track=config.track,
+            task=config.task,
             channel=config.channel,
-            codec=codec,
-            masks=masks,
+            model=model,
+            fitted=fitted,
             seed=config.seed,
+            text=text,
             beside=config.beside,
         )
         # Nothing was done that anybody could be thanked for: the thanks are left out.
-        sitting = Sitting(agenda[:-1] if config.driver == KEYBOARD else agenda, setup, texts)
-        pacer = None if config.headless else Pacer(config.pace, time.monotonic_ns)
+        sitting = Sitting(agenda[:-1] if attended else agenda, setup, texts)
+        pacer = None if config.headless else Pacer(config.steps_per_second, time.monotonic_ns)
         return SittingRun(sitting, driver, display, Unrecorded(), pacer, on_episode).run()
     finally:
         display.close()

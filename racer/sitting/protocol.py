@@ -1,4 +1,4 @@
-"""Protocols: which episodes one sitting consists of, in which order, on which tracks."""
+"""Protocols: which episodes one sitting consists of, in which order, from which seeds."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Literal, get_args
 import numpy as np
 
 from racer.errors import ConfigError
+from racer.tasks.task import MOST_SEED
 
 ProtocolName = Literal["pilot", "evaluation"]
 EVALUATED = ("random", "pico", "full")
@@ -18,8 +19,8 @@ EVALUATED = ("random", "pico", "full")
 EXPLORED = ("random", "pico", "perceptual")
 """Conditions under which a pilot's actions are gathered as negatives."""
 DEFAULT_STEPS = 100
-SESSION_TRACKS = 1_000_000
-"""Track seeds of sessions lie below this; pretraining uses those from here on."""
+SESSION_SEEDS = 1_000_000
+"""Seeds of trials in sittings lie below this; latent models are trained on those from here on."""
 
 
 @dataclass(frozen=True)
@@ -42,8 +43,8 @@ class ProtocolConfig:
     """Steps per episode."""
     conditions: tuple[str, ...] = EVALUATED
     """Conditions of the evaluation."""
-    tracks: tuple[int, ...] = ()
-    """Track seeds that every phase goes through in turn; if empty, each participant gets tracks of their own."""
+    seeds: tuple[int, ...] = ()
+    """Seeds of trials that every phase goes through in turn; if empty, each participant gets their own."""
 
     def __post_init__(self) -> None:
         if self.protocol not in get_args(ProtocolName):
@@ -57,8 +58,8 @@ class ProtocolConfig:
             raise ConfigError(f"explore must be one of {', '.join(EXPLORED)}; got {self.explore!r}")
         if len(set(self.conditions)) != len(self.conditions) or not self.conditions:
             raise ConfigError("conditions must be named once each, and at least one")
-        if not all(0 <= track < 2**31 for track in self.tracks):
-            raise ConfigError("track seeds must lie between 0 and 2147483647")
+        if not all(0 <= seed <= MOST_SEED for seed in self.seeds):
+            raise ConfigError(f"seeds of trials must lie between 0 and {MOST_SEED}")
 
 
 @dataclass(frozen=True)
@@ -70,42 +71,43 @@ class EpisodePlan:
     phase: str
     """`practice`, `calibration`, `exploration` or `evaluation`."""
     condition: str
-    track_seed: int
+    seed: int
+    """Of its trial; of the first one in a block of several."""
     steps: int
 
 
 def plan_episodes(
-    config: ProtocolConfig, participant: str, seed: int, order: int, shunned_tracks: frozenset[int] = frozenset()
+    config: ProtocolConfig, participant: str, seed: int, order: int, shunned: frozenset[int] = frozenset()
 ) -> list[EpisodePlan]:
     """Return the episodes of a sitting in order.
 
-    Where the protocol names no tracks, they follow from the participant's name and the seed, so that two participants
-    meet different ones. Within a participant, every condition is driven on the same tracks.
+    Where the protocol names no seeds of trials, they follow from the participant's name and the seed, so that two
+    participants meet different ones. Within a participant, every condition is met on the same ones.
 
     Args:
         config: Numbers of episodes and their length.
         participant: Whose sitting it is.
         seed: Of the study.
         order: Number of this participant among those evaluated; picks the order of conditions.
-        shunned_tracks: Tracks that must not be driven: those that a mask was trained on. Named tracks are driven all
-            the same.
+        shunned: Seeds of trials that must not be met: those that something was fitted to. Named ones are met all the
+            same.
     """
-    seeds = _track_seeds(participant, seed, shunned_tracks)
+    drawn = _trial_seeds(participant, seed, shunned)
     plan: list[EpisodePlan] = []
 
-    def tracks(count: int) -> list[int]:
-        return list(islice(cycle(config.tracks) if config.tracks else seeds, count))
+    def seeds(count: int) -> list[int]:
+        return list(islice(cycle(config.seeds) if config.seeds else drawn, count))
 
-    def block(phase: str, condition: str, tracks: list[int]) -> None:
-        for track in tracks:
-            plan.append(EpisodePlan(len(plan), phase, condition, track, config.steps))
+    def block(phase: str, condition: str, seeds: list[int]) -> None:
+        for each in seeds:
+            plan.append(EpisodePlan(len(plan), phase, condition, each, config.steps))
 
-    block("practice", "full", tracks(config.practice))
+    block("practice", "full", seeds(config.practice))
     if config.protocol == "pilot":
-        block("calibration", "full", tracks(config.calibration))
-        block("exploration", config.explore, tracks(config.exploration))
+        block("calibration", "full", seeds(config.calibration))
+        block("exploration", config.explore, seeds(config.exploration))
     else:
-        evaluated = tracks(config.evaluation)
+        evaluated = seeds(config.evaluation)
         for condition in condition_order(config.conditions, order):
             block("evaluation", condition, evaluated)
     return plan
@@ -128,12 +130,12 @@ def balanced_rows(size: int) -> list[list[int]]:
     return rows if size % 2 == 0 else rows + [row[::-1] for row in rows]
 
 
-def _track_seeds(participant: str, seed: int, shunned: frozenset[int]) -> Iterator[int]:
+def _trial_seeds(participant: str, seed: int, shunned: frozenset[int]) -> Iterator[int]:
     digest = hashlib.sha256(f"{seed}/{participant}".encode()).digest()
     rng = np.random.default_rng(int.from_bytes(digest[:8], "big"))
     seen = set(shunned)
     while True:
-        track = int(rng.integers(SESSION_TRACKS))
-        if track not in seen:
-            seen.add(track)
-            yield track
+        found = int(rng.integers(SESSION_SEEDS))
+        if found not in seen:
+            seen.add(found)
+            yield found

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import sessions
-from compression.coders.coder import Fitted
-from compression.model.latent_model import Codec
+from compression.fitting.fitted import FittedModel
+from compression.model.latent_model import LatentModel
 from racer import __version__
 from racer.errors import RacerError
-from racer.sitting.agenda import CONSENT, DECLINED, Done
-from racer.sitting.leases import Claims
+from racer.sitting.agenda import Done
+from racer.sitting.answers import declined
+from racer.sitting.leases import Leases
 from racer.sitting.protocol import EpisodePlan
 
 if TYPE_CHECKING:
@@ -21,14 +22,13 @@ if TYPE_CHECKING:
 
 _MUST_AGREE = {
     "protocol": "protocol",
-    "track": "handling or speed",
+    "task": "task",
     "channel": "use of the channel",
     "seed": "seed",
     "pace": "pace",
     "driver": "driver",
-    "pilot": "mark as a trial run",
-    "left_keys": "keys for left",
-    "right_keys": "keys for right",
+    "trial_run": "mark as a trial run",
+    "keys": "keys",
     "study_settings_sha256": "study file",
     "channel_format": "packet format",
 }
@@ -50,15 +50,15 @@ class Earlier:
     """Of conditions."""
     done: Done
     driven: tuple[tuple[str, str, int], ...]
-    """Phase, condition and track seed of the accepted episodes, in order."""
+    """Phase, condition and seed of the accepted episodes, in order."""
 
     def check_plan(self, plans: Sequence[EpisodePlan]) -> None:
         """Raise ResumeError unless the accepted episodes are the first ones of the plan."""
-        planned = tuple((plan.phase, plan.condition, plan.track_seed) for plan in plans)
+        planned = tuple((plan.phase, plan.condition, plan.seed) for plan in plans)
         if planned[: len(self.driven)] != self.driven:
             raise ResumeError(
                 f"the session of {self.participant} cannot be continued: its episodes are not those of this plan "
-                "(other tracks or another order); nothing was changed: start a new session under another name"
+                "(other seeds or another order); nothing was changed: start a new session under another name"
             )
 
 
@@ -78,7 +78,7 @@ def unfinished(
         if sitting.status != "complete"
         and protocol in (None, sitting.info.protocol)
         and participant in (None, sitting.info.participant)
-        and not declined(sitting)
+        and not _declined(sitting)
     ]
 
 
@@ -86,7 +86,7 @@ def to_resume(
     sittings: Sequence[sessions.Sitting],
     protocol: str | None,
     participant: str | None,
-    pilot: bool,
+    trial_run: bool,
     running: Collection[str],
 ) -> sessions.Sitting | None:
     """Return the unfinished sitting that is meant: the latest of those that may be resumed, or else of all.
@@ -95,28 +95,30 @@ def to_resume(
         sittings: All sittings of a data folder.
         protocol: Only those of this protocol; None for any.
         participant: Only this one's; None for anybody's.
-        pilot: Whether a trial run is meant.
+        trial_run: Whether one is meant.
         running: Ids of the sessions that still run.
     """
     found = unfinished(sittings, protocol, participant)
-    found = [sitting for sitting in found if sitting.info.pilot == pilot] or found
+    found = [sitting for sitting in found if sitting.info.trial_run == trial_run] or found
     found = [sitting for sitting in found if sitting.infos[-1].session_id not in running] or found
     return max(found, key=lambda sitting: sitting.infos[-1].created_utc, default=None)
 
 
 def running_sessions(data: Path) -> frozenset[str]:
     """Return the ids of the sessions that are recorded into a folder right now, on whatever desk."""
-    return frozenset(claim.session_id for claim in Claims(data).live())
+    return frozenset(lease.session_id for lease in Leases(data).live())
 
 
-def find_earlier(config: StartConfig, settings: dict[str, Any], codec: Codec, masks: dict[str, Fitted]) -> Earlier:
+def find_earlier(
+    config: StartConfig, settings: dict[str, Any], model: LatentModel, fitted: dict[str, FittedModel]
+) -> Earlier:
     """Return the unfinished sitting that `--resume` means: the participant's, or the latest of all.
 
     Args:
         config: The sitting to continue it with.
         settings: Its resolved configuration.
-        codec: Its weights.
-        masks: Its masks.
+        model: Its weights.
+        fitted: What was fitted for it, by condition.
 
     Raises:
         ResumeError: If there is none, it still runs, or it was begun with other weights, masks, settings or versions.
@@ -125,7 +127,7 @@ def find_earlier(config: StartConfig, settings: dict[str, Any], codec: Codec, ma
     protocol = config.protocol.protocol
     running = running_sessions(config.data)
     sittings, _ = sessions.find_sittings(sessions.find_recordings(config.data))
-    sitting = to_resume(sittings, protocol, config.participant, config.pilot, running)
+    sitting = to_resume(sittings, protocol, config.participant, config.trial_run, running)
     if sitting is None:
         whose = f" of {config.participant}" if config.participant else ""
         raise ResumeError(
@@ -135,7 +137,7 @@ def find_earlier(config: StartConfig, settings: dict[str, Any], codec: Codec, ma
     first, last = sitting.info, sitting.infos[-1]
     if last.session_id in running:
         raise ResumeError(f"the session of {first.participant} is still running; nothing was changed: wait for its end")
-    if difference := _difference(first, settings, codec, masks):
+    if difference := _difference(first, settings, model, fitted):
         raise ResumeError(
             f"the session of {first.participant} cannot be continued: {difference}; nothing was changed: "
             "start it with what it was begun with, or start a new session under another name"
@@ -149,34 +151,34 @@ def find_earlier(config: StartConfig, settings: dict[str, Any], codec: Codec, ma
         with sessions.open(path) as session:
             answered |= {answer.item for answer in session.answers()}
             driven += [
-                (episode.info.phase, episode.info.condition, episode.info.track_seed)
+                (episode.info.phase, episode.info.condition, episode.info.seed)
                 for episode in session.episodes
                 if episode.accepted
             ]
     return Earlier(last.session_id, first.participant, order, Done(len(driven), frozenset(answered)), tuple(driven))
 
 
-def mask_hashes(masks: dict[str, Fitted]) -> str:
-    """Return the masks' hashes as they are stored with a recording."""
-    return " ".join(mask.sha256 for mask in masks.values())
+def fitted_hashes(fitted: dict[str, FittedModel]) -> str:
+    """Return the hashes of what was fitted as they are stored with a recording."""
+    return " ".join(each.sha256 for each in fitted.values())
 
 
 def _difference(
-    begun: sessions.SessionInfo, settings: dict[str, Any], codec: Codec, masks: dict[str, Fitted]
+    begun: sessions.SessionInfo, settings: dict[str, Any], model: LatentModel, fitted: dict[str, FittedModel]
 ) -> str | None:
     """Return what is not as it was when the session was begun; None where all is."""
     if begun.software.get("racer") != __version__:
         return f"it was begun with Racer {begun.software.get('racer', '?')[:20]} and this is {__version__}"
-    if begun.codec_sha256 != codec.sha256:
-        return f"it was begun with other weights ({begun.codec_sha256[:12]}, and these are {codec.sha256[:12]})"
-    if begun.mask_sha256 != mask_hashes(masks):
+    if begun.model_sha256 != model.sha256:
+        return f"it was begun with other weights ({begun.model_sha256[:12]}, and these are {model.sha256[:12]})"
+    if begun.fitted_sha256 != fitted_hashes(fitted):
         return "it was begun with another mask file"
     for key, name in _MUST_AGREE.items():
         then, now = begun.config.get(key), _plain(settings[key])
-        if key == "pilot" and then != now:
-            return "it is a trial run: add --pilot" if then else "it is no trial run: leave out --pilot"
+        if key == "trial_run" and then != now:
+            return "it is a trial run: add --trial" if then else "it is no trial run: leave out --trial"
         if then != now:
-            if isinstance(then, dict) and isinstance(now, dict):
+            while isinstance(then, dict) and isinstance(now, dict):
                 key = next(key for key in {**now, **then} if then.get(key) != now.get(key))
                 name, then, now = f"{name}, {key}", then.get(key), now.get(key)
             return f"another {name} ({str(then)[:60]} then, {str(now)[:60]} now)"
@@ -190,11 +192,10 @@ def _plain(value: Any) -> Any:
     return [_plain(each) for each in value] if isinstance(value, list | tuple) else value
 
 
-def declined(sitting: sessions.Sitting) -> bool:
+def _declined(sitting: sessions.Sitting) -> bool:
     """Return whether the participant chose not to take part, or nobody can tell."""
     try:
         with sessions.open(sitting.paths[-1]) as session:
-            consents = [answer.answer for answer in session.answers() if answer.item == CONSENT]
-        return consents[-1:] == [DECLINED]
+            return declined(session.answers())
     except sessions.RecordingError:
         return True

@@ -9,18 +9,16 @@ from pathlib import Path
 
 import numpy as np
 
-from racer.drivers.registry import Driver
+from racer.drivers.driver import Driver
+from racer.loop.attended import EpisodeResult, EpisodeRun, Setup, Unrecorded
 from racer.loop.display import Display, EndSession, Page, RedoEpisode
-from racer.loop.episode import EpisodeResult, EpisodeRun, Setup, Unrecorded
 from racer.loop.pacing import Pacer, PaceSummary
 from racer.loop.patience import PatientRecorder
-from racer.sitting.agenda import ACCEPTED, CONSENT, DECLINED, AgendaItem, Asking, Consent, Drive
+from racer.sitting.agenda import AgendaItem, Asking, Consent, Drive
+from racer.sitting.answers import ACCEPTED, CONSENT, DECLINED, NOTE
 from racer.sitting.questionnaires import Item
 from racer.window.texts import Texts
 from sessions import Recorder, StorageWaitError
-
-NOTE = "note"
-"""Item of the experimenter's notes among the answers."""
 
 
 @dataclass(frozen=True)

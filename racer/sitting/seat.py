@@ -1,16 +1,19 @@
-"""The driver's seat: who steers, and the window in front of them or what stands in for one."""
+"""The seat: who acts, and the window in front of them or what stands in for one."""
 
 from __future__ import annotations
 
+from racer.drivers.driver import Driver
 from racer.drivers.keyboard import HeldKeys, KeyboardDriver
-from racer.drivers.registry import KEYBOARD, Driver, make_driver
+from racer.drivers.registry import KEYBOARD, make_driver
 from racer.loop.display import Display, NoDisplay
+from racer.tasks.task import Task, TaskText
 from racer.window.texts import Texts
 
 
 def open_display(
     keys: HeldKeys,
     texts: Texts,
+    text: TaskText,
     *,
     headless: bool,
     fullscreen: bool = False,
@@ -21,8 +24,9 @@ def open_display(
     """Return a window, or without one a display that shows nothing.
 
     Args:
-        keys: Told of the steering keys.
+        keys: Told of the keys of actions.
         texts: What the window says.
+        text: What people are told of the task.
         headless: Whether to do without a window.
         fullscreen: Whether the window fills the screen.
         countdown: Seconds before time runs, 0 to 10.
@@ -36,18 +40,27 @@ def open_display(
         return NoDisplay()
     from racer.window.window import Window
 
-    return Window(fullscreen=fullscreen, keys=keys, countdown_from=countdown, texts=texts, locked=locked, code=code)
+    return Window(
+        keys,
+        text,
+        fullscreen=fullscreen,
+        countdown_from=countdown,
+        texts=texts,
+        locked=locked,
+        code=code,
+    )
 
 
-def open_driver(name: str, seed: int, keys: HeldKeys) -> Driver:
+def open_driver(name: str, task: Task, seed: int, keys: HeldKeys) -> Driver:
     """Return a driver; a person shares the keys with the window.
 
     Args:
         name: `keyboard`, or what `make_driver` takes.
+        task: What is to be done.
         seed: Identity of the driver.
         keys: The window's.
 
     Raises:
         DriverError: If there is no such driver.
     """
-    return KeyboardDriver(keys) if name == KEYBOARD else make_driver(name, seed)
+    return KeyboardDriver(keys) if name == KEYBOARD else make_driver(name, task, seed)

@@ -1,9 +1,9 @@
-"""One recorded sitting: resolve its configuration, claim its place, open the record, drive, say how it went."""
+"""One recorded sitting: resolve its configuration, take its place, open the record, drive, say how it went."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
@@ -13,25 +13,29 @@ from typing import Any
 import numpy as np
 
 import sessions
-from compression.coders.coder import Fitted
 from compression.coders.packet import CHANNEL_FORMAT
-from compression.model.latent_model import Codec, load_codec, use_one_thread
-from racer.drivers.keyboard import LEFT_KEYS, RIGHT_KEYS, HeldKeys
-from racer.drivers.registry import KEYBOARD, DriverError, driver_seed
+from compression.fitting.fitted import FittedModel
+from compression.model.latent_model import LatentModel, use_one_thread
+from racer.drivers.driver import DriverError
+from racer.drivers.keyboard import HeldKeys, check_bindings
+from racer.drivers.registry import KEYBOARD, driver_seed
 from racer.errors import ConfigError
-from racer.loop.conditions import ChannelConfig, check_conditions, check_use, load_masks
+from racer.loop.attended import EpisodeResult, Setup
+from racer.loop.conditions import ChannelConfig, check_conditions, check_use, load_fitted_models
 from racer.loop.display import Display, Page
-from racer.loop.episode import EpisodeResult, Setup
 from racer.loop.pacing import Pacer, check_pace
 from racer.loop.simulated_time import SimulatedClock, SimulatedDisplay
 from racer.sitting.agenda import Screens, make_agenda, remaining
-from racer.sitting.leases import Claims
+from racer.sitting.leases import Leases
 from racer.sitting.protocol import EpisodePlan, ProtocolConfig, balanced_rows, plan_episodes
-from racer.sitting.resume import Earlier, find_earlier, mask_hashes
+from racer.sitting.resume import Earlier, find_earlier, fitted_hashes
 from racer.sitting.run import Sitting, SittingResult, SittingRun
 from racer.sitting.seat import open_display, open_driver
 from racer.software import software
-from racer.tasks.car_racing.track import TrackConfig
+from racer.tasks.latent_model import load_task_model
+from racer.tasks.record import record_of
+from racer.tasks.registry import make_task, task_settings
+from racer.tasks.task import Task
 from racer.window.texts import Language, english
 
 _PREFIXES = {"pilot": "pilot", "evaluation": "p"}
@@ -66,30 +70,32 @@ class StartConfig:
     participant: str | None
     """None for the next name that nobody has had: `p01`, `p02`, ...; of pilots `pilot01`, of trial runs `trial01`."""
     protocol: ProtocolConfig = field(default_factory=ProtocolConfig)
-    track: TrackConfig = field(default_factory=TrackConfig)
+    task: Task = field(default_factory=make_task)
+    model: Path | None = None
+    """Folder of the latent model; the one that comes with the task if None."""
     channel: ChannelConfig = field(default_factory=ChannelConfig)
     driver: str = KEYBOARD
-    """`keyboard`, `simulated`, or `package.module:factory`."""
+    """`keyboard`, or what `racer.drivers.registry.make_driver` takes."""
     masks: tuple[Path, ...] = ()
     """Mask files; each serves the condition it was trained for. The shipped mask serves `pico` where none is given."""
     data: Path = Path("recordings")
     seed: int = 0
-    """Of the study: tracks follow from it and the participant's name."""
-    pace: float = 10.0
-    """Steps per second, 1 to 50."""
+    """Of the study: seeds of trials follow from it and the participant's name."""
+    pace: float | None = None
+    """Steps per second, 1 to 50; as many as the task says if None. A task that waits for answers has no pace."""
     headless: bool = False
     """No window: a simulated participant drives as fast as the machine allows."""
     fullscreen: bool = False
     order: int | None = None
     """Which order of conditions to use; the one that fewest in the data folder have had if left out."""
-    pilot: bool = False
-    """A trial run: marked on the screen and in the file, kept out of training and analysis."""
+    trial_run: bool = False
+    """Marked on the screen and in the file, kept out of training and analysis."""
     resume: bool = False
     """Go on with the participant's unfinished session, or with the latest one where no participant is named."""
     screens: Screens = field(default_factory=Screens)
     language: Language = field(default_factory=english)
-    left_keys: tuple[str, ...] = LEFT_KEYS
-    right_keys: tuple[str, ...] = RIGHT_KEYS
+    keys: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Keys of actions, by the action's name; those that are left out have the task's own."""
     countdown: int = 3
     """Seconds counted down before every drive, 0 to 10."""
     locked: bool = False
@@ -98,12 +104,13 @@ class StartConfig:
     """What the experimenter types to open the menu; empty for nothing. Not recorded."""
     study: StudyMark | None = None
     simulated: SimulatedIdentity | None = None
-    """Makes the recording repeat to the byte: simulated time, and no claim on the data folder."""
+    """Makes the recording repeat to the byte: simulated time, and no lease on the data folder."""
 
     def __post_init__(self) -> None:
         if self.participant is not None:
             sessions.check_name("participant", self.participant)
-        check_pace(self.pace)
+        check_pace(self.steps_per_second)
+        check_bindings(self.task.spec, self.keys)
         if self.seed < 0:
             raise ConfigError(f"seed must be 0 or more; got {self.seed}")
         if self.headless and self.driver == KEYBOARD:
@@ -112,6 +119,11 @@ class StartConfig:
         check_conditions(self.protocol.conditions if evaluating else [self.protocol.explore], self.channel)
         if self.simulated and not (self.headless and self.participant and self.order is not None):
             raise ConfigError("a simulated study names each participant and order, and has no window")
+
+    @property
+    def steps_per_second(self) -> float:
+        """The pace that is kept."""
+        return self.task.spec.pace if self.pace is None else self.pace
 
 
 def start_session(
@@ -130,18 +142,21 @@ def start_session(
         RacerError, CompressionError, RecordingError: If it cannot be run; whatever was recorded is safe.
     """
     use_one_thread()
-    codec = load_codec()
-    masks = _load_masks(config, codec)
+    spec, text = config.task.spec, config.task.spec.text(config.language.code)
+    model = load_task_model(spec, config.model)
+    fitted = _load_fitted(config, model)
     if not plan_episodes(config.protocol, "", config.seed, 0):
         raise ConfigError("the protocol has no episodes; raise one of the episode counts")
     earlier = None
     if config.participant is not None:
         # What is wrong with a driver or a participant is said before anything is written or opened.
-        _refuse_trainers(config, masks)
-    keys = HeldKeys(config.left_keys, config.right_keys)
-    driver = None if config.participant is None else open_driver(config.driver, driver_seed(config.participant), keys)
+        _refuse_trainers(config, fitted)
+    keys = HeldKeys(spec, config.keys)
+    driver = None
+    if config.participant is not None:
+        driver = open_driver(config.driver, config.task, driver_seed(config.participant), keys)
     if config.resume:
-        earlier = find_earlier(config, resolved(config, 0), codec, masks)
+        earlier = find_earlier(config, resolved(config, 0), model, fitted)
         config = replace(config, participant=earlier.participant, order=earlier.order)
     clock: Callable[[], int] = time.monotonic_ns
     display: Display
@@ -152,6 +167,7 @@ def start_session(
         display = open_display(
             keys,
             config.language.texts,
+            text,
             headless=config.headless,
             fullscreen=config.fullscreen,
             countdown=config.countdown,
@@ -161,14 +177,14 @@ def start_session(
     try:
         with _place(config) as (session_id, participant, order):
             config = replace(config, participant=participant)
-            _refuse_trainers(config, masks)
-            shunned = frozenset(track for mask in masks.values() for track in mask.record.track_seeds)
+            _refuse_trainers(config, fitted)
+            shunned = frozenset(seed for each in fitted.values() for seed in each.record.seeds)
             plans = plan_episodes(config.protocol, participant, config.seed, order, shunned)
             if earlier is not None:
                 earlier.check_plan(plans)
-            driver = driver or open_driver(config.driver, driver_seed(participant), keys)
-            sitting = _sitting(config, participant, plans, codec, masks, earlier)
-            info = _session_info(config, session_id, codec, masks, order, earlier)
+            driver = driver or open_driver(config.driver, config.task, driver_seed(participant), keys)
+            sitting = _sitting(config, participant, plans, model, fitted, earlier)
+            info = _session_info(config, session_id, model, fitted, order, earlier)
             # Simulated time would flush at every few steps, and a thread's commits come at no time that repeats.
             recorder = (
                 sessions.Recorder(config.data, info, clock=lambda: 0)
@@ -176,7 +192,7 @@ def start_session(
                 else sessions.Recorder(config.data, info, clock=clock, in_background=True)
             )
             on_ready(recorder.path, len(plans) - (earlier.done.episodes if earlier else 0))
-            pacer = Pacer(config.pace, clock) if config.simulated or not config.headless else None
+            pacer = Pacer(config.steps_per_second, clock) if config.simulated or not config.headless else None
             try:
                 return SittingRun(sitting, driver, display, recorder, pacer, on_episode, clock).run()
             except DriverError as error:
@@ -190,18 +206,17 @@ def resolved(config: StartConfig, order: int) -> dict[str, Any]:
     return {
         "participant": config.participant,
         "protocol": asdict(config.protocol),
-        "track": asdict(config.track),
+        "task": {"name": config.task.spec.name, "settings": task_settings(config.task)},
         "channel": asdict(config.channel),
         "driver": config.driver,
         "masks": [path.name for path in config.masks],
         "seed": config.seed,
-        "pace": config.pace,
+        "pace": config.steps_per_second,
         "headless": config.headless,
         "fullscreen": config.fullscreen,
         "order": order,
-        "pilot": config.pilot,
-        "left_keys": list(config.left_keys),
-        "right_keys": list(config.right_keys),
+        "trial_run": config.trial_run,
+        "keys": {name: list(keys) for name, keys in check_bindings(config.task.spec, config.keys).items()},
         "countdown": config.countdown,
         "study_sha256": config.study.sha256 if config.study else "",
         "study_settings_sha256": config.study.settings_sha256 if config.study else "",
@@ -221,28 +236,30 @@ def _place(config: StartConfig) -> Iterator[tuple[str, str, int]]:
         return
     orders = len(balanced_rows(len(config.protocol.conditions))) if protocol == "evaluation" else 1
     session_id = sessions.new_session_id()
-    with Claims(config.data).claim(
+    with Leases(config.data).lease(
         session_id,
         config.participant,
         protocol,
         orders,
         order=config.order if protocol == "evaluation" else 0,
-        pilot=config.pilot,
-        prefix="trial" if config.pilot else _PREFIXES[protocol],
-    ) as claim:
-        yield session_id, claim.participant, claim.order
+        trial_run=config.trial_run,
+        prefix="trial" if config.trial_run else _PREFIXES[protocol],
+    ) as lease:
+        yield session_id, lease.participant, lease.order
 
 
 def _sitting(
     config: StartConfig,
     participant: str,
     plans: list[EpisodePlan],
-    codec: Codec,
-    masks: dict[str, Fitted],
+    model: LatentModel,
+    fitted: dict[str, FittedModel],
     earlier: Earlier | None,
 ) -> Sitting:
     attended, texts = config.driver == KEYBOARD, config.language.texts
-    agenda = make_agenda(plans, config.screens, texts, config.left_keys, config.right_keys, attended)
+    text = config.task.spec.text(config.language.code)
+    keys = check_bindings(config.task.spec, config.keys)
+    agenda = make_agenda(plans, config.screens, texts, text, keys, attended)
     if earlier is not None:
         left = len(plans) - earlier.done.episodes
         lines = tuple(line.format(episodes=left) for line in texts.resumed_lines)
@@ -250,12 +267,13 @@ def _sitting(
         agenda = remaining(agenda, earlier.done, welcome if attended else None)
     seed = driver_seed(f"{config.seed}/{participant}")
     setup = Setup(
-        track=config.track,
+        task=config.task,
         channel=config.channel,
-        codec=codec,
-        masks=masks,
+        model=model,
+        fitted=fitted,
         seed=seed,
-        mark=texts.pilot_mark if config.pilot else "",
+        text=text,
+        mark=texts.trial_run_mark if config.trial_run else "",
     )
     respondent = None if attended else np.random.default_rng([seed, len(plans)])
     return Sitting(agenda, setup, texts, respondent)
@@ -264,8 +282,8 @@ def _sitting(
 def _session_info(
     config: StartConfig,
     session_id: str,
-    codec: Codec,
-    masks: dict[str, Fitted],
+    model: LatentModel,
+    fitted: dict[str, FittedModel],
     order: int,
     earlier: Earlier | None,
 ) -> sessions.SessionInfo:
@@ -276,35 +294,38 @@ def _session_info(
         participant=config.participant,
         protocol=config.protocol.protocol,
         study=config.study.title if config.study else "",
-        pilot=config.pilot,
+        trial_run=config.trial_run,
         config=resolved(config, order),
         created_utc=created.isoformat(timespec="seconds").replace("+00:00", "Z"),
-        software=software(),
-        codec_sha256=codec.sha256,
-        mask_sha256=mask_hashes(masks),
+        software=software(config.task.spec),
+        model_sha256=model.sha256,
+        fitted_sha256=fitted_hashes(fitted),
         driver=config.driver,
+        task=record_of(config.task, model),
         resumes=earlier.session_id if earlier else "",
     )
 
 
-def _load_masks(config: StartConfig, codec: Codec) -> dict[str, Fitted]:
-    """Return the masks that the protocol's conditions need, by condition.
+def _load_fitted(config: StartConfig, model: LatentModel) -> dict[str, FittedModel]:
+    """Return what was fitted for the protocol's conditions, by condition.
 
     Raises:
-        ConfigError: If one is missing, of no use, or fitted to another use of the channel.
+        ConfigError: If it is missing, of no use, or fitted to another use of the channel.
         MaskError: If a file cannot be used.
     """
     evaluating = config.protocol.protocol == "evaluation"
-    masks = load_masks(config.protocol.conditions if evaluating else [config.protocol.explore], config.masks, codec)
-    check_use(masks, config.channel)
-    return masks
+    shown = config.protocol.conditions if evaluating else [config.protocol.explore]
+    check_conditions(shown, config.channel, model.sizes)
+    fitted = load_fitted_models(shown, config.masks, model)
+    check_use(fitted, config.channel)
+    return fitted
 
 
-def _refuse_trainers(config: StartConfig, masks: dict[str, Fitted]) -> None:
+def _refuse_trainers(config: StartConfig, fitted: dict[str, FittedModel]) -> None:
     """Refuse to evaluate a mask on somebody whom it was trained on."""
     if config.protocol.protocol != "evaluation":
         return
-    if any(config.participant in mask.record.participants for mask in masks.values()):
+    if any(config.participant in each.record.participants for each in fitted.values()):
         raise ConfigError(
             f"{config.participant} took part in training this mask and must not evaluate it; nothing was recorded: "
             f"use another participant, or a mask trained on others"

@@ -16,7 +16,7 @@ from racer.report.study import StudyReport, report_study
 from racer.sitting.protocol import ProtocolConfig
 from racer.sitting.run import SittingResult
 from racer.sitting.start import StartConfig, start_session
-from racer.training.train import refuse_existing, train_mask
+from racer.training.train import refuse_existing, train
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,8 @@ class DemoConfig:
     """Folder for its recordings and its mask."""
     driver: str
     """Who drives the pilot; the two who evaluate are simulated."""
-    pace: float = 10.0
+    pace: float | None = None
+    """Steps per second; as many as the task says if None."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,8 @@ def run_demo(config: DemoConfig, tell: Callable[[str], None]) -> DemoResult | No
     if not pilot.complete or pilot.path is None:
         return None
     tell("2 of 4  A mask is fitted to what the pilot did.")
-    summary = train_mask([pilot.path], mask, PicoConfig())
+    summary = train("pico", [pilot.path], mask, PicoConfig())
+    assert isinstance(summary, TrainingSummary)
     for number, name in enumerate(("demo_person1", "demo_person2"), start=3):
         tell(f"{number} of 4  {name}, simulated, drives under random, pico and full.")
         start_session(

@@ -14,6 +14,8 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
+from compression.errors import CompressionError
+from racer.drivers.keyboard import check_bindings
 from racer.errors import ConfigError, RacerError
 from racer.loop.conditions import MASKED_CONDITIONS, ChannelConfig, check_conditions
 from racer.sitting.protocol import EVALUATED, ProtocolConfig, ProtocolName
@@ -25,7 +27,6 @@ from racer.study.sections import (
     PILOT,
     SHIPPED,
     Channel,
-    Driving,
     Episodes,
     Experimenter,
     Keys,
@@ -35,9 +36,12 @@ from racer.study.sections import (
     Questionnaires,
     Screens,
     Section,
+    TaskSection,
     Title,
 )
-from racer.tasks.car_racing.track import TrackConfig
+from racer.tasks.latent_model import load_task_model
+from racer.tasks.registry import make_task
+from racer.tasks.task import Task
 from racer.toml_text import MOST_BYTES, parse_toml
 from racer.window.texts import Language, load_texts
 
@@ -78,12 +82,12 @@ class StudyFile(Section):
     language: Name = "en"
     """Of the screens: a built-in one, `en` or `de`, or the name of a `.toml` file in the study's folder."""
     seed: Annotated[int, Field(ge=0, le=MOST_INTEGER)] = 0
-    """Tracks, random masks and training follow from it, 0 or more."""
+    """Seeds of trials, random masks and training follow from it, 0 or more."""
+    task: TaskSection = TaskSection.model_validate({})
     episodes: Episodes = Episodes()
     channel: Channel = Channel()
-    driving: Driving = Driving()
     masks: Masks = Masks()
-    keys: Keys = Keys()
+    keys: Keys = Keys.model_validate({})
     screens: Screens = Screens()
     questionnaires: Questionnaires = Questionnaires()
     experimenter: Experimenter = Experimenter()
@@ -98,9 +102,13 @@ class StudyFile(Section):
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         try:
-            check_conditions(self._shown, self.channel_config())
+            task = self.make_task()
+        except RacerError as error:
+            raise misfit("task", str(error)) from error
+        try:
+            check_bindings(task.spec, self.keys.given)
         except ConfigError as error:
-            raise misfit("channel.bits", str(error)) from error
+            raise misfit("keys", str(error)) from error
         for condition in self.masks_needed:
             if self.masks.source(condition) != PILOT:
                 continue
@@ -129,25 +137,31 @@ class StudyFile(Section):
     @property
     def masks_needed(self) -> tuple[str, ...]:
         """The conditions that are shown to somebody and need a fitted mask, in the order of MASKED_CONDITIONS."""
-        return tuple(condition for condition in MASKED_CONDITIONS if condition in self._shown)
+        return tuple(condition for condition in MASKED_CONDITIONS if condition in self.shown)
 
     @property
-    def _shown(self) -> tuple[str, ...]:
+    def shown(self) -> tuple[str, ...]:
         """What anybody is shown."""
         return (*self.conditions, *([self.episodes.explore] if self.pilots else []))
 
+    def make_task(self) -> Task:
+        """Return the task with its settings.
+
+        Raises:
+            RacerError: If there is none, or a setting cannot work.
+        """
+        return make_task(self.task.name, self.task.settings)
+
     def protocol_config(self, protocol: ProtocolName) -> ProtocolConfig:
         """Return the episodes of one sitting."""
-        tracks = () if isinstance(self.driving.tracks, str) else self.driving.tracks
-        return ProtocolConfig(protocol, conditions=self.conditions, tracks=tracks, **self.episodes.model_dump())
+        episodes = self.episodes.model_dump(exclude={"pace", "seeds", "steps"})
+        seeds = () if isinstance(self.episodes.seeds, str) else self.episodes.seeds
+        steps = self.make_task().spec.steps if self.episodes.steps is None else self.episodes.steps
+        return ProtocolConfig(protocol, conditions=self.conditions, seeds=seeds, steps=steps, **episodes)
 
     def channel_config(self) -> ChannelConfig:
         """Return how the latent channel is used."""
         return ChannelConfig(**self.channel.model_dump())
-
-    def track_config(self) -> TrackConfig:
-        """Return how the car is driven."""
-        return TrackConfig(handling=self.driving.handling, target_speed=self.driving.speed)
 
 
 @dataclass(frozen=True)
@@ -171,6 +185,11 @@ class Study:
     def masks(self) -> Path:
         """Folder of the masks that are trained from its pilots; need not exist."""
         return self.folder / "masks"
+
+    @property
+    def model(self) -> Path | None:
+        """Folder of the latent model; None for the one that comes with the task."""
+        return self.folder / self.file.task.model if self.file.task.model else None
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -259,11 +278,14 @@ def load_study(path: Path) -> Study:
         source = file.masks.source(condition)
         if source not in (PILOT, SHIPPED):
             _check_file(path, f"masks.{Masks.key(condition)}", source)
+    if file.task.model:
+        _check_file(path, "task.model", file.task.model, folder=True)
     try:
         language = load_texts(file.language, folder)
     except ValueError as error:
         raise StudyFileError(path, f"language: {error}") from error
     study = Study(path, folder, file, hashlib.sha256(data).hexdigest(), language)
+    _check_model(study)
     _check_questionnaires(study)
     _check_exploration(study)
     if len(json.dumps(study.settings, ensure_ascii=False).encode()) > MOST_SETTINGS:
@@ -280,17 +302,34 @@ def _read(path: Path) -> bytes:
         raise StudyFileError(path, f"cannot be read: {error.strerror}") from error
 
 
-def _check_file(path: Path, key: str, name: str) -> None:
-    """Refuse a name unless there is such a file and it lies, all links followed, in the study's folder."""
+def _check_file(path: Path, key: str, name: str, folder: bool = False) -> None:
+    """Refuse a name unless there is such a file or folder and it lies, all links followed, in the study's folder."""
     try:
         target = (path.parent / name).resolve()
-        inside, there = target.is_relative_to(path.parent.resolve()), target.is_file()
+        inside, there = target.is_relative_to(path.parent.resolve()), target.is_dir() if folder else target.is_file()
     except (OSError, RuntimeError):
         inside, there = True, False
     if not inside:
         raise StudyFileError(path, f"{key}: {name} is a link out of the study's folder; put the file itself there")
     if not there:
-        raise StudyFileError(path, f"{key}: there is no file {name} in the study's folder; put it there")
+        what = "folder" if folder else "file"
+        raise StudyFileError(path, f"{key}: there is no {what} {name} in the study's folder; put it there")
+
+
+def _check_model(study: Study) -> None:
+    """Refuse a latent model that is not the task's, slots too small for it, and masks that do not come with it."""
+    try:
+        model = load_task_model(study.file.make_task().spec, study.model)
+    except (RacerError, CompressionError) as error:
+        raise StudyFileError(study.path, f"task.model: {error}") from error
+    try:
+        check_conditions(study.file.shown, study.file.channel_config(), model.sizes)
+    except ConfigError as error:
+        raise StudyFileError(study.path, f"channel.bits: {error}") from error
+    for condition in study.file.masks_needed:
+        if study.file.masks.source(condition) == SHIPPED and model.fitted_path(condition) is None:
+            reason = 'none comes with the latent model; use "pilot", or a file in the study\'s folder'
+            raise StudyFileError(study.path, f"masks.{Masks.key(condition)}: {reason}")
 
 
 def _check_questionnaires(study: Study) -> None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import re
+import textwrap
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import sessions
 from racer.errors import ConfigError
 from racer.study.file import STUDY_FILE, StudyFileError
+from racer.tasks.registry import DEFAULT_TASK, describe_settings, make_task
 from racer.window.texts import load_texts
 
 PresetName = Literal["default", "paper"]
@@ -17,7 +21,7 @@ PRESETS: tuple[str, ...] = get_args(PresetName)
 _FOLDER = Path(__file__).parent / "presets"
 
 
-def init_study(name: str, preset: str, parent: Path, language: str) -> Path:
+def init_study(name: str, preset: str, parent: Path, language: str, task: str = DEFAULT_TASK) -> Path:
     """Make a study and return its file. Nothing that exists is overwritten.
 
     Args:
@@ -25,14 +29,16 @@ def init_study(name: str, preset: str, parent: Path, language: str) -> Path:
         preset: Which experiment to begin from, of `PRESETS`.
         parent: Where the folder goes; it may exist, without a study file.
         language: Of the screens, a built-in one: `en` or `de`.
+        task: What people do.
 
     Raises:
         ParticipantNameError: If the name cannot be a folder's.
         ConfigError: If there is no such preset or language.
+        TaskError: If there is no such task.
         StudyFileError: If there is a study file already, or the disk refuses.
     """
     sessions.check_name("study", name)
-    template = preset_text(preset)
+    template = preset_text(preset, task)
     load_texts(language, None)
     # Neither a name nor a built-in language holds anything that TOML would read as more than text.
     text = template.replace('"TITLE"', f'"{name}"', 1).replace('"LANGUAGE"', f'"{language}"', 1)
@@ -50,12 +56,46 @@ def init_study(name: str, preset: str, parent: Path, language: str) -> Path:
     return path
 
 
-def preset_text(preset: str) -> str:
+def preset_text(preset: str, task: str = DEFAULT_TASK) -> str:
     """Return a preset's study file; its title is `TITLE` and its language `LANGUAGE`, to be replaced.
 
     Raises:
-        ConfigError: If there is no such preset.
+        ConfigError: If there is no such preset, or it is that of another task.
+        TaskError: If there is no such task.
     """
     if preset not in PRESETS:
         raise ConfigError(f"there is no preset {preset[:80]!r}; choose from {', '.join(PRESETS)}")
-    return (_FOLDER / f"{preset}.toml").read_text(encoding="utf-8")
+    if preset == "paper" and task != DEFAULT_TASK:
+        raise ConfigError(f"preset paper is an experiment with {DEFAULT_TASK}; use --preset default with task {task}")
+    spec = make_task(task).spec
+    own = {"handling": "forgiving"} if preset == "paper" else {}
+    parts = {
+        "TASK": _task_section(task, own),
+        "KEYS": "\n".join(f"{action.name} = {_toml(list(action.keys))}" for action in spec.actions if action.keys),
+        "STEPS": str(spec.steps),
+        "PACE": _toml(spec.pace),
+        "AFTER": _toml(list(spec.questionnaires)),
+    }
+    text = (_FOLDER / f"{preset}.toml").read_text(encoding="utf-8")
+    return re.sub(rf"(?<![A-Z])({'|'.join(parts)})(?![A-Z])", lambda found: parts[found[1]], text)
+
+
+def _task_section(task: str, own: dict[str, Any]) -> str:
+    lines = [
+        "# What people do, as `racer task list` names it, and its settings.",
+        f"name = {_toml(task)}",
+        "",
+        '# Folder in this one with a latent model from `racer model train`; "" for the one that comes with the task.',
+        'model = ""',
+    ]
+    for setting in describe_settings(task):
+        note = " ".join(part for part in (setting.meaning, f"({setting.kind})") if part)
+        lines += ["", *textwrap.wrap(note, 118, initial_indent="# ", subsequent_indent="# ")]
+        value = own.get(setting.name, setting.default)
+        lines.append(f"# {setting.name} =" if value is None else f"{setting.name} = {_toml(value)}")
+    return "\n".join(lines)
+
+
+def _toml(value: Any) -> str:
+    # What a setting can be is written in JSON as in TOML.
+    return json.dumps(value, ensure_ascii=False)

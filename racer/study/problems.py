@@ -69,9 +69,17 @@ def _wrong(problem: ErrorDetails, model: type[BaseModel]) -> str:
     return problem["msg"]
 
 
+_FORMER = {
+    "driving": "now `handling` and `speed` stand under `[task]`, `pace` and `seeds` (once `tracks`) under `[episodes]`"
+}
+"""Where to find what stood in sections that are gone."""
+
+
 def _unknown(place: list[int | str], model: type[BaseModel]) -> str:
     """Return what the writer of an unknown key may have meant: a neighbour, or a key of another section."""
     *parents, last = (part for part in place if isinstance(part, str))
+    if not parents and last in _FORMER:
+        return f"unknown key `{last}`, which was Racer 0.1.0's; {_FORMER[last]}"
     sections = _sections(model)
     here = sections[tuple(parents)]
     wanted = last[:_MOST_SHOWN].lower().replace("-", "_").replace(" ", "_")

@@ -24,7 +24,7 @@ from racer.study.file import Study, StudyFileError
 from racer.study.sitting import completed, refuse_a_mixture, refuse_again, sitting_config
 from racer.study.train import masks_to_train, train_study
 from racer.workers import in_parallel
-from sessions.storage.staging import rename_without_overwriting, sync_folder
+from sessions.storage.folders import rename_without_overwriting, sync_folder
 
 BEGINNING = datetime(2000, 1, 1, tzinfo=UTC)
 """When simulated studies take place."""
@@ -83,7 +83,7 @@ def run_study(
         raise ConfigError(f"jobs must lie between 1 and 256; got {jobs}")
     if driver == KEYBOARD:
         raise ConfigError("a whole study is run by simulated participants; people drive by `racer session start`")
-    make_driver(driver, 0)  # says now what is wrong with it, and not in every process
+    make_driver(driver, study.file.make_task(), 0)  # says now what is wrong with it, and not in every process
     refuse_a_mixture(study, driver)  # also where nobody is missing: what is there must be what the file says
     trains = masks_to_train(study)
     pilots = study.file.pilots if trains or completed(study, "pilot") else 0

@@ -26,12 +26,11 @@ from pydantic import (
 from compression.fill import FillName
 from compression.masks import MaskInterval
 from compression.noise import NoiseName, check_noise
-from racer.drivers.keyboard import check_keys
 from racer.loop.conditions import ChannelConfig
 from racer.loop.pacing import check_pace
 from racer.sitting.protocol import ProtocolConfig
 from racer.sitting.questionnaires import Item, Questionnaire
-from racer.tasks.car_racing.track import Handling, TrackConfig
+from racer.tasks.registry import DEFAULT_TASK
 
 PILOT, SHIPPED = "pilot", "shipped"
 """Where a mask comes from, if not from a file in the study's folder."""
@@ -54,11 +53,27 @@ def _line(text: str) -> str:
     return text
 
 
+def _in_the_folder(name: str) -> str:
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts or set(name) & set("\\:\0"):
+        raise ValueError(f"must lie in the study's folder: no leading /, no .., \\ or :; got {name[:80]!r}")
+    return name
+
+
 def _once_each(names: tuple[str, ...]) -> tuple[str, ...]:
     twice = [name for name in names if names.count(name) > 1]
     if twice:
         raise ValueError(f"names {twice[0][:80]!r} twice; once is enough")
     return names
+
+
+def _within_bounds(value: Any) -> Any:
+    """Refuse numbers that TOML cannot hold and nothing can print, wherever they stand."""
+    if isinstance(value, int) and abs(value) > MOST_INTEGER:
+        raise ValueError("is or has a number beyond all bounds")
+    for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        _within_bounds(inner)
+    return value
 
 
 PageText = Annotated[str, Field(max_length=20_000), AfterValidator(_page)]
@@ -71,14 +86,14 @@ Integer = Annotated[int, Field(ge=-MOST_INTEGER, le=MOST_INTEGER)]
 # TOML has lists where the models have tuples: only the container is converted, never what it holds.
 Names = Annotated[tuple[str, ...], Field(strict=False, max_length=20)]
 VARIED_TAG, LIST_TAG = "<varied>", "<list>"
-"""What pydantic puts into the place of an error, behind `tracks`."""
-Tracks = Annotated[
+"""What pydantic puts into the place of an error, behind `seeds`."""
+Seeds = Annotated[
     Annotated[Literal["varied"], Tag(VARIED_TAG)]
     | Annotated[tuple[Integer, ...], Field(strict=False, min_length=1, max_length=1000), Tag(LIST_TAG)],
     Discriminator(
         lambda value: LIST_TAG if isinstance(value, list | tuple) else VARIED_TAG if value == "varied" else None,
-        custom_error_type="tracks",
-        custom_error_message='must be "varied" or a list of track numbers, as in [42, 7]',
+        custom_error_type="seeds",
+        custom_error_message='must be "varied" or a list of whole numbers, as in [42, 7]',
     ),
 ]
 
@@ -91,26 +106,72 @@ class Section(BaseModel):
     )
 
 
+class TaskSection(BaseModel):
+    """What people do: a task, and its settings as keys of their own."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="allow", strict=True, allow_inf_nan=False, use_attribute_docstrings=True
+    )
+
+    __pydantic_extra__: dict[str, Annotated[Any, AfterValidator(_within_bounds)]]
+
+    name: Name = DEFAULT_TASK
+    """A task of `racer task list`. Its settings follow, as `racer task show NAME` lists them."""
+    model: Name = ""
+    """Folder, within the study's, of a latent model made by `racer model train`; empty: the one that comes with the
+    task."""
+
+    @field_validator("model")
+    @classmethod
+    def _inside(cls, value: str) -> str:
+        return _in_the_folder(value) if value else value
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Those that the file names."""
+        return dict(self.model_extra or {})
+
+
 class Episodes(Section):
-    """How many drives, and how long."""
+    """How many rounds, how long, and how fast."""
 
     practice: Integer = ProtocolConfig.practice
-    """Practice episodes at the start of every sitting, shown `full`, 0 to 1000."""
+    """Practice rounds at the start of every sitting, shown `full`, 0 to 1000."""
     calibration: Integer = ProtocolConfig.calibration
-    """Of a pilot: episodes shown `full`, from which driving is learnt, 0 to 1000."""
+    """Of a pilot: rounds shown `full`, from which it is learnt what people do, 0 to 1000."""
     exploration: Integer = ProtocolConfig.exploration
-    """Of a pilot: episodes shown `explore`, 0 to 1000."""
+    """Of a pilot: rounds shown `explore`, 0 to 1000."""
     explore: str = ProtocolConfig.explore
-    """Condition of the exploration: `random`; in a second round `pico` or `perceptual`."""
+    """Condition of the exploration: `random`; in a second round of training `pico` or `perceptual`."""
     evaluation: Integer = ProtocolConfig.evaluation
-    """Of an evaluated participant: episodes per condition, 0 to 1000."""
-    steps: Integer = ProtocolConfig.steps
-    """Steps per episode, 1 to 100,000; divided by the pace, seconds."""
+    """Of an evaluated participant: rounds per condition, 0 to 1000."""
+    steps: Integer | None = None
+    """Steps per round, 1 to 100,000; as many as the task says if left out. Divided by the pace, seconds."""
+    pace: float | None = None
+    """Steps per second, 1 to 50; as many as the task says if left out."""
+    seeds: Seeds = "varied"
+    """`varied`: other seeds, such as other tracks, for every participant. Or 1 to 1000 seeds, 0 to 2^31 - 1, gone
+    through in turn."""
 
-    @field_validator("*")
+    @field_validator("practice", "calibration", "exploration", "explore", "evaluation", "steps")
     @classmethod
     def _as_a_protocol(cls, value: Any, info: ValidationInfo) -> Any:
-        ProtocolConfig(**{str(info.field_name): value})
+        if value is not None:
+            ProtocolConfig(**{str(info.field_name): value})
+        return value
+
+    @field_validator("pace")
+    @classmethod
+    def _a_window_can_keep_it(cls, value: float | None) -> float | None:
+        if value is not None:
+            check_pace(value)
+        return value
+
+    @field_validator("seeds")
+    @classmethod
+    def _exist(cls, value: str | tuple[int, ...]) -> str | tuple[int, ...]:
+        if not isinstance(value, str):
+            ProtocolConfig(seeds=value)
         return value
 
 
@@ -143,38 +204,6 @@ class Channel(Section):
         return value
 
 
-class Driving(Section):
-    """The car, the tracks and the clock."""
-
-    pace: float = 10.0
-    """Steps per second, 1 to 50."""
-    handling: Handling = TrackConfig.handling
-    """`stock`, or `forgiving`: tyre friction x10, no grass penalty, gas in pulses."""
-    speed: float = TrackConfig.target_speed
-    """Held by the automatic throttle of `stock` handling, track units per simulated second, above 0 up to 200."""
-    tracks: Tracks = "varied"
-    """`varied`: other tracks for every participant. Or 1 to 1000 track numbers, 0 to 2^31 - 1, gone through in turn."""
-
-    @field_validator("pace")
-    @classmethod
-    def _a_window_can_keep_it(cls, value: float) -> float:
-        check_pace(value)
-        return value
-
-    @field_validator("tracks")
-    @classmethod
-    def _exist(cls, value: str | tuple[int, ...]) -> str | tuple[int, ...]:
-        if not isinstance(value, str):
-            ProtocolConfig(tracks=value)
-        return value
-
-    @field_validator("speed")
-    @classmethod
-    def _the_car_can_hold_it(cls, value: float) -> float:
-        TrackConfig(target_speed=value)
-        return value
-
-
 class Masks(Section):
     """Where the fitted masks come from: this study's pilots, the package, or a file in the study's folder."""
 
@@ -204,22 +233,19 @@ class Masks(Section):
         if value not in sources and not value.endswith(MASK_SUFFIX):
             known = " or ".join(f'"{source}"' for source in sources)
             raise ValueError(f"must be {known}, or a {MASK_SUFFIX} file in the study's folder; got {value[:80]!r}")
-        path = PurePosixPath(value)
-        if path.is_absolute() or ".." in path.parts or set(value) & set("\\:\0"):
-            raise ValueError(f"must lie in the study's folder: no leading /, no .., \\ or :; got {value[:80]!r}")
-        return value
+        return _in_the_folder(value)
 
 
-class Keys(Section):
-    """The keys that steer, by pygame's names; no key may steer both ways."""
+class Keys(BaseModel):
+    """The keys of the task's actions, by pygame's names: for each action a list, as in `left = ["left", "a"]`."""
 
-    left: Names = ("left", "a")
-    right: Names = ("right", "d")
+    model_config = ConfigDict(frozen=True, extra="allow", strict=True)
+    __pydantic_extra__: dict[str, Names]
 
-    @model_validator(mode="after")
-    def _can_steer(self) -> Self:
-        check_keys(self.left, self.right)
-        return self
+    @property
+    def given(self) -> dict[str, tuple[str, ...]]:
+        """The keys that the file names, by action."""
+        return dict(self.__pydantic_extra__ or {})
 
 
 class Screens(Section):
@@ -230,7 +256,7 @@ class Screens(Section):
     instructions: PageText = ""
     """Text of the first page, up to 20,000 characters; empty: the built-in one."""
     key_test: bool = True
-    """Whether both ways must be pressed once before the first drive."""
+    """Whether a key of every action must be pressed once before the first round."""
     break_every: Annotated[int, Field(ge=0, le=1000)] = 15
     """Episodes between two breaks, 0 to 1000; 0: no breaks."""
     break_seconds: Annotated[int, Field(ge=0, le=3600)] = 0

@@ -26,9 +26,9 @@ def next_protocol(study: Study) -> ProtocolName:
     return "pilot" if waiting and len(completed(study, "pilot")) < study.file.pilots else "evaluation"
 
 
-def protocol_to_resume(study: Study, participant: str | None, pilot: bool) -> ProtocolName:
+def protocol_to_resume(study: Study, participant: str | None, trial_run: bool) -> ProtocolName:
     """Return the protocol of the unfinished sitting that is meant; the next one where there is none."""
-    sitting = to_resume(_sittings(study), None, participant, pilot, running_sessions(study.recordings))
+    sitting = to_resume(_sittings(study), None, participant, trial_run, running_sessions(study.recordings))
     for protocol in get_args(ProtocolName):
         if sitting is not None and sitting.info.protocol == protocol:
             found: ProtocolName = protocol
@@ -56,7 +56,7 @@ def refuse_again(study: Study, protocol: ProtocolName, participants: Collection[
                 "the name out for the next one",
             )
     for sitting in unfinished(sittings, protocol, None):
-        if not sitting.info.pilot and (name := sitting.info.participant) in participants:
+        if not sitting.info.trial_run and (name := sitting.info.participant) in participants:
             raise StudyFileError(
                 study.path,
                 f"{name} has an unfinished {protocol} sitting; nothing was changed: go on with it by --resume, or "
@@ -94,7 +94,7 @@ def sitting_config(
     driver: str = KEYBOARD,
     headless: bool = False,
     fullscreen: bool | None = None,
-    pilot: bool = False,
+    trial_run: bool = False,
     resume: bool = False,
 ) -> StartConfig:
     """Return the configuration of one sitting of a study.
@@ -106,7 +106,7 @@ def sitting_config(
         driver: Who steers.
         headless: Whether to do without a window.
         fullscreen: None for what the study file says.
-        pilot: Whether it is a trial run, whose recording counts for nothing.
+        trial_run: Whether its recording counts for nothing.
         resume: Whether to go on with an unfinished sitting.
 
     Raises:
@@ -126,7 +126,7 @@ def sitting_config(
                 f"mask",
             )
         masks += [path] if path is not None else []
-    if not resume and not pilot:
+    if not resume and not trial_run:
         if participant is not None:
             refuse_again(study, protocol, [participant])
         if protocol == "evaluation":
@@ -135,21 +135,21 @@ def sitting_config(
     return StartConfig(
         participant=participant,
         protocol=file.protocol_config(protocol),
-        track=file.track_config(),
+        task=file.make_task(),
+        model=study.model,
         channel=file.channel_config(),
         driver=driver,
         masks=tuple(masks),
         data=study.recordings,
         seed=file.seed,
-        pace=file.driving.pace,
+        pace=file.episodes.pace,
         headless=headless,
         fullscreen=file.experimenter.fullscreen if fullscreen is None else fullscreen,
-        pilot=pilot,
+        trial_run=trial_run,
         resume=resume,
         screens=_screens(study),
         language=study.language,
-        left_keys=file.keys.left,
-        right_keys=file.keys.right,
+        keys=file.keys.given,
         countdown=file.screens.countdown,
         locked=attended,
         code=file.experimenter.code,
@@ -184,7 +184,7 @@ def _completed(sittings: list[sessions.Sitting], protocol: ProtocolName) -> list
     done: dict[str, sessions.Sitting] = {}
     for sitting in sittings:
         info = sitting.info
-        if info.protocol == protocol and sitting.status == "complete" and not info.pilot:
+        if info.protocol == protocol and sitting.status == "complete" and not info.trial_run:
             done.setdefault(info.participant, sitting)
     return list(done.values())
 

@@ -49,7 +49,7 @@ def study_status(study: Study) -> StudyStatus:
         if sitting.info.config.get("study_settings_sha256") != study.settings_sha256:
             reason = "it was recorded with other settings than the study file has now"
             unusable |= dict.fromkeys(sitting.paths, reason)
-    left = [sitting for sitting in unfinished(sittings, None, None) if not sitting.info.pilot]
+    left = [sitting for sitting in unfinished(sittings, None, None) if not sitting.info.trial_run]
     given = Counter(sitting.info.config.get("order") for sitting in evaluated)
     missing = masks_to_train(study)
     folder = shlex.quote(str(study.folder))

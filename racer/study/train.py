@@ -48,6 +48,7 @@ def train_study(
             f"one with `racer session start --study {shlex.quote(str(study.folder))}`",
         )
     paths = [path for pilot in pilots for path in pilot.paths]
+    config = PicoConfig(seed=study.file.seed, iterations=iterations)
     trained: dict[Path, Summary] = {}
     for place, condition in enumerate(conditions):
         out = study.mask_path(condition)
@@ -56,5 +57,5 @@ def train_study(
         def part(stage: str, fraction: float, place: int = place) -> None:
             progress(stage, (place + fraction) / len(conditions))
 
-        trained[out] = train(condition, paths, out, PicoConfig(seed=study.file.seed, iterations=iterations), part)
+        trained[out] = train(condition, paths, out, config, part, study.model)
     return trained

@@ -18,34 +18,24 @@ in Racer outside a task's own folder knows more of it than what is declared here
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol, get_args
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from racer.errors import ConfigError
+from sessions.task_record import LEAST_SIDE, MOST_ACTIONS, MOST_SIDE, Metric
 
-MOST_ACTIONS = 64
-"""Actions of a task."""
-LEAST_SIDE, MOST_SIDE = 8, 256
-"""Pixels of a frame's height and width."""
+__all__ = ["Action", "Metric", "Outcome", "Task", "TaskSpec", "TaskText", "Trial"]
+
 MOST_SEED = 2**31 - 1
 """Seeds of trials lie between 0 and this."""
-RESERVED_METRICS = frozenset(
-    "time_ns response_ns action applied stimulus latent received mask packet bits uplink_bits arrived stage_us frame "
-    "step episode session_id".split()
-)
-"""Names that columns of a recording have already."""
 _TASK_NAME = re.compile(r"[a-z][a-z0-9-]{0,39}", re.ASCII)
 _ACTION_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}", re.ASCII)
-_METRIC_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}", re.ASCII)
-
-Better = Literal["higher", "lower", ""]
 
 
 @dataclass(frozen=True)
@@ -63,54 +53,6 @@ class Action:
 
 
 @dataclass(frozen=True)
-class Metric:
-    """A number that every step comes to."""
-
-    name: str
-    """1 to 40 of a-z, 0-9 and underscores; the name of a column in recordings."""
-    meaning: str
-    """What it says, in a few words, such as `road progress after the step`."""
-    unit: str
-    """Such as `units/s`. Numbers of unit `fraction` are shown to people in percent."""
-    better: Better = ""
-    """`higher`, `lower`, or empty for what is only recorded and not compared."""
-    low: float = -math.inf
-    """The least that it can be."""
-    high: float = math.inf
-    """The most that it can be."""
-    trial: Literal["last", "mean"] = "last"
-    """What a trial comes to: the value of its last step, or the mean over its steps."""
-    boolean: bool = False
-    """Whether it is 0 or 1."""
-    label: str = ""
-    """What people call a trial's value, such as `road progress`; the name if empty."""
-
-    def __post_init__(self) -> None:
-        if not _METRIC_NAME.fullmatch(self.name) or self.name in RESERVED_METRICS:
-            raise ConfigError(
-                f"metric name {self.name[:60]!r} must be 1 to 40 of a-z, 0-9 and underscores, and none of Racer's own "
-                "columns"
-            )
-        if self.better not in get_args(Better) or not self.low < self.high:
-            raise ConfigError(f"metric {self.name}: better must be higher, lower or empty, and low less than high")
-
-    @property
-    def title(self) -> str:
-        """What people call it."""
-        return self.label or self.name.replace("_", " ")
-
-    def of_trial(self, values: NDArray[np.floating[Any]]) -> float:
-        """Return what the values of a trial's steps, float[T], T of 1 or more, come to."""
-        return float(values[-1] if self.trial == "last" else np.mean(values, dtype=np.float64))
-
-    def share(self, value: float) -> float | None:
-        """Return how far a value lies between the least and the most, in [0, 1]; None where one of them is unknown."""
-        if not (math.isfinite(self.low) and math.isfinite(self.high)):
-            return None
-        return min(max((value - self.low) / (self.high - self.low), 0.0), 1.0)
-
-
-@dataclass(frozen=True)
 class TaskText:
     """What people are told of a task, in one language."""
 
@@ -121,6 +63,8 @@ class TaskText:
     underscores, for the names of its keys."""
     actions: Mapping[str, str] = field(default_factory=dict)
     """What stands below the keys of an action, by its name; the name itself where it is left out."""
+    primary: str = ""
+    """What stands beside the bar of the primary metric, such as `Road`; the metric's title if empty."""
 
 
 @dataclass(frozen=True)
@@ -155,8 +99,14 @@ class TaskSpec:
     """Steps per second where nobody says otherwise, 1 to 50."""
     step_seconds: float = 0.02
     """Simulated time that a step takes."""
+    questionnaires: tuple[str, ...] = ("nasa-tlx",)
+    """Built-in questionnaires that new studies ask after each condition."""
     operating_points: tuple[Mapping[str, Any], ...] = ({},)
     """Settings under which `racer rates` drives where none are named."""
+    training_points: tuple[Mapping[str, Any], ...] = ()
+    """Settings under which frames are collected to train its latent model on; the operating points where empty."""
+    truth: str = ""
+    """What `Trial.truth` tells of, such as `the road's position`; empty where trials have no such method."""
     software: tuple[str, ...] = ()
     """Installed packages that decide what a trial comes to, such as `gymnasium`."""
 
@@ -164,7 +114,7 @@ class TaskSpec:
         if not _TASK_NAME.fullmatch(self.name):
             raise ConfigError(f"task name {self.name[:60]!r} must be 1 to 40 of a-z, 0-9 and hyphens")
         height, width, channels = self.frame
-        if not (LEAST_SIDE <= min(height, width) and max(height, width) <= MOST_SIDE and channels in (1, 3)):
+        if not (min(height, width) >= LEAST_SIDE and max(height, width) <= MOST_SIDE and channels in (1, 3)):
             raise ConfigError(
                 f"task {self.name}: frames must have {LEAST_SIDE} to {MOST_SIDE} rows and columns and 1 or 3 channels; "
                 f"got {self.frame}"
@@ -235,6 +185,13 @@ class Trial(Protocol):
 
     def close(self) -> None:
         """Give everything back."""
+
+
+class Telling(Protocol):
+    """A trial that can tell what lies behind its frame, for the card of a latent model; never for anybody who acts."""
+
+    def truth(self) -> NDArray[np.float64]:
+        """Return what decides what is to be done, float64[K], now: see `TaskSpec.truth`."""
 
 
 class Task(Protocol):

@@ -58,4 +58,4 @@ def _levels_sent(levels: tuple[int, ...]) -> str:
 
 
 def _accuracy(accuracy: float, calibration_error: float | None) -> str:
-    return f"accuracy {accuracy:.2f} over the three actions (guessing: 0.33), calibration error {calibration_error:.3f}"
+    return f"accuracy {accuracy:.2f}, averaged over the actions, calibration error {calibration_error:.3f}"

@@ -8,22 +8,24 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import get_args
 
+import numpy as np
+
 import sessions
 from compression.coders.packet import CHANNEL_FORMAT
 from compression.coders.pico_rate import NAME as PICO_RATE
 from compression.fill import FillName
 from compression.fitting.classifiers import Progress
 from compression.fitting.config import PicoConfig
-from compression.fitting.fitted import CoderRecord, dump_coder
-from compression.fitting.mask_file import MaskRecord, dump_mask
+from compression.fitting.fitted import FittedRecord, dump_fitted
 from compression.fitting.pico import TrainingSummary, fit_mask
 from compression.fitting.pico_rate import RateSummary, fit_pico_rate
 from compression.fitting.recorded import RecordedEpisode
 from compression.masks import MaskInterval
-from compression.model.latent_model import Codec, load_codec
+from compression.model.latent_model import LatentModel
 from racer.errors import RacerError
+from racer.recordings.models import NotHereError, find_model
 from racer.sitting.protocol import EXPLORED
-from sessions.storage.staging import rename_without_overwriting
+from sessions.storage.folders import rename_without_overwriting
 
 POSITIVE_PHASE, NEGATIVE_PHASE = "calibration", "exploration"
 _OF_MASKS = ("objective", "blocks", "imagined")
@@ -40,6 +42,10 @@ class TrainingDataError(RacerError):
 class TrainingSet:
     """What some recorded sessions hold for training."""
 
+    model: LatentModel
+    """Through which the task was seen."""
+    task: str
+    """Its name."""
     episodes: list[RecordedEpisode]
     interval: MaskInterval
     """How often the exploration's masks were chosen."""
@@ -49,74 +55,107 @@ class TrainingSet:
     """Blocks that the exploration's masks sent."""
     participants: tuple[str, ...]
     sessions: tuple[str, ...]
-    track_seeds: tuple[int, ...]
+    seeds: tuple[int, ...]
+    """Of the trials."""
 
 
-def read_training_set(paths: Iterable[Path], codec: Codec, masked: bool = True) -> TrainingSet:
+def read_training_set(paths: Iterable[Path], masked: bool = True, model_folder: Path | None = None) -> TrainingSet:
     """Read the calibration and exploration episodes of recorded sessions, in the order of their session ids.
 
     Args:
         paths: The recordings.
-        codec: With which they must have been made.
         masked: Whether a mask is trained, for which all must have explored in the same way.
+        model_folder: Where to look for their latent model besides that of the task.
 
     Raises:
         RecordingError: If a file cannot be read.
-        TrainingDataError: If one was made with another codec, is a trial run, was driven on a noisy channel, repeats
-            another one's drives, or explored in another way.
+        WeightsError: If the folder holds no latent model.
+        TrainingDataError: If there is none, their latent model is not here, or one is of another task or model, is a
+            trial run, crossed a noisy channel, repeats another one's trials, explored in another way, or left no
+            blocks out where a mask is trained.
     """
-    episodes: list[RecordedEpisode] = []
-    ways: set[tuple[str, str, int]] = set()
-    drives: dict[tuple[str, int], str] = {}
-    taken: list[sessions.SessionInfo] = []
     infos = {path: _session_info(path) for path in set(paths)}
+    in_order = sorted((info.session_id, path) for path, info in infos.items())
+    if not in_order:
+        raise TrainingDataError("there is nothing to train on: name recordings")
+    first = in_order[0][1]
+    model = _model(first, infos[first], model_folder)
+    episodes: list[RecordedEpisode] = []
+    explored: set[tuple[str, str, int]] = set()
+    done: dict[tuple[str, int], str] = {}
+    taken: list[sessions.SessionInfo] = []
     resumed = {info.session_id: info.resumes for info in infos.values()}
-    for session_id, path in sorted((info.session_id, path) for path, info in infos.items()):
+    for session_id, path in in_order:
         with sessions.open(path) as session:
             info = session.info
-            _check_usable(path, info, codec)
+            _check_usable(path, info, first, infos[first])
             if session_id in (other.session_id for other in taken):
                 raise TrainingDataError(f"{path} holds session {session_id} a second time; name each session once")
-            used: list[sessions.Episode] = []
+            seeds: set[int] = set()
             for episode in session.episodes:
                 phase, condition = episode.info.phase, episode.info.condition
                 positive = phase == POSITIVE_PHASE and condition == "full"
                 negative = phase == NEGATIVE_PHASE and condition in EXPLORED
                 if not (positive or negative) or episode.n_steps == 0 or not episode.accepted:
                     continue
+                if episode.info.noisy:
+                    raise TrainingDataError(
+                        f"{path} was recorded with noise on the channel, so that the driver did not see what the masks "
+                        "sent; leave it out"
+                    )
                 masks = episode.mask
                 if negative:
-                    ways.add((episode.info.mask_interval, episode.info.fill, int(masks[0].sum())))
-                used.append(episode)
+                    explored.add((episode.info.mask_interval, episode.info.fill, int(masks[0].sum())))
+                seeds |= set(np.unique(episode.stimulus).tolist())
                 episodes.append(
                     RecordedEpisode(episode.latent, episode.received, episode.action, masks, original=positive)
                 )
-            # Recordings of one sitting, resumed after a crash, continue each other and may share tracks.
+            # Recordings of one sitting, resumed after a crash, continue each other and may share trials.
             sitting = _beginning(session_id, resumed)
-            driven = {(info.participant, episode.info.track_seed): sitting for episode in used}
-            if any(drives.get(drive, sitting) != sitting for drive in driven):
+            trials = {(info.participant, seed): sitting for seed in seeds}
+            if any(done.get(trial, sitting) != sitting for trial in trials):
                 raise TrainingDataError(
-                    f"{path} repeats drives of {info.participant} on the same tracks; leave one of the two sessions "
-                    f"out, and record a second pilot with another --seed"
+                    f"{path} repeats trials of {info.participant} from the same seeds; leave one of the two sessions "
+                    "out, and record a second pilot with another --seed"
                 )
-            drives |= driven
-            if used:
+            done |= trials
+            if seeds:
                 taken.append(info)
-    if masked and len(ways) > 1:
-        found = "; ".join(sorted(f"{blocks} blocks per {interval} with {fill} fill" for interval, fill, blocks in ways))
-        raise TrainingDataError(f"the sessions explored in different ways ({found}); train on one kind")
-    interval, fill, blocks = next(iter(ways), ("episode", "hold", 0))
-    if interval not in get_args(MaskInterval) or fill not in get_args(FillName):
-        raise TrainingDataError(f"the sessions explored in a way that this version does not know: {interval}, {fill}")
+    interval, fill, blocks = _one_exploration(explored, masked)
+    if masked and blocks == model.sizes.blocks:
+        raise TrainingDataError(
+            f"the explorations sent all {blocks} blocks, so that there is nothing to leave out; record a pilot with "
+            "fewer --bits"
+        )
     return TrainingSet(
+        model=model,
+        task=infos[first].task.name,
         episodes=episodes,
-        interval=interval,  # type: ignore[arg-type]  # checked above
-        fill=fill,  # type: ignore[arg-type]
+        interval=interval,
+        fill=fill,
         blocks=blocks,
         participants=tuple(sorted({info.participant for info in taken})),
         sessions=tuple(info.session_id for info in taken),
-        track_seeds=tuple(sorted({track for _, track in drives})),
+        seeds=tuple(sorted({seed for _, seed in done})),
     )
+
+
+def _model(path: Path, info: sessions.SessionInfo, folder: Path | None) -> LatentModel:
+    try:
+        return find_model(info, folder)
+    except NotHereError as error:
+        raise TrainingDataError(f"{path} cannot be trained on: {error}") from error
+
+
+def _one_exploration(found: set[tuple[str, str, int]], masked: bool) -> tuple[MaskInterval, FillName, int]:
+    """Return in which way all sessions explored: mask interval, fill and blocks sent."""
+    if masked and len(found) > 1:
+        told = "; ".join(sorted(f"{blocks} blocks per {interval} with {fill} fill" for interval, fill, blocks in found))
+        raise TrainingDataError(f"the sessions explored in different ways ({told}); train on one kind")
+    interval, fill, blocks = next(iter(found), ("episode", "hold", 0))
+    if interval not in get_args(MaskInterval) or fill not in get_args(FillName):
+        raise TrainingDataError(f"the sessions explored in a way that this version does not know: {interval}, {fill}")
+    return interval, fill, blocks  # type: ignore[return-value]  # checked
 
 
 def _beginning(session_id: str, resumed: dict[str, str]) -> str:
@@ -131,83 +170,24 @@ def _session_info(path: Path) -> sessions.SessionInfo:
         return session.info
 
 
-def _check_usable(path: Path, info: sessions.SessionInfo, codec: Codec) -> None:
-    if info.codec_sha256 != codec.sha256:
+def _check_usable(path: Path, info: sessions.SessionInfo, first: Path, like: sessions.SessionInfo) -> None:
+    """Raise TrainingDataError unless a session can be trained on together with the first one."""
+    if (info.task.name, info.task.actions) != (like.task.name, like.task.actions):
         raise TrainingDataError(
-            f"{path} was recorded with other weights (codec {info.codec_sha256[:12]}, installed "
-            f"{codec.sha256[:12]}); train with the version of racer that recorded it"
+            f"{path} is of task {info.task.name} and {first} of {like.task.name}; train on one task at a time"
+        )
+    if info.model_sha256 != like.model_sha256:
+        raise TrainingDataError(
+            f"{path} was recorded with other weights (latent model {info.model_sha256[:12]}) than {first} "
+            f"({like.model_sha256[:12]}); train on one latent model at a time"
         )
     if info.config.get("channel_format") != CHANNEL_FORMAT:
         raise TrainingDataError(
             f"{path} was recorded with another packet format than this version's {CHANNEL_FORMAT}; "
             f"train with the version of racer that recorded it"
         )
-    channel = info.config.get("channel")
-    if isinstance(channel, dict) and channel.get("noise", "none") != "none":
-        raise TrainingDataError(
-            f"{path} was recorded with noise on the channel, so that the driver did not see what the masks sent; "
-            f"leave it out"
-        )
-    if info.pilot:
-        raise TrainingDataError(f"{path} is a trial run (--pilot), which is never trained on; leave it out")
-
-
-def train_mask(
-    paths: Iterable[Path],
-    out: Path,
-    config: PicoConfig,
-    progress: Progress = lambda stage, done: None,
-) -> TrainingSummary:
-    """Fit a mask to recorded sessions and write it to a new file.
-
-    The same sessions, configuration and seed give the same bytes.
-
-    Raises:
-        TrainingDataError: If the sessions are of no use, or `out` exists.
-        TrainingError: If they hold too few episodes.
-        RecordingError, CompressionError: If a file cannot be read.
-    """
-    refuse_existing(out)
-    codec = load_codec()
-    loaded = read_training_set(paths, codec)
-    if loaded.blocks:
-        config = replace(config, blocks=loaded.blocks)
-    network, summary = fit_mask(loaded.episodes, loaded.interval, loaded.fill, codec, config, progress)
-    record = MaskRecord(
-        objective=config.objective,
-        codec_sha256=codec.sha256,
-        interval=loaded.interval,
-        fill=loaded.fill,
-        participants=loaded.participants,
-        sessions=loaded.sessions,
-        track_seeds=loaded.track_seeds,
-        config=asdict(config),
-    )
-    write_new(out, dump_mask(network, record))
-    return summary
-
-
-def train_pico_rate(
-    paths: Iterable[Path],
-    out: Path,
-    config: PicoConfig,
-    progress: Progress = lambda stage, done: None,
-) -> RateSummary:
-    """Fit the levels of coder `pico-rate` to recorded sessions and write them to a new file; as `train_mask`."""
-    refuse_existing(out)
-    codec = load_codec()
-    loaded = read_training_set(paths, codec, masked=False)
-    tensors, summary = fit_pico_rate(loaded.episodes, codec, config, progress)
-    record = CoderRecord(
-        objective=PICO_RATE,
-        codec_sha256=codec.sha256,
-        participants=loaded.participants,
-        sessions=loaded.sessions,
-        track_seeds=loaded.track_seeds,
-        config={name: value for name, value in asdict(config).items() if name not in _OF_MASKS},
-    )
-    write_new(out, dump_coder(tensors, record))
-    return summary
+    if info.trial_run:
+        raise TrainingDataError(f"{path} is a trial run (--trial), which is never trained on; leave it out")
 
 
 def train(
@@ -216,15 +196,49 @@ def train(
     out: Path,
     config: PicoConfig,
     progress: Progress = lambda stage, done: None,
+    model_folder: Path | None = None,
 ) -> Summary:
-    """Fit what a condition, one of `racer.loop.conditions.MASKED_CONDITIONS`, needs and write it to a new file.
+    """Fit what a condition needs to recorded sessions and write it to a new file.
+
+    The same sessions, configuration and seed give the same bytes.
+
+    Args:
+        condition: One of `racer.loop.conditions.MASKED_CONDITIONS`.
+        paths: The recordings.
+        out: The file.
+        config: Settings; of a mask, the blocks sent are those of the recordings.
+        progress: Called now and then.
+        model_folder: Where to look for the recordings' latent model besides that of the task.
 
     Raises:
-        TrainingError: If nothing is trained for this condition; else as `train_mask`.
+        TrainingDataError: If the sessions are of no use, or `out` exists.
+        TrainingError: If they hold too few episodes, or nothing is trained for this condition.
+        RecordingError, CompressionError: If a file cannot be read.
     """
-    if condition == PICO_RATE:
-        return train_pico_rate(paths, out, config, progress)
-    return train_mask(paths, out, replace(config, objective=condition), progress)  # type: ignore[arg-type]  # checked
+    masked = condition != PICO_RATE
+    if masked:
+        config = replace(config, objective=condition)
+    refuse_existing(out)
+    loaded = read_training_set(paths, masked, model_folder)
+    summary: Summary
+    if masked:
+        config = replace(config, blocks=loaded.blocks or config.blocks)
+        tensors, summary = fit_mask(loaded.episodes, loaded.interval, loaded.fill, loaded.model, config, progress)
+    else:
+        tensors, summary = fit_pico_rate(loaded.episodes, loaded.model, config, progress)
+    record = FittedRecord(
+        objective=condition,
+        model_sha256=loaded.model.sha256,
+        participants=loaded.participants,
+        sessions=loaded.sessions,
+        seeds=loaded.seeds,
+        config={name: value for name, value in asdict(config).items() if masked or name not in _OF_MASKS},
+        interval=loaded.interval if masked else "",
+        fill=loaded.fill if masked else "",
+        task=loaded.task,
+    )
+    write_new(out, dump_fitted(tensors, record))
+    return summary
 
 
 def refuse_existing(path: Path) -> None:

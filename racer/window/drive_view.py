@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from pygame import Rect, Surface
 
 from racer.loop.display import Hud
-from racer.tasks.car_racing.frames import FRAME_SIZE
 from racer.window.canvas import Canvas, Color, smooth
 from racer.window.palette import BLUE, EDGE, GROUND, INK, ORANGE, QUIET, YELLOW
 from racer.window.texts import Texts
@@ -35,13 +34,15 @@ class DriveView:
     Args:
         canvas: To draw on.
         texts: The words to use.
+        frame: Height, width and channels of frames.
     """
 
-    def __init__(self, canvas: Canvas, texts: Texts) -> None:
+    def __init__(self, canvas: Canvas, texts: Texts, frame: tuple[int, int, int]) -> None:
         self._canvas = canvas
         self._texts = texts
-        self._shown_pixels = Surface((FRAME_SIZE, FRAME_SIZE), 0, canvas.screen)
-        self._original_pixels = Surface((FRAME_SIZE, FRAME_SIZE), 0, canvas.screen)
+        self._rows, self._columns, _ = frame
+        self._shown_pixels = Surface((self._columns, self._rows), 0, canvas.screen)
+        self._original_pixels = Surface((self._columns, self._rows), 0, canvas.screen)
         self._layouts: dict[bool, _DriveLayout] = {}
         self._surroundings: tuple[str, str, bool] | None = None
 
@@ -50,7 +51,7 @@ class DriveView:
         self._surroundings = None
 
     def drive(self, frame: NDArray[np.uint8], hud: Hud, original: NDArray[np.uint8] | None = None) -> None:
-        """Draw the frame, uint8[64, 64, 3], what surrounds it and, beside it, the original if given."""
+        """Draw the frame, uint8[H, W, C], what surrounds it and, beside it, the original if given."""
         layout = self._layout(original is not None)
         surroundings = (hud.heading, hud.mark, original is not None)
         if self._surroundings != surroundings:
@@ -60,10 +61,14 @@ class DriveView:
         if original is not None and layout.original is not None:
             self._magnify(original, self._original_pixels, layout.original)
         self._canvas.screen.fill(GROUND, layout.footer)
-        percent = round(100 * min(max(hud.road_progress, 0.0), 1.0))
-        time, road = self._texts.time, self._texts.road
+        time = self._texts.time
         self._draw_bar(layout.bars[0], time, time, hud.steps_done, BLUE)
-        self._draw_bar(layout.bars[1], f"{road} {percent} %", f"{road} 100 %", hud.road_progress, ORANGE)
+        if hud.score_label:
+            # Room for the longest score of a percentage, so that the bar keeps its place while it grows.
+            label, widest = f"{hud.score_label} {hud.score}", f"{hud.score_label} {hud.score:>5}"
+            if hud.score.endswith("%"):
+                widest = f"{hud.score_label} 100 %"
+            self._draw_bar(layout.bars[1], label, widest, hud.score_share, ORANGE)
 
     def number(self, number: int, with_original: bool) -> None:
         """Draw the countdown's number over the frame of a drive just drawn."""
@@ -86,15 +91,15 @@ class DriveView:
         width, height = canvas.width, canvas.height
         pad, columns = px(_PAD), 2 if with_original else 1
         above = px(_HEADER) + (px(_CAPTION) if with_original else 0)
-        room = min((width - (columns + 1) * pad) // columns, height - above - px(_FOOTER))
-        # Whole multiples only: with any other factor some pixels come out wider than others and shimmer in motion.
-        side = room // FRAME_SIZE * FRAME_SIZE if room >= FRAME_SIZE else max(room, 1)
-        left = (width - columns * side - (columns - 1) * pad) // 2
-        top = above + (height - above - px(_FOOTER) - side) // 2
-        original = Rect(left, top, side, side) if with_original else None
-        frame = Rect(left + (columns - 1) * (side + pad), top, side, side)
+        wide, high = magnified(
+            (self._rows, self._columns), (width - (columns + 1) * pad) // columns, height - above - px(_FOOTER)
+        )
+        left = (width - columns * wide - (columns - 1) * pad) // 2
+        top = above + (height - above - px(_FOOTER) - high) // 2
+        original = Rect(left, top, wide, high) if with_original else None
+        frame = Rect(left + (columns - 1) * (wide + pad), top, wide, high)
 
-        across = min(width - 2 * pad, max(columns * side + (columns - 1) * pad, px(620)))
+        across = min(width - 2 * pad, max(columns * wide + (columns - 1) * pad, px(620)))
         footer = Rect((width - across) // 2, height - px(_FOOTER), across, px(_FOOTER))
         bar = Rect(footer.left, footer.top, (across - px(32)) // 2, footer.height)
         return _DriveLayout(frame, original, footer, (bar, bar.move(footer.right - bar.right, 0)))
@@ -119,19 +124,39 @@ class DriveView:
                 canvas.place(text, midbottom=(rect.centerx, rect.top - px(8)))
 
     def _magnify(self, frame: NDArray[np.uint8], pixels: Surface, target: Rect) -> None:
-        pygame.surfarray.blit_array(pixels, frame.transpose(1, 0, 2))
+        blit_frame(pixels, frame)
         pygame.transform.scale(pixels, target.size, self._canvas.screen.subsurface(target))
 
-    def _draw_bar(self, area: Rect, label: str, widest: str, fraction: float, color: Color) -> None:
+    def _draw_bar(self, area: Rect, label: str, widest: str, fraction: float | None, color: Color) -> None:
         canvas, px = self._canvas, self._canvas.px
         # Room for the widest label, so that the bar keeps its place while the percentage grows.
         reserved = min(canvas.text_width(widest, canvas.text_px(20)), 2 * area.width // 3)
         canvas.place(canvas.fitted(label, canvas.text_px(20), QUIET, reserved), midleft=area.midleft)
+        if fraction is None:
+            return
         bar = Rect(0, 0, max(area.width - reserved - px(14), 1), px(14))
         bar.midright = area.midright
         canvas.rounded(bar, bar.height // 2, EDGE)
         done = round(bar.width * min(max(fraction, 0.0), 1.0))
         canvas.rounded(bar, bar.height // 2, color, Rect(0, 0, done, bar.height))
+
+
+def magnified(frame: tuple[int, int], width: int, height: int) -> tuple[int, int]:
+    """Return the width and height, pixels, of a frame of so many rows and columns in a room of `width` x `height`.
+
+    A whole multiple wherever one fits: with any other factor some pixels come out wider than others and shimmer in
+    motion.
+    """
+    rows, columns = frame
+    factor = min(width / columns, height / rows)
+    factor = float(int(factor)) if factor >= 1 else factor
+    return max(round(columns * factor), 1), max(round(rows * factor), 1)
+
+
+def blit_frame(surface: Surface, frame: NDArray[np.uint8]) -> None:
+    """Draw a frame, uint8[H, W, C], on a surface of its size; grey ones in grey."""
+    pixels = frame if frame.shape[2] == 3 else np.repeat(frame, 3, axis=2)
+    pygame.surfarray.blit_array(surface, pixels.transpose(1, 0, 2))
 
 
 def _disc(side: int) -> Surface:

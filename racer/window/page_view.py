@@ -1,4 +1,4 @@
-"""Draws pages of text, with the steering keys or with buttons to choose from below."""
+"""Draws pages of text, with the keys of actions or with buttons to choose from below."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pygame import Rect, Surface
 
 from racer.drivers.keyboard import HeldKeys, key_label
 from racer.loop.display import Page
+from racer.tasks.task import TaskText
 from racer.window.canvas import Canvas, Color, round_rect, smooth
 from racer.window.palette import BLUE, EDGE, GROUND, INK, PANEL, QUIET
 from racer.window.texts import Texts
@@ -19,6 +20,13 @@ _MARGIN, _PROMPT_ROOM = 32, 100
 _BUTTON, _BUTTON_GAP, _BUTTONS_WIDTH, _HINT_ROOM = 66, 16, 600, 72
 _SCALES = (1.0, 0.94, 0.88, 0.82)
 """A page that is too long is set smaller by these factors before it is split over several screens."""
+_ARROWS = {
+    "right": ((1, 0), (0, 1)),
+    "left": ((-1, 0), (0, 1)),
+    "up": ((0, 1), (-1, 0)),
+    "down": ((0, 1), (1, 0)),
+}
+"""How an arrow to the right is turned for the keys that have one."""
 _TITLE, _BODY = 44, 26
 _TITLE_LEADING, _BODY_LEADING, _GAP_LEADING = 1.2, 1.5, 0.7
 
@@ -48,20 +56,22 @@ class PageView:
     Args:
         canvas: To draw on.
         texts: The words to use.
-        keys: The steering keys to draw.
+        keys: The keys of actions to draw.
+        text: What people are told of the task.
     """
 
-    def __init__(self, canvas: Canvas, texts: Texts, keys: HeldKeys) -> None:
+    def __init__(self, canvas: Canvas, texts: Texts, keys: HeldKeys, text: TaskText) -> None:
         self._canvas = canvas
         self._texts = texts
         self._keys = keys
+        self._text = text
         self._layouts: dict[tuple[Page, int], PageLayout] = {}
 
     def page(
         self,
         page: Page,
         index: int,
-        action: int,
+        action: int | None,
         prompt: tuple[str, Color],
         choices: Sequence[str],
         selected: int | None,
@@ -71,7 +81,7 @@ class PageView:
         Args:
             page: What to draw.
             index: Which screen, from 0; beyond the last means the last.
-            action: Key cap to light up where the page shows keys: -1 (left), 0 for none, 1 (right).
+            action: The action whose key lights up where the page shows keys, if any.
             prompt: Shown below the last screen; below those before, what leads to the next.
             choices: Buttons above the prompt of the last screen.
             selected: The button to light up, if any.
@@ -159,21 +169,30 @@ class PageView:
     def _keys_height(self, scale: float) -> int:
         return self._canvas.px(170 * scale) + self._sizes(scale)[1]
 
-    def _draw_keys(self, top: int, scale: float, action: int) -> None:
-        canvas, px, texts = self._canvas, self._canvas.px, self._texts
-        side, gap, text_size = px(96 * scale), px(140 * scale), canvas.text_px(_BODY * scale)
-        for way, direction, names in ((-1, texts.left, self._keys.left), (1, texts.right, self._keys.right)):
-            x, y = canvas.width // 2 + way * (side + gap) // 2, top + side + px(8 * scale)
-            others = " ".join(texts.or_key.format(key=key_label(name)) for name in names[1:])
-            canvas.place(self._key_cap(side, names[0], lit=way == action), midtop=(x, top))
-            for caption, color in ((direction, INK), (others, QUIET)):
-                canvas.place(canvas.fitted(caption, text_size, color, side + gap - px(8)), midtop=(x, y))
+    def _draw_keys(self, top: int, scale: float, action: int | None) -> None:
+        canvas, px = self._canvas, self._canvas.px
+        side, text_size = px(96 * scale), canvas.text_px(_BODY * scale)
+        left, right = self._column()
+        bound = self._keys.bound
+        if not bound:
+            return
+        pitch = min(side + px(140 * scale), (right - left) // len(bound))
+        side = min(side, pitch - px(12))
+        for place, index in enumerate(bound):
+            name = self._keys.spec.actions[index].name
+            keys = self._keys.bindings[name]
+            x = canvas.width // 2 + round((place - (len(bound) - 1) / 2) * pitch)
+            y = top + side + px(8 * scale)
+            others = " ".join(self._texts.or_key.format(key=key_label(key)) for key in keys[1:])
+            canvas.place(self._key_cap(side, keys[0], lit=index == action), midtop=(x, top))
+            for caption, color in ((self._text.actions.get(name, name), INK), (others, QUIET)):
+                canvas.place(canvas.fitted(caption, text_size, color, pitch - px(8)), midtop=(x, y))
                 y += round(1.3 * text_size)
 
     def _key_cap(self, side: int, name: str, lit: bool) -> Surface:
         """Return the cap of a key, `side` pixels wide, with an arrow or a name on it, lit up while it is pressed."""
         canvas, lip = self._canvas, side // 14
-        way = {"left": -1, "right": 1}.get(name, 0)
+        turn = _ARROWS.get(name)
 
         def draw(surface: Surface, finer: int) -> None:
             edge, radius = side * finer, side * finer // 6
@@ -182,13 +201,17 @@ class PageView:
             face = surface.get_rect().inflate(-2 * lip, -3 * lip).move(0, lip // 2 if lit else -lip // 2)
             pygame.draw.rect(surface, BLUE if lit else PANEL, face, border_radius=radius - lip)
             reach = edge // 4
-            arrow = ((1.0, 0.0), (0.0, -0.85), (0.0, -0.3), (-1.0, -0.3), (-1.0, 0.3), (0.0, 0.3), (0.0, 0.85))
-            points = [(face.centerx + way * reach * x, face.centery + reach * y) for x, y in arrow]
-            if way:
+            if turn is not None:
+                (xx, xy), (yx, yy) = turn
+                arrow = ((1.0, 0.0), (0.0, -0.85), (0.0, -0.3), (-1.0, -0.3), (-1.0, 0.3), (0.0, 0.3), (0.0, 0.85))
+                points = [
+                    (face.centerx + reach * (xx * x + xy * y), face.centery + reach * (yx * x + yy * y))
+                    for x, y in arrow
+                ]
                 pygame.draw.polygon(surface, GROUND if lit else INK, points)
 
-        cap = canvas.shape(("key", side, way, lit), lambda: smooth((side, side), draw))
-        if way:
+        cap = canvas.shape(("key", side, turn, lit), lambda: smooth((side, side), draw))
+        if turn is not None:
             return cap
         named, color = cap.copy(), GROUND if lit else INK
         label = canvas.fitted(key_label(name), side // 2, color, side - 4 * lip)

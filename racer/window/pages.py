@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 import pygame
 from pygame import Rect
 from pygame.event import Event
@@ -16,15 +14,13 @@ from racer.window.screens import Painter
 from racer.window.stage import SECOND, Screen, accepts, clicks
 from racer.window.texts import Texts
 
-_BOTH_WAYS: Final = frozenset({-1, 1})
-
 
 class Reading(Screen):
     """A page that is read on and left with SPACE, Enter or a click.
 
     Args:
         page: What to show.
-        keys: The steering keys, for pages that show or test them.
+        keys: The keys of actions, for pages that show or test them.
         texts: The words to use.
     """
 
@@ -34,7 +30,8 @@ class Reading(Screen):
         self._keys = keys
         self._texts = texts
         self._index, self._screens = 0, 1
-        self._lit = self._seconds = 0
+        self._lit: int | None = None
+        self._seconds = 0
         self._tried: set[int] = set()
 
     def draw(self, painter: Painter) -> None:
@@ -43,20 +40,22 @@ class Reading(Screen):
 
     def handle(self, event: Event) -> None:
         """Take in a key or a click."""
+        missing = self._missing
         if event.type == pygame.KEYDOWN and self._on_last:
-            self._tried |= {self._keys.way(pygame.key.name(event.key))} & _BOTH_WAYS
+            action = self._keys.action_of(pygame.key.name(event.key))
+            self._tried |= set() if action is None else {action}
         if not (accepts(event) or clicks(event)):
             return
         if not self._on_last:
             self._index += 1
-        elif not (self._missing or self._seconds):
+        elif not (missing or self._seconds):  # the press that tries the last key is not the one that goes on
             self.done = True
 
     def tick(self, now_ns: int) -> bool:
         """Light up the keys and count the seconds that are left."""
         super().tick(now_ns)
         before = self._lit, self._seconds
-        self._lit = self._keys.action if self._page.show_keys else 0
+        self._lit = self._keys.action if self._page.show_keys else None
         self._seconds = max(-((self._shown_ns - self._page.least_seconds * SECOND) // SECOND), 0)
         return (self._lit, self._seconds) != before
 
@@ -65,17 +64,19 @@ class Reading(Screen):
         return self._index >= self._screens - 1
 
     @property
-    def _missing(self) -> frozenset[int]:
-        return _BOTH_WAYS - self._tried if self._page.test_keys else frozenset()
+    def _missing(self) -> list[str]:
+        """The actions that still have to be tried, by name."""
+        if not self._page.test_keys:
+            return []
+        names = list(self._keys.bindings)
+        return [name for name, index in zip(names, self._keys.bound, strict=True) if index not in self._tried]
 
     def _prompt(self) -> tuple[str, Color]:
-        texts, left, right = self._texts, *map(self._texts.key_names, (self._keys.left, self._keys.right))
-        if self._missing == _BOTH_WAYS:
-            return texts.press_both_ways.format(left=left, right=right), YELLOW
-        if self._missing:
-            return texts.press_one_way.format(keys=left if -1 in self._missing else right), YELLOW
+        if missing := self._missing:
+            keys = self._texts.key_names(self._keys.bindings[missing[0]])
+            return self._texts.press_keys.format(keys=keys), YELLOW
         if self._seconds:
-            return texts.seconds_left.format(seconds=self._seconds), QUIET
+            return self._texts.seconds_left.format(seconds=self._seconds), QUIET
         return self._page.prompt, BLUE
 
 
@@ -104,7 +105,7 @@ class Choosing(Screen):
     def draw(self, painter: Painter) -> None:
         """Draw the screen of the page that is being read."""
         hint = self._texts.choice_hint, QUIET
-        areas = painter.page(self._page, self._index, 0, hint, self._choices, self.chosen)
+        areas = painter.page(self._page, self._index, None, hint, self._choices, self.chosen)
         self._screens, self._buttons = areas.screens, areas.buttons
 
     def handle(self, event: Event) -> None:

@@ -11,6 +11,7 @@ from pygame import Rect, Surface
 from racer.drivers.keyboard import HeldKeys
 from racer.loop.display import Hud, Page
 from racer.sitting.questionnaires import Item
+from racer.tasks.task import TaskText
 from racer.window.canvas import Canvas, Color
 from racer.window.drive_view import DriveView
 from racer.window.form_view import FormAreas, FormView
@@ -26,12 +27,14 @@ class Painter:
     Args:
         screen: The surface; call `resized` when its size has changed.
         texts: The words to use.
-        keys: The steering keys to draw.
+        keys: The keys of actions to draw.
+        text: What people are told of the task.
     """
 
-    def __init__(self, screen: Surface, texts: Texts, keys: HeldKeys) -> None:
+    def __init__(self, screen: Surface, texts: Texts, keys: HeldKeys, text: TaskText) -> None:
         self._texts = texts
         self._keys = keys
+        self._text = text
         self.resized(screen)
 
     @property
@@ -42,8 +45,8 @@ class Painter:
     def resized(self, screen: Surface) -> None:
         """Lay everything out anew for the surface as it is now."""
         self._canvas = Canvas(screen)
-        self._drives = DriveView(self._canvas, self._texts)
-        self._pages = PageView(self._canvas, self._texts, self._keys)
+        self._drives = DriveView(self._canvas, self._texts, self._keys.spec.frame)
+        self._pages = PageView(self._canvas, self._texts, self._keys, self._text)
         self._forms = FormView(self._canvas, self._texts)
         self._menus = MenuView(self._canvas, self._texts)
 
@@ -53,7 +56,7 @@ class Painter:
         self._canvas.screen.fill(GROUND)
 
     def drive(self, frame: NDArray[np.uint8], hud: Hud, original: NDArray[np.uint8] | None = None) -> None:
-        """Draw the frame, uint8[64, 64, 3], what surrounds it and, beside it, the original if given."""
+        """Draw the frame, uint8[H, W, C], what surrounds it and, beside it, the original if given."""
         self._drives.drive(frame, hud, original)
 
     def number(self, number: int, with_original: bool) -> None:
@@ -64,7 +67,7 @@ class Painter:
         self,
         page: Page,
         index: int = 0,
-        action: int = 0,
+        action: int | None = None,
         prompt: tuple[str, Color] | None = None,
         choices: Sequence[str] = (),
         selected: int | None = None,

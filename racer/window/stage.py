@@ -1,4 +1,4 @@
-"""The open window: its events, the steering keys, and the screens that are shown on it one at a time.
+"""The open window: its events, the keys of actions, and the screens that are shown on it one at a time.
 
 What people write must not show in a recording: while a screen takes text, the listener is told of no keys.
 """
@@ -16,6 +16,7 @@ from pygame.event import Event
 
 from racer.drivers.keyboard import HeldKeys
 from racer.loop.display import EventListener
+from racer.tasks.task import TaskText
 from racer.window.opening import open_window
 from racer.window.screens import Painter
 from racer.window.texts import Texts
@@ -82,9 +83,10 @@ class Stage:
         title: Caption of the window.
         size: Width and height in pixels.
         fullscreen: Begin in full screen.
-        keys: Where the steering keys go.
+        keys: Where the keys of actions go.
         clock: Monotonic nanoseconds.
         texts: The words that the window says.
+        text: What people are told of the task.
 
     Raises:
         NoDisplayError: If no window can be opened.
@@ -99,6 +101,7 @@ class Stage:
         keys: HeldKeys,
         clock: Callable[[], int],
         texts: Texts,
+        text: TaskText,
     ) -> None:
         self.listener: EventListener | None = None
         self.clock = clock
@@ -117,7 +120,7 @@ class Stage:
         self._window = open_window(title, size, fullscreen)
         pygame.font.init()
         self._take_text(False)
-        self.painter = Painter(self._window.get_surface(), texts, keys)
+        self.painter = Painter(self._window.get_surface(), texts, keys, text)
 
     def run(self, screen: Screen, answer: Callable[[Wish], object]) -> None:
         """Show a screen until it is done.
@@ -213,7 +216,7 @@ class Stage:
             else:
                 name = pygame.key.name(event.key)
                 self.tell("key_down", name)
-                self._keys.press(name)
+                self._keys.press(name, self.clock())
             return _key_wish(event)
         if event.type == pygame.KEYUP:
             name = pygame.key.name(event.key)

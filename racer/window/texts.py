@@ -31,24 +31,23 @@ _PLACEHOLDER = re.compile(r"\{([a-z]+)\}", re.ASCII)
 class Texts:
     """What the window and the pages of a sitting say. `{names}` in a text are placeholders for `str.format`."""
 
-    # Steering keys.
-    left: str
-    right: str
+    # Keys.
     left_arrow: str
     right_arrow: str
+    up_arrow: str
+    down_arrow: str
+    space_key: str
     or_key: str
     # Pages.
     press_space: str
     press_space_to_begin: str
     more: str
-    press_both_ways: str
-    press_one_way: str
+    press_keys: str
     seconds_left: str
-    # The drive.
+    # The picture.
     original: str
     shown: str
     time: str
-    road: str
     get_ready: str
     # The pause menu.
     paused: str
@@ -94,8 +93,7 @@ class Texts:
     decline: str
     declined_title: str
     declined_lines: tuple[str, ...]
-    instructions_title: str
-    instructions_lines: tuple[str, ...]
+    pause_hint: str
     key_test_title: str
     key_test_lines: tuple[str, ...]
     part_title: str
@@ -115,13 +113,19 @@ class Texts:
     calibration: str
     exploration: str
     evaluation: str
-    drive: str
-    pilot_mark: str
+    round: str
+    trial_run_mark: str
 
     def key_names(self, keys: Sequence[str]) -> str:
         """Return, for example, `left arrow or A` for pygame's names `left` and `a`."""
-        arrows = {"left": self.left_arrow, "right": self.right_arrow}
-        first, *others = (arrows.get(key, key_label(key)) for key in keys)
+        named = {
+            "left": self.left_arrow,
+            "right": self.right_arrow,
+            "up": self.up_arrow,
+            "down": self.down_arrow,
+            "space": self.space_key,
+        }
+        first, *others = (named.get(key, key_label(key)) for key in keys)
         return " ".join([first, *(self.or_key.format(key=other) for other in others)])
 
 
@@ -129,6 +133,8 @@ class Texts:
 class Language:
     """Everything that is said in one language."""
 
+    code: str
+    """Such as `en`; of a file of the user's own its name without the ending. Tasks are asked for their texts by it."""
     texts: Texts
     questionnaires: dict[str, Questionnaire]
     """By name: `driving` and `nasa-tlx`."""
@@ -204,7 +210,7 @@ def _read(contents: bytes, name: str, model: Language | None) -> Language:
     if not isinstance(questionnaires, list):
         raise ConfigError(f"{name}: questionnaires must be tables, [[questionnaires]]")
     found = [_questionnaire(entry, f"{name}: questionnaire {i}") for i, entry in enumerate(questionnaires, 1)]
-    language = Language(texts, {questionnaire.name: questionnaire for questionnaire in found})
+    language = Language(Path(name).stem, texts, {questionnaire.name: questionnaire for questionnaire in found})
     if model is not None:
         _check_placeholders(texts, model.texts, name)
         _check_questionnaires(found, model, name)

@@ -18,6 +18,7 @@ from racer.drivers.keyboard import HeldKeys
 from racer.errors import ConfigError
 from racer.loop.display import EndSession, EventListener, Hud, Page
 from racer.sitting.questionnaires import Item
+from racer.tasks.task import TaskText
 from racer.window.experimenter_menu import ExperimenterMenu
 from racer.window.forms import Rating, Writing
 from racer.window.menu_view import Menu
@@ -32,13 +33,14 @@ _POLL_NS: Final = 1_000_000
 
 
 class Window:
-    """A `Display` for a person; also tracks the steering keys for `KeyboardDriver`.
+    """A `Display` for a person; also tracks the keys of actions for `KeyboardDriver`.
 
     Args:
+        keys: Where the keys of the task's actions go.
+        text: What people are told of the task.
         title: Caption of the window.
         size: Width and height in pixels, at least 320 x 240; it can be resized later.
         fullscreen: Begin in full screen; F11 toggles.
-        keys: Where the steering keys go; a new `HeldKeys` if None.
         countdown_from: Seconds counted down before time runs, 0 to 10.
         clock: Monotonic nanoseconds.
         texts: The words that the window itself says; English if None.
@@ -53,11 +55,12 @@ class Window:
 
     def __init__(
         self,
-        title: str = "Racer",
+        keys: HeldKeys,
+        text: TaskText,
         *,
+        title: str = "Racer",
         size: tuple[int, int] = (960, 720),
         fullscreen: bool = False,
-        keys: HeldKeys | None = None,
         countdown_from: int = 3,
         clock: Callable[[], int] = time.monotonic_ns,
         texts: Texts | None = None,
@@ -68,14 +71,15 @@ class Window:
             raise ConfigError(f"the countdown must start from 0 to 10 seconds; got {countdown_from}")
         if size[0] < SMALLEST_WINDOW[0] or size[1] < SMALLEST_WINDOW[1]:
             raise ConfigError(f"the window must have at least 320 x 240 pixels; got {size[0]} x {size[1]}")
-        self.keys = keys if keys is not None else HeldKeys()
-        self._countdown_from = countdown_from
+        self.keys = keys
+        # A task that waits for answers begins when it is looked at.
+        self._countdown_from = countdown_from if keys.spec.paced else 0
         self._clock = clock
         self._texts = texts if texts is not None else english().texts
         self._locked = locked
         self._has_code = locked and bool(code)
         self._drive: tuple[NDArray[np.uint8], Hud, NDArray[np.uint8] | None] | None = None
-        self._stage = Stage(title, size, fullscreen, self.keys, clock, self._texts)
+        self._stage = Stage(title, size, fullscreen, keys, clock, self._texts, text)
         self._experimenter = ExperimenterMenu(self._stage, self._texts, code if locked else "")
 
     @property
@@ -123,7 +127,7 @@ class Window:
         self.keys.forget_taps()
 
     def show(self, frame: NDArray[np.uint8], hud: Hud, original: NDArray[np.uint8] | None = None) -> int:
-        """Draw a frame, uint8[64, 64, 3], the original beside it if given; return when, monotonic nanoseconds."""
+        """Draw a frame, uint8[H, W, C], the original beside it if given; return when, monotonic nanoseconds."""
         self._remember(hud, frame, original)
         self._stage.stale = True
         self._stage.refresh()
@@ -144,6 +148,14 @@ class Window:
                 return paused
             self._stage.refresh()
             self._stage.doze(min(remaining, _POLL_NS))
+
+    def await_answer(self) -> int:
+        """Handle events until a key of an action is pressed; return the nanoseconds paused meanwhile."""
+        paused = self.wait(self._clock())  # what was pressed before the picture was there answers nothing
+        self.keys.forget_taps()
+        while not self.keys.answered:
+            paused += self.wait(self._clock() + _POLL_NS)
+        return paused
 
     def close(self) -> None:
         """Close the window. Fonts and surfaces keep working: the game draws off screen in the same process."""

@@ -1,1 +1,8 @@
 """Recordings as tables and arrays for other programs."""
+
+from __future__ import annotations
+
+from sessions.export.export import ExportSummary, export_arrays, export_tables
+from sessions.export.folder import ExportError
+
+__all__ = ["ExportError", "ExportSummary", "export_arrays", "export_tables"]

@@ -6,9 +6,10 @@ Psych-DS (psych-ds.github.io, schema 1.5) wants `dataset_description.json` with 
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sessions.export.tables import TABLES, Table, TableColumn
+from sessions.export.tables import Table, TableColumn
 from sessions.schema import ROW_MEANING, SCHEMA_VERSION
 
 DESCRIPTION_NAME = "dataset_description.json"
@@ -20,7 +21,8 @@ README = """# Recordings, exported by Racer
 every column means, its unit and its range.
 
 - A session is known by `session_id`, an episode by `session_id` and `episode`, a step by those and `step`.
-- Every episode is here. For analyses keep the rows with `accepted` true and `pilot` false.
+- Every episode is here. For analyses keep the rows with `accepted` true and `trial_run` false.
+- Metrics that a session's task does not have are empty, and so are those of an episode without a step.
 - A session that continues another one names it in `resumes`.
 - Read texts as texts: a `session_id` may look like a number. In CSV files an apostrophe stands before texts that a
   spreadsheet would take for a formula, and before those that begin with an apostrophe: take one away from every text
@@ -35,32 +37,36 @@ def table_path(table: Table, suffix: str) -> str:
     return f"data/description-{table.name}_data{suffix}"
 
 
-def describe_tables(sessions: int) -> dict[str, Any]:
+def describe_tables(tables: Sequence[Table], tasks: Iterable[str], sessions: int) -> dict[str, Any]:
     """Return the content of `dataset_description.json`.
 
     Args:
+        tables: That were exported.
+        tasks: Names of what was done.
         sessions: How many were exported.
     """
-    columns = {column.name: column for table in TABLES for column in table.columns}
+    columns = dict.fromkeys(column for table in tables for column in table.columns)
+    tasks = sorted(set(tasks))
     return {
         "@context": "https://schema.org/",
         "@type": "Dataset",
         "name": "Racer recordings",
         "description": (
-            f"{sessions} recorded session{'s' * (sessions != 1)} of people or simulated participants who steered "
-            "CarRacing-v3 by what a latent channel transmitted: one table each of sessions, episodes, steps, events "
-            f"and answers. {ROW_MEANING}"
+            f"{sessions} recorded session{'s' * (sessions != 1)} of people or simulated participants who did "
+            f"{', '.join(tasks)} by what a latent channel transmitted: one table each of sessions, episodes, steps, "
+            f"events and answers. {ROW_MEANING}"
         ),
         "schemaVersion": "Psych-DS 1.5.1",
         "version": f"recording schema {SCHEMA_VERSION}",
-        "keywords": ["pragmatic compression", "CarRacing", "steering", "behaviour"],
-        "variableMeasured": [_describe(column) for column in columns.values()],
+        "keywords": ["pragmatic compression", "behaviour", *tasks],
+        "variableMeasured": [
+            _describe(column, [table.name for table in tables if column in table.columns]) for column in columns
+        ],
     }
 
 
-def _describe(column: TableColumn) -> dict[str, Any]:
-    tables = [table.name for table in TABLES if column in table.columns]
-    meaning = column.meaning[0].upper() + column.meaning[1:]
+def _describe(column: TableColumn, tables: Sequence[str]) -> dict[str, Any]:
+    meaning = column.meaning[:1].upper() + column.meaning[1:]
     described: dict[str, Any] = {
         "@type": "PropertyValue",
         "name": column.name,

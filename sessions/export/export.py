@@ -1,6 +1,6 @@
 """Export: recordings as tables (CSV, Parquet) or as arrays (npz), whole or not at all.
 
-    from sessions.export.export import export_tables
+    from sessions.export import export_tables
 
     export_tables([Path("recordings")], Path("tables"), "csv")
 
@@ -23,10 +23,10 @@ from sessions.export.dictionary import DESCRIPTION_NAME, README, README_NAME, de
 from sessions.export.folder import ExportError, choose_recordings, new_folder
 from sessions.export.formats import FORMATS, TableWriter
 from sessions.export.rows import table_rows
-from sessions.export.tables import EPISODES, TABLES
+from sessions.export.tables import tables_of
 from sessions.names import SUFFIX, recording_name
 from sessions.reader import Episode, Session
-from sessions.schema import ROW_MEANING, episode_columns, episode_name
+from sessions.schema import ROW_MEANING, episode_name
 
 Progress = Callable[[int, int], None]
 """Told (recordings done, recordings in all)."""
@@ -61,23 +61,26 @@ def export_tables(
     """
     writer = FORMATS[form]
     recordings, left_out = choose_recordings(paths)
+    tasks = [info.task for info in recordings.values()]
+    tables = tables_of(tasks)
     episodes = 0
     with new_folder(out) as folder:
         (folder / "data").mkdir()
         with ExitStack() as opened:
             writers: dict[str, TableWriter] = {}
-            for table in TABLES:
+            for table in tables:
                 writers[table.name] = writer(folder / table_path(table, writer.suffix), table)
                 opened.callback(writers[table.name].close)
             for done, path in enumerate(recordings):
                 progress(done, len(recordings))
                 with Session(path) as session:
-                    for table, values in table_rows(session):
-                        writers[table.name].write(values)
-                        episodes += table is EPISODES
+                    for name, values in table_rows(session):
+                        writers[name].write(values)
+                    episodes += len(session.episodes)
         (folder / README_NAME).write_text(README, encoding="utf-8")
-        description = json.dumps(describe_tables(len(recordings)), indent=2, ensure_ascii=False)
-        (folder / DESCRIPTION_NAME).write_text(f"{description}\n", encoding="utf-8")
+        description = describe_tables(tables, [task.name for task in tasks], len(recordings))
+        text = json.dumps(description, indent=2, ensure_ascii=False)
+        (folder / DESCRIPTION_NAME).write_text(f"{text}\n", encoding="utf-8")
         progress(len(recordings), len(recordings))
     return ExportSummary(out, len(recordings), episodes, left_out)
 
@@ -140,7 +143,6 @@ def _write_arrays(path: Path, session: Session, episode: Episode) -> None:
 
 
 def _attributes(session: Session, episode: Episode) -> dict[str, Any]:
-    columns = {column.name: column for column in episode_columns(episode.info.packet_bytes)}
     return {
         "row_meaning": ROW_MEANING,
         "session": {**asdict(session.info), "status": session.status, "schema_version": session.schema_version},
@@ -152,5 +154,5 @@ def _attributes(session: Session, episode: Episode) -> dict[str, Any]:
             "accepted": episode.accepted,
             "n_steps": episode.n_steps,
         },
-        "columns": {name: {"meaning": columns[name].meaning, "unit": columns[name].unit} for name in episode.columns},
+        "columns": {name: {"meaning": column.meaning, "unit": column.unit} for name, column in episode.columns.items()},
     }

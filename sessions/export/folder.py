@@ -12,7 +12,8 @@ from pathlib import Path
 from sessions.errors import RecordingError
 from sessions.names import find_recordings
 from sessions.reader import Session
-from sessions.storage.staging import rename_without_overwriting
+from sessions.schema import SessionInfo
+from sessions.storage.folders import rename_without_overwriting
 
 
 class ExportError(RecordingError):
@@ -58,14 +59,14 @@ def new_file(out: Path) -> Iterator[Path]:
                 unfinished.unlink(missing_ok=True)
 
 
-def choose_recordings(paths: Iterable[Path]) -> tuple[list[Path], dict[Path, str]]:
+def choose_recordings(paths: Iterable[Path]) -> tuple[dict[Path, SessionInfo], dict[Path, str]]:
     """Return the recordings that files and folders stand for, and those in folders that cannot be read, with reasons.
 
     Raises:
         UnreadableRecordingError: If a file that was named cannot be read.
         ExportError: If there is none, or one session lies in two files.
     """
-    chosen: dict[str, Path] = {}
+    chosen: dict[str, tuple[Path, SessionInfo]] = {}
     unreadable: dict[Path, str] = {}
     paths = list(paths)
     for path in paths:
@@ -73,21 +74,21 @@ def choose_recordings(paths: Iterable[Path]) -> tuple[list[Path], dict[Path, str
         for recording in [path] if named else find_recordings(path):
             try:
                 with Session(recording) as session:
-                    session_id = session.info.session_id
+                    info = session.info
             except RecordingError as error:
                 if named:
                     raise
                 unreadable[recording] = str(error)
                 continue
-            other = chosen.setdefault(session_id, recording)
+            other, _ = chosen.setdefault(info.session_id, (recording, info))
             if other != recording and not other.samefile(recording):
                 raise ExportError(
-                    f"{recording} and {other} both hold session {session_id}; nothing was written: leave one out"
+                    f"{recording} and {other} both hold session {info.session_id}; nothing was written: leave one out"
                 )
     if not chosen:
         places = ", ".join(map(str, paths))
         raise ExportError(f"there is no recording to export in {places}; nothing was written: check the name")
-    return list(chosen.values()), unreadable
+    return dict(chosen.values()), unreadable
 
 
 @contextmanager

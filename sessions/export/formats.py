@@ -10,14 +10,15 @@ from typing import Any, Protocol
 from numpy.typing import NDArray
 
 from sessions.export.rows import Values
-from sessions.export.tables import Table
+from sessions.export.tables import Table, TableColumn
 from sessions.extras import import_extra
 
 _GROUP_ROWS = 2**14
 """Rows of a Parquet row group, and held in memory at most, save for a longer episode."""
 _BLOCK_ROWS = 2**12
 """Rows that are text in memory at most."""
-_FORMULA_STARTS = frozenset("=+-@\t\r\n'")
+_FORMULA_STARTS = frozenset("=+-@\uff1d\uff0b\uff0d\uff20\t\r\n'")
+"""Full-width signs among them, which some programs take as well."""
 
 
 class TableWriter(Protocol):
@@ -31,7 +32,7 @@ class TableWriter(Protocol):
 
 
 class CsvWriter:
-    """UTF-8, a header, commas, lines that end in a line feed; True and False; floats as short as they can be exact.
+    """RFC 4180 in UTF-8, with a header; True and False; floats as short as they can be exact.
 
     Args:
         path: File to make.
@@ -43,13 +44,14 @@ class CsvWriter:
     def __init__(self, path: Path, table: Table) -> None:
         self._table = table
         self._file = path.open("w", encoding="utf-8", newline="")
-        self._rows = csv.writer(self._file, lineterminator="\n")
+        self._rows = csv.writer(self._file, lineterminator="\r\n")
         self._rows.writerow(column.name for column in table.columns)
 
     def write(self, values: Values) -> None:
         """Append rows."""
-        columns = [values[column.name] for column in self._table.columns]
-        for start in range(0, len(columns[0]), _BLOCK_ROWS):
+        rows = len(values["session_id"])
+        columns = [_typed(values.get(column.name, [""] * rows), column) for column in self._table.columns]
+        for start in range(0, rows, _BLOCK_ROWS):
             cells = [_cells(column[start : start + _BLOCK_ROWS]) for column in columns]
             self._rows.writerows(zip(*cells, strict=True))
 
@@ -75,6 +77,7 @@ class ParquetWriter:
         self._arrow = import_extra("pyarrow", "pyarrow", "export to Parquet")
         parquet = import_extra("pyarrow.parquet", "pyarrow", "export to Parquet")
         types = {"bool": self._arrow.bool_(), "text": self._arrow.string()}
+        self._table = table
         self._schema = self._arrow.schema(
             [
                 self._arrow.field(
@@ -91,7 +94,11 @@ class ParquetWriter:
 
     def write(self, values: Values) -> None:
         """Append rows."""
-        arrays = [self._arrow.array(values[field.name], field.type) for field in self._schema]
+        absent = [None] * len(values["session_id"])
+        arrays = [
+            self._arrow.array(_typed(values.get(column.name, absent), column), self._schema.field(column.name).type)
+            for column in self._table.columns
+        ]
         self._held.append(self._arrow.Table.from_arrays(arrays, schema=self._schema))
         self._held_rows += self._held[-1].num_rows
         if self._held_rows >= _GROUP_ROWS:
@@ -119,6 +126,13 @@ def escape_cell(text: str) -> str:
     that begins with one gives the texts back.
     """
     return f"'{text}" if text and text[0] in _FORMULA_STARTS else text
+
+
+def _typed(values: NDArray[Any] | list[Any], column: TableColumn) -> NDArray[Any] | list[Any]:
+    """Return values in the type of their column, which may be wider than that of the recording."""
+    if column.kind == "text":
+        return list(values)
+    return values if isinstance(values, list) else values.astype(column.kind, copy=False)
 
 
 def _cells(values: NDArray[Any] | list[str]) -> Sequence[object]:

@@ -3,119 +3,83 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sessions.export.tables import ANSWERS, CONTROLS, EPISODES, EVENTS, SESSIONS, STAGES, STEPS, Table
+from sessions.export.tables import parts
 from sessions.reader import Episode, Session
+from sessions.schema import FRAME, Answer, Event
 
 Values = Mapping[str, NDArray[Any] | list[str]]
-"""Some rows of a table: for each of its columns an array or a list of texts, all of one length."""
+"""Some rows of a table: for each of its columns that there is anything for, an array or a list of texts of one length;
+`session_id` is always there. What a table has no column for is left out."""
 
 
-def table_rows(session: Session) -> Iterator[tuple[Table, Values]]:
-    """Yield a recording's rows, table by table: the steps of one episode at a time, with the episode's own row before.
+def table_rows(session: Session) -> Iterator[tuple[str, Values]]:
+    """Yield a recording's rows, by the name of their table: of steps one episode at a time, its own row before them.
 
     Raises:
         UnreadableRecordingError: If the recording is damaged.
     """
-    yield SESSIONS, _session_row(session)
-    for episode in session.episodes:
-        yield EPISODES, _episode_row(session, episode)
-        yield STEPS, _step_rows(session, episode)
-    events, answers = session.events(), session.answers()
-    yield (
-        EVENTS,
-        {
-            **_repeated(session, len(events)),
-            "episode": _integers([event.episode for event in events]),
-            "step": _integers([event.step for event in events]),
-            "time_ns": _integers([event.time_ns for event in events]),
-            "kind": [event.kind for event in events],
-            "detail": [event.detail for event in events],
-        },
-    )
-    yield (
-        ANSWERS,
-        {
-            **_repeated(session, len(answers)),
-            "time_ns": _integers([answer.time_ns for answer in answers]),
-            "item": [answer.item for answer in answers],
-            "answer": [answer.answer for answer in answers],
-        },
-    )
-
-
-def _session_row(session: Session) -> Values:
     info = session.info
-    return {
-        **_repeated(session, 1),
-        "protocol": [info.protocol],
-        "study": [info.study],
-        "pilot": np.array([info.pilot]),
-        "driver": [info.driver],
-        "created_utc": [info.created_utc],
-        "session_status": [session.status],
-        "resumes": [info.resumes],
-        "episodes": _integers([len(session.episodes)]),
-        "schema_version": _integers([session.schema_version]),
-        "codec_sha256": [info.codec_sha256],
-        "mask_sha256": [info.mask_sha256],
-        "config": [json.dumps(info.config)],
-        "software": [json.dumps(info.software)],
-        # A name in no encoding at all is still a name.
-        "recording": [session.path.name.encode(errors="replace").decode()],
-    }
+    yield (
+        "sessions",
+        _row(
+            {
+                **vars(info),
+                "task": info.task.name,
+                "task_settings": json.dumps(info.task.settings),
+                "session_status": session.status,
+                "episodes": len(session.episodes),
+                "schema_version": session.schema_version,
+                "config": json.dumps(info.config),
+                "software": json.dumps(info.software),
+                # A name in no encoding at all is still a name.
+                "recording": session.path.name.encode(errors="replace").decode(),
+            }
+        ),
+    )
+    for episode in session.episodes:
+        known = {
+            **vars(info),
+            **vars(episode.info),
+            "episode": episode.index,
+            "episode_status": episode.status,
+            "rejected": episode.rejected,
+            "accepted": episode.accepted,
+        }
+        trial = {f"trial_{name}": value for name, value in episode.metrics.items()} if episode.n_steps else {}
+        yield "episodes", _row({**known, **trial, "n_steps": episode.n_steps})
+        yield "steps", {**_row(known, episode.n_steps), **_step_rows(episode)}
+    yield "events", _records(session, session.events(), Event)
+    yield "answers", _records(session, session.answers(), Answer)
 
 
-def _episode_row(session: Session, episode: Episode) -> Values:
-    info, progress, off_road = episode.info, episode.progress, episode.off_road
-    numbers = ("track_seed", "bits_per_step", "road_patches", "packet_bytes", "started_ns")
-    return {
-        **_shared(session, episode, 1),
-        "mask_interval": [info.mask_interval],
-        "fill": [info.fill],
-        **{name: _integers([getattr(info, name)]) for name in numbers},
-        "n_steps": _integers([episode.n_steps]),
-        "final_progress": progress[-1:] if len(progress) else np.full(1, np.nan, np.float32),
-        "off_road_fraction": np.array([off_road.mean() if len(off_road) else np.nan]),
-    }
-
-
-def _step_rows(session: Session, episode: Episode) -> Values:
-    rows: dict[str, NDArray[Any] | list[str]] = dict(_shared(session, episode, episode.n_steps))
-    rows["step"] = np.arange(episode.n_steps)
-    for name in ("time_ns", "action", "progress", "off_road", "speed", "reward", "bits"):
-        rows[name] = episode[name]
-    rows.update(zip((name for name, _ in CONTROLS), episode.control.T, strict=True))
-    rows.update(zip((f"stage_{stage}_us" for stage in STAGES), episode.stage_us.T, strict=True))
-    for name in ("latent", "received", "mask"):
-        rows.update({f"{name}_{index}": values for index, values in enumerate(episode[name].T)})
-    rows["packet"] = [packet.tobytes().hex() for packet in episode.packet]
+def _step_rows(episode: Episode) -> Values:
+    rows: dict[str, NDArray[Any] | list[str]] = {"step": np.arange(episode.n_steps)}
+    for name, column in episode.columns.items():
+        if name == "packet":
+            rows[name] = [packet.tobytes().hex() for packet in episode[name]]
+        elif name != FRAME:
+            values = episode[name]
+            rows.update(zip(parts(column), values.T if column.shape else [values], strict=True))
     return rows
 
 
-def _shared(session: Session, episode: Episode, rows: int) -> Values:
-    """Return what an episode's row and those of its steps have in common."""
+def _records(session: Session, records: Sequence[Event | Answer], kind: type[Event | Answer]) -> Values:
     return {
-        **_repeated(session, rows),
-        "protocol": [session.info.protocol] * rows,
-        "pilot": np.full(rows, session.info.pilot),
-        "episode": np.full(rows, episode.index),
-        "phase": [episode.info.phase] * rows,
-        "condition": [episode.info.condition] * rows,
-        "episode_status": [episode.status] * rows,
-        "rejected": np.full(rows, episode.rejected),
-        "accepted": np.full(rows, episode.accepted),
+        **_row(vars(session.info), len(records)),
+        **{field: _column([getattr(record, field) for record in records]) for field in kind.__dataclass_fields__},
     }
 
 
-def _repeated(session: Session, rows: int) -> dict[str, NDArray[Any] | list[str]]:
-    return {"session_id": [session.info.session_id] * rows, "participant": [session.info.participant] * rows}
+def _row(values: Mapping[str, Any], rows: int = 1) -> Values:
+    """Return rows that are all the same."""
+    return {name: _column([value] * rows) for name, value in values.items() if isinstance(value, str | int | float)}
 
 
-def _integers(values: list[int]) -> NDArray[np.int64]:
-    return np.array(values, np.int64)
+def _column(values: list[Any]) -> NDArray[Any] | list[str]:
+    return values if values and isinstance(values[0], str) else np.array(values)

@@ -1,17 +1,19 @@
 """Recordings as five tidy tables: sessions, episodes, steps, events and answers.
 
 One row per session, episode, step, event and answer; a column has one name and one meaning in every table it is in.
-Every episode is there, whatever became of it: `accepted` tells those that training and analysis use. Frames are not:
-a table is no place for pictures, and they can be recomputed (or exported to npz where they were kept).
+Which columns episodes and steps have follows from the tasks that were recorded. Every episode is there, whatever became
+of it: `accepted` tells those that training and analysis use. Frames are not: a table is no place for pictures, and they
+can be recomputed (or exported to npz where they were kept).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from sessions.schema import BLOCKS, COLUMNS, LATENTS
+from sessions.schema import Column, episode_columns
+from sessions.task_record import TaskRecord
 
 Kind = Literal["int64", "float32", "float64", "bool", "text"]
 
@@ -46,134 +48,68 @@ def _flag(name: str, meaning: str) -> TableColumn:
     return TableColumn(name, "bool", f"{meaning} (True or False)")
 
 
-def _count(name: str, meaning: str, unit: str = "", most: float | None = None) -> TableColumn:
-    return TableColumn(name, "int64", meaning, unit, 0, most)
+def _count(name: str, meaning: str, unit: str = "") -> TableColumn:
+    return TableColumn(name, "int64", meaning, unit, 0)
 
 
-_SESSION_ID = _text("session_id", "identity of the session: 6 hexadecimal digits")
-_PARTICIPANT = _text("participant", "who drove")
-_PROTOCOL = _text("protocol", "pilot (gathers what training needs) or evaluation (compares conditions)")
-_PILOT = _flag("pilot", "a trial run, kept out of training and analysis")
+_SESSION = (
+    _text("session_id", "identity of the session: 6 hexadecimal digits"),
+    _text("participant", "who took part"),
+)
+_SITTING = (
+    *_SESSION,
+    _text("protocol", "pilot (gathers what training needs) or evaluation (compares conditions)"),
+    _flag("trial_run", "somebody only tried things out: kept out of training and analysis"),
+)
 _EPISODE = TableColumn("episode", "int64", "number of the episode in its session, from 0")
 _STEP = TableColumn("step", "int64", "number of the step in its episode, from 0")
-_PHASE = _text("phase", "practice, calibration, exploration or evaluation")
-_CONDITION = _text("condition", "what the participant saw: raw, full, random, perceptual or pico")
-_EPISODE_STATUS = _text("episode_status", "complete, aborted, or running (its session was killed, or still runs)")
-_REJECTED = _flag("rejected", "the experimenter had the episode driven again")
-_ACCEPTED = _flag("accepted", "complete and not rejected: what training and analysis use")
+_DRIVE = (
+    *_SITTING,
+    _EPISODE,
+    _text("phase", "practice, calibration, exploration or evaluation"),
+    _text("condition", "what the participant saw: raw, full, or the name of a coder"),
+    _text("episode_status", "complete, aborted, or running (its session was killed, or still runs)"),
+    _flag("rejected", "the experimenter had the episode driven again"),
+    _flag("accepted", "complete and not rejected: what training and analysis use"),
+)
 _TIME = TableColumn("time_ns", "int64", "when it happened (of a step: when its frame was shown), monotonic clock", "ns")
-
-_LIMITS: dict[str, tuple[float | None, float | None]] = {
-    "action": (-1, 1),
-    "progress": (0, 1),
-    "bits": (0, 2**16 - 1),
-    "speed": (0, None),
-}
-CONTROLS = (("control_steer", -1.0), ("control_gas", 0.0), ("control_brake", 0.0))
-"""Names, and smallest values, of the parts of `control`."""
-STAGES = ("environment", "sender", "receiver", "display")
-"""Names of the parts of `stage_us`."""
-_KINDS: dict[str, Kind] = {"i": "int64", "u": "int64", "f": "float32", "b": "bool"}
-
-
-def _step_columns() -> Iterator[TableColumn]:
-    """Yield the columns of a recording's episodes, those that hold several numbers a step as one column each."""
-    for column in COLUMNS:
-        kind, meaning = _KINDS[column.dtype.kind], column.meaning
-        if column.optional:
-            continue
-        if column.name == "time_ns":
-            yield _TIME
-        elif column.name == "control":
-            for name, least in CONTROLS:
-                part = name.removeprefix("control_")
-                yield TableColumn(name, kind, f"{part} sent to the environment", "fraction of full", least, 1)
-        elif column.name == "stage_us":
-            for stage in STAGES:
-                yield _count(f"stage_{stage}_us", f"time spent in the step's {stage} stage", "microseconds")
-        elif column.name == "packet":
-            yield _text("packet", f"{meaning.partition(';')[0]}, in hexadecimal; empty in condition raw")
-        elif column.shape == (LATENTS,):
-            for index in range(LATENTS):
-                yield TableColumn(f"{column.name}_{index}", kind, f"{meaning}: feature {index}", "latent units")
-        elif column.shape == (BLOCKS,):
-            for index in range(BLOCKS):
-                yield _flag(f"{column.name}_{index}", f"block {index} (features {4 * index} to {4 * index + 3}) sent")
-        else:
-            unit = "" if kind == "bool" else column.unit
-            yield TableColumn(column.name, kind, meaning, unit, *_LIMITS.get(column.name, (None, None)))
-
 
 SESSIONS = Table(
     "sessions",
     (
-        _SESSION_ID,
-        _PARTICIPANT,
-        _PROTOCOL,
+        *_SITTING,
         _text("study", "title of the study; empty where there is none"),
-        _PILOT,
-        _text("driver", "keyboard (a person), a simulated participant, or package.module:factory"),
+        _text("task", "name of the task"),
+        _text("task_settings", "the task's settings, JSON"),
+        _text("driver", "keyboard (a person), a family of simulated people, or package.module:factory"),
         _text("created_utc", "when the session began, ISO 8601"),
         _text("session_status", "complete, aborted, or running (killed, or still under way)"),
         _text("resumes", "session_id of the session that this one continues; empty where it begins a sitting"),
         _count("episodes", "number of episodes, whatever became of them", "episodes"),
         _count("schema_version", "version of the recording's schema"),
-        _text("codec_sha256", "hash of the codec's weights"),
-        _text("mask_sha256", "hash of the mask file; empty where there is none"),
+        _text("model_sha256", "hash of the latent model"),
+        _text("fitted_sha256", "hashes of what was fitted for the conditions; empty where there is nothing"),
         _text("config", "the session's whole configuration, JSON"),
         _text("software", "versions of the software that recorded it, JSON"),
         _text("recording", "name of the recording's file"),
     ),
 )
-EPISODES = Table(
-    "episodes",
-    (
-        _SESSION_ID,
-        _PARTICIPANT,
-        _PROTOCOL,
-        _PILOT,
-        _EPISODE,
-        _PHASE,
-        _CONDITION,
-        _EPISODE_STATUS,
-        _REJECTED,
-        _ACCEPTED,
-        _count("track_seed", "seed of the track, as of CarRacing's reset"),
-        _count("bits_per_step", "bits that may cross per step; 0 in condition raw", "bits"),
-        _text("mask_interval", "how often a mask is chosen: episode or step"),
-        _text("fill", "where features that are not sent come from: prior, hold or predict"),
-        _count("road_patches", "road patches of the track", "patches"),
-        _count("packet_bytes", "bytes of each packet", "bytes"),
-        TableColumn("started_ns", "int64", "when the episode started, on the clock of time_ns", "ns"),
-        _count("n_steps", "steps recorded", "steps"),
-        TableColumn(
-            "final_progress", "float32", "road progress after the last step", "fraction of road patches, [0, 1]", 0, 1
-        ),
-        TableColumn("off_road_fraction", "float64", "fraction of the steps off the road", "fraction of steps", 0, 1),
-    ),
-)
-STEPS = Table(
-    "steps",
-    (
-        _SESSION_ID,
-        _PARTICIPANT,
-        _PROTOCOL,
-        _PILOT,
-        _EPISODE,
-        _PHASE,
-        _CONDITION,
-        _EPISODE_STATUS,
-        _REJECTED,
-        _ACCEPTED,
-        _STEP,
-        *_step_columns(),
-    ),
+_EPISODES = (
+    *_DRIVE,
+    _count("seed", "seed of the episode's trial, or of its first"),
+    _count("bits_per_step", "bits that a packet may be charged; 0 in condition raw", "bits"),
+    _text("mask_interval", "how often a mask is chosen: episode or step"),
+    _text("fill", "where features that are not sent come from: prior, hold or predict"),
+    _count("packet_bytes", "bytes of each packet", "bytes"),
+    _flag("noisy", "packets may be lost or changed on their way"),
+    _flag("linked", "a link lies between the person and the task"),
+    TableColumn("started_ns", "int64", "when the episode started, on the clock of time_ns", "ns"),
+    _count("n_steps", "steps recorded", "steps"),
 )
 EVENTS = Table(
     "events",
     (
-        _SESSION_ID,
-        _PARTICIPANT,
+        *_SESSION,
         _EPISODE,
         _STEP,
         _TIME,
@@ -184,11 +120,80 @@ EVENTS = Table(
 ANSWERS = Table(
     "answers",
     (
-        _SESSION_ID,
-        _PARTICIPANT,
+        *_SESSION,
         _TIME,
         _text("item", "the question: phase/block/condition/questionnaire/item; the last answer to an item counts"),
         _text("answer", "the answer: a point of the item's scale, or words"),
     ),
 )
-TABLES = (SESSIONS, EPISODES, STEPS, EVENTS, ANSWERS)
+
+_STAGES = ("environment", "sender", "receiver", "display")
+"""Parts of `stage_us`."""
+_KINDS: dict[str, Kind] = {"i": "int64", "u": "int64", "f": "float32", "b": "bool"}
+
+
+def tables_of(tasks: Iterable[TaskRecord]) -> tuple[Table, ...]:
+    """Return the tables of recordings of some tasks; a metric that only some of them have is empty for the others."""
+    episodes: dict[str, dict[str, TableColumn]] = {}
+    steps: dict[str, dict[str, TableColumn]] = {}
+    for task in tasks:
+        for metric in task.metrics:
+            comes_to = "after the last step" if metric.trial == "last" else "mean over the steps"
+            column = TableColumn(
+                f"trial_{metric.name}", "float64", f"{metric.title}: {comes_to}", metric.unit, metric.low, metric.high
+            )
+            episodes.setdefault(column.name, {})[task.name] = column
+        for column in _step_columns(task):
+            steps.setdefault(column.name, {})[task.name] = column
+    return (
+        SESSIONS,
+        Table("episodes", (*_EPISODES, *map(_together, episodes.values()))),
+        Table("steps", (*_DRIVE, _STEP, *map(_together, steps.values()))),
+        EVENTS,
+        ANSWERS,
+    )
+
+
+def parts(column: Column) -> tuple[str, ...]:
+    """Return the names of the columns of a table that a column of a recording becomes."""
+    if column.name == "stage_us":
+        return tuple(f"stage_{stage}_us" for stage in _STAGES)
+    if column.name == "packet" or not column.shape:
+        return (column.name,)
+    return tuple(f"{column.name}_{index}" for index in range(column.shape[0]))
+
+
+def _step_columns(task: TaskRecord) -> Iterator[TableColumn]:
+    for column in episode_columns(task, frames=False).values():
+        kind, names = _KINDS[column.dtype.kind], parts(column)
+        if column.name == "packet":
+            yield _text("packet", f"{column.meaning}, in hexadecimal; empty in condition raw")
+        elif column.name == _TIME.name:
+            yield _TIME
+        else:
+            for index, name in enumerate(names):
+                meaning = f"{column.meaning}: number {index}" if len(names) > 1 else column.meaning
+                unit = "" if kind == "bool" else column.unit
+                yield TableColumn(name, kind, meaning, unit, column.low, column.high)
+
+
+def _together(found: dict[str, TableColumn]) -> TableColumn:
+    """Return one column for what is called the same in several tasks, given by the names of these."""
+    first, *others = found.values()
+    if all(column == first for column in others):
+        return first
+
+    def told(what: dict[str, str]) -> str:
+        texts = set(what.values())
+        return texts.pop() if len(texts) == 1 else "; ".join(f"{task}: {text}" for task, text in what.items() if text)
+
+    least = [column.least for column in found.values() if column.least is not None]
+    most = [column.most for column in found.values() if column.most is not None]
+    return TableColumn(
+        first.name,
+        first.kind if all(column.kind == first.kind for column in others) else "float32",
+        told({task: column.meaning for task, column in found.items()}),
+        told({task: column.unit for task, column in found.items()}),
+        min(least) if len(least) == len(found) else None,
+        max(most) if len(most) == len(found) else None,
+    )

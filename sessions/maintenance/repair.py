@@ -5,14 +5,15 @@ from __future__ import annotations
 import shutil
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from sessions.comparison import first_difference
 from sessions.errors import RecordingError, RecordingExistsError, StorageError
 from sessions.names import PARTIAL_SUFFIX, SUFFIX
 from sessions.reader import Episode, Session
 from sessions.recorder import EndStatus, Recorder
-from sessions.schema import Step
-from sessions.storage.staging import rename_without_overwriting, sync_folder
+from sessions.schema import BLOCK_ROWS, FRAME, Step
+from sessions.storage.folders import rename_without_overwriting, sync_folder
 
 
 class RepairError(RecordingError):
@@ -72,7 +73,7 @@ def repair(path: Path, folder: Path | None = None) -> Path:
 
 def _write_anew(killed: Session, folder: Path) -> Path:
     """Record everything again, with the time standing still so that full blocks alone decide when it is written."""
-    frames = any("frame" in episode.columns for episode in killed.episodes)
+    frames = any(FRAME in episode.columns for episode in killed.episodes)
     status: EndStatus = "complete" if killed.status == "complete" else "aborted"
     try:
         with Recorder(folder, killed.info, clock=lambda: 0, keep_frames=frames) as recorder:
@@ -97,27 +98,13 @@ def _write_anew(killed: Session, folder: Path) -> Path:
 
 def _record(episode: Episode, recorder: Recorder) -> None:
     recorder.begin_episode(episode.info)
-    # One row at a time in the order of Step's fields: a row holds the very values that the columns do.
-    columns = {name: episode[name] for name in episode.columns}
-    for row in range(episode.n_steps):
-        recorder.append(
-            Step(
-                time_ns=int(columns["time_ns"][row]),
-                action=int(columns["action"][row]),
-                control=tuple(columns["control"][row]),
-                progress=columns["progress"][row],
-                off_road=bool(columns["off_road"][row]),
-                speed=columns["speed"][row],
-                reward=columns["reward"][row],
-                latent=columns["latent"][row],
-                received=columns["received"][row],
-                mask=columns["mask"][row],
-                packet=columns["packet"][row].tobytes(),
-                bits=int(columns["bits"][row]),
-                stage_us=tuple(columns["stage_us"][row].tolist()),
-                frame=columns["frame"][row] if "frame" in columns else None,
-            )
-        )
+    for start in range(0, episode.n_steps, BLOCK_ROWS):
+        columns = {name: episode.rows(name, start, start + BLOCK_ROWS) for name in episode.columns}
+        for row in range(len(columns["time_ns"])):
+            values: dict[str, Any] = {name: column[row] for name, column in columns.items()}
+            metrics = {metric.name: values.pop(metric.name) for metric in episode.task.metrics}
+            # Arrays of one row fit their columns, whatever a Step would rather have.
+            recorder.append(Step(metrics=metrics, **values))
     recorder.end_episode("complete" if episode.status == "complete" else "aborted")
     if episode.rejected:
         recorder.reject_episode()

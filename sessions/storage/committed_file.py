@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from io import FileIO
 from pathlib import Path
 
+from sessions.storage.folders import sync_folder
 from sessions.storage.journal import PAGE, pack_journal
 
 Pages = Mapping[int, bytes | bytearray]
 """Number of a page to its bytes, PAGE each."""
 _COPY_BYTES = 2**20
+_CUT_SHORT = "something else has cut off part of what was written to it"
 
 
 class CommittedFile:
@@ -23,35 +26,50 @@ class CommittedFile:
     record is cut off. A device that is cut off from power keeps its latest writes in any order, or not at all; with
     the two waits there is a whole record wherever changes are made in part.
 
+    Before each commit it looks whether the file still stands under its name. One that was deleted or moved away, with
+    its folder or without, is written anew; a descriptor that no longer works (a network drive that was away, a stick
+    that was pulled out) is replaced if the file of that name holds at least what was committed.
+
     Args:
         file: Empty, unbuffered, open for reading and writing.
     """
 
     def __init__(self, file: FileIO) -> None:
         self._file = file
+        self._path = Path(os.fsdecode(file.name)).absolute()
         # Of its own position, so that reading need not wait while a commit writes.
-        self._reader = FileIO(file.name)
+        self._reader = FileIO(self._path)
+        self._reading = threading.Lock()
         self._unmade: tuple[int, dict[int, bytes]] | None = None
         """Size and changes of a commit whose redo record is on disk while its changes are not."""
         self.committed = 0
         """Bytes of the file on disk that belong to the last commit."""
 
     def read_page(self, page: int) -> bytes:
-        """Return the bytes of a page as last committed, zeros after the end; no commit may be changing it."""
+        """Return the bytes of a page as last committed, zeros after the end; no commit may be changing it.
+
+        Raises:
+            OSError: If the disk refuses, or they are no longer there.
+        """
         offset = page * PAGE
         count = min(PAGE, self.committed - offset)
         if count <= 0:
             return bytes(PAGE)
-        self._reader.seek(offset)
-        return self._reader.read(count).ljust(PAGE, b"\0")
+        with self._reading:
+            self._reader.seek(offset)
+            data = self._reader.read(count)
+        if len(data) < count:
+            raise OSError(_CUT_SHORT)
+        return data.ljust(PAGE, b"\0")
 
     def commit(self, pages: Pages, size: int) -> None:
         """Put pages on the device, and let the file end at `size`.
 
         Raises:
-            OSError: If the disk refuses: the file then holds all or none of them, and the same pages, or later
-                versions of them, must be part of the next commit.
+            OSError: If the disk refuses, or the file is gone and cannot be had back: the file then holds all or none of
+                them, and the same pages, or later versions of them, must be part of the next commit.
         """
+        self._reattach()
         self._make_changes()
         end = min(self.committed, size)
         changes = {page * PAGE: bytes(pages[page][: end - page * PAGE]) for page in sorted(pages) if page * PAGE < end}
@@ -60,7 +78,8 @@ class CommittedFile:
             for page, start, stop in pieces(self.committed, size - self.committed)
         )
         try:
-            self._put(self.committed, fresh + pack_journal(changes) if changes else fresh)
+            self._file.seek(self.committed)
+            _write_all(self._file, fresh + pack_journal(changes) if changes else fresh)
             os.fsync(self._file.fileno())
         except OSError:
             with suppress(OSError):
@@ -69,28 +88,14 @@ class CommittedFile:
         self._unmade = size, changes
         self._make_changes()
 
-    def reattach(self, path: Path) -> None:
-        """Make sure that commits go to the file of this name, where it was deleted or its descriptor is dead.
-
-        A file that was deleted is written anew under its name. A descriptor that no longer works (a network drive
-        that was away, a stick that was pulled out) is replaced if the file of that name holds at least what was
-        committed.
-
-        Raises:
-            OSError: If there is no way back to the file for now.
-        """
+    @property
+    def in_place(self) -> bool:
+        """Whether the file stands under its name now, no shorter than what was committed."""
         try:
-            mine = os.fstat(self._file.fileno())
-        except OSError:
-            self._reopen(path)
-            return
-        try:
-            named = os.stat(path)
-        except FileNotFoundError:
-            self._write_anew(path)
-            return
-        if not os.path.samestat(mine, named):
-            raise OSError("another file has taken its name")
+            mine, named = os.fstat(self._file.fileno()), self._path.stat()
+        except (OSError, ValueError):  # ValueError: it was closed
+            return False
+        return os.path.samestat(mine, named) and mine.st_size >= self.committed
 
     @property
     def closed(self) -> bool:
@@ -109,42 +114,60 @@ class CommittedFile:
             return
         size, changes = self._unmade
         for offset, data in changes.items():
-            self._put(offset, data)
+            self._file.seek(offset)
+            _write_all(self._file, data)
         if changes:
             os.fsync(self._file.fileno())
         self._file.truncate(size)
         self.committed, self._unmade = size, None
 
-    def _put(self, offset: int, data: bytes) -> None:
-        view = memoryview(data)
-        self._file.seek(offset)
-        while view:
-            view = view[self._file.write(view) :]
+    def _reattach(self) -> None:
+        """Make sure that commits go to the file of this name; OSError if there is no way to it for now."""
+        try:
+            mine = os.fstat(self._file.fileno())
+        except OSError:
+            file = FileIO(self._path, "r+")
+            if os.fstat(file.fileno()).st_size < self.committed:
+                file.close()
+                raise OSError("it has lost part of what was written to it") from None
+            self._replace(file)
+            return
+        if mine.st_size < self.committed:
+            raise OSError(_CUT_SHORT)
+        try:
+            named = self._path.stat()
+        except FileNotFoundError:
+            self._write_anew()
+            return
+        if not os.path.samestat(mine, named):
+            raise OSError("another file has taken its name")
 
-    def _reopen(self, path: Path) -> None:
-        file = FileIO(path, "r+")
-        if os.fstat(file.fileno()).st_size < self.committed:
-            file.close()
-            raise OSError("it has lost part of what was written to it")
-        self._replace(file)
-
-    def _write_anew(self, path: Path) -> None:
-        file = FileIO(path, "x+")
+    def _write_anew(self) -> None:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        file = FileIO(self._path, "x+")
         try:
             self._file.seek(0)
             while data := self._file.read(_COPY_BYTES):
-                file.write(data)
+                _write_all(file, data)
             os.fsync(file.fileno())
+            sync_folder(self._path.parent)
         except OSError:
             file.close()
-            path.unlink()
+            self._path.unlink(missing_ok=True)
             raise
         self._replace(file)
 
     def _replace(self, file: FileIO) -> None:
-        reader = FileIO(file.name)
-        self.close()
-        self._file, self._reader = file, reader
+        reader = FileIO(self._path)
+        with self._reading:
+            self.close()
+            self._file, self._reader = file, reader
+
+
+def _write_all(file: FileIO, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[file.write(view) :]
 
 
 def pieces(offset: int, count: int) -> Iterator[tuple[int, int, int]]:

@@ -13,6 +13,9 @@ _START = b"\x89HDF\r\n\x1a\n" + b"\x02\x08\x08\x00" + bytes(8) + b"\xff" * 8
 """How every recording starts: HDF5 superblock version 2, numbers of 8 bytes, base address 0 and no extension (some
 extensions make HDF5 restore its cache from the file, a part with a record of memory errors)."""
 _HEAP_START = b"GCOL\x01\x00\x00\x00"
+_LINK_HEAP_START = b"FRHP\x00"
+_LINK_HEAP_FILTERS = slice(7, 9)
+"""Where the head of a heap of links or attributes says how long the description of its filters is."""
 _HEAP_OBJECT = struct.Struct("<H6xQ")
 _MOST_READ = 2**18
 """Bytes of the longest read HDF5 needs in a recording. A damaged or hostile file may ask for gigabytes."""
@@ -55,13 +58,16 @@ class ReadOnlyFile:
         """Return the next `count` bytes, fewer at the end.
 
         Raises:
-            OSError: If they are more than any part of a recording takes.
+            OSError: If they are more than any part of a recording takes, or HDF5 must not see them.
         """
         if count > _MOST_READ:
             raise OSError(f"a read of {count} bytes at once")
         data = self._bytes(self._position, count)
         if data.startswith(_HEAP_START):
             self._check_heap(self._position, data)
+        # HDF5 would look for a foreign filter among plugins, and run it.
+        if data.startswith(_LINK_HEAP_START) and any(data[_LINK_HEAP_FILTERS]):
+            raise OSError("a heap behind a filter")
         self._position += len(data)
         return data
 

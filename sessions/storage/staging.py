@@ -6,13 +6,11 @@ longer opens, and after a failed flush h5py crashes the interpreter on its way o
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import SEEK_END, SEEK_SET, FileIO
-from pathlib import Path
 from typing import Any
 
 from sessions.storage.committed_file import CommittedFile, pieces
@@ -95,6 +93,11 @@ class StagedFile:
         return self._disk.committed
 
     @property
+    def in_place(self) -> bool:
+        """Whether the file stands under its name now, with all that was committed; see `CommittedFile.in_place`."""
+        return self._disk.in_place
+
+    @property
     def closed(self) -> bool:
         """Whether the file was closed."""
         return self._disk.closed
@@ -142,11 +145,6 @@ class StagedFile:
     def wait(self) -> None:
         """Wait until no commit is under way."""
         self._land(wait=True)
-
-    def reattach(self, path: Path) -> None:
-        """Make sure that commits go to the file of this name; see `CommittedFile.reattach`."""
-        self._land(wait=True)
-        self._disk.reattach(path)
 
     def close(self) -> None:
         """Close the file; writes since the last commit are lost."""
@@ -203,39 +201,3 @@ class StagedFile:
         if self._under_way is not None and page in self._under_way.pages:
             return self._under_way.pages[page]
         return self._disk.read_page(page)
-
-
-def rename_without_overwriting(source: Path, target: Path) -> None:
-    """Give a file another name in the same folder.
-
-    Raises:
-        FileExistsError: If the name is taken.
-        OSError: If the file system refuses.
-    """
-    try:
-        os.link(source, target)
-    except FileExistsError:
-        if not os.path.samefile(source, target):
-            raise
-        os.unlink(source)  # what an earlier attempt did not come to
-    except OSError:
-        # No hard links here (FAT, some network drives): claim the name first, then replace our own empty file.
-        os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
-        try:
-            os.replace(source, target)
-        except OSError:
-            os.unlink(target)
-            raise
-    else:
-        os.unlink(source)
-
-
-def sync_folder(folder: Path) -> None:
-    """Wait until the names in a folder have reached the device, where the system can do that."""
-    if os.name != "posix":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

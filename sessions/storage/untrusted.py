@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +17,8 @@ from numpy.typing import NDArray
 from sessions.errors import UnreadableRecordingError
 from sessions.storage.interrupts import interrupts_held
 
-_FILTERS = {h5z.FILTER_DEFLATE, h5z.FILTER_SHUFFLE, h5z.FILTER_FLETCHER32}
-"""Those built into HDF5; any other would be looked for among plugins and run."""
+_MOST_DEFLATED = 1032
+"""Bytes that deflate makes of one, at most."""
 
 
 @contextmanager
@@ -27,7 +29,16 @@ def refusing(path: Path) -> Iterator[None]:
             yield
     except UnreadableRecordingError:
         raise
-    except (ArithmeticError, LookupError, MemoryError, OSError, RuntimeError, TypeError, ValueError) as error:
+    except (
+        ArithmeticError,
+        LookupError,
+        MemoryError,
+        OSError,
+        RuntimeError,
+        TypeError,
+        ValueError,
+        zlib.error,
+    ) as error:
         reason = " ".join(str(error).split()).strip("\"'")[:200] or type(error).__name__
         raise UnreadableRecordingError(
             f"{path} is damaged or no Racer recording: {reason}; it was not changed, other recordings are not affected"
@@ -50,6 +61,9 @@ def open_group(parent: h5py.Group, name: str) -> h5py.Group:
 class Table:
     """A dataset of which only the shape has been looked at, and found as expected.
 
+    HDF5 applies none of its filters: it would inflate a few bytes to gigabytes, and look for foreign filters among
+    plugins and run them.
+
     Args:
         parent: Group the dataset lies in.
         name: Of the dataset.
@@ -57,10 +71,12 @@ class Table:
         shape: Expected of a row.
         chunk: Expected shape of a chunk; others could make reading endless.
         most_rows: Rows believed.
+        most_bytes: Bytes believed to be stored: the size of the file.
+        deflated: Whether a chunk is one row, compressed.
 
     Raises:
         ValueError: If there is none, its rows are of another type or shape or too many, or its data lie outside of
-            the file or behind a filter that is not built in.
+            the file or behind a filter.
     """
 
     def __init__(
@@ -71,6 +87,8 @@ class Table:
         shape: tuple[int, ...],
         chunk: tuple[int, ...],
         most_rows: int,
+        most_bytes: int,
+        deflated: bool = False,
     ) -> None:
         _check_link(parent, name)
         self._name = name
@@ -80,7 +98,8 @@ class Table:
         # External and virtual datasets, whose data lie in other files, cannot be chunked.
         if plist.get_layout() != h5d.CHUNKED:
             raise ValueError(f"{name} is not stored in chunks of this file")
-        if any(plist.get_filter(i)[0] not in _FILTERS for i in range(plist.get_nfilters())):
+        filters = [plist.get_filter(index)[0] for index in range(plist.get_nfilters())]
+        if filters != [h5z.FILTER_DEFLATE] * deflated:
             raise ValueError(f"{name} is stored through a foreign filter")
         if self._id.dtype != dtype:
             raise ValueError(f"{name} is not of type {dtype}")
@@ -90,23 +109,39 @@ class Table:
             raise ValueError(f"{name} has more than {most_rows} rows")
         if plist.get_chunk() != chunk:
             raise ValueError(f"{name} has chunks of the wrong shape")
-        self._dtype = dtype
+        self._dtype, self._shape, self._deflated = dtype, shape, deflated
         self.rows: int = self._id.shape[0]
         """Number of rows."""
+        self._chunks = -(-self.rows // chunk[0]) if prod(shape) else 0
+        size = self._chunks * prod(chunk) * dtype.itemsize
+        self.stored_bytes: int = size // _MOST_DEFLATED if deflated else size
+        """Bytes that its rows take in the file, at least."""
+        if self.stored_bytes > most_bytes:
+            raise ValueError(f"{name} has more rows than lie in the file")
 
-    def load(self, rows: int) -> NDArray[Any]:
-        """Return the first `rows` rows.
+    def load(self, start: int, stop: int) -> NDArray[Any]:
+        """Return rows `start` to `stop`, the latter left out.
 
         Raises:
-            ValueError: If some of them were never written.
+            ValueError: If some rows were never written, or are none.
         """
-        dataset = h5py.Dataset(self._id)
         # Rows of a chunk that was never written read as zeros: a small file could claim to hold gigabytes of them.
-        if dataset.size and self._id.get_num_chunks() < -(-self.rows // dataset.chunks[0]):
+        if self._id.get_num_chunks() < self._chunks:
             raise ValueError(f"rows of {self._name} are missing")
-        values: NDArray[Any] = dataset[:rows]
+        values: NDArray[Any] = self._inflate(start, stop) if self._deflated else h5py.Dataset(self._id)[start:stop]
         if self._dtype == np.bool_ and values.view(np.uint8).max(initial=0) > 1:
             raise ValueError(f"{self._name} holds something other than true and false")
+        return values
+
+    def _inflate(self, start: int, stop: int) -> NDArray[Any]:
+        values = np.empty((stop - start, *self._shape), self._dtype)
+        for row, value in enumerate(values, start):
+            _, stored = self._id.read_direct_chunk((row, *[0] * len(self._shape)))
+            inflater = zlib.decompressobj()
+            data = inflater.decompress(stored, value.nbytes + 1)
+            if len(data) != value.nbytes or not inflater.eof:
+                raise ValueError(f"row {row} of {self._name} is not of its size")
+            value[...] = np.frombuffer(data, self._dtype).reshape(self._shape)
         return values
 
 

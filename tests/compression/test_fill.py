@@ -8,9 +8,12 @@ import torch
 from numpy.typing import NDArray
 
 from compression.fill import Fill, HoldFill, PredictFill, PriorFill
-from compression.masks import LATENTS, features_of
-from compression.model.world_model import HIDDEN, WorldModel
+from compression.masks import features_of
+from compression.model.sizes import Sizes
+from compression.model.world_model import WorldModel
 
+LATENTS, HIDDEN = 32, 24
+SIZES = Sizes((64, 64, 3), LATENTS, blocks=8, actions=3, hidden=HIDDEN, dense=16)
 MEAN = np.linspace(-1, 1, LATENTS, dtype=np.float32)
 NOTHING = np.zeros(LATENTS, bool)
 
@@ -24,13 +27,13 @@ def covariance() -> NDArray[np.float32]:
 def world_model() -> WorldModel:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(5)
-        return WorldModel().eval().requires_grad_(False)
+        return WorldModel(SIZES).eval().requires_grad_(False)
 
 
 def sent(*blocks: int) -> NDArray[np.bool_]:
     mask = np.zeros(8, bool)
     mask[list(blocks)] = True
-    return features_of(mask)
+    return features_of(mask, SIZES.block_size)
 
 
 def values(seed: int) -> NDArray[np.float32]:
@@ -49,7 +52,7 @@ def run(fill: Fill, steps: int = 6) -> NDArray[np.float32]:
     """Return the latents, float32[steps, 32], of an episode in which the blocks sent rotate."""
     return np.stack(
         [
-            fill.complete(values(step), sent(step % 8, (step + 3) % 8), step % 3 - 1, bytes([step, 7]))
+            fill.complete(values(step), sent(step % 8, (step + 3) % 8), step % 3, bytes([step, 7]))
             for step in range(steps)
         ]
     )
@@ -84,8 +87,8 @@ def test_values_that_were_not_sent_mean_nothing(name: str) -> None:
     for step in range(4):
         arrived = sent(step)
         garbage = np.where(arrived, values(step), np.float32(1e6)).astype(np.float32)
-        one = first.complete(values(step), arrived, -1, bytes([step]))
-        other = second.complete(garbage, arrived, -1, bytes([step]))
+        one = first.complete(values(step), arrived, 0, bytes([step]))
+        other = second.complete(garbage, arrived, 0, bytes([step]))
         assert one.tobytes() == other.tobytes()
 
 
@@ -179,7 +182,7 @@ def test_predict_shows_the_mean_first_and_then_what_the_world_model_expects() ->
     assert first[~sent(2)].tobytes() == MEAN[~sent(2)].tobytes()
     hidden = torch.zeros(1, HIDDEN)
     shown = first
-    for step, action in ((1, -1), (2, 1), (3, 0)):
+    for step, action in ((1, 0), (2, 2), (3, 1)):
         hidden, expected = model(torch.from_numpy(shown)[None], torch.tensor([action]), hidden)
         shown = fill.complete(values(step), sent(step), action, b"")
         assert np.allclose(shown[~sent(step)], expected[0].numpy()[~sent(step)], atol=1e-5)
@@ -187,7 +190,7 @@ def test_predict_shows_the_mean_first_and_then_what_the_world_model_expects() ->
 
 def test_predict_takes_the_drivers_action_into_account() -> None:
     left, right = (PredictFill(world_model(), MEAN) for _ in range(2))
-    for step, fill_action in enumerate((0, 1)):
-        one = left.complete(values(step), sent(0), -fill_action, b"")
-        other = right.complete(values(step), sent(0), fill_action, b"")
+    for step, turn in enumerate((0, 1)):
+        one = left.complete(values(step), sent(0), 1 - turn, b"")
+        other = right.complete(values(step), sent(0), 1 + turn, b"")
     assert (one[4:] != other[4:]).any()

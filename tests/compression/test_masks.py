@@ -5,69 +5,61 @@ from math import comb
 import numpy as np
 import pytest
 
-from compression.masks import (
-    BLOCKS,
-    LATENTS,
-    FixedMask,
-    MaskPolicy,
-    RandomMasks,
-    best_blocks,
-    features_of,
-    mask_index,
-    mask_table,
-)
+from compression.masks import FixedMask, MaskPolicy, RandomMasks, best_blocks, features_of, mask_index, mask_table
 
-LATENT = np.zeros(LATENTS, np.float32)
+LATENT = np.zeros(32, np.float32)
 
 
-@pytest.mark.parametrize("blocks", range(1, 9))
-def test_the_table_holds_every_mask_once_in_lexicographic_order(blocks: int) -> None:
-    table = mask_table(blocks)
-    assert table.shape == (comb(8, blocks), 8)
-    assert (table.sum(axis=1) == blocks).all()
+@pytest.mark.parametrize(("blocks", "sent"), [*((8, sent) for sent in range(1, 9)), (2, 1), (4, 2), (6, 5), (16, 8)])
+def test_the_table_holds_every_mask_once_in_lexicographic_order(blocks: int, sent: int) -> None:
+    table = mask_table(blocks, sent)
+    assert table.shape == (comb(blocks, sent), blocks)
+    assert (table.sum(axis=1) == sent).all()
     chosen = [tuple(np.flatnonzero(mask)) for mask in table]
     assert len(set(chosen)) == len(chosen)
     assert chosen == sorted(chosen)
 
 
 def test_the_default_table_begins_and_ends_as_the_format_says() -> None:
-    table = mask_table(4)
+    table = mask_table(8, 4)
     assert [np.flatnonzero(table[index]).tolist() for index in (0, 1, 69)] == [[0, 1, 2, 3], [0, 1, 2, 4], [4, 5, 6, 7]]
 
 
-@pytest.mark.parametrize("blocks", range(1, 9))
-def test_mask_index_is_the_inverse_of_the_table(blocks: int) -> None:
-    assert [mask_index(mask) for mask in mask_table(blocks)] == list(range(comb(8, blocks)))
+@pytest.mark.parametrize(("blocks", "sent"), [*((8, sent) for sent in range(1, 9)), (4, 2), (3, 3)])
+def test_mask_index_is_the_inverse_of_the_table(blocks: int, sent: int) -> None:
+    assert [mask_index(mask) for mask in mask_table(blocks, sent)] == list(range(comb(blocks, sent)))
 
 
 def test_the_shared_table_cannot_be_written() -> None:
     with pytest.raises(ValueError):
-        mask_table(4)[0, 0] = False
+        mask_table(8, 4)[0, 0] = False
 
 
-def test_a_block_is_four_neighbouring_features() -> None:
-    mask = np.zeros(BLOCKS, bool)
+def test_a_block_is_neighbouring_features() -> None:
+    mask = np.zeros(8, bool)
     mask[[0, 5]] = True
-    assert np.flatnonzero(features_of(mask)).tolist() == [0, 1, 2, 3, 20, 21, 22, 23]
+    assert np.flatnonzero(features_of(mask, 4)).tolist() == [0, 1, 2, 3, 20, 21, 22, 23]
+    assert np.flatnonzero(features_of(mask[:6], 1)).tolist() == [0, 5]
 
 
 @pytest.mark.parametrize(
-    ("scores", "blocks", "expected"),
+    ("scores", "sent", "expected"),
     [
         ([0, 0, 0, 0, 0, 0, 0, 0], 4, [0, 1, 2, 3]),
         ([1, 2, 2, 2, 2, 0, 3, 0], 3, [1, 2, 6]),
         ([-5, -1, -4, -2, -3, -9, -8, -7], 2, [1, 3]),
         ([0, 1, 2, 3, 4, 5, 6, 7], 8, [0, 1, 2, 3, 4, 5, 6, 7]),
+        ([0, 2, 1], 1, [1]),
     ],
 )
 def test_best_blocks_takes_the_highest_and_of_equal_ones_the_first(
-    scores: list[float], blocks: int, expected: list[int]
+    scores: list[float], sent: int, expected: list[int]
 ) -> None:
-    assert np.flatnonzero(best_blocks(np.array(scores, np.float32), blocks)).tolist() == expected
+    assert np.flatnonzero(best_blocks(np.array(scores, np.float32), sent)).tolist() == expected
 
 
 def test_random_masks_are_equally_likely() -> None:
-    policy = RandomMasks(np.random.default_rng(1))
+    policy = RandomMasks(8, np.random.default_rng(1))
     draws = 7000
     counts = np.bincount([mask_index(policy.choose(LATENT, 4)) for _ in range(draws)], minlength=70)
     expected = draws / 70
@@ -77,17 +69,23 @@ def test_random_masks_are_equally_likely() -> None:
 
 def test_random_masks_repeat_with_the_seed_and_differ_with_another() -> None:
     def draw(seed: int) -> list[int]:
-        policy = RandomMasks(np.random.default_rng(seed))
+        policy = RandomMasks(8, np.random.default_rng(seed))
         return [mask_index(policy.choose(LATENT, 4)) for _ in range(20)]
 
     assert draw(3) == draw(3)
     assert draw(3) != draw(4)
 
 
-@pytest.mark.parametrize("policy", [RandomMasks(np.random.default_rng(0)), FixedMask(np.arange(8, dtype=np.float32))])
-@pytest.mark.parametrize("blocks", range(1, 9))
-def test_every_policy_sends_as_many_blocks_as_it_is_asked_for(policy: MaskPolicy, blocks: int) -> None:
-    assert all(policy.choose(LATENT, blocks).sum() == blocks for _ in range(5))
+@pytest.mark.parametrize("blocks", [4, 8])
+@pytest.mark.parametrize("sent", range(1, 5))
+def test_every_policy_sends_as_many_blocks_as_it_is_asked_for(blocks: int, sent: int) -> None:
+    policies: tuple[MaskPolicy, ...] = (
+        RandomMasks(blocks, np.random.default_rng(0)),
+        FixedMask(np.arange(blocks, dtype=np.float32)),
+    )
+    for policy in policies:
+        assert all(policy.choose(LATENT, sent).sum() == sent for _ in range(5))
+        assert policy.choose(LATENT, sent).shape == (blocks,)
 
 
 def test_a_fixed_mask_sends_its_best_scores_whatever_the_latent() -> None:

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import pytest
+from racing_builders import car_racing_model
 
-from compression.model.latent_model import Codec, load_codec
+from compression.model.latent_model import LatentModel
 
 
 @pytest.fixture(scope="session")
-def codec() -> Codec:
-    """Return the shipped weights, whatever they are."""
-    return load_codec()
+def model() -> LatentModel:
+    """Return the latent model that comes with car-racing, whatever it is."""
+    return car_racing_model()

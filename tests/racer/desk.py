@@ -103,16 +103,19 @@ class Person:
         process: The sitting; when it ends there is nothing left to wait for.
         recordings: Folder that it records to.
         texts: The words that they expect to read.
+        keys: Of the task's actions, which they expect to see.
     """
 
-    def __init__(self, screen: Screen, process: subprocess.Popen[str], recordings: Path, texts: Texts) -> None:
+    def __init__(
+        self, screen: Screen, process: subprocess.Popen[str], recordings: Path, texts: Texts, keys: HeldKeys
+    ) -> None:
         self._screen = screen
         self._process = process
         self._recordings = recordings
         self._looks: deque[NDArray[np.uint8]] = deque(maxlen=_STILL)
         pygame.font.init()
         self._expected = pygame.Surface(SCREEN, 0, 32)
-        self._painter = Painter(self._expected, texts, HeldKeys())
+        self._painter = Painter(self._expected, texts, keys, keys.spec.text("en"))
 
     def press(self, *keys: str) -> None:
         """Press keys, one after the other; `ctrl+shift+x` is a chord."""

@@ -16,17 +16,25 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from racing_builders import SESSION, Clock, Replayer, ScriptedDisplay
+from racing_builders import (
+    CAR_RACING,
+    LEFT,
+    RIGHT,
+    SESSION,
+    STRAIGHT,
+    Clock,
+    Replayer,
+    ScriptedDisplay,
+    car_racing_model,
+)
 
 import sessions
-from compression.model.latent_model import load_codec
+from racer.loop.attended import Setup
 from racer.loop.conditions import ChannelConfig
 from racer.loop.display import EndSession, Hud, Page
-from racer.loop.episode import Setup
 from racer.sitting.agenda import Drive
 from racer.sitting.protocol import EpisodePlan
 from racer.sitting.run import Sitting, SittingRun
-from racer.tasks.car_racing.track import TrackConfig
 from racer.window.texts import english
 
 STEPS = 20
@@ -81,7 +89,7 @@ class TimedReplayer(Replayer):
     """A driver who takes a tenth of a second for every step."""
 
     def __init__(self, clock: Clock) -> None:
-        super().__init__([0, 1, -1])
+        super().__init__([STRAIGHT, RIGHT, LEFT])
         self._clock = clock
 
     def act(self, frame: NDArray[np.uint8]) -> int:
@@ -94,10 +102,11 @@ def main(folder: Path, trouble: str, patience: str) -> None:
     """Run the sitting."""
     clock = Clock()
     display = TroubledDisplay(clock=clock, folder=folder, trouble=trouble, patience=patience)
-    setup = Setup(TrackConfig(), ChannelConfig(), load_codec(), {}, seed=3)
+    setup = Setup(CAR_RACING, ChannelConfig(), car_racing_model(), {}, seed=3, text=CAR_RACING.spec.text("en"))
     plans = [EpisodePlan(number, "exploration", "random", 11 + number, STEPS) for number in range(EPISODES)]
     sitting = Sitting(tuple(Drive(plan, "") for plan in plans), setup, english().texts)
     if trouble == "read-only" and os.geteuid() == 0:
+        CAR_RACING.start(0).close()  # imports what nobody may not be allowed to read
         os.setuid(NOBODY)  # root may write everywhere
     folder.mkdir(exist_ok=True)
     recorder = sessions.Recorder(folder, SESSION, clock=clock, in_background=True)

@@ -13,47 +13,71 @@ from numpy.typing import NDArray
 
 import sessions
 from compression.coders.packet import CHANNEL_FORMAT
-from compression.fitting.mask_file import MaskNetwork, MaskRecord, Objective, dump_mask
+from compression.fitting.fitted import FittedRecord, dump_fitted
+from compression.fitting.mask_policy import MaskNetwork
+from compression.model.latent_model import LatentModel, load_model
 from racer.loop.display import EndSession, EventListener, Hud, Page, RedoEpisode
 from racer.sitting.questionnaires import Item
+from racer.tasks.record import record_of
+from racer.tasks.registry import make_task
 
+CAR_RACING = make_task("car-racing")
+LEFT, STRAIGHT, RIGHT = range(3)
+
+
+def car_racing_model() -> LatentModel:
+    """Return the latent model that comes with car-racing, whatever it is."""
+    assert CAR_RACING.spec.model is not None
+    return load_model(CAR_RACING.spec.model)
+
+
+TASK = record_of(CAR_RACING, car_racing_model())
 SESSION = sessions.SessionInfo(
     session_id="0a1b2c",
     participant="p01",
     protocol="pilot",
     study="",
-    pilot=False,
+    trial_run=False,
     config={"channel_format": CHANNEL_FORMAT},
     created_utc="2026-01-31T14:05:09Z",
     software={},
-    codec_sha256="ab" * 32,
-    mask_sha256="",
+    model_sha256="ab" * 32,
+    fitted_sha256="",
     driver="keyboard",
+    task=TASK,
 )
 EPISODE = sessions.EpisodeInfo(
     phase="evaluation",
     condition="random",
-    track_seed=7,
+    seed=7,
     bits_per_step=85,
     mask_interval="episode",
     fill="hold",
-    road_patches=300,
     packet_bytes=11,
     started_ns=5,
 )
+METRICS = {
+    "progress": 0.0,
+    "off_road": 0.0,
+    "speed": 50.0,
+    "reward": 0.0,
+    "steer": 0.0,
+    "gas": 0.5,
+    "brake": 0.0,
+}
 STEP = sessions.Step(
     time_ns=0,
-    action=0,
-    control=(0.0, 0.5, 0.0),
-    progress=0.0,
-    off_road=False,
-    speed=50.0,
-    reward=0.0,
-    latent=np.zeros(32, np.float32),
-    received=np.zeros(32, np.float32),
-    mask=np.zeros(8, bool),
+    response_ns=0,
+    action=STRAIGHT,
+    stimulus=7,
+    metrics=METRICS,
+    latent=np.zeros(TASK.latents, np.float32),
+    received=np.zeros(TASK.latents, np.float32),
+    mask=np.zeros(TASK.blocks, bool),
     packet=bytes(11),
     bits=85,
+    uplink_bits=2,
+    arrived=True,
     stage_us=(1, 2, 3, 4),
 )
 
@@ -71,8 +95,11 @@ def scored(condition: str, progress: float, off_road: Sequence[bool] = (False,),
     """Return an evaluation episode that ends at this road progress, off the road in the steps marked."""
     sends = {"packet_bytes": 0, "bits_per_step": 0} if condition == "raw" else {}
     info = replace(EPISODE, condition=condition, **sends | changes)
-    step = replace(STEP, packet=bytes(info.packet_bytes), bits=info.bits_per_step)
-    steps = [replace(step, progress=progress * (i + 1) / len(off_road), off_road=off) for i, off in enumerate(off_road)]
+    step = replace(STEP, packet=bytes(info.packet_bytes), bits=info.bits_per_step, stimulus=info.seed)
+    steps = [
+        replace(step, metrics=METRICS | {"progress": progress * (i + 1) / len(off_road), "off_road": float(off)})
+        for i, off in enumerate(off_road)
+    ]
     return Drive(info, steps)
 
 
@@ -82,13 +109,14 @@ def pilot_drives(
     """Return calibration and exploration episodes of random latents; `exploring` changes the latter's info."""
 
     def random_step() -> sessions.Step:
-        latent, received = rng.standard_normal((2, 32), dtype=np.float32)
-        mask = rng.permutation(np.arange(8) < 4)
-        return replace(STEP, action=int(rng.integers(-1, 2)), latent=latent, received=received, mask=mask)
+        latent, received = rng.standard_normal((2, TASK.latents), dtype=np.float32)
+        mask = rng.permutation(np.arange(TASK.blocks) < TASK.blocks // 2)
+        action = int(rng.integers(len(TASK.actions)))
+        return replace(STEP, action=action, latent=latent, received=received, mask=mask)
 
     def drive(info: sessions.EpisodeInfo) -> Drive:
-        seeded = replace(info, track_seed=int(rng.integers(1_000_000)))
-        return Drive(seeded, [random_step() for _ in range(steps)])
+        seeded = replace(info, seed=int(rng.integers(1_000_000)))
+        return Drive(seeded, [replace(random_step(), stimulus=seeded.seed) for _ in range(steps)])
 
     full = replace(EPISODE, phase="calibration", condition="full")
     random = replace(EPISODE, phase="exploration", **exploring)
@@ -109,25 +137,26 @@ def write_session(
 
 
 def write_mask(
-    path: Path, codec_sha256: str, objective: Objective = "pico", first: Sequence[int] = (), **changes: Any
+    path: Path, model: LatentModel, objective: str = "pico", first: Sequence[int] = (), **changes: Any
 ) -> Path:
     """Write a mask file whose policy sends the blocks `first` and then those of the lowest numbers."""
-    network = MaskNetwork()
+    network = MaskNetwork(model.sizes)
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.zero_()
         list(network.parameters())[-1][list(first)] = 1.0
-    record = MaskRecord(
+    record = FittedRecord(
         objective=objective,
-        codec_sha256=codec_sha256,
-        interval="episode",
-        fill="hold",
+        model_sha256=model.sha256,
         participants=("somebody_else",),
         sessions=("0a1b2c",),
-        track_seeds=(7,),
+        seeds=(7,),
         config={},
+        interval="episode",
+        fill="hold",
+        task="car-racing",
     )
-    path.write_bytes(dump_mask(network, replace(record, **changes)))
+    path.write_bytes(dump_fitted(network.tensors(), replace(record, **changes)))
     return path
 
 
@@ -209,13 +238,17 @@ class ScriptedDisplay:
             raise EndSession
         return self.pause_ns
 
+    def await_answer(self) -> int:
+        """Answer at once, as a wait that ends at once."""
+        return self.wait(0)
+
     def close(self) -> None:
         """Note it."""
         self.closed = True
 
 
 class Replayer:
-    """A driver that takes the actions it is given, over and over, and fails after so many steps if told to."""
+    """A driver that takes the actions it is given, indices, over and over, and fails after so many steps if told to."""
 
     def __init__(self, actions: Sequence[int], fail_after: int | None = None) -> None:
         self._actions = actions

@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from racing_builders import CAR_RACING, car_racing_model
 
 from compression.coders.coder import Coder
-from racer.rates.grid import Cell, Grid, RatesConfig, Way, make_grid
+from racer.loop.batched import Score
+from racer.rates.driving import CellScore
+from racer.rates.grid import Cell, Grid, OperatingPoint, RatesConfig, make_grid, sweep_settings
 from racer.rates.people import draw_person
-from racer.rates.scores import CellScore, EpisodeScore
 
-TINY = RatesConfig(bits=(5,), speeds=(100.0,), participants=2, tracks=1, steps=80)
+SPEC = CAR_RACING.spec
+SIZES = car_racing_model().sizes
+FAST = sweep_settings("car-racing", ["speed=100"])
+CONFIG = RatesConfig("car-racing", sweep_settings("car-racing"), 150, ("pursuit",))
+"""What is driven where nobody says otherwise."""
+TINY = replace(CONFIG, settings=FAST, steps=80, bits=(5,), participants=2, episodes=1)
 """Just long and fast enough for cars to go different ways."""
 CODERS = ("random", "pico")
 
@@ -17,22 +27,30 @@ CODERS = ("random", "pico")
 def coder(name: str, least_bits: int = 1, padded: int | None = None) -> Coder:
     """Return a coder that nothing can be sent with."""
 
-    def none(*_: object) -> None:
+    def none(*_: object) -> Any:
         raise AssertionError("it is not driven")
 
-    return Coder(name, "", "", none, none, least_bits=least_bits, packet_bytes=padded)  # type: ignore[arg-type]
+    width = None if padded is None else lambda sizes: padded
+    return Coder(name, "", "", none, none, least_bits=lambda sizes: least_bits, packet_bytes=width)
 
 
-def score(cell: Cell, progress: float, off_road: float = 0.0, bits: float | None = None, tracks: int = 1) -> CellScore:
+def metrics(progress: float, off_road: float = 0.0) -> dict[str, float]:
+    """Return what an episode comes to in every metric of car-racing."""
+    return dict.fromkeys((metric.name for metric in SPEC.metrics), 0.0) | {"progress": progress, "off_road": off_road}
+
+
+def score(
+    cell: Cell, progress: float, off_road: float = 0.0, bits: float | None = None, episodes: int = 1
+) -> CellScore:
     """Return the score of a cell whose episodes all went alike."""
-    used = {"raw": 0.0, "full": 170.0}.get(cell.way.coder, float(cell.way.bits)) if bits is None else bits
-    seeds = draw_person(0, cell.participant, tracks).tracks
-    return CellScore(cell, tuple(EpisodeScore(seed, 150, progress, off_road, used, round(used)) for seed in seeds))
+    used = {"raw": 0.0, "full": 170.0}.get(cell.point.coder, float(cell.point.bits)) if bits is None else bits
+    seeds = draw_person(0, cell.participant, episodes).seeds
+    return CellScore(cell, seeds, (Score(150, metrics(progress, off_road), used, round(used), 0.0),) * episodes)
 
 
 def scored(
-    config: RatesConfig, coders: list[Coder], progress: Callable[[Way, int], float]
+    config: RatesConfig, coders: list[Coder], progress: Callable[[OperatingPoint, int], float]
 ) -> tuple[list[CellScore], Grid]:
-    """Return the scores of a whole grid, given the progress of a person in one way."""
-    grid = make_grid(config, coders)
-    return [score(cell, progress(cell.way, cell.participant)) for cell in grid.cells], grid
+    """Return the scores of a whole grid, given the progress of a person at one operating point."""
+    grid = make_grid(config, coders, SIZES)
+    return [score(cell, progress(cell.point, cell.participant)) for cell in grid.cells], grid

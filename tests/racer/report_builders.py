@@ -18,7 +18,6 @@ SCORES = {"random": [0.1], "pico": [0.2], "full": [0.3]}
 CONFIG: dict[str, Any] = {
     "channel_format": 1,
     "channel": {"bits": 85, "mask_interval": "episode", "fill": "hold"},
-    "track": {"handling": "stock", "target_speed": 50.0, "skip_zoom": True},
     "protocol": {"steps": 100, "evaluation": 15, "conditions": list(CONDITIONS)},
     "headless": False,
     "pace": 10.0,
@@ -33,12 +32,20 @@ def driven(
     times_ms: Sequence[float] | None = None,
     **changes: Any,
 ) -> Drive:
-    """Return an evaluation episode with these actions; `mask` names the blocks sent, `times_ms` when frames came."""
+    """Return an evaluation episode with these actions, indices; `mask` names the blocks sent, `times_ms` when frames
+    came."""
     base = scored(condition, progress, [False] * len(actions), **changes)
-    sent = np.isin(np.arange(8), mask)
+    sent = np.isin(np.arange(len(base.steps[0].mask)), mask)
     times = times_ms if times_ms is not None else [100.0 * i for i in range(len(actions))]
     steps = [
-        replace(step, action=action, mask=sent, time_ns=round(time * 1e6))
+        replace(
+            step,
+            action=action,
+            mask=sent,
+            stimulus=base.info.seed,
+            time_ns=round(time * 1e6),
+            response_ns=round(time * 1e6),
+        )
         for step, action, time in zip(base.steps, actions, times, strict=True)
     ]
     return Drive(base.info, steps)
@@ -63,7 +70,7 @@ def evaluation(
         "participant": participant,
         "session_id": f"{number:06x}",
         "created_utc": f"2026-01-31T14:{number:02d}:09Z",
-        "mask_sha256": "cd" * 32,
+        "fitted_sha256": "cd" * 32,
         "config": CONFIG,
     }
     with sessions.Recorder(folder, replace(SESSION, **settings | changes)) as recorder:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pygame
 from desk import Person, Screen
@@ -13,6 +13,7 @@ from racer.loop.display import Page
 from racer.sitting.agenda import Asking, Consent
 from racer.sitting.questionnaires import Item
 from racer.study.file import Study
+from racer.window.canvas import Color
 from racer.window.form_view import FormAreas
 from racer.window.menu_view import Menu
 from racer.window.palette import BLUE, QUIET, YELLOW
@@ -20,14 +21,18 @@ from racer.window.screens import Painter
 from racer.window.texts import Texts
 
 Draw = Callable[[Painter], object]
+Prompt = tuple[str, Color]
+SYMBOLS = {"left": "Left", "right": "Right", "up": "Up", "down": "Down"}
+"""X's names of keys that pygame calls otherwise."""
 
 
 class Participant(Person):
     """Does what the screens ask for, and does not go on before they show what they should."""
 
     def __init__(self, screen: Screen, process: subprocess.Popen[str], study: Study) -> None:
-        super().__init__(screen, process, study.recordings, study.language.texts)
         self.texts: Texts = study.language.texts
+        self.keys = HeldKeys(study.file.make_task().spec, study.file.keys.given)
+        super().__init__(screen, process, study.recordings, self.texts, self.keys)
         self.given: dict[str, str] = {}
         """What was answered last, by item."""
 
@@ -40,13 +45,16 @@ class Participant(Person):
         self.press("Return")
 
     def tries_the_keys(self, page: Page) -> None:
-        """Press left, then right, then go on."""
-        texts, keys = self.texts, HeldKeys()
-        left, right = texts.key_names(keys.left), texts.key_names(keys.right)
-        both = texts.press_both_ways.format(left=left, right=right)
-        self.waits_for(shown(page, (both, YELLOW)))
-        self.waits_for(shown(page, (texts.press_one_way.format(keys=right), YELLOW)), lambda: self.press("space", "a"))
-        self.reads(page, lambda: self.press("Right"))
+        """Press a key of each action, then go on; SPACE before that leads nowhere."""
+        *most, last = self.keys.bindings.values()
+        asked = [self._asked_for(keys) for keys in (*most, last)]
+        self.waits_for(shown(page, asked[0]))
+        for keys, following in zip(most, asked[1:], strict=True):
+            self.waits_for(shown(page, following), lambda key=keys[-1]: self.press("space", SYMBOLS.get(key, key)))
+        self.reads(page, lambda: self.press(SYMBOLS.get(last[0], last[0])))
+
+    def _asked_for(self, keys: Sequence[str]) -> Prompt:
+        return self.texts.press_keys.format(keys=self.texts.key_names(keys)), YELLOW
 
     def reads(self, page: Page, meanwhile: Callable[[], None] | None = None) -> None:
         """Read a page and leave it."""
@@ -174,7 +182,7 @@ class Experimenter:
         return draw
 
 
-def shown(page: Page, prompt: tuple[str, tuple[int, int, int]] | None = None) -> Draw:
+def shown(page: Page, prompt: Prompt | None = None) -> Draw:
     """Draw a page with no key down."""
     return lambda painter: painter.page(page, prompt=prompt or (page.prompt, BLUE))
 

@@ -15,12 +15,16 @@ import pygame
 import pytest
 from pygame.event import Event
 
+from racer.drivers.keyboard import HeldKeys
 from racer.loop.display import Hud, Page
+from racer.tasks.registry import make_task
 from racer.window.window import Window
 
 MS = 1_000_000
 FRAME = np.full((64, 64, 3), 90, np.uint8)
-HUD = Hud("Run 1 of 3", 0.0, 0.0)
+HUD = Hud("Run 1 of 3", 0.0, "Road", "0 %", 0.0)
+SPEC = make_task("car-racing").spec
+TEXT = SPEC.text("en")
 PAGE = Page("Welcome", ("Steer with the arrow keys.",))
 
 
@@ -90,7 +94,8 @@ def windows_opened(monkeypatch: pytest.MonkeyPatch) -> Iterator[OpenWindow]:
     opened: list[Window] = []
 
     def open_one(**settings: Any) -> Window:
-        opened.append(Window(size=(640, 480), **settings))
+        keys = settings.pop("keys", None) or HeldKeys(SPEC)
+        opened.append(Window(keys, settings.pop("text", TEXT), size=(640, 480), **settings))
         pygame.event.clear()
         return opened[-1]
 

@@ -1,4 +1,4 @@
-"""All that a recording holds, as JSON: what later versions must read from files of schema version 1."""
+"""All that a recording holds, as JSON: what later versions must read from files of earlier ones."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
-from session_builders import EPISODE, SESSION
+from session_builders import EPISODE, SESSION, TASK
 
 from sessions import EpisodeInfo, SessionInfo
 from sessions.attributes import encode_info, read_attribute, read_info
@@ -34,11 +34,12 @@ def test_descriptions_come_back_equal(group: h5py.Group) -> None:
         {"config": {"path": Path("x")}},
         {"config": {"speed": float("nan")}},
         {"config": {"text": "x" * 2**17}},
+        {"task": replace(TASK, settings={"path": Path("x")})},
         {"study": "x" * (2**17 + 1)},
         {"study": "a\0b"},
         {"study": "\udc80"},
     ],
-    ids=["no JSON", "not a number", "long JSON", "long text", "NUL", "half a character"],
+    ids=["no JSON", "not a number", "long JSON", "no JSON in the task", "long text", "NUL", "half a character"],
 )
 def test_what_no_attribute_can_hold_is_refused(changes: dict[str, Any]) -> None:
     with pytest.raises(ValueError):
@@ -74,14 +75,23 @@ def test_object_reference_is_refused(group: h5py.Group, kind: type[Any]) -> None
         read_attribute(group, "x", kind)
 
 
+def test_attributes_may_have_other_names_and_fields_be_known(group: h5py.Group) -> None:
+    group.attrs.update(encode_info(EPISODE))
+    group.attrs["track_seed"] = 8
+    del group.attrs["seed"], group.attrs["noisy"], group.attrs["packet_bytes"]
+    read = read_info(EpisodeInfo, group, {"seed": "track_seed"}, packet_bytes=3)
+    assert read == replace(EPISODE, seed=8, packet_bytes=3)
+
+
 def test_missing_attribute_is_refused(group: h5py.Group) -> None:
     with pytest.raises(ValueError, match="attribute x is missing"):
         read_attribute(group, "x", int)
 
 
+@pytest.mark.parametrize("name", ["config", "task"])
 @pytest.mark.parametrize("text", ["[]", "1", "", "{", '{"a": 1', "[" * 100_000])
-def test_configuration_that_is_no_json_object_is_refused(group: h5py.Group, text: str) -> None:
+def test_what_is_no_json_object_is_refused(group: h5py.Group, name: str, text: str) -> None:
     group.attrs.update(encode_info(SESSION))
-    group.attrs["config"] = text
+    group.attrs[name] = text
     with pytest.raises((ValueError, RecursionError)):
         read_info(SessionInfo, group)

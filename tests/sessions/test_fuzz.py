@@ -1,6 +1,6 @@
 """Spoilt recordings: whatever is wrong with the bytes, reading gives values or an error of this package, in one line.
 
-`scripts/fuzz_inputs.py` does the same for longer, and to everything that reads recordings.
+`scripts/proofs/fuzz_inputs.py` does the same for longer, and to everything that reads recordings.
 """
 
 from __future__ import annotations

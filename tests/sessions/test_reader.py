@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,10 +8,18 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from session_builders import EPISODE, SESSION, Clock, assert_holds, random_step, write_recording
+from session_builders import EPISODE, SESSION, SMALL_TASK, TASK, Clock, assert_holds, random_step, write_recording
 
 import sessions
-from sessions import EpisodeInfo, Recorder, SessionInfo, UnreadableRecordingError
+from sessions import (
+    SCHEMA_VERSION,
+    EpisodeInfo,
+    Metric,
+    Recorder,
+    SessionInfo,
+    TaskRecord,
+    UnreadableRecordingError,
+)
 
 TEXT = st.text(st.characters(exclude_characters="\0", codec="utf-8"), max_size=20)
 JSON = st.recursive(
@@ -18,31 +27,66 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3),
     max_leaves=6,
 )
+NAMES = st.from_regex(r"[a-z][a-z0-9]{0,8}x", fullmatch=True)
+METRICS = st.builds(
+    Metric,
+    name=NAMES,
+    meaning=NAMES,
+    unit=NAMES,
+    better=st.sampled_from(["higher", "lower"]),
+    low=st.none() | st.sampled_from([-1e3, 0, 0.1]),
+    high=st.none() | st.sampled_from([0.3, 7]),
+    trial=st.sampled_from(["last", "mean"]),
+    boolean=st.booleans(),
+    label=NAMES,
+)
+
+
+@st.composite
+def tasks(draw: st.DrawFn) -> TaskRecord:
+    blocks = draw(st.integers(1, 6))
+    actions = tuple(draw(st.lists(NAMES, min_size=2, max_size=6, unique=True)))
+    return TaskRecord(
+        name=draw(NAMES),
+        settings=draw(st.dictionaries(TEXT, JSON, max_size=3)),
+        frame=(draw(st.integers(8, 20)), draw(st.integers(8, 20)), draw(st.sampled_from([1, 3]))),
+        actions=actions,
+        neutral=draw(st.none() | st.integers(0, len(actions) - 1)),
+        metrics=tuple(draw(st.lists(METRICS, min_size=1, max_size=4, unique_by=lambda metric: metric.name))),
+        latents=blocks * draw(st.integers(1, 5)),
+        blocks=blocks,
+        paced=draw(st.booleans()),
+        step_seconds=draw(st.sampled_from([0.02, 1])),
+    )
+
+
 SESSIONS = st.builds(
     SessionInfo,
     session_id=st.from_regex(r"[0-9a-f]{6}", fullmatch=True),
     participant=st.from_regex(r"[a-z0-9_][a-zA-Z0-9_-]{0,20}", fullmatch=True),
     protocol=st.sampled_from(["pilot", "evaluation"]),
     study=TEXT,
-    pilot=st.booleans(),
+    trial_run=st.booleans(),
     config=st.dictionaries(TEXT, JSON, max_size=3),
     created_utc=st.just(SESSION.created_utc),
     software=st.dictionaries(TEXT, TEXT, max_size=3),
-    codec_sha256=TEXT,
-    mask_sha256=TEXT,
+    model_sha256=TEXT,
+    fitted_sha256=TEXT,
     driver=TEXT,
+    task=tasks(),
 )
 EPISODES = st.builds(
     EpisodeInfo,
     phase=TEXT,
     condition=st.sampled_from(["full", "pico", "random"]),
-    track_seed=st.integers(0, 2**63 - 1),
+    seed=st.integers(0, 2**63 - 1),
     bits_per_step=st.integers(0, 2**16),
     mask_interval=st.sampled_from(["episode", "step"]),
     fill=st.sampled_from(["prior", "hold", "predict"]),
-    road_patches=st.integers(0, 400),
     packet_bytes=st.integers(0, 40),
     started_ns=st.integers(-(2**63), 2**63 - 1),
+    noisy=st.booleans(),
+    linked=st.booleans(),
 )
 
 
@@ -71,44 +115,70 @@ def test_what_was_recorded_is_read_back_bit_for_bit(
     with Recorder(tmp_path_factory.mktemp("recordings"), info, clock=clock, keep_frames=frames) as recorder:
         for episode_info, length, status in episodes:
             recorder.begin_episode(episode_info)
-            recorded.append([random_step(rng, episode_info.packet_bytes, frames) for _ in range(length)])
+            recorded.append([random_step(rng, episode_info, frames, info.task) for _ in range(length)])
             for step in recorded[-1]:
                 clock.now_ns += step_ns
                 recorder.append(step)
             recorder.end_episode(status)  # type: ignore[arg-type]
     with sessions.open(recorder.final_path) as session:
         assert session.info == info
-        assert session.schema_version == 1
+        assert session.schema_version == SCHEMA_VERSION
         assert len(session.episodes) == len(episodes)
         for index, (episode, (episode_info, _, status)) in enumerate(zip(session.episodes, episodes, strict=True)):
             assert (episode.index, episode.info, episode.status) == (index, episode_info, status)
             assert_holds(episode, recorded[index])
 
 
-def test_columns_are_attributes_of_the_type_the_schema_names(tmp_path: Path) -> None:
-    with sessions.open(write_recording(tmp_path, frames=True)) as session:
-        episode = session.episodes[0]
-        found = {
-            name: (values.dtype.str, values.shape)
-            for name in episode.columns
-            if (values := getattr(episode, name)).size
-        }
-    assert found == {
-        "time_ns": ("<i8", (5,)),
-        "action": ("|i1", (5,)),
-        "control": ("<f4", (5, 3)),
-        "progress": ("<f4", (5,)),
-        "off_road": ("|b1", (5,)),
-        "speed": ("<f4", (5,)),
-        "reward": ("<f4", (5,)),
-        "latent": ("<f4", (5, 32)),
-        "received": ("<f4", (5, 32)),
-        "mask": ("|b1", (5, 8)),
-        "packet": ("|u1", (5, 11)),
-        "bits": ("<u2", (5,)),
-        "stage_us": ("<u4", (5, 4)),
-        "frame": ("|u1", (5, 64, 64, 3)),
+@pytest.mark.parametrize("task", [TASK, SMALL_TASK])
+def test_columns_are_of_the_type_and_size_that_the_task_says_and_the_core_ones_attributes(
+    tmp_path: Path, task: TaskRecord
+) -> None:
+    info = replace(EPISODE, linked=True)
+    step = random_step(np.random.default_rng(0), info, True, task)
+    with Recorder(tmp_path, replace(SESSION, task=task), keep_frames=True) as recorder:
+        recorder.begin_episode(info)
+        recorder.append(step)
+    core = {
+        "time_ns": ("<i8", ()),
+        "response_ns": ("<i8", ()),
+        "action": ("|u1", ()),
+        "applied": ("|u1", ()),
+        "stimulus": ("<i8", ()),
+        "latent": ("<f4", (task.latents,)),
+        "received": ("<f4", (task.latents,)),
+        "mask": ("|b1", (task.blocks,)),
+        "packet": ("|u1", (info.packet_bytes,)),
+        "bits": ("<u2", ()),
+        "uplink_bits": ("<u2", ()),
+        "arrived": ("|b1", ()),
+        "stage_us": ("<u4", (4,)),
+        "frame": ("|u1", task.frame),
     }
+    metrics = {metric.name: ("|b1" if metric.boolean else "<f4", ()) for metric in task.metrics}
+    with sessions.open(recorder.final_path) as session:
+        episode = session.episodes[0]
+        assert {name: (episode[name].dtype.str, episode[name].shape[1:]) for name in episode.columns} == core | metrics
+        for name in core:
+            assert np.array_equal(getattr(episode, name), episode[name])
+
+
+def test_rows_of_a_column_can_be_had_in_parts(tmp_path: Path) -> None:
+    with sessions.open(write_recording(tmp_path, lengths=(300,), frames=True)) as session:
+        episode = session.episodes[0]
+        for name in episode.columns:
+            parts = [episode.rows(name, start, start + 70) for start in range(0, episode.n_steps, 70)]
+            assert np.array_equal(np.concatenate(parts), episode[name])
+
+
+def test_what_an_episode_comes_to_is_the_last_or_the_mean_of_a_metric(tmp_path: Path) -> None:
+    with sessions.open(write_recording(tmp_path, lengths=(5, 0))) as session:
+        driven, empty = session.episodes
+        assert driven.trial_value("progress") == driven["progress"][-1]
+        assert driven.trial_value("wet") == driven["wet"].mean()
+        assert list(driven.metrics) == [metric.name for metric in TASK.metrics]
+        assert all(math.isnan(value) for value in empty.metrics.values())
+        with pytest.raises(KeyError):
+            driven.trial_value("latent")
 
 
 def test_episodes_are_a_sequence(tmp_path: Path) -> None:
@@ -149,9 +219,10 @@ def test_recording_in_progress_reads_up_to_its_last_flush_and_is_not_disturbed(t
 
 def test_raw_episodes_read_back_without_packets(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
-    steps = [replace(random_step(rng, 0), bits=0) for _ in range(3)]
+    info = replace(EPISODE, condition="raw", packet_bytes=0, bits_per_step=0)
+    steps = [replace(random_step(rng, info), bits=0) for _ in range(3)]
     with Recorder(tmp_path, SESSION) as recorder:
-        recorder.begin_episode(replace(EPISODE, condition="raw", packet_bytes=0, bits_per_step=0))
+        recorder.begin_episode(info)
         for step in steps:
             recorder.append(step)
     with sessions.open(recorder.final_path) as session:

@@ -9,12 +9,13 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
-from session_builders import EPISODE, SESSION, Clock, assert_holds, random_steps
+from session_builders import EPISODE, SESSION, TASK, Clock, assert_holds, random_steps
 
 import sessions
-from sessions import Answer, Event, Recorder, RecordingExistsError, Step, StorageError
+from sessions import Answer, Event, Metric, Recorder, RecordingExistsError, Step, StorageError
 from sessions.recorder import FLUSH_NS
 from sessions.storage.staging import StagedFile
+from sessions.verify import verify
 
 
 def steps_on_disk(recorder: Recorder) -> list[int]:
@@ -119,29 +120,46 @@ def test_event_or_answer_that_does_not_fit_is_refused_and_the_rest_kept(
 
 
 STEP = random_steps(1)[0]
+WET = {**STEP.metrics, "wet": 1.0}
 
 
 @pytest.mark.parametrize(
     "changes",
     [
-        {"action": 2},
-        {"control": (0.0, 0.0)},
+        {"action": len(TASK.actions)},
+        {"action": -1},
+        {"action": 0.5},
+        {"metrics": {}},
+        {"metrics": {**WET, "height": 1.0}},
+        {"metrics": {**WET, "progress": 1.001}},
+        {"metrics": {**WET, "progress": -0.001}},
+        {"metrics": {**WET, "speed": -1.0}},
+        {"metrics": {**WET, "speed": float("inf")}},
+        {"metrics": {**WET, "reward": float("nan")}},
+        {"metrics": {**WET, "reward": -1e39}},
+        {"metrics": {**WET, "reward": None}},
+        {"metrics": {**WET, "wet": 0.5}},
+        {"metrics": {**WET, "wet": 2}},
         {"latent": np.zeros(1, np.float32)},
-        {"latent": np.zeros(32)},
-        {"latent": np.zeros((32, 1), np.float32)},
-        {"received": [0.0] * 32},
-        {"mask": np.ones(4, np.bool_)},
-        {"mask": np.ones(8, np.int8)},
+        {"latent": np.zeros(TASK.latents)},
+        {"latent": np.zeros((TASK.latents, 1), np.float32)},
+        {"received": [0.0] * TASK.latents},
+        {"mask": np.ones(TASK.blocks // 2, np.bool_)},
+        {"mask": np.ones(TASK.blocks, np.int8)},
         {"packet": b""},
-        {"packet": bytes(12)},
+        {"packet": bytes(EPISODE.packet_bytes + 1)},
         {"bits": 2**16},
         {"bits": -1},
+        {"uplink_bits": 2**16},
+        {"arrived": 2},
         {"stage_us": (1, 2, 3)},
         {"stage_us": (1, 2, 3, 2**32)},
         {"time_ns": 2**63},
+        {"response_ns": 2**63},
+        {"stimulus": -(2**63) - 1},
         {"frame": None},
-        {"frame": np.zeros((64, 64, 1), np.uint8)},
-        {"frame": np.zeros((64, 64, 3))},
+        {"frame": np.zeros((*TASK.frame[:2], 1), np.uint8)},
+        {"frame": np.zeros(TASK.frame)},
     ],
 )
 def test_step_that_does_not_fit_is_refused_and_leaves_no_row(tmp_path: Path, changes: dict[str, Any]) -> None:
@@ -154,6 +172,29 @@ def test_step_that_does_not_fit_is_refused_and_leaves_no_row(tmp_path: Path, cha
         recorder.append(second)
     with sessions.open(recorder.final_path) as session:
         assert_holds(session.episodes[0], [first, second])
+
+
+def test_numbers_at_the_limits_of_a_metric_are_recorded_whatever_their_type_rounds_them_to(tmp_path: Path) -> None:
+    narrow = Metric("share", "", "", "higher", 0.1, 0.3)
+    values = (0.1, 0.3, np.float32(0.1), np.float32(0.3))
+    with Recorder(tmp_path, replace(SESSION, task=replace(TASK, metrics=(narrow,)))) as recorder:
+        recorder.begin_episode(EPISODE)
+        for value in values:
+            recorder.append(replace(STEP, metrics={"share": float(value)}))
+    with sessions.open(recorder.final_path) as session:
+        assert session.episodes[0]["share"].tolist() == np.array(values, np.float32).tolist()
+    assert {finding.outcome for finding in verify(recorder.final_path) if finding.check == "values"} == {"ok"}
+
+
+@pytest.mark.parametrize("applied", [None, -1, len(TASK.actions)])
+def test_linked_episodes_need_the_action_that_was_applied(tmp_path: Path, applied: int | None) -> None:
+    with Recorder(tmp_path, SESSION) as recorder:
+        recorder.begin_episode(replace(EPISODE, linked=True))
+        with pytest.raises(ValueError, match="applied must be"):
+            recorder.append(replace(STEP, applied=applied))
+        recorder.append(replace(STEP, applied=2))
+    with sessions.open(recorder.final_path) as session:
+        assert session.episodes[0].applied.tolist() == [2]
 
 
 def test_rows_are_copied_when_appended(tmp_path: Path) -> None:

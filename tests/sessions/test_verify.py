@@ -12,45 +12,47 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from session_builders import EPISODE, SESSION, random_steps
+from session_builders import EPISODE, SESSION, TASK, random_steps, write_recording
 
 from sessions import Episode, Recorder, Step
 from sessions.maintenance.repair import repair
-from sessions.schema import COLUMNS
+from sessions.schema import episode_columns
 from sessions.verify import OUTCOMES, Check, Columns, Finding, verify
 
 STEPS = 6
 INFO = replace(EPISODE, condition="random", bits_per_step=85)
+CONDITIONS = ("random", "full", "raw", "erased")
+FEW_BLOCKS = np.arange(TASK.blocks) < TASK.blocks // 2
+UPLINK_BITS = 2
+LAST = len(TASK.actions) - 1
 
 
 def plausible_steps(start_ns: int, condition: str = "random") -> Iterator[Step]:
-    """Return steps that nothing is wrong with, as far as the file alone can tell."""
-    mask = np.ones(8, np.bool_) if condition in ("raw", "full") else np.arange(8) < 4
+    """Return steps that nothing is wrong with, as far as the file alone can tell; of `erased` the first is lost."""
     for index, step in enumerate(random_steps(STEPS, seed=start_ns)):
+        lost = condition == "erased" and index == 0
         yield replace(
             step,
             time_ns=start_ns + index * 100,
-            control=(-0.5, 1.0, 0.0),
-            progress=index / 100,
-            speed=50.0,
+            response_ns=start_ns + index * 100 - 7,
             received=step.latent if condition == "raw" else step.received,
-            mask=mask,
-            packet=b"" if condition == "raw" else step.packet,
-            bits=0 if condition == "raw" else 85,
+            mask=np.ones(TASK.blocks, np.bool_) if condition in ("raw", "full") else FEW_BLOCKS,
+            packet=b"" if condition == "raw" else bytes(INFO.packet_bytes) if lost else step.packet,
+            bits=0 if condition == "raw" else INFO.bits_per_step,
+            uplink_bits=UPLINK_BITS,
+            arrived=not lost,
         )
 
 
 @pytest.fixture(scope="module")
 def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with Recorder(tmp_path_factory.mktemp("original"), SESSION) as recorder:
-        for index, condition in enumerate(("random", "full", "raw")):
-            bits, packet_bytes = (0, 0) if condition == "raw" else (85, 11)
+        for index, condition in enumerate(CONDITIONS):
             start_ns = 1000 * (index + 1)
-            recorder.begin_episode(
-                replace(
-                    INFO, condition=condition, bits_per_step=bits, packet_bytes=packet_bytes, started_ns=start_ns - 1
-                )
-            )
+            info = replace(INFO, started_ns=start_ns - 1, noisy=condition == "erased")
+            if condition == "raw":
+                info = replace(info, bits_per_step=0, packet_bytes=0)
+            recorder.begin_episode(replace(info, condition=condition))
             for step in plausible_steps(start_ns, condition):
                 recorder.append(step)
             recorder.end_episode("complete")
@@ -105,18 +107,18 @@ def note(name: str, value: object) -> Spoil:
         (write("time_ns", 0, 998), "times", "time_ns at step 0 is not soon after the episode's start"),
         (note("started_ns", -(2**62)), "times", "time_ns at step 0 is not soon after"),
         (write("time_ns", 5, 1999), "times", "episode 1: it starts before the end of the one before"),
-        (write("action", 2, 2), "values", "action is out of its range at step 2"),
-        (write("control", (1, 0), -1.5), "values", "control is out of its range at step 1"),
-        (write("control", (1, 1), -0.5), "values", "control is out of its range at step 1"),
-        (write("control", (1, 2), np.nan), "values", "control is not finite at step 1"),
-        (write("progress", 4, 0.001), "values", "progress falls at step 4"),
+        (write("response_ns", 2, -(2**62)), "times", "response_ns is not near time_ns"),
+        (write("response_ns", 2, 2**62), "times", "response_ns is not near time_ns"),
+        (write("action", 2, LAST + 1), "values", "action is out of its range at step 2"),
         (write("progress", 5, 1.001), "values", "progress is out of its range at step 5"),
         (write("speed", 0, np.inf), "values", "speed is not finite at step 0"),
         (write("speed", 0, -1), "values", "speed is out of its range at step 0"),
         (write("reward", 1, np.nan), "values", "reward is not finite at step 1"),
-        (write("latent", (2, 31), np.nan), "values", "latent is not finite at step 2"),
+        (write("latent", (2, TASK.latents - 1), np.nan), "values", "latent is not finite at step 2"),
         (write("received", (2, 0), np.inf), "values", "received is not finite at step 2"),
         (write("bits", 3, 86), "bits", "bits at step 3 are 86 of 85"),
+        (write("uplink_bits", 3, UPLINK_BITS + 1), "bits", "uplink_bits at step 3 are 3 of 2"),
+        (write("arrived", 3, False), "bits", "packet at step 3 has not arrived and is not empty (and 1 more)"),
         (note("bits_per_step", 89), "bits", "11 bytes cannot hold a packet of 89 bits"),
         (write("mask", (4, 0), False), "masks", "mask changes at step 4 of an episode with one mask"),
         (note("status", "running"), "state", "it is marked as running"),
@@ -127,6 +129,29 @@ def test_what_is_spoilt_in_an_episode_is_found_and_named(recording: Path, spoil:
         spoil(file["episodes/000"])
     assert outcomes(recording)[check] == "fail"
     assert told in detail(recording, check)
+
+
+def test_packets_may_be_lost_where_there_is_noise_and_leave_nothing_behind(recording: Path) -> None:
+    with h5py.File(recording, "r+") as file:
+        file["episodes/000/packet"][2] = 0
+        file["episodes/000/arrived"][2] = False
+    assert detail(recording, "bits") == "episode 0: packet at step 2 was lost where nothing can be"
+    with h5py.File(recording, "r+") as file:
+        file["episodes/000"].attrs["noisy"] = True
+    assert outcomes(recording) == {}
+    with h5py.File(recording, "r+") as file:
+        file["episodes/003/packet"][0, 4] = 1
+    assert detail(recording, "bits") == "episode 3: packet at step 0 has not arrived and is not empty"
+
+
+@pytest.mark.parametrize("paced", [False, True])
+def test_whoever_answers_has_seen_the_question_unless_the_task_moves_on_by_itself(tmp_path: Path, paced: bool) -> None:
+    with Recorder(tmp_path, replace(SESSION, task=replace(TASK, paced=paced))) as recorder:
+        recorder.begin_episode(replace(INFO, started_ns=999))
+        for step in plausible_steps(1000):
+            recorder.append(step)
+        recorder.end_episode("complete")
+    assert outcomes(recorder.final_path) == ({} if paced else {"times": "fail"})
 
 
 def test_a_condition_that_sends_everything_sends_everything(recording: Path) -> None:
@@ -140,7 +165,7 @@ def test_a_condition_that_sends_everything_sends_everything(recording: Path) -> 
 def test_columns_of_different_lengths_are_found_and_the_other_episodes_still_checked(recording: Path) -> None:
     with h5py.File(recording, "r+") as file:
         file["episodes/000/reward"].resize(STEPS - 1, axis=0)
-        file["episodes/001/action"][0] = 5
+        file["episodes/001/action"][0] = LAST + 1
     assert outcomes(recording) == {"readable": "fail", "values": "fail"}
     assert "the columns of episode 0 differ in length" in detail(recording, "readable")
 
@@ -189,7 +214,7 @@ def test_repaired_recording_passes_beside_its_original_and_fails_if_that_holds_m
     repaired = repair(partial)
     assert outcomes(repaired) == {}
     with h5py.File(partial, "r+") as file:
-        file["episodes/002/action"][0] = -file["episodes/002/action"][0] or 1
+        file["episodes/002/action"][0] = (file["episodes/002/action"][0] + 1) % (LAST + 1)
     assert outcomes(repaired) == {"state": "fail"}
     assert "holds what this file does not: column action of episode 2" in detail(repaired, "state")
     partial.write_bytes(b"torn")
@@ -199,7 +224,7 @@ def test_repaired_recording_passes_beside_its_original_and_fails_if_that_holds_m
 def test_many_findings_of_a_check_are_told_as_one(recording: Path) -> None:
     with h5py.File(recording, "r+") as file:
         for name in ("000", "001", "002"):
-            file[f"episodes/{name}/action"][3] = 5
+            file[f"episodes/{name}/action"][3] = LAST + 1
     assert detail(recording, "values") == "episode 0: action is out of its range at step 3 (and 2 more)"
 
 
@@ -216,11 +241,18 @@ class Curious(Check):
         yield self.found("warn", "!")
 
 
+def test_frames_are_looked_at_as_well(tmp_path: Path) -> None:
+    path = write_recording(tmp_path, frames=True)
+    with h5py.File(path, "r+") as file:
+        file["episodes/000/frame"].id.write_direct_chunk((3, 0, 0, 0), b"no deflate")
+    assert outcomes(path)["readable"] == "fail"
+
+
 def test_further_checks_are_shown_every_column_of_every_episode(original: Path) -> None:
     check = Curious()
-    assert verify(original, [check])[-1] == Finding("curious", "warn", "! (and 2 more)")
-    assert [index for index, _ in check.shown] == [0, 1, 2]
-    wanted = {column.name for column in COLUMNS} - {"frame"}
+    assert verify(original, [check])[-1] == Finding("curious", "warn", f"! (and {len(CONDITIONS) - 1} more)")
+    assert [index for index, _ in check.shown] == list(range(len(CONDITIONS)))
+    wanted = set(episode_columns(TASK, linked=False, frames=False))
     assert all(set(columns) == wanted for _, columns in check.shown)
 
 
@@ -236,7 +268,7 @@ def test_one_damaged_time_is_always_found(
     """Flip a bit that is worth more than the longest step; a smaller change may be what happened."""
     path = Path(shutil.copy(original, tmp_path_factory.mktemp("flipped")))
     episode, row, bit = (
-        data.draw(st.integers(0, 2)),
+        data.draw(st.integers(0, len(CONDITIONS) - 1)),
         data.draw(st.integers(0, STEPS - 1)),
         data.draw(st.integers(47, 63)),
     )

@@ -3,30 +3,37 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from io import BytesIO
+from pathlib import Path
 from warnings import catch_warnings, simplefilter
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tiny_models import GREY, tiny_model
 
 from compression.coders.coder import CoderSettings, Receiver, Sender, find_coder
 from compression.errors import CoderError, PacketError
-from compression.model.latent_model import load_codec
+from compression.model.latent_model import LatentModel, load_model, shipped_model
 
 Image = pytest.importorskip("PIL.Image")
 NAMES = ["jpeg", "webp"]
 SETTINGS = CoderSettings(85, "episode", "hold", np.random.default_rng(0))
 
 
+def shipped() -> LatentModel:
+    return load_model(shipped_model("car-racing"))
+
+
 def ends(name: str) -> tuple[Sender, Receiver]:
     coder = find_coder(name)
-    return coder.sender(load_codec(), SETTINGS), coder.receiver(load_codec(), SETTINGS)
+    return coder.sender(shipped(), SETTINGS), coder.receiver(shipped(), SETTINGS)
 
 
 def frame(seed: int) -> np.ndarray:
-    return load_codec().decode_latent(np.random.default_rng(seed).normal(size=32).astype(np.float32))
+    return shipped().decode_latent(np.random.default_rng(seed).normal(size=32).astype(np.float32))
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -38,7 +45,7 @@ def test_a_frame_crosses_roughly_whether_padded_or_not(name: str) -> None:
     assert shown.shape == (64, 64, 3) and shown.dtype == np.uint8
     assert np.abs(shown.astype(int) - original).mean() < 40
     assert (receiver.decode(packet + bytes(100), 0) == shown).all()
-    np.testing.assert_array_equal(receiver.latent, load_codec().encode_frame(shown))
+    np.testing.assert_array_equal(receiver.latent, shipped().encode_frame(shown))
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -47,7 +54,26 @@ def test_even_noise_fits_the_width_announced_and_exceeds_the_slot(name: str) -> 
     coder = find_coder(name)
     assert not coder.hard
     assert coder.packet_bytes is not None
-    assert 85 < 8 * len(ends(name)[0].encode(noise, 0)) <= 8 * coder.packet_bytes
+    assert coder.packet_bytes(shipped().sizes) == 4096
+    assert 85 < 8 * len(ends(name)[0].encode(noise, 0)) <= 8 * 4096
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("sides", [(8, 8), (8, 256), (96, 96), (128, 200), (256, 256)])
+def test_noise_of_any_size_fits_the_width_announced(
+    name: str, channels: int, sides: tuple[int, int], tmp_path: Path
+) -> None:
+    frame = (*sides, channels)
+    coder, noise = find_coder(name), np.random.default_rng(0).integers(0, 256, frame, np.uint8)
+    model = tiny_model(tmp_path, replace(GREY, frame=frame, dense=2))
+    sender, receiver = coder.sender(model, SETTINGS), coder.receiver(model, SETTINGS)
+    packet = sender.encode(noise, 0)
+    assert coder.packet_bytes is not None
+    assert len(packet) <= coder.packet_bytes(model.sizes)
+    assert receiver.decode(packet, 0).shape == frame
+    with pytest.raises(PacketError):
+        receiver.decode(ends(name)[0].encode(np.zeros((64, 64, 3), np.uint8), 0), 0)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -9,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from compression.coders.coder import CoderSettings, find_coder
-from compression.coders.predictive import SHAPES, Forecast, dequantise, load_predictive, quantise
+from compression.coders.predictive import Forecast, dequantise, quantise, shapes_for
 from compression.coders.schedule import Reading, fields
-from compression.fitting.fitted import WEIGHTS
+from compression.errors import TrainingError
 from compression.fitting.predictive import PredictiveConfig, _learn, fit_predictive
-from compression.model.latent_model import load_codec
+from compression.model.latent_model import LatentModel
 
 
 def reading(depth: int, absolute: bool, step: float = 0.5) -> Reading:
@@ -22,18 +24,18 @@ def reading(depth: int, absolute: bool, step: float = 0.5) -> Reading:
     return Reading(direction, gain, depth, step, 0.3 if absolute else None)
 
 
-@given(st.integers(1, 170), st.integers(0, 200))
-def test_fields_never_exceed_the_slot(bits: int, step: int) -> None:
-    absolutes, differences = fields(bits, step)
+@given(st.integers(1, 170), st.integers(0, 200), st.sampled_from([2, 4, 12, 32, 64]))
+def test_fields_never_exceed_the_slot(bits: int, step: int, latents: int) -> None:
+    absolutes, differences = fields(bits, step, latents)
     assert sum(absolutes) + sum(differences) <= bits
     assert all(1 <= depth <= 6 for depth in [*absolutes, *differences])
-    assert sum(absolutes) + sum(differences) == bits or len(differences) == 32
+    assert sum(absolutes) + sum(differences) == bits or len(differences) == latents
 
 
 @given(st.integers(1, 12))
 def test_every_rate_is_refreshed_within_four_packets(bits: int) -> None:
     for start in range(12):
-        assert any(fields(bits, start + step)[0] for step in range(4))
+        assert any(fields(bits, start + step, 32)[0] for step in range(4))
 
 
 @given(st.integers(1, 6), st.floats(-20, 20), st.floats(-20, 20))
@@ -68,13 +70,13 @@ def test_the_fit_reads_as_the_coder_does(absolute: bool) -> None:
         np.testing.assert_allclose(batch[row], single, atol=1e-4)
 
 
-def test_both_ends_agree_bit_for_bit_as_long_as_nothing_is_lost() -> None:
-    codec = load_codec()
-    model = load_predictive(WEIGHTS / "predictive.safetensors", codec.sha256)
-    first, second = Forecast(model, codec, 7), Forecast(model, codec, 7)
+def test_both_ends_agree_bit_for_bit_as_long_as_nothing_is_lost(model: LatentModel) -> None:
+    fitted = find_coder("predictive").read_shipped(model)
+    assert fitted is not None
+    first, second = Forecast(fitted, model, 7), Forecast(fitted, model, 7)
     rng = np.random.default_rng(1)
     for _ in range(30):
-        action = int(rng.integers(-1, 2))
+        action = int(rng.integers(3))
         for mine, yours in zip(first.advance(action), second.advance(action), strict=True):
             symbol = int(rng.integers(mine.levels))
             first.learn(mine, symbol)
@@ -82,14 +84,12 @@ def test_both_ends_agree_bit_for_bit_as_long_as_nothing_is_lost() -> None:
         assert first.latent.tobytes() == second.latent.tobytes()
 
 
-def test_ends_that_lost_packets_drove_apart_come_together_again() -> None:
-    codec = load_codec()
+def test_ends_that_lost_packets_drove_apart_come_together_again(model: LatentModel) -> None:
     coder = find_coder("predictive")
-    model = load_predictive(WEIGHTS / "predictive.safetensors", codec.sha256)
-    chosen = CoderSettings(12, "episode", "hold", np.random.default_rng(0), model)
-    sender, complete, lossy = (make(codec, chosen) for make in (coder.sender, coder.receiver, coder.receiver))
+    chosen = CoderSettings(12, "episode", "hold", np.random.default_rng(0), coder.read_shipped(model))
+    sender, complete, lossy = (make(model, chosen) for make in (coder.sender, coder.receiver, coder.receiver))
     rng = np.random.default_rng(3)
-    latent, gaps = codec.mean.copy(), []
+    latent, gaps = model.mean.copy(), []
     for step in range(160):
         latent = (0.95 * latent + rng.normal(0, 0.2, 32)).astype(np.float32)
         packet = sender.send(latent, 0)  # type: ignore[attr-defined]
@@ -99,12 +99,18 @@ def test_ends_that_lost_packets_drove_apart_come_together_again() -> None:
     assert np.mean(gaps[-20:]) < 0.3 * np.mean(gaps[48:52])
 
 
-def test_the_same_drives_and_seed_give_the_same_tensors() -> None:
-    codec = load_codec()
-    rng = np.random.default_rng(0)
-    latents = np.cumsum(rng.normal(0, 0.2, (8, 26, 32)), 1).clip(-3, 3).astype(np.float32)
-    actions = rng.integers(-1, 2, (8, 26)).astype(np.int8)
+def test_the_same_drives_and_seed_give_the_same_tensors(any_model: LatentModel) -> None:
+    rng, sizes = np.random.default_rng(0), any_model.sizes
+    latents = np.cumsum(rng.normal(0, 0.2, (8, 26, sizes.latents)), 1).clip(-3, 3).astype(np.float32)
+    actions = rng.integers(sizes.actions, size=(8, 26)).astype(np.uint8)
     config = PredictiveConfig(rounds=1, batch=4, window=13, measured=4)
-    first, second = (fit_predictive(latents, actions, np.eye(32) / 32, codec, config) for _ in range(2))
-    assert {name: value.shape for name, value in first.items()} == SHAPES
+    importance = np.eye(sizes.latents) / sizes.latents
+    if not sizes.hidden:
+        with pytest.raises(TrainingError, match="world model"):
+            fit_predictive(latents, actions, importance, any_model, config)
+        return
+    with pytest.raises(TrainingError, match="more than 8 drives; got 8"):
+        fit_predictive(latents, actions, importance, any_model, replace(config, measured=8))
+    first, second = (fit_predictive(latents, actions, importance, any_model, config) for _ in range(2))
+    assert {name: value.shape for name, value in first.items()} == shapes_for(sizes)
     assert all((first[name] == second[name]).all() for name in first)

@@ -13,14 +13,18 @@ from torch import Tensor, nn
 from compression.errors import TrainingError
 from compression.fitting.config import PicoConfig
 from compression.fitting.discriminators import ActionDiscriminator, ImageDiscriminator, budgeted
-from compression.fitting.mask_file import MaskNetwork, MaskRecord, dump_mask
+from compression.fitting.fitted import FittedModel, FittedRecord, dump_fitted
+from compression.fitting.mask_policy import LearnedMask
 from compression.fitting.pico import TrainingSummary, fit_mask
 from compression.fitting.recorded import RecordedEpisode
-from compression.masks import LATENTS, MaskInterval, best_blocks, features_of, mask_table
-from compression.model.latent_model import Codec
+from compression.masks import MaskInterval, features_of, mask_table
+from compression.model.latent_model import LatentModel
+from compression.model.sizes import Sizes
 from compression.model.vae import VAE
-from compression.model.world_model import HIDDEN
 
+SIZES = Sizes((64, 64, 3), latents=32, blocks=8, actions=3, hidden=256, dense=512)
+RECORD = FittedRecord("pico", "ab" * 32, ("p01",), ("0a1b2c",), (7,), {}, "step", "hold")
+Tensors = dict[str, NDArray[np.float32]]
 MATTER = [2, 5]
 """The blocks that the made-up driver looks at."""
 PAINTED = [1, 6]
@@ -30,15 +34,15 @@ BRIEF = PicoConfig(iterations=30, batch=32)
 
 def record_episode(rng: np.random.Generator, original: bool, steps: int, interval: MaskInterval) -> RecordedEpisode:
     """Return an episode of a driver who steers by the sum of the features of `MATTER`, as far as they are shown."""
-    latents = rng.standard_normal((steps, LATENTS)).astype(np.float32)
+    latents = rng.standard_normal((steps, 32)).astype(np.float32)
     masks = np.ones((steps, 8), bool)
     if not original:
-        masks = mask_table(4)[rng.integers(70, size=steps)].copy()
+        masks = mask_table(8, 4)[rng.integers(70, size=steps)].copy()
         if interval == "episode":
             masks[:] = masks[0]
     received = np.where(np.repeat(masks, 4, axis=1), latents, 0).astype(np.float32)
     wheel = received.reshape(steps, 8, 4)[:, MATTER].sum(axis=(1, 2))
-    actions = (np.sign(wheel) * (np.abs(wheel) > 1)).astype(np.int8)
+    actions = (1 + np.sign(wheel) * (np.abs(wheel) > 1)).astype(np.uint8)
     return RecordedEpisode(latents, received, actions, masks, original)
 
 
@@ -56,15 +60,15 @@ def few() -> list[RecordedEpisode]:
 
 
 @pytest.fixture(scope="module")
-def fitted(codec: Codec) -> tuple[MaskNetwork, TrainingSummary]:
-    return fit_mask(record_episodes((6, 14), steps=120), "step", "hold", codec, PicoConfig(iterations=300, batch=128))
+def fitted(model: LatentModel) -> tuple[Tensors, TrainingSummary]:
+    return fit_mask(record_episodes((6, 14), steps=120), "step", "hold", model, PicoConfig(iterations=300, batch=128))
 
 
-def masks_of(network: MaskNetwork, blocks: int = 4) -> NDArray[np.bool_]:
-    """Return the masks, bool[100, 8], that a network chooses on new latents."""
-    latents = np.random.default_rng(99).standard_normal((100, LATENTS)).astype(np.float32)
-    with torch.no_grad():
-        return np.stack([best_blocks(row, blocks) for row in network(torch.from_numpy(latents)).numpy()])
+def masks_of(tensors: Tensors, sizes: Sizes = SIZES) -> NDArray[np.bool_]:
+    """Return the masks, bool[100, blocks], of half of the blocks that a policy chooses on new latents."""
+    policy = LearnedMask(FittedModel(tensors, RECORD, ""), sizes)
+    latents = np.random.default_rng(99).standard_normal((100, sizes.latents)).astype(np.float32)
+    return np.stack([policy.choose(latent, sizes.blocks // 2) for latent in latents])
 
 
 score_rows = st.lists(st.lists(st.floats(-30, 30, width=32), min_size=8, max_size=8), min_size=1, max_size=4)
@@ -117,20 +121,22 @@ def test_budgeted_stays_finite_where_scores_are_far_apart(spread: float) -> None
     assert torch.isfinite(scores.grad).all()
 
 
-def test_the_action_discriminators_logit_is_that_of_the_classifiers_probability() -> None:
+@pytest.mark.parametrize("actions", [2, 3, 10])
+def test_the_action_discriminators_logit_is_that_of_the_classifiers_probability(actions: int) -> None:
     generator = torch.Generator().manual_seed(2)
-    model = ActionDiscriminator().double().eval()
-    x = torch.randn(50, HIDDEN + LATENTS, generator=generator, dtype=torch.float64) * 5
-    action = torch.randint(3, (50,), generator=generator)
+    sizes = replace(SIZES, actions=actions)
+    model = ActionDiscriminator(sizes).double().eval()
+    x = torch.randn(50, 256 + 32, generator=generator, dtype=torch.float64) * 5
+    action = torch.randint(actions, (50,), generator=generator)
     with torch.no_grad():
         probability = model.classifier(x).softmax(1)[torch.arange(50), action]
         assert torch.allclose(model(x, action), (probability / (1 - probability)).log(), atol=1e-9)
 
 
 def test_the_image_discriminator_sees_mask_and_history_and_latent() -> None:
-    model = ImageDiscriminator().eval()
+    model = ImageDiscriminator(SIZES).eval()
     mask = torch.rand(1, 8, requires_grad=True)
-    x = torch.randn(1, HIDDEN + LATENTS, requires_grad=True)
+    x = torch.randn(1, 256 + 32, requires_grad=True)
     model(mask, x).backward()
     assert mask.grad is not None
     assert x.grad is not None
@@ -139,7 +145,7 @@ def test_the_image_discriminator_sees_mask_and_history_and_latent() -> None:
 
 
 def test_the_fitted_mask_sends_the_blocks_that_the_driver_steers_by(
-    fitted: tuple[MaskNetwork, TrainingSummary],
+    fitted: tuple[Tensors, TrainingSummary],
 ) -> None:
     frequency = masks_of(fitted[0]).mean(axis=0)
     assert frequency[MATTER].min() > 0.9
@@ -147,7 +153,7 @@ def test_the_fitted_mask_sends_the_blocks_that_the_driver_steers_by(
     assert others.mean() < 0.4
 
 
-def test_the_summary_says_how_the_fit_went(fitted: tuple[MaskNetwork, TrainingSummary]) -> None:
+def test_the_summary_says_how_the_fit_went(fitted: tuple[Tensors, TrainingSummary]) -> None:
     summary = fitted[1]
     assert (summary.positive_steps, summary.negative_steps, summary.held_out_episodes) == (5 * 120, 11 * 120, 4)
     assert summary.action_accuracy is not None
@@ -165,47 +171,45 @@ def test_the_summary_says_how_the_fit_went(fitted: tuple[MaskNetwork, TrainingSu
     ("count", "steps"), [((10, 15), 150), ((6, 60), 30)], ids=["a pilot's episodes", "many short episodes"]
 )
 def test_with_one_mask_per_episode_the_fitted_mask_sends_them_too(
-    codec: Codec, count: tuple[int, int], steps: int
+    model: LatentModel, count: tuple[int, int], steps: int
 ) -> None:
     episodes = record_episodes(count, steps, interval="episode")
-    network, _ = fit_mask(episodes, "episode", "hold", codec, PicoConfig(iterations=200, batch=128))
+    network, _ = fit_mask(episodes, "episode", "hold", model, PicoConfig(iterations=200, batch=128))
     assert masks_of(network).mean(axis=0)[MATTER].min() > 0.8
 
 
-def as_bytes(network: MaskNetwork) -> bytes:
-    return dump_mask(network, MaskRecord("pico", "ab" * 32, "step", "hold", ("p01",), ("0a1b2c",), (7,), {}))
+def same_weights(one: Tensors, other: Tensors) -> bool:
+    return all((one[name] == other[name]).all() for name in one)
 
 
-def same_weights(one: nn.Module, other: nn.Module) -> bool:
-    return all(torch.equal(a, b) for a, b in zip(one.parameters(), other.parameters(), strict=True))
-
-
-def test_the_same_seed_gives_the_same_file_and_another_seed_another(codec: Codec, few: list[RecordedEpisode]) -> None:
-    first, _ = fit_mask(few, "step", "hold", codec, BRIEF)
+def test_the_same_seed_gives_the_same_file_and_another_seed_another(
+    model: LatentModel, few: list[RecordedEpisode]
+) -> None:
+    first, _ = fit_mask(few, "step", "hold", model, BRIEF)
     torch.rand(5)  # the global generator has no say
-    again, _ = fit_mask(few, "step", "hold", codec, BRIEF)
-    other, _ = fit_mask(few, "step", "hold", codec, replace(BRIEF, seed=1))
+    again, _ = fit_mask(few, "step", "hold", model, BRIEF)
+    other, _ = fit_mask(few, "step", "hold", model, replace(BRIEF, seed=1))
     assert same_weights(first, again)
-    assert as_bytes(first) == as_bytes(again)
+    assert dump_fitted(first, RECORD) == dump_fitted(again, RECORD)
     assert not same_weights(first, other)
 
 
-def test_training_leaves_torchs_global_state_alone(codec: Codec, few: list[RecordedEpisode]) -> None:
+def test_training_leaves_torchs_global_state_alone(model: LatentModel, few: list[RecordedEpisode]) -> None:
     state, threads = torch.get_rng_state(), torch.get_num_threads()
-    fit_mask(few, "step", "hold", codec, BRIEF)
+    fit_mask(few, "step", "hold", model, BRIEF)
     assert torch.equal(torch.get_rng_state(), state)
     assert torch.get_num_threads() == threads
 
 
-def test_the_last_iterations_count(codec: Codec, few: list[RecordedEpisode]) -> None:
-    one, _ = fit_mask(few, "step", "hold", codec, replace(BRIEF, iterations=1))
-    twenty, _ = fit_mask(few, "step", "hold", codec, replace(BRIEF, iterations=20))
+def test_the_last_iterations_count(model: LatentModel, few: list[RecordedEpisode]) -> None:
+    one, _ = fit_mask(few, "step", "hold", model, replace(BRIEF, iterations=1))
+    twenty, _ = fit_mask(few, "step", "hold", model, replace(BRIEF, iterations=20))
     assert not same_weights(one, twenty), "20 iterations trained no more than 1"
 
 
-def test_progress_only_grows_and_ends_at_one(codec: Codec, few: list[RecordedEpisode]) -> None:
+def test_progress_only_grows_and_ends_at_one(model: LatentModel, few: list[RecordedEpisode]) -> None:
     told: list[tuple[str, float]] = []
-    fit_mask(few, "step", "hold", codec, BRIEF, progress=lambda stage, done: told.append((stage, done)))
+    fit_mask(few, "step", "hold", model, BRIEF, progress=lambda stage, done: told.append((stage, done)))
     fractions = [done for _, done in told]
     assert fractions == sorted(fractions)
     assert fractions[0] == 0
@@ -225,15 +229,15 @@ class Painter(nn.Module):
     def forward(self, latents: Tensor) -> Tensor:
         mask = np.zeros(8, bool)
         mask[PAINTED] = True
-        shades = 0.5 + 0.15 * latents[:, torch.from_numpy(features_of(mask))]
+        shades = 0.5 + 0.15 * latents[:, torch.from_numpy(features_of(mask, 4))]
         return shades[:, None, :, None].expand(-1, 3, -1, 64).repeat_interleave(8, dim=2)
 
 
-def test_the_perceptual_objective_sends_the_blocks_that_matter_for_pixels(codec: Codec) -> None:
-    vae = VAE()
+def test_the_perceptual_objective_sends_the_blocks_that_matter_for_pixels(model: LatentModel) -> None:
+    vae = VAE(SIZES)
     vae.decoder = Painter()  # type: ignore[assignment]
     config = PicoConfig(objective="perceptual", iterations=300, batch=128)
-    network, summary = fit_mask(record_episodes((4, 14), steps=60), "step", "hold", replace(codec, vae=vae), config)
+    network, summary = fit_mask(record_episodes((4, 14), steps=60), "step", "hold", replace(model, vae=vae), config)
     assert masks_of(network).mean(axis=0)[PAINTED].min() > 0.9
     assert summary.action_accuracy is None
     assert summary.calibration_error is None
@@ -243,22 +247,54 @@ def test_the_perceptual_objective_sends_the_blocks_that_matter_for_pixels(codec:
 
 @pytest.mark.parametrize(("count", "kind"), [((1, 5), "calibration"), ((5, 1), "exploration"), ((0, 0), "calibration")])
 def test_too_few_episodes_are_refused_in_one_line_that_names_the_kind(
-    codec: Codec, count: tuple[int, int], kind: str
+    model: LatentModel, count: tuple[int, int], kind: str
 ) -> None:
     with pytest.raises(TrainingError, match=kind) as error:
-        fit_mask(record_episodes(count, steps=5), "step", "hold", codec, BRIEF)
+        fit_mask(record_episodes(count, steps=5), "step", "hold", model, BRIEF)
     assert "\n" not in str(error.value)
 
 
-def test_episodes_without_steps_do_not_count(codec: Codec) -> None:
+def test_episodes_without_steps_do_not_count(model: LatentModel) -> None:
     rng = np.random.default_rng(0)
     empty = [record_episode(rng, original, 0, "step") for original in (True, False)]
     with pytest.raises(TrainingError):
-        fit_mask([*record_episodes((1, 1), steps=5), *empty], "step", "hold", codec, BRIEF)
+        fit_mask([*record_episodes((1, 1), steps=5), *empty], "step", "hold", model, BRIEF)
 
 
-def test_a_driver_who_never_turns_can_be_fitted(codec: Codec, few: list[RecordedEpisode]) -> None:
-    straight = [replace(episode, actions=np.zeros_like(episode.actions)) for episode in few]
-    network, summary = fit_mask(straight, "step", "hold", codec, BRIEF)
-    assert all(torch.isfinite(parameter).all() for parameter in network.parameters())
+def test_a_driver_who_never_turns_can_be_fitted(model: LatentModel, few: list[RecordedEpisode]) -> None:
+    straight = [replace(episode, actions=np.ones_like(episode.actions)) for episode in few]
+    tensors, summary = fit_mask(straight, "step", "hold", model, BRIEF)
+    assert all(np.isfinite(tensor).all() for tensor in tensors.values())
     assert np.isfinite(summary.mean_d_policy)
+
+
+def drive_any(sizes: Sizes, seed: int, original: bool) -> RecordedEpisode:
+    """Return an episode of a driver who picks an action by the block of features 1, as far as it is shown."""
+    rng = np.random.default_rng(seed)
+    latents = rng.standard_normal((60, sizes.latents)).astype(np.float32)
+    masks = np.ones((60, sizes.blocks), bool)
+    if not original:
+        table = mask_table(sizes.blocks, sizes.blocks // 2)
+        masks = table[rng.integers(len(table), size=60)].copy()
+    received = np.where(np.repeat(masks, sizes.block_size, axis=1), latents, 0).astype(np.float32)
+    pull = received[:, sizes.block_size : 2 * sizes.block_size].sum(axis=1)
+    actions = np.digitize(pull, np.linspace(-2, 2, sizes.actions - 1)).astype(np.uint8)
+    return RecordedEpisode(latents, received, actions, masks, original)
+
+
+def test_a_mask_is_fitted_to_models_of_any_sizes(any_model: LatentModel) -> None:
+    sizes = any_model.sizes
+    episodes = [drive_any(sizes, seed, seed % 2 == 0) for seed in range(12)]
+    tensors, summary = fit_mask(episodes, "step", "hold", any_model, PicoConfig(iterations=150, batch=128, members=1))
+    assert masks_of(tensors, sizes).mean(axis=0)[1] > 0.8
+    assert sum(summary.block_frequency) == pytest.approx(sizes.blocks // 2)
+
+
+def test_settings_are_resolved_for_a_model() -> None:
+    assert PicoConfig().resolved(SIZES) == PicoConfig(blocks=4)
+    assert PicoConfig(blocks=2).resolved(SIZES).blocks == 2
+    for blocks in (8, 9):
+        with pytest.raises(TrainingError, match="between 1 and 7"):
+            PicoConfig(blocks=blocks).resolved(SIZES)
+    with pytest.raises(TrainingError, match="1 or more"):
+        PicoConfig(blocks=0)

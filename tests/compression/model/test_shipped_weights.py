@@ -6,15 +6,18 @@ from typing import Any
 
 import pytest
 
-from compression.fitting.mask_file import DEFAULT_MASK, load_mask
-from compression.model.latent_model import WEIGHTS, Codec
+from compression.coders import BUILT_IN
+from compression.coders.coder import find_coder
+from compression.model.latent_model import FILE_NAME, LatentModel, shipped_model
 
 LARGEST = 12_000_000
+FOLDER = shipped_model("car-racing")
+WEIGHTS = FOLDER / FILE_NAME
 
 
 @pytest.fixture(scope="module")
 def card() -> dict[str, Any]:
-    result: dict[str, Any] = json.loads(WEIGHTS.with_name("codec.json").read_text())
+    result: dict[str, Any] = json.loads((FOLDER / "card.json").read_text())
     return result
 
 
@@ -25,7 +28,7 @@ def test_the_data_card_describes_the_shipped_file(card: dict[str, Any]) -> None:
 
 
 def test_all_shipped_weights_together_take_at_most_12_mb() -> None:
-    assert sum(file.stat().st_size for file in WEIGHTS.parent.glob("*.safetensors")) <= LARGEST
+    assert sum(file.stat().st_size for file in FOLDER.iterdir()) <= LARGEST
 
 
 def test_the_held_out_quality_is_what_was_promised(card: dict[str, Any]) -> None:
@@ -35,5 +38,23 @@ def test_the_held_out_quality_is_what_was_promised(card: dict[str, Any]) -> None
     assert held_out["informative_features"] >= 20
 
 
-def test_the_shipped_mask_was_made_for_the_shipped_weights(codec: Codec) -> None:
-    assert load_mask(DEFAULT_MASK, codec.sha256).record.objective == "pico"
+def test_every_coder_but_the_perceptual_finds_its_fitted_file_beside_the_model(model: LatentModel) -> None:
+    for name in BUILT_IN:
+        coder = find_coder(name)
+        fitted = coder.read_shipped(model)
+        assert (fitted is None) == (coder.needs is None or name == "perceptual")
+        assert fitted is None or fitted.record.objective == coder.needs
+
+
+def test_what_version_0_1_0_shipped_keeps_its_bytes(model: LatentModel) -> None:
+    recorded = {
+        "model": "8ccf33862993",
+        "pico": "e9f228b160a9",
+        "coarse": "6c7146ae0e63",
+        "pico-rate": "d8cc31812a19",
+        "predictive": "410f21bad8da",
+        "rl-allocation": "4f655df78f0d",
+    }
+    for name, expected in recorded.items():
+        data = (FOLDER / f"{name}.safetensors").read_bytes()
+        assert hashlib.sha256(data).hexdigest().startswith(expected), name

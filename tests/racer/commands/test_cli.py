@@ -6,89 +6,39 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
 
 import h5py
 import numpy as np
 import pytest
-from racing_builders import pilot_drives, scored, write_mask, write_session
+from command_builders import Outcome, Racer, Refuse, strictly
+from racing_builders import RIGHT, pilot_drives, scored, write_mask, write_session
+from task_builders import COUNTING, installing
+from tiny_models import write_tiny_model
 
 import racer
 import sessions
-from compression.fitting.mask_file import load_mask
-from compression.model.latent_model import Codec
-from racer.cli import main
+from compression.fitting.fitted import load_fitted
+from compression.model.latent_model import LatentModel
+from compression.model.sizes import Sizes
+from racer.drivers.registry import GROUP as DRIVERS
+from racer.drivers.registry import family_names
+from racer.tasks.registry import GROUP as TASKS
+from racer.tasks.registry import describe_settings, make_task, task_names, task_settings
 
 ROOT = Path(racer.__file__).parent.parent
 HEAVY = ("torch", "pygame", "h5py", "gymnasium", "numpy", "scipy", "pandas", "statsmodels", "rich.table")
 QUICK = "--driver simulated --headless --practice 0 --calibration 2 --exploration 2 --evaluation 1 --steps 2"
 COMMANDS = {
-    "": ["doctor", "demo", "play", "session", "train", "study", "rates"],
+    "": ["doctor", "demo", "play", "session", "train", "study", "task", "model", "driver", "rates"],
     "session": ["start", "list", "show", "verify", "repair", "replay", "video", "export", "merge", "withdraw"],
     "study": ["init", "status", "train", "run", "report"],
+    "task": ["list", "show"],
+    "model": ["train", "show"],
+    "driver": ["list"],
 }
-
-
-@dataclass
-class Outcome:
-    code: object
-    out: str
-    err: str
-
-
-Racer = Callable[[str], Outcome]
-
-
-@pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Racer]:
-    """Run a command line in this process, in a folder of its own."""
-    monkeypatch.chdir(tmp_path)
-    handler = signal.getsignal(signal.SIGTERM)
-
-    def run_command(arguments: str) -> Outcome:
-        monkeypatch.setattr(sys, "argv", ["racer", *arguments.split()])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as ending:
-            main()
-        return Outcome(ending.value.code, *capsys.readouterr())
-
-    yield run_command
-    signal.signal(signal.SIGTERM, handler)
-
-
-@pytest.fixture
-def refuse(run: Racer, tmp_path: Path) -> Callable[[str, str], None]:
-    """Check that a command line is refused in one line, with exit code 2 and nothing written."""
-
-    def check(arguments: str, told: str) -> None:
-        before = everything(tmp_path)
-        outcome = run(arguments)
-        assert outcome.code == 2
-        assert outcome.out == ""
-        lines = outcome.err.splitlines()
-        assert len(lines) == 1, outcome.err
-        assert lines[0].startswith("racer: ")
-        assert told in lines[0]
-        assert everything(tmp_path) == before
-
-    return check
-
-
-def everything(folder: Path) -> dict[Path, bytes]:
-    return {path: path.read_bytes() if path.is_file() else b"" for path in folder.rglob("*")}
-
-
-def strictly(text: str) -> Any:
-    """Read the one JSON object that this text must be; NaN is none."""
-
-    def refuse_constant(name: str) -> NoReturn:
-        raise ValueError(f"{name} is no JSON")
-
-    return json.loads(text, parse_constant=refuse_constant)
 
 
 def started(arguments: str, folder: Path, **environment: str) -> subprocess.Popen[str]:
@@ -169,7 +119,7 @@ def test_the_version_is_told(run: Racer) -> None:
         ("session show", "Missing argument"),
     ],
 )
-def test_a_slip_on_the_command_line_is_one_line(arguments: str, told: str, refuse: Callable[[str, str], None]) -> None:
+def test_a_slip_on_the_command_line_is_one_line(arguments: str, told: str, refuse: Refuse) -> None:
     refuse(arguments, told)
 
 
@@ -187,12 +137,26 @@ def test_a_slip_on_the_command_line_is_one_line(arguments: str, told: str, refus
         (f"session start p01 {QUICK} --bits 0", "between 1 and 4096"),
         (f"session start p01 {QUICK} --pace 0", "pace must lie between 1 and 50"),
         (f"session start p01 {QUICK} --pace nan", "pace must lie between 1 and 50"),
-        (f"session start p01 {QUICK} --speed inf", "target speed must lie in (0, 200]"),
+        (f"session start p01 {QUICK} --set speed=inf", "task car-racing: speed must lie in (0, 200]"),
+        (f"session start p01 {QUICK} --set speed=fast", "task car-racing: speed: input should be a valid number"),
+        (f"session start p01 {QUICK} --set sped=60", "no setting 'sped'; did you mean 'speed'?"),
+        (f"session start p01 {QUICK} --set speed", "--set takes NAME=VALUE"),
+        (f"session start p01 {QUICK} --set speed=1 --set speed=2", "--set speed is given twice"),
+        (f"session start p01 {QUICK} --task lunar-landr", "did you mean 'lunar-lander'?"),
+        (f"session start p01 {QUICK} --model nowhere", "nowhere"),
+        (f"session start p01 {QUICK} --model .", "model.safetensors"),
+        ("play --headless --driver lander-pilot", "cannot do car-racing; choose pursuit"),
+        ("play --headless --driver pursuit:fast", "a seed, a number of 0 or more"),
+        ("play --task chess", "there is no task 'chess'"),
+        ("play --driver simulated --headless --set handling=easy", "'stock' or 'forgiving'"),
+        ("task show chess", "there is no task 'chess'; choose from car-racing"),
+        ("study init x --task chess", "there is no task 'chess'"),
+        ("study init x --task lunar-lander --preset paper", "use --preset default with task lunar-lander"),
         (f"session start p01 {QUICK} --steps 1000000", "steps per episode"),
         (f"session start p01 {QUICK} --protocol evaluation --conditions random,blurred", "'blurred'"),
         (f"session start p01 {QUICK} --protocol evaluation --conditions random,random", "once each"),
         (f"session start p01 {QUICK} --protocol evaluation --conditions perceptual", "--objective perceptual"),
-        (f"session start p01 {QUICK} --protocol evaluation --mask nowhere", "cannot read mask nowhere"),
+        (f"session start p01 {QUICK} --protocol evaluation --mask nowhere", "cannot read nowhere: "),
         ("session start p01 --driver simulated --headless --practice 0 --calibration 0 --exploration 0", "no episodes"),
         ("session start", "racer session start NAME"),
         ("session show nowhere.h5", "there is no recording nowhere.h5"),
@@ -200,9 +164,7 @@ def test_a_slip_on_the_command_line_is_one_line(arguments: str, told: str, refus
         ("study report nowhere", "there is no folder nowhere; check the name"),
     ],
 )
-def test_a_request_that_cannot_be_met_is_one_line(
-    arguments: str, told: str, refuse: Callable[[str, str], None]
-) -> None:
+def test_a_request_that_cannot_be_met_is_one_line(arguments: str, told: str, refuse: Refuse) -> None:
     refuse(arguments, told)
 
 
@@ -210,7 +172,7 @@ def test_a_request_that_cannot_be_met_is_one_line(
     "arguments", ["session start p01", "play --condition raw", "session start p01 --driver simulated"]
 )
 def test_without_a_display_a_window_is_refused_before_anything_is_written(
-    arguments: str, refuse: Callable[[str, str], None], monkeypatch: pytest.MonkeyPatch
+    arguments: str, refuse: Refuse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("DISPLAY", "WAYLAND_DISPLAY", "XDG_RUNTIME_DIR", "SDL_VIDEODRIVER", "SDL_VIDEO_DRIVER"):
         monkeypatch.delenv(name, raising=False)
@@ -234,7 +196,7 @@ def cut_short(path: Path) -> None:
 def newer_schema(path: Path) -> None:
     write_session(path.parent / "whole", [scored("random", 0.5)]).rename(path)
     with h5py.File(path, "r+") as file:
-        file.attrs["schema_version"] = 2
+        file.attrs["schema_version"] = 3
 
 
 def a_folder(path: Path) -> None:
@@ -244,24 +206,24 @@ def a_folder(path: Path) -> None:
 @pytest.mark.parametrize("make", [foreign_hdf5, no_hdf5, cut_short, newer_schema, a_folder])
 @pytest.mark.parametrize("command", ["session show odd.h5", "train odd.h5 --out mask"])
 def test_what_is_no_recording_is_one_line_and_left_as_it_is(
-    make: Callable[[Path], None], command: str, refuse: Callable[[str, str], None], tmp_path: Path
+    make: Callable[[Path], None], command: str, refuse: Refuse, tmp_path: Path
 ) -> None:
     make(tmp_path / "odd.h5")
     refuse(command, "odd.h5")
 
 
-def test_a_mask_of_other_weights_is_one_line(refuse: Callable[[str, str], None], tmp_path: Path) -> None:
-    write_mask(tmp_path / "other.mask", "cd" * 32)
-    refuse(f"session start p01 {QUICK} --protocol evaluation --mask other.mask", "made for other weights")
-    refuse("play --driver simulated --headless --mask other.mask", "made for other weights")
+def test_a_mask_of_other_weights_is_one_line(refuse: Refuse, tmp_path: Path, model: LatentModel) -> None:
+    write_mask(tmp_path / "other.mask", model, model_sha256="cd" * 32)
+    refuse(f"session start p01 {QUICK} --protocol evaluation --mask other.mask", "was fitted for other weights")
+    refuse("play --driver simulated --headless --mask other.mask", "was fitted for other weights")
 
 
-def test_an_existing_mask_file_is_never_written_over(refuse: Callable[[str, str], None], tmp_path: Path) -> None:
+def test_an_existing_mask_file_is_never_written_over(refuse: Refuse, tmp_path: Path) -> None:
     (tmp_path / "mask").write_text("precious")
     refuse("train some.h5 --out mask", "mask exists and was left as it is")
 
 
-def test_a_data_folder_that_is_a_file_is_one_line(refuse: Callable[[str, str], None], tmp_path: Path) -> None:
+def test_a_data_folder_that_is_a_file_is_one_line(refuse: Refuse, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("not a folder")
     for command in (f"session start p01 {QUICK} --data file", "session list file", "study report file"):
         refuse(command, "file")
@@ -306,27 +268,27 @@ def test_the_whole_job_prints_what_it_wrote_and_the_next_command(run: Racer, tmp
     assert "pilot01 took part in training this mask" in refused.err
 
 
-def test_json_is_one_object_on_stdout_and_nothing_else(run: Racer, tmp_path: Path, codec: Codec) -> None:
+def test_json_is_one_object_on_stdout_and_nothing_else(run: Racer, tmp_path: Path, model: LatentModel) -> None:
     played = run("play --driver simulated --headless --condition raw --episodes 1 --steps 2 --json")
     assert (played.code, played.err) == (0, "")
     assert [episode["steps"] for episode in strictly(played.out)["episodes"]] == [2]
 
     evaluated = strictly(
-        run(f"session start p01 {QUICK} --protocol evaluation --conditions raw,random --pilot --json").out
+        run(f"session start p01 {QUICK} --protocol evaluation --conditions raw,random --trial --json").out
     )
     assert (evaluated["complete"], len(evaluated["episodes"]), evaluated["overruns"]) == (True, 2, None)
     assert Path(evaluated["recording"]).is_file()
     (listed,) = strictly(run("session list --json").out)["sessions"]
-    assert (listed["participant"], listed["pilot"], listed["steps"]) == ("p01", True, 4)
+    assert (listed["participant"], listed["trial_run"], listed["steps"]) == ("p01", True, 4)
     shown = strictly(run(f"session show {evaluated['recording']} --json").out)
     assert [episode["condition"] for episode in shown["episodes"]] == ["raw", "random"]
 
-    path = write_session(tmp_path, pilot_drives(np.random.default_rng(0)), codec_sha256=codec.sha256)
+    path = write_session(tmp_path, pilot_drives(np.random.default_rng(0)), model_sha256=model.sha256)
     for objective in ("pico", "perceptual"):
         trained = run(f"train {path} --out {objective}.mask --objective {objective} --iterations 25 --json")
         assert (trained.code, trained.err) == (0, "")
         assert strictly(trained.out)["mask"] == f"{objective}.mask"
-        assert load_mask(tmp_path / f"{objective}.mask", codec.sha256).record.objective == objective
+        assert load_fitted(tmp_path / f"{objective}.mask", model).record.objective == objective
     trained = run(f"train {path} --out levels --objective pico-rate --iterations 25 --json")
     assert [len(levels) for levels in strictly(trained.out)["levels"].values()] == [32, 32]
 
@@ -340,6 +302,125 @@ def test_a_report_is_valid_json_however_few_took_part(participants: int, run: Ra
     outcome = run("study report . --json")
     assert outcome.code == 0
     assert strictly(outcome.out)["participants"] == [f"p{number}" for number in range(participants)]
+
+
+def test_the_tasks_are_listed_with_what_people_do(run: Racer) -> None:
+    listed = run("task list")
+    assert (listed.code, listed.err) == (0, "")
+    lines = dict(line.split(maxsplit=1) for line in listed.out.splitlines()[:-1])
+    assert lines == {name: make_task(name).spec.summary for name in task_names()}
+    assert "racer task show NAME" in listed.out
+    assert strictly(run("task list --json").out) == {"tasks": lines, "unusable": {}}
+
+
+@pytest.mark.parametrize("name", task_names())
+def test_a_task_is_shown_with_all_that_there_is_to_know(name: str, run: Racer) -> None:
+    shown, told = run(f"task show {name}"), strictly(run(f"task show {name} --json").out)
+    assert (shown.code, shown.err) == (0, "")
+    spec = make_task(name).spec
+    for action in spec.actions:
+        assert all(word in shown.out for word in (action.name, *action.keys))
+    assert "no key: when nothing is pressed" in shown.out
+    for metric in spec.metrics:
+        assert f"{metric.meaning} [{metric.unit}]" in shown.out
+    for setting in describe_settings(name):
+        assert setting.name in shown.out and setting.meaning in shown.out
+    assert f"simulated is {spec.driver}" in shown.out and f"racer play --task {name}" in shown.out
+    assert [action["name"] for action in told["actions"]] == [action.name for action in spec.actions]
+    assert {setting["name"]: setting["default"] for setting in told["settings"]} == task_settings(make_task(name))
+    assert (told["frame"], told["neutral"], told["driver"]) == ([*spec.frame], spec.neutral, spec.driver)
+
+
+def test_a_task_of_a_package_is_listed_and_shown_and_a_broken_one_is_told(run: Racer, tmp_path: Path) -> None:
+    packages = tmp_path / "packages"
+    packages.mkdir()
+    odd = COUNTING.replace("share: float = 0.5", "share: object = float('nan')").replace("neutral=0", "paced=False")
+    with installing(packages) as install:
+        install("their_task", odd, TASKS, "counting = their_task:Counting")
+        install("broken_task", "raise RuntimeError('half\\ninstalled')", TASKS, "broken = broken_task:Broken")
+        listed, told = run("task list"), strictly(run("task list --json").out)
+        shown, described = run("task show counting"), strictly(run("task show counting --json").out)
+        refused = run("task show broken")
+    assert "counting            count to the end" in listed.out
+    assert "broken              cannot be used: task broken of package broken-task cannot be loaded" in listed.out
+    assert told["tasks"]["counting"] == "count to the end" and list(told["unusable"]) == ["broken"]
+    assert "waits for every answer" in shown.out and "size         int, 3  Of what is counted" in shown.out
+    assert "no simulated people" in shown.out and "none comes with it" in shown.out
+    assert described["settings"][-1]["default"] == "nan" and described["metrics"][1]["low"] is None
+    assert (refused.code, refused.out, len(refused.err.splitlines())) == (2, "", 1)
+
+
+def test_the_families_of_drivers_are_listed_and_a_broken_one_is_told(run: Racer, tmp_path: Path) -> None:
+    listed = run("driver list")
+    assert (listed.code, listed.err) == (0, "")
+    told = strictly(run("driver list --json").out)
+    assert [family["name"] for family in told["families"]] == list(family_names())
+    for family in told["families"]:
+        assert all(family[key] for key in ("tasks", "summary", "source"))
+        assert f"{family['name']}: {family['summary']}" in listed.out
+    packages = tmp_path / "packages"
+    packages.mkdir()
+    with installing(packages) as install:
+        install("their_drivers", "raise RuntimeError", DRIVERS, "theirs = their_drivers:THEIRS")
+        assert "theirs: cannot be used: driver theirs of package their-drivers" in run("driver list").out
+        assert list(strictly(run("driver list --json").out)["unusable"]) == ["theirs"]
+
+
+def test_what_a_study_file_decides_cannot_be_given_beside_it(run: Racer, tmp_path: Path) -> None:
+    assert run("study init demo").code == 0
+    for option, written in (
+        ("--set speed=60", "--set"),
+        ("--task car-racing", "--task"),
+        ("--model m", "--model"),
+        ("--pace 20", "--pace"),
+        ("--mask-interval step", "--mask-interval"),
+    ):
+        outcome = run(f"session start --study demo {option}")
+        assert outcome.code == 2
+        assert f"racer: {written} cannot be given with --study, whose file decides it" in outcome.err
+
+
+def test_a_study_s_folder_asks_whether_a_sitting_is_of_the_study(
+    run: Racer, refuse: Refuse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run("study init demo").code == 0
+    monkeypatch.chdir(tmp_path / "demo")
+    for told in ("--study .", "--no-study"):
+        refuse(f"session start p01 {QUICK}", told)
+    outcome = run(f"session start p01 {QUICK} --no-study --json")
+    assert (outcome.code, outcome.err) == (0, "")
+    shown = strictly(run(f"session show {strictly(outcome.out)['recording']} --json").out)
+    assert (shown["participant"], shown["study"]) == ("p01", "")
+
+
+@pytest.mark.parametrize("task", task_names())
+def test_a_new_study_says_what_comes_next(task: str, run: Racer) -> None:
+    outcome = run(f"study init demo --task {task}")
+    assert (outcome.code, outcome.err) == (0, "")
+    model = make_task(task).spec.model
+    if model is not None and model.is_dir():
+        assert "Next: racer session start --study demo" in outcome.out
+        assert run("study status demo").code == 0
+    else:
+        assert f"Next: racer model train --task {task} --out demo/model" in outcome.out
+        refused = run("study status demo")
+        assert (refused.code, len(refused.err.splitlines()), "task.model: " in refused.err) == (2, 1, True)
+
+
+def test_another_task_is_played_recorded_and_shown(run: Racer, tmp_path: Path) -> None:
+    spec = make_task("lunar-lander").spec
+    write_tiny_model(tmp_path / "m", Sizes(spec.frame, latents=16, blocks=8, actions=4, hidden=16, dense=32))
+    task = "--task lunar-lander --model m --set view=12 --driver simulated --headless --steps 3"
+    played = run(f"play {task} --episodes 1 --json")
+    assert (played.code, played.err) == (0, "")
+    (episode,) = strictly(played.out)["episodes"]
+    assert episode["steps"] == 3 and set(episode["metrics"]) == {metric.name for metric in spec.metrics}
+    recorded = run(f"session start p01 {task} --practice 1 --calibration 0 --exploration 1 --json")
+    assert (recorded.code, recorded.err) == (0, "")
+    shown = strictly(run(f"session show {strictly(recorded.out)['recording']} --json").out)
+    assert shown["task"] == {"name": "lunar-lander", "settings": {"handling": "eased", "view": 12.0}}
+    wrong = run("play --model m --driver simulated --headless")
+    assert wrong.code == 2 and "the latent model in m has " in wrong.err
 
 
 def test_an_empty_folder_lists_nothing_and_says_how_to_begin(run: Racer, tmp_path: Path) -> None:
@@ -357,7 +438,7 @@ def test_an_interruption_inside_this_process_is_code_130_and_one_line(run: Racer
         "    def act(self, frame):\n"
         "        self.steps += 1\n"
         "        if self.steps == 6: raise KeyboardInterrupt\n"
-        "        return 1\n"
+        "        return 2\n"
     )
     outcome = run("session start p01 --headless --driver impatient_driver:Impatient --steps 100")
     assert (outcome.code, outcome.out) == (130, "")
@@ -365,7 +446,7 @@ def test_an_interruption_inside_this_process_is_code_130_and_one_line(run: Racer
     (path,) = (tmp_path / "recordings").glob("*.h5")
     with sessions.open(path) as session:
         assert session.status == "aborted"
-        assert [episode.action.tolist() for episode in session.episodes] == [[1] * 5]
+        assert [episode.action.tolist() for episode in session.episodes] == [[RIGHT] * 5]
 
 
 def steps_so_far(folder: Path) -> int:

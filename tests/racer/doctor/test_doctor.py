@@ -18,19 +18,21 @@ from typing import Any
 import pygame
 import pytest
 import typer
-from racing_builders import EPISODE, STEP, Drive, write_mask, write_session
+from racing_builders import EPISODE, METRICS, STEP, TASK, Drive, write_mask, write_session
+from task_builders import ANSWERS, COUNTING, LANDER, installing, make_spec
+from tiny_models import write_tiny_model
 from typer.testing import CliRunner
 
 import racer
-from compression.fitting.mask_file import DEFAULT_MASK
-from compression.model.latent_model import Codec
+from compression.model.latent_model import LatentModel, load_model
+from compression.model.sizes import Sizes
 from racer.commands.doctor import doctor
 from racer.doctor.doctor import (
     DoctorConfig,
-    check_codec,
     check_drive,
     check_keys,
     check_mask,
+    check_model,
     check_steps,
     examine,
     verdict,
@@ -48,13 +50,16 @@ from racer.doctor.machine import (
     required,
 )
 from racer.doctor.rollover import KeyTrial, combinations
+from racer.drivers.keyboard import default_bindings
 from racer.errors import ConfigError
 from racer.loop.conditions import ChannelConfig
 from racer.loop.pacing import PaceSummary
+from racer.tasks.registry import GROUP as TASKS
+from racer.tasks.registry import make_task
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 INSTALLED = {"torch": "2.13.0+cpu", "numpy": "1.25.2"}
-MACHINE_CHECKS = ["python", "packages", "pygame", "data folder", "disk", "clock", "timer"]
+MACHINE_CHECKS = ["python", "packages", "pygame", "data folder", "clock", "timer"]
 
 
 @pytest.fixture
@@ -132,19 +137,27 @@ def test_a_timer_that_oversleeps_is_told(lasts_ms: float, status: str) -> None:
     assert (check.status, f"{lasts_ms:.1f} ms" in check.value) == (status, True)
 
 
-@pytest.mark.parametrize("steps", [20, 100, 300])
-def test_the_bytes_of_a_step_are_those_of_a_recording(tmp_path: Path, steps: int) -> None:
+@pytest.mark.parametrize(("steps", "metrics"), [(20, 7), (100, 7), (300, 7), (20, 1), (300, 2)])
+def test_the_bytes_of_a_step_are_those_of_a_recording(tmp_path: Path, steps: int, metrics: int) -> None:
+    task = replace(TASK, metrics=TASK.metrics[:metrics])
+    values = {metric.name: METRICS[metric.name] for metric in task.metrics}
+
     def size(episodes: int) -> int:
         info = replace(EPISODE, condition="full", packet_bytes=22)
-        drive = Drive(info, [replace(STEP, packet=bytes(22))] * steps)
-        return write_session(tmp_path, [drive] * episodes, session_id=f"{episodes:06x}").stat().st_size
+        drive = Drive(info, [replace(STEP, packet=bytes(22), metrics=values)] * steps)
+        return write_session(tmp_path, [drive] * episodes, session_id=f"{episodes:06x}", task=task).stat().st_size
 
-    assert bytes_per_step(steps) == pytest.approx((size(25) - size(5)) / (20 * steps), rel=0.05)
+    assert bytes_per_step(task, steps) == pytest.approx((size(25) - size(5)) / (20 * steps), rel=0.05)
 
 
 @pytest.mark.parametrize(("free", "status"), [(0, "fail"), (10**7, "fail"), (10**8, "warn"), (10**11, "ok")])
 def test_a_full_disk_is_told_before_a_session(free: int, status: str) -> None:
-    assert check_disk(free, pace=10.0).status == status
+    assert check_disk(free, step_bytes=700.0, pace=10.0).status == status
+
+
+def test_larger_frames_and_latents_leave_room_for_fewer_hours() -> None:
+    wide = replace(TASK, latents=64, blocks=16)
+    assert bytes_per_step(wide, 100) > bytes_per_step(TASK, 100) + 2 * 32 * 4
 
 
 @pytest.mark.parametrize("name", [".", "new", "new/one"])
@@ -161,25 +174,32 @@ def test_a_data_folder_that_is_a_file_fails(tmp_path: Path) -> None:
 # Models and pace ----------------------------------------------------------------------------------------------------
 
 
-def test_the_shipped_weights_are_those_on_their_card(codec: Codec) -> None:
-    assert check_codec(codec).status == "ok"
-    assert check_codec(replace(codec, sha256="0" * 64)).status == "fail"
+def test_the_shipped_weights_are_those_on_their_card(model: LatentModel, tmp_path: Path) -> None:
+    assert check_model(model).status == "ok"
+    assert check_model(replace(model, sha256="0" * 64)).status == "fail"
+    for card in (None, "no JSON", "[]", "{}"):
+        if card is not None:
+            (tmp_path / "card.json").write_text(card)
+        assert check_model(replace(model, folder=tmp_path)).status == "fail"
 
 
-def test_the_shipped_mask_serves_the_default_channel_only(codec: Codec) -> None:
-    assert check_mask("pico", DEFAULT_MASK, ChannelConfig(), codec).status == "ok"
-    assert check_mask("pico", DEFAULT_MASK, ChannelConfig(fill="prior"), codec).status == "fail"
-    assert check_mask("pico", DEFAULT_MASK, ChannelConfig(mask_interval="step"), codec).status == "fail"
-    assert check_mask("perceptual", DEFAULT_MASK, ChannelConfig(), codec).status == "fail"
+def test_the_shipped_mask_serves_the_default_channel_only(model: LatentModel) -> None:
+    for path in (None, model.fitted_path("pico")):
+        assert check_mask("pico", path, ChannelConfig(), model).status == "ok"
+        assert check_mask("pico", path, ChannelConfig(fill="prior"), model).status == "fail"
+        assert check_mask("pico", path, ChannelConfig(mask_interval="step"), model).status == "fail"
+    assert check_mask("perceptual", model.fitted_path("pico"), ChannelConfig(), model).status == "fail"
+    assert check_mask("pico-rate", None, ChannelConfig(fill="prior"), model).status == "ok", "it has no mask to fill"
 
 
-def test_masks_that_are_missing_damaged_or_of_other_weights_are_told(codec: Codec, tmp_path: Path) -> None:
+def test_masks_that_are_missing_damaged_or_of_other_weights_are_told(model: LatentModel, tmp_path: Path) -> None:
     path = tmp_path / "pico.safetensors"
-    assert check_mask("pico", path, ChannelConfig(), codec).status == "warn"
+    assert check_mask("pico", path, ChannelConfig(), model).status == "warn"
+    assert check_mask("perceptual", None, ChannelConfig(), model).value == "none comes with the latent model"
     path.write_bytes(b"no mask")
-    assert check_mask("pico", path, ChannelConfig(), codec).status == "fail"
-    other = write_mask(tmp_path / "other.safetensors", "0" * 64)
-    assert check_mask("pico", other, ChannelConfig(), codec).status == "fail"
+    assert check_mask("pico", path, ChannelConfig(), model).status == "fail"
+    other = write_mask(tmp_path / "other.safetensors", model, model_sha256="0" * 64)
+    assert check_mask("pico", other, ChannelConfig(), model).status == "fail"
 
 
 @pytest.mark.parametrize(
@@ -236,7 +256,7 @@ def keyboard(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.mark.usefixtures("keyboard")
 def test_a_combination_is_delivered_once_all_its_keys_are_down_together() -> None:
-    wanted = combinations(("left",), ("right",))
+    wanted = combinations({"left": ("left",), "right": ("right",)})
     assert wanted == [("left", "right"), ("left", "right", "space")]
     trial = KeyTrial(wanted)
     trial.handle(key(pygame.KEYDOWN, "left"))
@@ -255,14 +275,30 @@ def test_a_combination_is_delivered_once_all_its_keys_are_down_together() -> Non
 
 @pytest.mark.usefixtures("keyboard")
 def test_closing_the_window_leaves_out_the_combinations_that_are_left() -> None:
-    trial = KeyTrial(combinations(("left", "a"), ("right", "d")))
+    trial = KeyTrial(combinations({"left": ("left", "a"), "right": ("right", "d")}))
     trial.obeys("close")
     assert trial.done
     assert trial.delivered == []
 
 
+def test_the_keys_of_more_actions_are_tried_in_twos_and_all_together() -> None:
+    two = combinations({"left": ("left", "a"), "right": ("right", "d")})
+    assert two == [("left", "right"), ("left", "right", "space"), ("a", "d"), ("a", "d", "space")]
+    three = combinations(default_bindings(make_task("lunar-lander").spec))
+    assert three[:5] == [
+        *[("left", "up"), ("left", "right"), ("up", "right")],
+        *[("left", "up", "right"), ("left", "up", "right", "space")],
+    ]
+    assert len(three) == 10
+    assert combinations(default_bindings(make_spec(LANDER)))[:3] == three[:3], "right has one key only"
+    assert ("n", "y", "space") in combinations(default_bindings(make_spec(ANSWERS)))
+    many = combinations({f"act-{key}": (key,) for key in "abcdef"})
+    assert many == [("a", "b"), ("b", "c"), ("c", "d"), ("d", "e"), ("e", "f")]
+    assert combinations({}) == combinations({"act": ("space",)}) == []
+
+
 def test_two_keys_that_never_arrive_together_fail_and_three_warn() -> None:
-    wanted = combinations(("left",), ("right",))
+    wanted = combinations({"left": ("left",), "right": ("right",)})
     assert check_keys(wanted, wanted).status == "ok"
     assert check_keys(wanted, wanted[:1]).status == "warn"
     assert check_keys(wanted, wanted[:1]).value == "not seen together: left + right + space"
@@ -276,7 +312,7 @@ def test_without_a_window_everything_else_is_looked_at(tmp_path: Path, command: 
     arguments = ["--headless", "--json", "--data", str(tmp_path / "recordings")]
     result = CliRunner().invoke(command, arguments)
     told = json.loads(result.stdout)
-    assert [check["name"] for check in told["checks"]] == [*MACHINE_CHECKS, "codec", "pico mask", "step"]
+    assert [check["name"] for check in told["checks"]] == [*MACHINE_CHECKS, "disk", "model", "pico mask", "step"]
     assert all(check["status"] == "ok" for check in told["checks"] if check["name"] not in ("disk", "timer", "step"))
     assert result.exit_code == (told["verdict"] == "fail")
     assert list(tmp_path.iterdir()) == []
@@ -295,7 +331,7 @@ def test_a_study_that_cannot_be_used_fails_and_the_rest_is_looked_at_all_the_sam
 
 def test_a_study_says_what_is_needed(tmp_path: Path) -> None:
     (tmp_path / "study.toml").write_text(
-        'title = "Which bits"\nconditions = ["random", "pico"]\n[driving]\npace = 20.0\n[channel]\nfill = "prior"\n'
+        'title = "Which bits"\nconditions = ["random", "pico"]\n[episodes]\npace = 20.0\n[channel]\nfill = "prior"\n'
         '[masks]\npico = "shipped"\n'
     )
     checks = {check.name: check for check in examine(DoctorConfig(study=tmp_path, headless=True))}
@@ -303,6 +339,55 @@ def test_a_study_says_what_is_needed(tmp_path: Path) -> None:
     assert checks["data folder"].value.startswith(str(tmp_path / "recordings"))
     assert "at 20 steps a second" in checks["disk"].value
     assert checks["pico mask"].status == "fail"
+
+
+def task_study(folder: Path, task: str, sizes: Sizes, more: str = "") -> Path:
+    """Write a study of a task, and a latent model that it names."""
+    write_tiny_model(folder / "m", sizes)
+    text = f'title = "T"\nconditions = ["random", "full"]\n[task]\nname = "{task}"\nmodel = "m"\n{more}'
+    (folder / "study.toml").write_text(text)
+    return folder
+
+
+LANDER_SIZES = Sizes(make_task("lunar-lander").spec.frame, latents=16, blocks=8, actions=4, hidden=16, dense=32)
+
+
+def test_a_study_of_another_task_is_looked_at_with_its_own_model_and_pace(tmp_path: Path) -> None:
+    study = task_study(tmp_path / "lander", "lunar-lander", LANDER_SIZES)
+    (study / "m" / "card.json").write_text(json.dumps({"sha256": load_model(study / "m").sha256}))
+    checks = {check.name: check for check in examine(DoctorConfig(study=study, headless=True))}
+    assert (checks["study"].status, checks["model"].status) == ("ok", "ok")
+    assert "at 20 steps a second" in checks["disk"].value
+    assert "ms without a window" in checks["step"].value
+    assert "pico mask" not in checks
+
+
+def test_a_task_without_simulated_people_is_timed_all_the_same(tmp_path: Path) -> None:
+    with installing(tmp_path) as install:
+        install("their_task", COUNTING, TASKS, "counting = their_task:Counting")
+        study = task_study(tmp_path / "counting", "counting", replace(LANDER_SIZES, frame=(64, 64, 3), actions=3))
+        checks = {check.name: check for check in examine(DoctorConfig(study=study, headless=True))}
+    assert (checks["study"].status, "ms without a window" in checks["step"].value) == ("ok", True)
+
+
+def test_a_task_that_waits_for_answers_has_no_pace_to_keep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
+    with installing(tmp_path) as install:
+        waiting = COUNTING.replace("neutral=0,", "neutral=0,\n    paced=False,")
+        install("their_task", waiting, TASKS, "counting = their_task:Counting")
+        study = task_study(tmp_path / "counting", "counting", replace(LANDER_SIZES, frame=(64, 64, 3), actions=3))
+        checks = [check.name for check in examine(DoctorConfig(study=study))]
+    assert checks == ["study", *MACHINE_CHECKS, "disk", "model", "display"]
+
+
+def test_a_task_that_fails_is_told_and_the_rest_is_looked_at_all_the_same(tmp_path: Path) -> None:
+    with installing(tmp_path) as install:
+        failing = COUNTING.replace("self.steps += 1", "raise RuntimeError('no\\nfuel')")
+        install("their_task", failing, TASKS, "counting = their_task:Counting")
+        study = task_study(tmp_path / "counting", "counting", replace(LANDER_SIZES, frame=(64, 64, 3), actions=3))
+        *_, last = examine(DoctorConfig(study=study, headless=True))
+    assert (last.name, last.status, last.value) == ("step", "fail", "counting cannot be driven")
+    assert "step(0) failed: RuntimeError: no fuel" in last.advice
 
 
 def test_no_display_fails_and_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

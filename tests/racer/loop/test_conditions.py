@@ -2,19 +2,21 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, NamedTuple, get_args
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from racing_builders import write_mask
+from racing_builders import RIGHT, STRAIGHT, write_mask
+from tiny_models import GREY, STILL, tiny_model
 
+from compression.channel import Bypass, Channel, Received
 from compression.errors import MaskError, NoiseError
 from compression.fill import FILLS, FillName
-from compression.fitting.fitted import WEIGHTS, CoderRecord, dump_coder
-from compression.fitting.mask_file import LearnedMask, Objective, load_mask
+from compression.fitting.fitted import FittedModel, FittedRecord, dump_fitted, load_fitted
+from compression.fitting.mask_policy import OBJECTIVES
 from compression.masks import MaskInterval
-from compression.model.latent_model import Codec
+from compression.model.latent_model import LatentModel
 from racer.errors import ConfigError
 from racer.loop.conditions import (
     ChannelConfig,
@@ -22,76 +24,91 @@ from racer.loop.conditions import (
     check_conditions,
     condition_names,
     in_order,
-    load_masks,
+    load_fitted_models,
     may_be_condition,
     shown_under,
 )
 
-MASKS: tuple[Objective, ...] = get_args(Objective)
+MASKS = OBJECTIVES
 KNOWN = ("raw", "full", "random", "perceptual", "pico")
 """Conditions of the first experiments."""
 INTERVALS: tuple[MaskInterval, ...] = get_args(MaskInterval)
+
+
+class Crossed(NamedTuple):
+    """One frame's way through a channel."""
+
+    received: Received
+    packet: bytes
+    bits: int
 
 
 def frames(seed: int, count: int) -> list[NDArray[np.uint8]]:
     return list(np.random.default_rng(seed).integers(256, size=(count, 64, 64, 3), dtype=np.uint8))
 
 
-def mask_of(condition: str, folder: Path, codec: Codec, first: tuple[int, ...] = ()) -> LearnedMask | None:
+def transmitted(channel: Channel | Bypass, frame: NDArray[np.uint8], action: int = STRAIGHT) -> Crossed:
+    """Carry a frame across any channel."""
+    if isinstance(channel, Bypass):
+        return Crossed(channel.transmit(frame), b"", 0)
+    arrived, received = channel.transmit(frame, action)
+    return Crossed(received, channel.recorded(arrived), arrived.bits)
+
+
+def mask_of(condition: str, folder: Path, model: LatentModel, first: tuple[int, ...] = ()) -> FittedModel | None:
     if condition not in ("pico", "perceptual"):
         return None
-    path = write_mask(folder / f"{condition}.safetensors", codec.sha256, condition, first)  # type: ignore[arg-type]
-    return load_mask(path, codec.sha256)
+    return load_fitted(write_mask(folder / f"{condition}.safetensors", model, condition, first), model)
 
 
 @pytest.mark.parametrize("fill", FILLS)
 @pytest.mark.parametrize("interval", INTERVALS)
 @pytest.mark.parametrize("condition", KNOWN)
 def test_every_condition_carries_frames_under_every_fill_and_interval(
-    condition: str, interval: MaskInterval, fill: FillName, tmp_path: Path, codec: Codec
+    condition: str, interval: MaskInterval, fill: FillName, tmp_path: Path, model: LatentModel
 ) -> None:
     config = ChannelConfig(mask_interval=interval, fill=fill)
-    mask = mask_of(condition, tmp_path, codec)
-    channel = build_channel(condition, config, codec, np.random.default_rng(0), mask)
+    mask = mask_of(condition, tmp_path, model)
+    channel = build_channel(condition, config, model, np.random.default_rng(0), mask)
     channel.reset()
+    blocks, packet_bytes, bits = {"raw": (8, 0, 0), "full": (8, 22, 170)}.get(condition, (4, 11, 85))
     for frame in frames(0, 2):
-        sent = channel.transmit(frame, 1)
-        assert (sent.shown.shape, sent.shown.dtype.name) == ((64, 64, 3), "uint8")
-        blocks, packet_bytes, bits = {"raw": (8, 0, 0), "full": (8, 22, 170)}.get(condition, (4, 11, 85))
-        assert sent.mask.sum() == blocks
-        assert len(sent.packet) == channel.packet_bytes == packet_bytes
-        assert sent.bits == channel.bits == bits
+        received, packet, charged = transmitted(channel, frame, RIGHT)
+        assert received.shown is not None
+        assert (received.shown.shape, received.shown.dtype.name) == ((64, 64, 3), "uint8")
+        assert (received.mask.sum(), received.arrived) == (blocks, True)
+        assert len(packet) == channel.packet_bytes == packet_bytes
+        assert charged == channel.bits == bits
 
 
-def test_raw_shows_the_original_and_nothing_crosses(codec: Codec) -> None:
-    channel = build_channel("raw", ChannelConfig(), codec, np.random.default_rng(0))
+def test_raw_shows_the_original_and_nothing_crosses(model: LatentModel) -> None:
+    channel = build_channel("raw", ChannelConfig(), model, np.random.default_rng(0))
     (frame,) = frames(1, 1)
-    sent = channel.transmit(frame, 0)
-    assert np.array_equal(sent.shown, frame)
-    assert (sent.packet, sent.bits) == (b"", 0)
-    assert np.array_equal(sent.received, sent.latent)
-    assert np.array_equal(sent.latent, codec.encode_frame(frame))
+    received, packet, bits = transmitted(channel, frame)
+    assert np.array_equal(received.shown, frame)  # type: ignore[arg-type]
+    assert (packet, bits, channel.bits, channel.packet_bytes) == (b"", 0, 0, 0)
+    assert np.array_equal(received.latent, model.encode_frame(frame))
 
 
-def test_full_takes_two_slots_of_85_bits_whatever_the_others_may_use(codec: Codec) -> None:
-    channel = build_channel("full", ChannelConfig(bits=20), codec, np.random.default_rng(0))
+def test_full_takes_two_slots_of_85_bits_whatever_the_others_may_use(model: LatentModel) -> None:
+    channel = build_channel("full", ChannelConfig(bits=20), model, np.random.default_rng(0))
     assert (channel.bits, channel.packet_bytes) == (170, 22)
 
 
 @pytest.mark.parametrize("bits", [4, 40, 85, 300])
-def test_the_slot_is_never_exceeded(bits: int, codec: Codec) -> None:
-    channel = build_channel("random", ChannelConfig(bits=bits), codec, np.random.default_rng(0))
+def test_the_slot_is_never_exceeded(bits: int, model: LatentModel) -> None:
+    channel = build_channel("random", ChannelConfig(bits=bits), model, np.random.default_rng(0))
     for frame in frames(2, 3):
-        sent = channel.transmit(frame, 0)
-        assert int.from_bytes(sent.packet, "big") < 2**bits
-        assert sent.bits == bits
+        _, packet, charged = transmitted(channel, frame)
+        assert int.from_bytes(packet, "big") < 2**bits
+        assert charged == bits
 
 
-def test_random_masks_follow_the_generator_and_stay_for_the_episode_or_change_each_step(codec: Codec) -> None:
+def test_random_masks_follow_the_generator_and_stay_for_the_episode_or_change_each_step(model: LatentModel) -> None:
     def masks(seed: int, interval: MaskInterval) -> list[bytes]:
         config = ChannelConfig(mask_interval=interval)
-        channel = build_channel("random", config, codec, np.random.default_rng(seed))
-        return [channel.transmit(frame, 0).mask.tobytes() for frame in frames(0, 6)]
+        channel = build_channel("random", config, model, np.random.default_rng(seed))
+        return [transmitted(channel, frame).received.mask.tobytes() for frame in frames(0, 6)]
 
     assert masks(1, "step") == masks(1, "step")
     assert len(set(masks(1, "step"))) > 1
@@ -100,34 +117,36 @@ def test_random_masks_follow_the_generator_and_stay_for_the_episode_or_change_ea
 
 
 @pytest.mark.parametrize("condition", MASKS)
-def test_a_fitted_mask_decides_which_blocks_are_sent(condition: str, tmp_path: Path, codec: Codec) -> None:
-    mask = mask_of(condition, tmp_path, codec, first=(1, 3, 6, 7))
-    channel = build_channel(condition, ChannelConfig(), codec, np.random.default_rng(0), mask)
-    assert np.flatnonzero(channel.transmit(frames(0, 1)[0], 0).mask).tolist() == [1, 3, 6, 7]
+def test_a_fitted_mask_decides_which_blocks_are_sent(condition: str, tmp_path: Path, model: LatentModel) -> None:
+    mask = mask_of(condition, tmp_path, model, first=(1, 3, 6, 7))
+    channel = build_channel(condition, ChannelConfig(), model, np.random.default_rng(0), mask)
+    assert np.flatnonzero(transmitted(channel, frames(0, 1)[0]).received.mask).tolist() == [1, 3, 6, 7]
 
 
-def test_pico_uses_the_shipped_mask_where_none_is_given_and_others_need_none(codec: Codec) -> None:
-    shipped = load_masks(["pico"], [], codec)["pico"]
+def test_pico_uses_the_shipped_mask_where_none_is_given_and_others_need_none(model: LatentModel) -> None:
+    shipped = load_fitted_models(["pico"], [], model)["pico"]
     assert shipped.record.objective == "pico"
-    assert shipped.record.codec_sha256 == codec.sha256
-    assert load_masks(["raw", "full", "random"], [], codec) == {}
+    assert shipped.record.model_sha256 == model.sha256
+    assert load_fitted_models(["raw", "full", "random"], [], model) == {}
 
 
 def test_a_file_fitted_for_another_coder_is_refused_by_what_it_is_and_not_as_a_mask(
-    tmp_path: Path, codec: Codec
+    tmp_path: Path, model: LatentModel
 ) -> None:
     levels = tmp_path / "levels.safetensors"
-    levels.write_bytes((WEIGHTS / "pico-rate.safetensors").read_bytes())
-    assert load_masks(["pico-rate"], [levels], codec)["pico-rate"].record.objective == "pico-rate"
+    shipped = model.fitted_path("pico-rate")
+    assert shipped is not None
+    levels.write_bytes(shipped.read_bytes())
+    assert load_fitted_models(["pico-rate"], [levels], model)["pico-rate"].record.objective == "pico-rate"
     with pytest.raises(ConfigError, match=r"levels\.safetensors was trained for pico-rate, which is not among"):
-        load_masks(["pico", "coarse"], [levels], codec)
-    record = CoderRecord("pico-rate", "ab" * 32, (), (), (), {})
-    levels.write_bytes(dump_coder({"losses": np.zeros((32, 64), np.float32)}, record))
+        load_fitted_models(["pico", "coarse"], [levels], model)
+    record = FittedRecord("pico-rate", "ab" * 32, (), (), (), {})
+    levels.write_bytes(dump_fitted({"losses": np.zeros((32, 64), np.float32)}, record))
     with pytest.raises(MaskError, match="was fitted for other weights"):
-        load_masks(["pico-rate"], [levels], codec)
-    levels.write_bytes(dump_coder({"losses": np.zeros(2, np.float32)}, replace(record, objective="theirs")))
+        load_fitted_models(["pico-rate"], [levels], model)
+    levels.write_bytes(dump_fitted({"losses": np.zeros(2, np.float32)}, replace(record, objective="theirs")))
     with pytest.raises(MaskError, match="was fitted for coder theirs, which is not installed"):
-        load_masks(["pico-rate"], [levels], codec)
+        load_fitted_models(["pico-rate"], [levels], model)
 
 
 def test_noise_at_no_rate_is_refused() -> None:
@@ -135,9 +154,9 @@ def test_noise_at_no_rate_is_refused() -> None:
         ChannelConfig(noise="flips")
 
 
-def test_masks_are_found_by_what_they_were_trained_for(tmp_path: Path, codec: Codec) -> None:
-    paths = [write_mask(tmp_path / name, codec.sha256, name) for name in MASKS]
-    masks = load_masks(["random", "pico", "perceptual"], paths, codec)
+def test_masks_are_found_by_what_they_were_trained_for(tmp_path: Path, model: LatentModel) -> None:
+    paths = [write_mask(tmp_path / name, model, name) for name in MASKS]
+    masks = load_fitted_models(["random", "pico", "perceptual"], paths, model)
     assert {name: mask.record.objective for name, mask in masks.items()} == {name: name for name in MASKS}
 
 
@@ -151,11 +170,11 @@ def test_masks_are_found_by_what_they_were_trained_for(tmp_path: Path, codec: Co
     ],
 )
 def test_masks_that_do_not_fit_the_conditions_are_refused(
-    shown: list[str], given: list[Any], told: str, tmp_path: Path, codec: Codec
+    shown: list[str], given: list[Any], told: str, tmp_path: Path, model: LatentModel
 ) -> None:
-    paths = [write_mask(tmp_path / str(number), codec.sha256, name) for number, name in enumerate(given)]
+    paths = [write_mask(tmp_path / str(number), model, name) for number, name in enumerate(given)]
     with pytest.raises(ConfigError, match=told):
-        load_masks(shown, paths, codec)
+        load_fitted_models(shown, paths, model)
 
 
 @pytest.mark.parametrize(
@@ -170,18 +189,38 @@ def test_masks_that_do_not_fit_the_conditions_are_refused(
     ],
 )
 def test_a_condition_without_its_own_mask_is_refused(
-    condition: str, objective: str | None, told: str, tmp_path: Path, codec: Codec
+    condition: str, objective: str | None, told: str, tmp_path: Path, model: LatentModel
 ) -> None:
-    mask = mask_of(objective, tmp_path, codec) if objective else None
+    mask = mask_of(objective, tmp_path, model) if objective else None
     with pytest.raises(ConfigError, match=told):
-        build_channel(condition, ChannelConfig(), codec, np.random.default_rng(0), mask)
+        build_channel(condition, ChannelConfig(), model, np.random.default_rng(0), mask)
 
 
-def test_a_slot_too_small_for_a_condition_is_refused_and_others_may_use_it() -> None:
+def test_a_slot_too_small_for_a_condition_and_a_model_is_refused_and_others_may_use_it(model: LatentModel) -> None:
     with pytest.raises(ConfigError, match="3 bits per step are too few for condition random; allow 4 or more"):
-        check_conditions(["full", "random"], ChannelConfig(bits=3))
-    check_conditions(["raw", "full"], ChannelConfig(bits=3))
-    check_conditions(["random"], ChannelConfig(bits=4))
+        check_conditions(["full", "random"], ChannelConfig(bits=3), model.sizes)
+    check_conditions(["raw", "full"], ChannelConfig(bits=3), model.sizes)
+    check_conditions(["random"], ChannelConfig(bits=4), model.sizes)
+    check_conditions(["random"], ChannelConfig(bits=3), replace(model.sizes, blocks=2))
+
+
+def test_a_fill_that_predicts_is_refused_where_the_model_has_no_world_model() -> None:
+    with pytest.raises(ConfigError, match="fill predict needs a world model, and this latent model has none"):
+        check_conditions(["random"], ChannelConfig(fill="predict"), STILL)
+    check_conditions(["random"], ChannelConfig(fill="prior"), STILL)
+
+
+@pytest.mark.parametrize("condition", condition_names())
+def test_every_condition_carries_frames_of_other_sizes(condition: str, tmp_path: Path) -> None:
+    model = tiny_model(tmp_path / "model", GREY)
+    fitted = load_fitted_models([condition], (), model).get(condition)
+    channel = build_channel(condition, ChannelConfig(bits=30), model, np.random.default_rng(0), fitted)
+    channel.reset()
+    for frame in np.random.default_rng(1).integers(256, size=(3, *GREY.frame), dtype=np.uint8):
+        received, packet, bits = transmitted(channel, frame, 3)
+        assert received.shown is not None and received.shown.shape == GREY.frame
+        assert (received.latent.shape, received.mask.shape) == ((GREY.latents,), (GREY.blocks,))
+        assert len(packet) == channel.packet_bytes and bits <= channel.bits
 
 
 def test_every_condition_says_what_it_shows_and_has_the_form_of_one() -> None:
@@ -199,24 +238,24 @@ def test_conditions_not_known_here_come_after_the_known_ones() -> None:
 
 
 @pytest.mark.parametrize("condition", [name for name in condition_names() if name not in ("raw", "perceptual")])
-def test_noise_is_reported_and_recorded_in_a_byte_of_its_own(condition: str, codec: Codec) -> None:
-    config = ChannelConfig(noise="erasures", noise_rate=0.5)
-    model = load_masks([condition], (), codec).get(condition)
-    noisy = build_channel(condition, config, codec, np.random.default_rng(2), model)
-    quiet = build_channel(
-        condition, replace(config, noise="none", noise_rate=0.0), codec, np.random.default_rng(2), model
+def test_a_packet_that_is_lost_is_reported_recorded_as_zeros_and_paid_for(condition: str, model: LatentModel) -> None:
+    lossy = ChannelConfig(noise="erasures", noise_rate=0.5)
+    fitted = load_fitted_models([condition], (), model).get(condition)
+    noisy, quiet = (
+        build_channel(condition, config, model, np.random.default_rng(2), fitted) for config in (lossy, ChannelConfig())
     )
-    steps = [noisy.transmit(frame, 0) for frame in frames(3, 8)]
-    assert {step.lost for step in steps} == {True, False}
-    assert [step.packet[0] for step in steps] == [int(not step.lost) for step in steps]
-    assert noisy.packet_bytes == quiet.packet_bytes + 1 == len(steps[0].packet)
-    assert noisy.bits == quiet.bits
+    steps = [transmitted(noisy, frame) for frame in frames(3, 8)]
+    assert {step.received.arrived for step in steps} == {True, False}
+    assert [any(step.packet) for step in steps] == [step.received.arrived for step in steps]
+    assert noisy.packet_bytes == quiet.packet_bytes == len(steps[0].packet)
+    assert (noisy.bits, noisy.noisy, quiet.noisy) == (quiet.bits, True, False)
+    assert all(0 < step.bits <= noisy.bits for step in steps)
 
 
-def test_a_mask_of_other_weights_is_refused(tmp_path: Path, codec: Codec) -> None:
-    path = write_mask(tmp_path / "other.safetensors", "ef" * 32)
+def test_a_mask_of_other_weights_is_refused(tmp_path: Path, model: LatentModel) -> None:
+    path = write_mask(tmp_path / "other.safetensors", model, model_sha256="ef" * 32)
     with pytest.raises(MaskError, match="other weights"):
-        load_masks(["pico"], [path], codec)
+        load_fitted_models(["pico"], [path], model)
 
 
 @pytest.mark.parametrize(

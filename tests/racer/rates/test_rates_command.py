@@ -21,7 +21,7 @@ TINY = [
     "3,5",
     "--participants",
     "1",
-    "--tracks",
+    "--episodes",
     "1",
     "--steps",
     "4",
@@ -37,21 +37,24 @@ def run(folder: Path, *arguments: str) -> str:
 
 
 def test_a_sweep_prints_what_it_left_out_what_it_found_and_what_it_wrote(tmp_path: Path) -> None:
-    output = run(tmp_path, "--speed", "50")
+    output = run(tmp_path, "--set", "speed=50")
     assert "left out random at 3 bits: it needs 4 bits or more" in output
-    assert "speed 50, no noise" in output
+    assert "speed 50, pursuit, no noise" in output
+    assert "road progress (%)  time off the road (%)" in output
+    assert "road progress: higher is better; time off the road: lower is better" in output
+    assert "every action costs 2 bits on its way back" in output
     assert "Drove 4 cells\n" in output
     assert f"Next: look at {tmp_path / 'rates' / 'rates_progress.png'}" in output
     names = {path.name for path in (tmp_path / "rates").iterdir() if not path.name.startswith(".")}
     pictures = {f"rates_{name}.{kind}" for name in ("progress", "off_road") for kind in ("svg", "png")}
     assert names == {RESULTS, "rates.csv", "rates_summary.csv", "rates_coders.csv", "rates.json", *pictures}
-    found = json.loads(run(tmp_path, "--speed", "50", "--json"))
+    found = json.loads(run(tmp_path, "--set", "speed=50", "--json"))
     assert (found["cells"], found["driven"], found["damaged_lines"]) == (4, 0, 0)
     assert [curve["coder"] for curve in found["curves"]] == ["raw", "full", "random", "pico"]
 
 
 def test_a_dry_run_says_how_much_there_is_and_writes_nothing(tmp_path: Path) -> None:
-    arguments = ["--participants", "3", "--tracks", "2", "--noise", "erasures", "--noise-rate", "0.1", "--dry-run"]
+    arguments = ["--participants", "3", "--episodes", "2", "--noise", "erasures", "--noise-rate", "0.1", "--dry-run"]
     assert "42 cells, 84 episodes, 336 steps at most\nabout " in run(tmp_path, *arguments)
     found = json.loads(run(tmp_path, *arguments, "--json"))
     assert (found["cells"], found["episodes"], found["steps"]) == (42, 84, 336)
@@ -67,11 +70,15 @@ def test_a_dry_run_says_how_much_there_is_and_writes_nothing(tmp_path: Path) -> 
         (["--noise", "flips"], "--noise and --noise-rate belong together"),
         (["--noise-rate", "0.1"], "--noise and --noise-rate belong together"),
         (["--noise", "flips", "--noise-rate", "2"], "noise rate of flips must lie between 0 and 1; got 2"),
-        (["--speed", "nan"], "speeds must lie in"),
+        (["--set", "speed=nan"], "speed must lie in"),
+        (["--set", "speed=1,1.0"], "settings must be named once each"),
+        (["--task", "car-raising"], "did you mean 'car-racing'?"),
+        (["--drivers", "nobody"], "unknown driver 'nobody'"),
+        (["--model", "nowhere"], "cannot read latent model nowhere"),
         (["--address", "auto"], "--address is that of a Ray cluster: add --engine ray"),
         (["--coders", "picco"], "did you mean 'pico'?"),
         (["--coders", "pico,pico"], "name each coder once"),
-        (["--mask", "nowhere.safetensors"], "cannot read mask nowhere.safetensors"),
+        (["--mask", "nowhere.safetensors"], "cannot read nowhere.safetensors"),
     ],
 )
 def test_what_cannot_be_driven_is_refused_in_one_line_and_nothing_is_written(

@@ -3,32 +3,38 @@ from __future__ import annotations
 import json
 import os
 import zlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from rates_builders import coder, score
+from rates_builders import CONFIG, SIZES, SPEC, coder, metrics, score
 
-from racer.rates.grid import Noise, RatesConfig, make_grid
-from racer.rates.results import RESULTS, ResultsError, ResultsFile
-from racer.rates.scores import CellScore
+from racer.rates.driving import CellScore
+from racer.rates.grid import Noise, make_grid
+from racer.rates.provenance import SweepSettings
+from racer.rates.results import FORMAT, RESULTS, ResultsError, ResultsFile
 
-SETTINGS: dict[str, str | int] = {"seed": 0, "tracks": 1, "codec_sha256": "ab" * 32}
+SETTINGS: dict[str, str | int] = {"seed": 0, "episodes": 1, "model_sha256": "ab" * 32}
 BROUGHT = "cd" * 32
-CELLS = make_grid(RatesConfig(participants=1, noise=(Noise("flips", 1 / 3),)), [coder("one")]).cells
+CELLS = make_grid(replace(CONFIG, participants=1, noise=(Noise("flips", 1 / 3),)), [coder("one")], SIZES).cells
 SCORES = [score(cell, 0.1 + 1 / (3 + i)) for i, cell in enumerate(CELLS[:4])]
 
 
+def opened(folder: Path, settings: SweepSettings) -> ResultsFile:
+    return ResultsFile(folder, settings, SPEC.metrics)
+
+
 def kept(folder: Path) -> list[CellScore]:
-    with ResultsFile(folder, SETTINGS) as results:
+    with opened(folder, SETTINGS) as results:
         return [found for found, _ in results.scores.values()]
 
 
 @pytest.fixture
 def written(tmp_path: Path) -> Path:
-    with ResultsFile(tmp_path, SETTINGS) as results:
+    with opened(tmp_path, SETTINGS) as results:
         for each in SCORES:
             results.append(each, BROUGHT)
     return tmp_path / RESULTS
@@ -54,14 +60,14 @@ def test_a_line_cut_short_by_a_kill_is_dropped_and_the_next_one_follows_cleanly(
     tmp_path_factory: pytest.TempPathFactory, cut: int
 ) -> None:
     folder = tmp_path_factory.mktemp("cut")
-    with ResultsFile(folder, SETTINGS) as results:
+    with opened(folder, SETTINGS) as results:
         for each in SCORES:
             results.append(each, BROUGHT)
     path = folder / RESULTS
     whole = path.read_bytes()
     last = len(whole) - whole[:-1].rindex(b"\n") - 1
     path.write_bytes(whole[: -(1 + cut % last)])
-    with ResultsFile(folder, SETTINGS) as results:
+    with opened(folder, SETTINGS) as results:
         assert len(results.scores) == len(SCORES) - 1
         assert results.damaged == 0
         results.append(SCORES[-1], BROUGHT)
@@ -74,7 +80,7 @@ def test_any_flipped_bit_takes_one_line_and_no_other(
     tmp_path_factory: pytest.TempPathFactory, place: int, bit: int
 ) -> None:
     folder = tmp_path_factory.mktemp("flipped")
-    with ResultsFile(folder, SETTINGS) as results:
+    with opened(folder, SETTINGS) as results:
         for each in SCORES:
             results.append(each, BROUGHT)
     path = folder / RESULTS
@@ -82,7 +88,7 @@ def test_any_flipped_bit_takes_one_line_and_no_other(
     damaged = bytearray(lines[2])
     damaged[place % (len(damaged) - 1)] ^= 1 << bit  # its end stays, or two lines would be one
     path.write_bytes(b"".join([*lines[:2], damaged, *lines[3:]]))
-    with ResultsFile(folder, SETTINGS) as results:
+    with opened(folder, SETTINGS) as results:
         assert [found for found, _ in results.scores.values()] == [SCORES[0], *SCORES[2:]]
         assert results.damaged >= 1
     assert path.read_bytes() == b"".join([*lines[:2], damaged, *lines[3:]]), "nothing is taken away"
@@ -90,14 +96,15 @@ def test_any_flipped_bit_takes_one_line_and_no_other(
 
 def line_of(**changes: Any) -> bytes:
     fields: dict[str, Any] = {
+        "settings": {"handling": "stock", "skip_zoom": True, "speed": 50.0},
+        "driver": "pursuit",
         "coder": "one",
-        "coder_sha256": BROUGHT,
+        "brought_sha256": BROUGHT,
         "bits": 5,
-        "speed": 50.0,
         "noise": "none",
         "noise_rate": 0.0,
         "participant": 0,
-        "episodes": [{"track_seed": 1, "steps": 9, "progress": 0.1, "off_road": 0.0, "bits_mean": 5.0, "bits_most": 5}],
+        "episodes": [{"seed": 1, "steps": 9, "metrics": metrics(0.1), "bits_mean": 5.0, "bits_most": 5, "lost": 0.0}],
     }
     episode = {key: changes.pop(key) for key in list(changes) if key in fields["episodes"][0]}
     fields["episodes"][0] |= episode
@@ -112,24 +119,31 @@ def test_the_line_that_the_hostile_ones_differ_from_is_believed(written: Path) -
 @pytest.mark.parametrize(
     "line",
     [
-        line_of(progress=1.5),
-        line_of(progress="0.1"),
-        line_of(progress=float("nan")),
-        line_of(off_road=-0.1),
+        line_of(metrics=metrics(1.5)),
+        line_of(metrics=metrics(0.1) | {"progress": "0.1"}),
+        line_of(metrics=metrics(float("nan"))),
+        line_of(metrics=metrics(0.1) | {"reward": float("inf")}),
+        line_of(metrics=metrics(0.1, off_road=-0.1)),
+        line_of(metrics={"progress": 0.1}),
+        line_of(metrics=metrics(0.1) | {"more": 0.0}),
+        line_of(metrics=None),
+        line_of(lost=1.5),
         line_of(bits_mean=float("inf")),
         line_of(bits=-1),
         line_of(bits=10**400),
         line_of(bits=True),
         line_of(steps=0),
-        line_of(track_seed=1.0),
+        line_of(seed=1.0),
         line_of(participant=-1),
-        line_of(speed=0.0),
+        line_of(settings="speed 50"),
+        line_of(settings={"speed": float("nan")}),
+        line_of(driver=""),
         line_of(noise="fog"),
         line_of(noise="flips", noise_rate=7.0),
         line_of(coder=""),
         line_of(coder="x" * 1000),
         line_of(coder=["one"]),
-        line_of(coder_sha256="../../etc/passwd"),
+        line_of(brought_sha256="../../etc/passwd"),
         line_of(episodes=[]),
         line_of(episodes=None),
         line_of(more=1),
@@ -138,34 +152,34 @@ def test_the_line_that_the_hostile_ones_differ_from_is_believed(written: Path) -
         b"\x00\xff\xfe\n",
         b'{"coder": "one"}\n',
         b"\n",
-        b"x" * 3_000_000 + b"\n",
+        b"x" * 30_000_000 + b"\n",
     ],
-    ids=range(27),
+    ids=range(34),
 )
 def test_lines_that_no_sweep_writes_count_for_nothing(written: Path, line: bytes) -> None:
     whole = written.read_bytes()
     written.write_bytes(whole + line + line_of())
-    with ResultsFile(written.parent, SETTINGS) as results:
+    with opened(written.parent, SETTINGS) as results:
         assert len(results.scores) == len(SCORES) + 1, "what comes after is believed"
         assert results.damaged >= 1
 
 
 def test_two_different_results_of_one_cell_are_refused(written: Path) -> None:
-    written.write_bytes(written.read_bytes() + line_of() + line_of(progress=0.2))
+    written.write_bytes(written.read_bytes() + line_of() + line_of(metrics=metrics(0.2)))
     whole = written.read_bytes()
     with pytest.raises(ResultsError, match="two different results of the same cell"):
         kept(written.parent)
     assert written.read_bytes() == whole
-    written.write_bytes(whole.replace(line_of(progress=0.2), line_of()))
+    written.write_bytes(whole.replace(line_of(metrics=metrics(0.2)), line_of()))
     assert len(kept(written.parent)) == len(SCORES) + 1
 
 
 def test_other_settings_are_refused_and_named(written: Path) -> None:
     whole = written.read_bytes()
     with pytest.raises(ResultsError) as refusal:
-        ResultsFile(written.parent, SETTINGS | {"seed": 1, "codec_sha256": "ef" * 32, "steps": 150})
+        opened(written.parent, SETTINGS | {"seed": 1, "model_sha256": "ef" * 32, "steps": 150})
     told = str(refusal.value)
-    assert "seed 0 (now 1), codec_sha256 abababababab (now efefefefefef), steps unset (now 150)" in told
+    assert "seed 0 (now 1), model_sha256 abababababab (now efefefefefef), steps unset (now 150)" in told
     assert len(told.splitlines()) == 1
     assert written.read_bytes() == whole
     assert kept(written.parent) == SCORES, "the folder is free again"
@@ -179,14 +193,15 @@ def test_other_settings_are_refused_and_named(written: Path) -> None:
 def test_a_file_that_no_sweep_wrote_is_left_as_it_is(tmp_path: Path, content: bytes) -> None:
     (tmp_path / RESULTS).write_bytes(content)
     with pytest.raises(ResultsError, match="is no results file of a sweep"):
-        ResultsFile(tmp_path, SETTINGS)
+        opened(tmp_path, SETTINGS)
     assert (tmp_path / RESULTS).read_bytes() == content
 
 
-def test_a_format_of_the_future_is_refused(tmp_path: Path) -> None:
-    (tmp_path / RESULTS).write_bytes(sealed({"racer_rates": 2, "settings": {}, "made_with": {}}))
-    with pytest.raises(ResultsError, match="has format 2, this Racer writes 1"):
-        ResultsFile(tmp_path, SETTINGS)
+@pytest.mark.parametrize("number", [1, 3])
+def test_another_format_is_refused(number: int, tmp_path: Path) -> None:
+    (tmp_path / RESULTS).write_bytes(sealed({"racer_rates": number, "settings": {}, "made_with": {}}))
+    with pytest.raises(ResultsError, match=f"has format {number}, this Racer writes {FORMAT}"):
+        opened(tmp_path, SETTINGS)
 
 
 @pytest.mark.parametrize("kind", ["folder", "pipe"])
@@ -196,19 +211,19 @@ def test_what_is_no_file_is_refused_and_never_waited_for(tmp_path: Path, kind: s
     else:
         os.mkfifo(tmp_path / RESULTS)
     with pytest.raises(ResultsError, match="is no file and was left as it is"):
-        ResultsFile(tmp_path, SETTINGS)
+        opened(tmp_path, SETTINGS)
 
 
 def test_a_folder_belongs_to_one_sweep_at_a_time(tmp_path: Path) -> None:
-    with ResultsFile(tmp_path, SETTINGS), pytest.raises(ResultsError, match="another sweep is writing to"):
-        ResultsFile(tmp_path, SETTINGS)
+    with opened(tmp_path, SETTINGS), pytest.raises(ResultsError, match="another sweep is writing to"):
+        opened(tmp_path, SETTINGS)
     assert kept(tmp_path) == []
 
 
 def test_a_folder_that_cannot_be_made_is_said_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(ResultsError, match=r"cannot use .*; what was finished is kept") as refusal:
-        ResultsFile(tmp_path / "file" / "rates", SETTINGS)
+        opened(tmp_path / "file" / "rates", SETTINGS)
     assert len(str(refusal.value).splitlines()) == 1
 
 
@@ -216,7 +231,7 @@ def test_a_folder_that_cannot_be_made_is_said_in_one_line(tmp_path: Path) -> Non
 def test_a_disk_that_is_full_leaves_what_was_there(written: Path) -> None:
     from io import FileIO
 
-    with ResultsFile(written.parent, SETTINGS) as results:
+    with opened(written.parent, SETTINGS) as results:
         whole = written.read_bytes()
         disk, results._file = results._file, FileIO("/dev/full", "w")
         with pytest.raises(ResultsError, match="No space left on device"):

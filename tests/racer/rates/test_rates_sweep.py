@@ -9,25 +9,27 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from rates_builders import CODERS, TINY
+from racing_builders import write_mask
+from rates_builders import CODERS, CONFIG, SIZES, TINY
 
 from compression.coders import BUILT_IN
 from compression.coders.coder import find_coder
 from compression.errors import CoderError
-from compression.fitting.mask_file import DEFAULT_MASK, MaskNetwork, dump_mask, load_mask
-from compression.model.latent_model import load_codec
+from compression.model.latent_model import LatentModel
+from racer.drivers.driver import DriverError
 from racer.errors import ConfigError
 from racer.loop.batched import LANES
 from racer.rates.driving import MixedVersionsError, Plan, drive, drive_all
 from racer.rates.engines import Engine, LocalEngine
 from racer.rates.estimate import spread
-from racer.rates.grid import NO_NOISE, Noise, RatesConfig, make_grid
+from racer.rates.grid import NO_NOISE, Noise, make_grid
 from racer.rates.people import draw_person
 from racer.rates.results import RESULTS, ResultsError
 from racer.rates.sweep import Driven, Sweep, prepare_sweep, run_sweep
 from racer.rates.write import EPISODES, NUMBERS, write_rates
 
 ROOT = Path(__file__).parents[3]
+FOLDER = Path(__file__).parent
 NOISY = replace(TINY, noise=(Noise("erasures", 0.5),))
 CELLS = 2 * (1 + 2 * 3)
 """Of NOISY: raw, and without noise and with it full and two coders; for each of two people."""
@@ -63,20 +65,22 @@ def finish(sweep: Sweep, out: Path, engine: Engine | None = None) -> Driven:
 def test_every_cell_is_driven_and_cars_go_different_ways(ran: Path, sweep: Sweep) -> None:
     with (ran / EPISODES).open() as file:
         rows = list(csv.DictReader(file))
-    assert len(rows) == CELLS * NOISY.tracks
+    assert len(rows) == CELLS * NOISY.episodes
     assert {row["steps"] for row in rows} == {"80"}
     assert len({row["progress"] for row in rows}) > 4, "equal numbers would show nothing below"
     assert {row["coder"]: row["bits_mean"] for row in rows if row["bits"] == "0"} == {"raw": "0.0", "full": "170.0"}
     assert all(row["bits_mean"] == f"{row['bits']}.0" for row in rows if row["coder"] in CODERS)
+    assert {row["uplink_bits"] for row in rows} == {"2"}
+    assert {float(row["lost"]) > 0 for row in rows if row["noise"] == "erasures"} == {True}
     assert not any("time" in column or column.endswith("_ns") for column in rows[0])
 
 
-def test_all_coders_drive_the_same_tracks_with_the_same_people(ran: Path) -> None:
+def test_all_coders_are_driven_from_the_same_seeds_by_the_same_people(ran: Path) -> None:
     with (ran / EPISODES).open() as file:
         rows = list(csv.DictReader(file))
     for number in range(NOISY.participants):
-        tracks = {int(row["track_seed"]) for row in rows if row["participant"] == str(number)}
-        assert tracks == set(draw_person(NOISY.seed, number, NOISY.tracks).tracks)
+        seeds = {int(row["seed"]) for row in rows if row["participant"] == str(number)}
+        assert seeds == set(draw_person(NOISY.seed, number, NOISY.episodes).seeds)
 
 
 def test_processes_in_parallel_give_the_same_bytes(ran: Path, sweep: Sweep, tmp_path: Path) -> None:
@@ -107,7 +111,7 @@ def test_a_sweep_that_is_killed_in_the_middle_is_finished_by_the_next(ran: Path,
         "    run_sweep(prepare_sweep(NOISY, CODERS), Path('rates'), LocalEngine(2),\n"
         "        lambda done, total: done == 5 and os.kill(os.getpid(), 9))\n"
     )
-    environment = os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{Path(__file__).parents[1]}"}
+    environment = os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{FOLDER}{os.pathsep}{FOLDER.parent}"}
     result = subprocess.run([sys.executable, "killed.py"], cwd=tmp_path, env=environment)
     assert result.returncode == -9
     out = tmp_path / "rates"
@@ -152,16 +156,18 @@ def test_a_sweep_with_other_settings_is_refused_and_says_what_differs(
     assert (ran / RESULTS).read_bytes() == before
 
 
-def test_results_on_other_tracks_than_follow_from_the_seed_are_refused(ran: Path, sweep: Sweep, tmp_path: Path) -> None:
+def test_results_from_other_seeds_than_follow_from_the_seed_are_refused(
+    ran: Path, sweep: Sweep, tmp_path: Path
+) -> None:
     import zlib
 
     lines = (ran / RESULTS).read_bytes().splitlines(keepends=True)
     fields = json.loads(lines[1])
     del fields["crc32"]
-    fields["episodes"][0]["track_seed"] += 1
+    fields["episodes"][0]["seed"] += 1
     body = json.dumps(fields, separators=(",", ":")).encode()[:-1]
     (tmp_path / RESULTS).write_bytes(lines[0] + body + b',"crc32":"%08x"}\n' % zlib.crc32(body))
-    with pytest.raises(ResultsError, match="on other tracks than follow from the seed"):
+    with pytest.raises(ResultsError, match="from other seeds than follow from --seed"):
         run_sweep(sweep, tmp_path, LocalEngine(1))
 
 
@@ -169,17 +175,13 @@ def test_results_on_other_tracks_than_follow_from_the_seed_are_refused(ran: Path
 
 
 @pytest.fixture
-def mine(tmp_path: Path) -> Path:
+def mine(tmp_path: Path, model: LatentModel) -> Path:
     """A mask of one's own, which sends other blocks than the shipped one."""
-    codec = load_codec()
-    path = tmp_path / "mine.safetensors"
-    record = load_mask(DEFAULT_MASK, codec.sha256).record
-    path.write_bytes(dump_mask(MaskNetwork(), record))
-    return path
+    return write_mask(tmp_path / "mine.safetensors", model, first=(5, 6))
 
 
 def test_results_of_a_coder_with_another_fitted_file_are_refused(ran: Path, mine: Path) -> None:
-    with pytest.raises(ResultsError, match="holds results of pico with another fitted file"):
+    with pytest.raises(ResultsError, match="holds results of pico and pursuit with another fitted file"):
         run_sweep(prepare_sweep(NOISY, CODERS, [mine]), ran, LocalEngine(1))
 
 
@@ -191,20 +193,20 @@ def test_a_fitted_file_reaches_other_processes_by_its_content(mine: Path, tmp_pa
     assert sorted(here, key=lambda score: score.cell.order) == list(there.scores)
 
 
-def test_a_coder_is_not_driven_on_tracks_that_it_was_fitted_to(tmp_path: Path) -> None:
-    codec = load_codec()
-    (track,) = draw_person(0, 0, 1).tracks
-    record = replace(load_mask(DEFAULT_MASK, codec.sha256).record, track_seeds=(track,))
-    path = tmp_path / "seen.safetensors"
-    path.write_bytes(dump_mask(MaskNetwork(), record))
-    with pytest.raises(ConfigError, match=f"pico was fitted to track {track}, which this sweep would drive on"):
+def test_a_coder_is_not_driven_from_seeds_that_it_was_fitted_to(tmp_path: Path, model: LatentModel) -> None:
+    (seed,) = draw_person(0, 0, 1).seeds
+    path = write_mask(tmp_path / "seen.safetensors", model, seeds=(7, seed, 2**31 - 1))
+    with pytest.raises(ConfigError, match=f"pico was fitted to a trial from seed {seed}, which this sweep has too"):
         prepare_sweep(TINY, ("pico",), [path])
     prepare_sweep(replace(TINY, seed=1), ("pico",), [path])
 
 
-def test_a_coder_that_is_named_must_have_its_fitted_file() -> None:
-    with pytest.raises(ConfigError, match="condition perceptual needs a mask"):
-        prepare_sweep(TINY, ("perceptual",))
+def test_a_coder_that_lacks_its_fitted_file_is_left_out_with_the_reason_even_if_it_is_named() -> None:
+    sweep = prepare_sweep(TINY, ("perceptual", "random"))
+    assert sweep.grid.coders == ("raw", "full", "random")
+    (skipped,) = sweep.grid.skipped
+    assert (skipped.coder, skipped.bits) == ("perceptual", (5,))
+    assert "it needs a file fitted to perceptual, and none comes with this latent model" in skipped.reason
 
 
 def test_a_coder_that_there_is_not_is_refused_with_the_nearest() -> None:
@@ -217,40 +219,40 @@ def test_a_coder_that_there_is_not_is_refused_with_the_nearest() -> None:
 
 def test_a_cell_does_not_depend_on_what_is_driven_beside_it(ran: Path, sweep: Sweep) -> None:
     together = {score.cell: score for score in run_sweep(sweep, ran, LocalEngine(1)).scores}
-    cells = [cell for cell in sweep.grid.cells if cell.participant == 0 and cell.way.bits]
+    cells = [cell for cell in sweep.grid.cells if cell.participant == 0 and cell.point.bits]
     assert len(cells) == 4
     for cell in cells[1:3]:
         assert list(drive(sweep.plan, [cell])) == [together[cell]]
 
 
-def test_raw_is_spared_by_noise_and_other_ways_are_not(ran: Path, sweep: Sweep) -> None:
+def test_raw_is_spared_by_noise_and_other_points_are_not(ran: Path, sweep: Sweep) -> None:
     of = {score.cell: score for score in run_sweep(sweep, ran, LocalEngine(1)).scores}
-    assert {cell.way.noise for cell in of if cell.way.coder == "raw"} == {NO_NOISE}
-    noisy = [cell for cell in of if cell.way.noise != NO_NOISE]
-    clean = [replace(cell, way=replace(cell.way, noise=NO_NOISE)) for cell in noisy]
+    assert {cell.point.noise for cell in of if cell.point.coder == "raw"} == {NO_NOISE}
+    noisy = [cell for cell in of if cell.point.noise != NO_NOISE]
+    clean = [replace(cell, point=replace(cell.point, noise=NO_NOISE)) for cell in noisy]
     assert any(of[one].episodes != of[other].episodes for one, other in zip(noisy, clean, strict=True))
 
 
 def test_a_process_with_another_racer_refuses_to_take_part(sweep: Sweep) -> None:
     settings = tuple((name, "0.0.0" if name == "racer" else value) for name, value in sweep.plan.settings)
-    plan = Plan(sweep.plan.config, sweep.plan.coders, (), settings)
+    plan = Plan(sweep.plan.config, sweep.plan.coders, (), (), settings)
     with pytest.raises(MixedVersionsError, match="has another racer; what was finished is kept"):
         drive_all(plan, sweep.grid.cells[:1])
 
 
 def test_a_process_with_another_fitted_file_refuses_to_take_part(sweep: Sweep) -> None:
-    hashes = tuple((name, "ab" * 32 if name == "pico" else brought) for name, brought in sweep.plan.hashes)
-    with pytest.raises(MixedVersionsError, match="has another pico; what was finished is kept"):
+    hashes = tuple((name, "ab" * 32 if name == "coder pico" else brought) for name, brought in sweep.plan.hashes)
+    with pytest.raises(MixedVersionsError, match="has another coder pico; what was finished is kept"):
         drive_all(replace(sweep.plan, hashes=hashes), sweep.grid.cells[:1])
 
 
 def test_an_estimate_drives_every_kind_of_coder(sweep: Sweep) -> None:
     for participants in (1, 4, 12):
-        grid = make_grid(RatesConfig(participants=participants), [find_coder(name) for name in BUILT_IN])
+        grid = make_grid(replace(CONFIG, participants=participants), [find_coder(name) for name in BUILT_IN], SIZES)
         sampled = spread(grid)
-        assert len({cell.way for cell in sampled}) == len(sampled) == LANES
-        assert len({cell.way.coder for cell in sampled}) >= 6
-    assert {cell.way for cell in spread(sweep.grid)} == {cell.way for cell in sweep.grid.cells}
+        assert len({cell.point for cell in sampled}) == len(sampled) == LANES
+        assert len({cell.point.coder for cell in sampled}) >= 6
+    assert {cell.point for cell in spread(sweep.grid)} == {cell.point for cell in sweep.grid.cells}
 
 
 def test_a_mask_for_another_use_of_the_channel_is_left_out_or_refused() -> None:
@@ -267,3 +269,32 @@ def test_numbers_are_written_with_what_they_follow_from(ran: Path, sweep: Sweep)
     assert numbers["settings"] == dict(sweep.plan.settings)
     assert numbers["config"]["noise"] == [{"kind": "erasures", "rate": 0.5}]
     assert {curve["coder"] for curve in numbers["curves"]} == {"raw", "full", *CODERS}
+    assert numbers["config"]["settings"] == [{"handling": "stock", "skip_zoom": True, "speed": 100.0}]
+    assert (numbers["settings"]["task"], numbers["uplink_bits"]) == ("car-racing", 2)
+    assert [metric["name"] for metric in numbers["metrics"]] == ["progress", "off_road"]
+
+
+def test_simulated_is_the_family_that_the_task_names() -> None:
+    named = [prepare_sweep(replace(TINY, drivers=(driver,)), CODERS) for driver in ("simulated", "pursuit")]
+    assert named[0] == named[1]
+    (driver,) = prepare_sweep(replace(TINY, drivers=("simulated:7",)), CODERS).plan.config.drivers
+    assert driver == "pursuit:7"
+    with pytest.raises(DriverError, match="unknown driver 'keybord'"):
+        prepare_sweep(replace(TINY, drivers=("keybord",)), CODERS)
+
+
+def test_every_driver_has_cells_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    source = (
+        "class Still:\n    def reset(self): ...\n    def act(self, frame): return 1\n\ndef make(seed): return Still()\n"
+    )
+    (tmp_path / "still_driver.py").write_text(source)
+    config = replace(TINY, drivers=("simulated", "still_driver:make"), participants=1, steps=8)
+    sweep = prepare_sweep(config, ("random",))
+    driven = run_sweep(sweep, tmp_path / "rates", LocalEngine(1))
+    assert {score.cell.point.driver for score in driven.scores} == {"pursuit", "still_driver:make"}
+    assert len(driven.scores) == 2 * 3
+    (tmp_path / "still_driver.py").write_text(source.replace("return 1", "return 0"))
+    with pytest.raises(ResultsError, match="holds results of raw and still_driver:make with another fitted file or"):
+        run_sweep(prepare_sweep(config, ("random",)), tmp_path / "rates", LocalEngine(1))
+    del sys.modules["still_driver"]

@@ -12,14 +12,16 @@ from typing import Any
 import h5py
 import pytest
 import typer
+from footage_builders import Walk, golden
 from racing_builders import scored, write_mask, write_session
 from typer.testing import CliRunner, Result
 
 import sessions
+from compression.model.latent_model import LatentModel
 from racer.commands import care
 from racer.errors import ConfigError
 from racer.recordings.withdrawal import StillDrivingError
-from racer.sitting.leases import Claims
+from racer.sitting.leases import FOLDER, Leases
 from racer.sitting.protocol import ProtocolConfig
 from racer.sitting.start import StartConfig, start_session
 from sessions.maintenance.withdraw import LOG_NAME
@@ -123,13 +125,24 @@ def test_nothing_to_verify_is_bad_usage(tmp_path: Path, run: Racer) -> None:
         assert result.exit_code == 2 or isinstance(result.exception, ConfigError)
 
 
+def test_other_tasks_are_verified_with_their_model_and_without_their_package(walk: Walk, run: Racer) -> None:
+    result = run("verify", walk.path, "--model", walk.model)
+    assert (result.exit_code, "skipped" in result.output) == (0, False)
+    walk.uninstall()
+    result = run("verify", walk.path)
+    assert result.exit_code == 0
+    for check in ("weights", "received", "replay"):
+        told = f"skipped  {check} of 1 recording: task grey-walk is not installed: install the package that has it"
+        assert told in result.output
+
+
 def test_killed_session_is_pointed_out_and_a_running_one_left_alone(data: Path, run: Racer) -> None:
     path = kill(only(data))
     result = run("verify", data, "--no-replay")
     assert result.exit_code == 0
     assert "warn" in result.output
     assert "racer session repair" in result.output
-    with Claims(data).claim(session_id(path), "p01", "pilot", 1):
+    with Leases(data).lease(session_id(path), "p01", "pilot", 1):
         result = run("verify", data, "--no-replay")
     assert result.exit_code == 0
     assert "being recorded right now" in result.output
@@ -169,7 +182,7 @@ def test_repaired_session_is_no_second_sitting(data: Path, run: Racer) -> None:
 
 def test_running_session_is_not_repaired(data: Path, run: Racer) -> None:
     path = kill(only(data))
-    with Claims(data).claim(session_id(path), "p01", "pilot", 1):
+    with Leases(data).lease(session_id(path), "p01", "pilot", 1):
         result = run("repair", path)
     assert result.exit_code == 2
     assert "being recorded right now" in result.output
@@ -235,8 +248,8 @@ def test_source_that_does_not_exist_is_refused(tmp_path: Path, run: Racer) -> No
 
 def test_person_is_withdrawn_and_forgotten(data: Path, run: Racer) -> None:
     other = write_session(data, [scored("random", 0.5)], participant="p02")
-    Claims(data).live()
-    with Claims(data).claim("ffffff", "p03", "pilot", 1):
+    Leases(data).live()
+    with Leases(data).lease("ffffff", "p03", "pilot", 1):
         pass
     gone = next(path for path in sessions.find_recordings(data) if path != other)
     result = run("withdraw", "p01", "--data", data, "--yes")
@@ -248,6 +261,15 @@ def test_person_is_withdrawn_and_forgotten(data: Path, run: Racer) -> None:
     assert remembered == []
     (line,) = (data / LOG_NAME).read_text().splitlines()
     assert json.loads(line).keys() == {"date_utc", "sessions"}
+
+
+def test_person_of_version_0_1_0_is_forgotten_too(tmp_path: Path, run: Racer) -> None:
+    golden("pilot01", tmp_path)
+    for folder in (FOLDER, ".claims"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "recordings.json").write_text('{"participant": "pilot01"}')
+    assert run("withdraw", "pilot01", "--data", tmp_path, "--yes").exit_code == 0
+    assert [path for path, content in everything(tmp_path).items() if b"pilot01" in content] == []
 
 
 def test_withdrawal_is_agreed_to_first(data: Path, run: Racer) -> None:
@@ -269,11 +291,13 @@ def test_only_a_yes_removes(data: Path, run: Racer, monkeypatch: pytest.MonkeyPa
     assert [path.name for path in everything(data)] == [LOG_NAME]
 
 
-def test_masks_trained_on_the_persons_data_are_named(data: Path, tmp_path: Path, run: Racer, codec: Any) -> None:
+def test_masks_trained_on_the_persons_data_are_named(
+    data: Path, tmp_path: Path, run: Racer, model: LatentModel
+) -> None:
     (tmp_path / "masks").mkdir()
-    by_name = write_mask(tmp_path / "masks" / "pico.safetensors", codec.sha256, participants=("p01", "p02"))
-    by_session = write_mask(data / "old.safetensors", "cd" * 32, sessions=(session_id(only(data)),))
-    write_mask(tmp_path / "masks" / "other.safetensors", codec.sha256)
+    by_name = write_mask(tmp_path / "masks" / "pico.safetensors", model, participants=("p01", "p02"))
+    by_session = write_mask(data / "old.safetensors", model, model_sha256="cd" * 32, sessions=(session_id(only(data)),))
+    write_mask(tmp_path / "masks" / "other.safetensors", model)
     (tmp_path / "masks" / "torn.safetensors").write_bytes(b"torn")
     found = strictly(run("withdraw", "p01", "--data", data, "--yes", "--json"))
     assert found["masks_to_retrain"] == sorted([str(by_name.resolve()), str(by_session.resolve())])
@@ -282,7 +306,7 @@ def test_masks_trained_on_the_persons_data_are_named(data: Path, tmp_path: Path,
 
 def test_person_who_is_driving_is_not_withdrawn(data: Path, run: Racer) -> None:
     before = only(data).read_bytes()
-    with Claims(data).claim("ffffff", "p01", "pilot", 1):
+    with Leases(data).lease("ffffff", "p01", "pilot", 1):
         result = run("withdraw", "p01", "--data", data, "--yes")
     assert isinstance(result.exception, StillDrivingError)
     assert only(data).read_bytes() == before

@@ -12,15 +12,16 @@ import h5py
 import minari
 import numpy as np
 import pytest
-from footage_builders import CONDITIONS, STEPS, copy_recording, other_progress, record
+from footage_builders import CONDITIONS, STEPS, Walk, copy_recording, golden, other_progress, record
 
 import sessions
-from compression.channel import Channel
-from compression.coders.blocks import BlockReceiver, BlockSender
+from compression.channel import Channel, InProcess, ReceiverEnd, SenderEnd
+from compression.coders.blocks import BlockReceiver, BlockSender, full_layout
 from compression.coders.packet import layout_for
 from compression.fill import FillName
 from compression.masks import FixedMask
-from compression.model.latent_model import Codec
+from compression.model.latent_model import LatentModel
+from compression.noise import Link
 from racer.errors import ConfigError
 from racer.loop.conditions import ChannelConfig
 from racer.recordings.minari_export import MinariSummary, export_minari
@@ -38,7 +39,7 @@ def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def shown(recording: Path, tmp_path_factory: pytest.TempPathFactory) -> MinariSummary:
-    return export_minari([recording], tmp_path_factory.mktemp("datasets") / "steering-v0")
+    return export_minari([recording], tmp_path_factory.mktemp("datasets") / "driving-v0")
 
 
 @pytest.fixture
@@ -57,20 +58,22 @@ def test_minari_opens_the_dataset_and_finds_the_recording_in_it(
     assert (dataset.total_episodes, dataset.total_steps) == (len(CONDITIONS), len(CONDITIONS) * STEPS)
     assert (shown.episodes, shown.steps, shown.left_out, shown.last_repeated) == (3, 3 * STEPS, {}, 0)
     with sessions.open(recording) as session:
+        after = [metric.name for metric in session.info.task.metrics]
         for episode, data in zip(session.episodes, dataset, strict=True):
-            assert np.array_equal(data.actions - 1, episode.action)
-            assert data.rewards.tobytes() == episode.reward.tobytes()
+            assert np.array_equal(data.actions, episode.action)
+            assert data.rewards.tobytes() == episode["reward"].tobytes()
             assert not data.terminations.any()
             assert data.truncations.tolist() == [False] * (STEPS - 1) + [True]
-            for name in ("control", "progress", "off_road", "speed"):
+            for name in after:
                 assert data.infos[name][1:].tobytes() == episode[name].tobytes()
                 assert not data.infos[name][0].any()
-            names = ["bits", "mask", "received", "latent", "time_ns"] + ["packet"] * (episode.info.condition != "raw")
-            assert set(data.infos) == {*names, "control", "progress", "off_road", "speed"}
+            names = ["bits", "uplink_bits", "arrived", "mask", "received", "latent", "time_ns", "response_ns"]
+            names += ["packet"] * (episode.info.condition != "raw")
+            assert set(data.infos) == {*names, *after}
             for name in names:
                 assert data.infos[name][:-1].tobytes() == episode[name].tobytes()
             (metadata,) = dataset.storage.get_episode_metadata([data.id])
-            assert metadata["seed"] == episode.info.track_seed
+            assert metadata["seed"] == episode.info.seed
             assert metadata["session_id"] == session.info.session_id
             assert json.loads(metadata["episode_info"])["condition"] == episode.info.condition
             assert dataset.action_space.contains(data.actions[0])
@@ -78,7 +81,7 @@ def test_minari_opens_the_dataset_and_finds_the_recording_in_it(
 
 
 def test_observations_are_what_the_driver_saw_to_the_last_pixel(
-    recording: Path, shown: MinariSummary, load: Load, codec: Codec
+    recording: Path, shown: MinariSummary, load: Load, model: LatentModel
 ) -> None:
     with sessions.open(recording) as session:
         for episode, data in zip(session.episodes, load(shown.out), strict=True):
@@ -86,36 +89,40 @@ def test_observations_are_what_the_driver_saw_to_the_last_pixel(
             with closing(Rerun(session.info, episode)) as again:
                 for step in range(STEPS):
                     raw = episode.info.condition == "raw"
-                    seen = again.frame(step) if raw else codec.decode_latent(episode.received[step])
+                    seen = again.frame(step) if raw else model.decode_latent(episode.received[step])
                     assert np.array_equal(data.observations[step], seen)
 
 
 @pytest.mark.parametrize("fill", ["hold", "prior", "predict"])
 def test_the_observation_after_the_last_action_is_what_the_channel_would_have_shown(
-    tmp_path: Path, load: Load, codec: Codec, fill: FillName
+    tmp_path: Path, load: Load, model: LatentModel, fill: FillName
 ) -> None:
     path = record(tmp_path, steps=6, channel=ChannelConfig(fill=fill))
     with sessions.open(path) as session:
-        dataset = load(export_minari([path], tmp_path / "steering-v0").out)
+        dataset = load(export_minari([path], tmp_path / "driving-v0").out)
         for episode, data in zip(session.episodes, dataset, strict=True):
             with closing(Rerun(session.info, episode)) as again:
                 if episode.info.condition == "raw":
                     assert np.array_equal(data.observations[-1], again.frame(6))
                     continue
-                layout = layout_for(85, 2, 8) if episode.info.condition == "full" else layout_for(85)
+                layout = full_layout(model.sizes) if episode.info.condition == "full" else layout_for(85, model.sizes)
                 policy = FixedMask(episode.mask[0].astype(np.float32))
-                ends = BlockSender(codec, layout, policy, "episode"), BlockReceiver(codec, layout, fill)
-                channel = Channel(*ends, layout.slot_bits, layout.slots)
-                action = 0
+                channel = Channel(
+                    SenderEnd(BlockSender(model, layout, policy, "episode"), layout.slot_bits, layout.slots),
+                    InProcess(Link("none", 0.0, np.random.default_rng(0))),
+                    ReceiverEnd(BlockReceiver(model, layout, fill)),
+                )
+                action = 1
                 for step in range(7):
-                    sent = channel.transmit(again.frame(step), action)
+                    sent, received = channel.transmit(again.frame(step), action)
                     if step < 6:
                         assert sent.packet == episode.packet[step].tobytes()
                         action = int(episode.action[step])
-                assert np.array_equal(data.observations[-1], sent.shown)
+                assert received.shown is not None
+                assert np.array_equal(data.observations[-1], received.shown)
 
 
-def test_originals_are_frames_of_the_track_and_the_environment_repeats_them(
+def test_originals_are_frames_of_the_trial_and_the_environment_repeats_them(
     recording: Path, tmp_path: Path, load: Load
 ) -> None:
     dataset = load(export_minari([recording], tmp_path / "original-v3", original=True).out)
@@ -148,7 +155,7 @@ def test_rejected_and_aborted_episodes_are_not_in_it(recording: Path, tmp_path: 
 
 
 def test_trial_runs_and_actions_that_there_are_not_are_left_out(recording: Path, tmp_path: Path) -> None:
-    trial = copy_recording(recording, tmp_path, lambda info: replace(info, session_id="00000d", pilot=True))
+    trial = copy_recording(recording, tmp_path, lambda info: replace(info, session_id="00000d", trial_run=True))
     summary = export_minari([trial, recording], tmp_path / "most-v0")
     assert (summary.episodes, list(summary.left_out)) == (3, [str(trial)])
     odd = copy_recording(recording, tmp_path, lambda info: replace(info, session_id="00000e"))
@@ -158,7 +165,7 @@ def test_trial_runs_and_actions_that_there_are_not_are_left_out(recording: Path,
 
 
 def test_an_episode_that_goes_otherwise_repeats_its_last_observation_or_is_left_out(
-    recording: Path, tmp_path: Path, load: Load, codec: Codec
+    recording: Path, tmp_path: Path, load: Load, model: LatentModel
 ) -> None:
     path = copy_recording(recording, tmp_path, step=other_progress)
     summary = export_minari([path], tmp_path / "shown-v0")
@@ -173,20 +180,69 @@ def test_an_episode_that_goes_otherwise_repeats_its_last_observation_or_is_left_
 
 
 def test_other_weights_leave_only_the_originals(recording: Path, tmp_path: Path) -> None:
-    path = copy_recording(recording, tmp_path, session=lambda info: replace(info, codec_sha256="ab" * 32))
+    path = copy_recording(recording, tmp_path, session=lambda info: replace(info, model_sha256="ab" * 32))
     summary = export_minari([path], tmp_path / "shown-v0")
     assert summary.episodes == 1
-    assert all("other codec weights" in reason for reason in summary.left_out.values())
+    assert all("other weights" in reason for reason in summary.left_out.values())
     assert export_minari([path], tmp_path / "original-v0", original=True).episodes == 3
 
 
-def test_sessions_driven_in_different_ways_name_no_environment(recording: Path, tmp_path: Path, load: Load) -> None:
+def test_sessions_under_different_settings_name_no_environment(recording: Path, tmp_path: Path, load: Load) -> None:
     def faster(info: sessions.SessionInfo) -> sessions.SessionInfo:
-        track = {**info.config["track"], "target_speed": 60.0}
-        return replace(info, session_id="00000c", config={**info.config, "track": track})
+        task = replace(info.task, settings={**info.task.settings, "speed": 60.0})
+        return replace(info, session_id="00000c", task=task)
 
     other = copy_recording(recording, tmp_path, faster)
     assert load(export_minari([recording, other], tmp_path / "both-v0").out).env_spec is None
+
+
+def test_another_task_is_exported_with_its_frames_metrics_and_rewards(walk: Walk, tmp_path: Path, load: Load) -> None:
+    summary = export_minari([walk.path], tmp_path / "walk-v0", model=walk.model)
+    assert (summary.episodes, summary.left_out, summary.last_repeated) == (3, {}, 0)
+    dataset = load(summary.out)
+    assert "0 rest, 1 up, 2 down" in dataset.storage.metadata["description"]
+    environment = dataset.recover_environment()
+    for data in dataset:
+        assert data.observations.shape == (STEPS + 1, 24, 32, 1)
+        assert np.array_equal(data.rewards, -np.diff(data.infos["distance"].astype(np.float64)).astype(np.float32))
+        (metadata,) = dataset.storage.get_episode_metadata([data.id])
+        environment.reset(seed=metadata["seed"])
+        for action, reward in zip(data.actions, data.rewards, strict=True):
+            assert environment.step(action)[1] == pytest.approx(reward, abs=1e-6)
+    environment.close()
+
+
+def test_a_task_that_is_not_installed_is_exported_as_far_as_it_was_shown(
+    walk: Walk, tmp_path: Path, load: Load
+) -> None:
+    walk.uninstall()
+    summary = export_minari([walk.path], tmp_path / "walk-v0", model=walk.model)
+    assert (summary.episodes, summary.last_repeated) == (2, 2)
+    assert load(summary.out).env_spec is None
+    with pytest.raises(ExportError, match="task grey-walk is not installed"):
+        export_minari([walk.path], tmp_path / "none-v0")
+
+
+def test_different_tasks_are_not_mixed(recording: Path, walk: Walk, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="one task") as error:
+        export_minari([recording, walk.path], tmp_path / "both-v0")
+    assert "\n" not in str(error.value)
+    assert not (tmp_path / "both-v0").exists()
+
+
+def test_recordings_of_version_0_1_0_are_exported_like_new_ones(tmp_path: Path, load: Load) -> None:
+    old = tmp_path / "old"
+    paths = [golden(name, old) for name in ("pilot01", "eval01", "noisy01")]
+    summary = export_minari([old], tmp_path / "old-v0")
+    assert (summary.recordings, summary.episodes, summary.left_out) == (3, 4 + 6 + 2, {})
+    dataset = load(summary.out)
+    assert dataset.env_spec is not None
+    episodes = iter(dataset)
+    for path in sessions.find_recordings(old):
+        with sessions.open(path) as session:
+            for episode in session.episodes:
+                assert np.array_equal(next(episodes).actions, episode.action)
+    assert set(paths) == set(sessions.find_recordings(old))
 
 
 def test_texts_too_long_for_an_attribute_leave_their_episode_out(recording: Path, tmp_path: Path) -> None:
@@ -195,9 +251,9 @@ def test_texts_too_long_for_an_attribute_leave_their_episode_out(recording: Path
         export_minari([path], tmp_path / "long-v0")
 
 
-@pytest.mark.parametrize("name", ["steering", "steering-v", "a b-v0", "v0", "é-v0"])
+@pytest.mark.parametrize("name", ["driving", "driving-v", "a b-v0", "v0", "é-v0"])
 def test_a_name_that_minari_would_refuse_is_refused_first(recording: Path, tmp_path: Path, name: str) -> None:
-    with pytest.raises(ConfigError, match="steering-v0"):
+    with pytest.raises(ConfigError, match="driving-v0"):
         export_minari([recording], tmp_path / name)
 
 
@@ -206,7 +262,7 @@ def test_without_minari_one_line_says_what_to_install(
 ) -> None:
     monkeypatch.setitem(sys.modules, "minari", None)
     with pytest.raises(MissingPackageError, match=r'pip install "minari>=0\.5\.4"') as error:
-        export_minari([recording], tmp_path / "steering-v0")
+        export_minari([recording], tmp_path / "driving-v0")
     assert "\n" not in str(error.value)
     assert list(tmp_path.iterdir()) == []
 
@@ -217,5 +273,5 @@ def test_an_interruption_leaves_nothing(recording: Path, tmp_path: Path) -> None
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        export_minari([recording], tmp_path / "steering-v0", progress=interrupt)
+        export_minari([recording], tmp_path / "driving-v0", progress=interrupt)
     assert list(tmp_path.iterdir()) == []

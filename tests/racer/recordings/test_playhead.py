@@ -1,11 +1,17 @@
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from racing_builders import EPISODE, SESSION, STEP, Drive, write_session
 
-from racer.recordings.playhead import SPEEDS, Playhead
+import sessions
+from racer.recordings.playhead import SPEEDS, Playhead, recorded_pace, step_times
 
 MS = 1_000_000
 TIMES = np.array([0, 100, 200, 500, 600], np.int64) * MS
@@ -86,3 +92,27 @@ def test_the_step_is_always_one_of_the_episode(gaps: list[int], moves: list[tupl
         else:
             playhead.hurry(1 if amount > 0 else -1)
         assert 0 <= playhead.step < len(gaps)
+
+
+def timed(folder: Path, times_ns: list[int], **config: Any) -> Any:
+    drive = Drive(EPISODE, [replace(STEP, time_ns=time_ns) for time_ns in times_ns])
+    with sessions.open(write_session(folder, [drive], config=config)) as session:
+        return step_times(session.info, session.episodes[0]).tolist()
+
+
+def test_steps_are_due_as_recorded_with_pauses_cut_to_a_second(tmp_path: Path) -> None:
+    times = [7 * MS, 107 * MS, 210 * MS, 60_000 * MS, 60_100 * MS]
+    assert timed(tmp_path, times) == [0, 100 * MS, 203 * MS, 1203 * MS, 1303 * MS]
+
+
+def test_times_that_run_backwards_or_leap_stay_in_order(tmp_path: Path) -> None:
+    assert timed(tmp_path, [2**62, -(2**62), 2**62]) == [0, 0, 1_000_000_000]
+
+
+def test_a_session_without_a_window_has_the_pace_it_was_set_to(tmp_path: Path) -> None:
+    assert timed(tmp_path, [0, 1, 2], headless=True, pace=20.0) == [0, 50 * MS, 100 * MS]
+
+
+@pytest.mark.parametrize(("pace", "expected"), [(20, 20.0), (None, 10.0), ("fast", 10.0), (1e9, 10.0)])
+def test_a_pace_that_cannot_be_is_ten(pace: Any, expected: float) -> None:
+    assert recorded_pace(replace(SESSION, config={"pace": pace})) == expected

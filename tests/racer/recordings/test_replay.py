@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pygame
 import pytest
-from footage_builders import CONDITIONS, STEPS, copy_recording, other_progress, record
+from footage_builders import CONDITIONS, STEPS, Walk, copy_recording, golden, other_progress, record
 from pygame.event import Event
 from racing_builders import scored, write_session
 from window_builders import MS, down, x_server
@@ -166,6 +166,33 @@ def test_the_screen_shows_the_original_beside_the_frame(recording: Path, watch: 
         scale = place.width // 64
         found = picture[place.top + scale // 2 : place.bottom : scale, place.left + scale // 2 : place.right : scale]
         assert np.array_equal(found, frame)
+
+
+def test_frames_of_other_sizes_are_magnified_as_a_whole(walk: Walk, watch: Watch) -> None:
+    viewer = watch(walk.path, Viewer().at(150, END).at(400, NEXT).at(650, ESC), folder=walk.model)
+    assert [(episode, step) for episode, step, _ in viewer.seen] == [(0, 1), (0, STEPS - 1), (1, 2)]
+    scene = viewer.replay._scene
+    assert scene.original is not None
+    assert scene.original.size == scene.shown.size
+    assert scene.shown.width % 32 == scene.shown.height % 24 == 0
+
+
+def test_a_recording_whose_task_or_model_is_not_here_is_refused_before_a_window_opens(walk: Walk, watch: Watch) -> None:
+    with pytest.raises(FootageError, match=r"other weights .*--model"):
+        watch(walk.path, Viewer())
+    walk.uninstall()
+    with pytest.raises(FootageError, match="task grey-walk is not installed: install the package") as error:
+        watch(walk.path, Viewer())
+    assert "\n" not in str(error.value)
+    assert not pygame.display.get_init()
+
+
+@pytest.mark.parametrize("participant", ["pilot01", "eval01", "noisy01"])
+def test_recordings_of_version_0_1_0_are_played(participant: str, tmp_path: Path, watch: Watch) -> None:
+    notes: list[str] = []
+    viewer = Viewer().at(150, NEXT).at(300, ESC)
+    watch(golden(participant, tmp_path), viewer, on_note=notes.append)
+    assert (viewer.seen, notes) == ([(0, 1, False), (1, 1, False)], [])
 
 
 def test_full_screen_and_other_sizes_lay_the_scene_out_anew(recording: Path, watch: Watch) -> None:

@@ -10,7 +10,7 @@ import imageio_ffmpeg
 import numpy as np
 import pygame
 import pytest
-from footage_builders import CONDITIONS, STEPS, copy_recording, other_progress, record
+from footage_builders import CONDITIONS, STEPS, Walk, copy_recording, golden, other_progress, record
 from numpy.typing import NDArray
 from racing_builders import scored, write_session
 
@@ -18,11 +18,13 @@ import sessions
 from racer.errors import ConfigError
 from racer.recordings.footage import FootageError
 from racer.recordings.rerun import Rerun
-from racer.recordings.scene import Scene, scene_size
+from racer.recordings.scene import Scene, View, scene_size
 from racer.recordings.video import VideoConfig, make_video
-from racer.window.palette import PANEL
+from racer.window.palette import BLUE, ORANGE, PANEL
 from sessions.export.folder import ExportError
 from sessions.extras import MissingPackageError
+
+FRAME = (64, 64, 3)
 
 
 @pytest.fixture(scope="module")
@@ -53,10 +55,10 @@ def test_the_video_holds_each_step_once_with_the_original_left_of_what_was_shown
     meta, pictures = read_video(summary.out)
     steps = len(CONDITIONS) * STEPS
     assert (summary.pictures, len(pictures), told[-1]) == (steps, steps, (steps, steps))
-    assert meta["size"] == summary.size == scene_size(4, beside=True)
+    assert meta["size"] == summary.size == scene_size(FRAME, 4, beside=True)
     assert meta["fps"] == 20.0
     assert list(tmp_path.iterdir()) == [summary.out]
-    scene = Scene(pygame.Surface(summary.size, 0, 24), beside=True, scale=4)
+    scene = Scene(pygame.Surface(summary.size, 0, 24), FRAME, beside=True, scale=4)
     assert scene.original is not None and scene.original.right < scene.shown.left
     assert scene.original.size == scene.shown.size == (256, 256)
     with sessions.open(recording) as session:
@@ -68,30 +70,86 @@ def test_the_video_holds_each_step_once_with_the_original_left_of_what_was_shown
             assert same < 4 if episode.info.condition == "raw" else same < 40
 
 
+@pytest.mark.parametrize("frame", [(64, 64, 3), (8, 8, 1), (24, 32, 1), (256, 64, 3), (40, 256, 3)])
 @pytest.mark.parametrize("scale", [2, 3, 7, 16])
 @pytest.mark.parametrize("beside", [True, False])
-def test_every_scale_leaves_room_for_the_frames_and_what_is_around_them(scale: int, beside: bool) -> None:
-    width, height = scene_size(scale, beside)
+def test_every_size_leaves_room_for_the_frames_and_what_is_around_them(
+    frame: tuple[int, int, int], scale: int, beside: bool
+) -> None:
+    width, height = scene_size(frame, scale, beside)
     assert width % 2 == height % 2 == 0
     screen = pygame.Surface((width, height), 0, 24)
-    scene = Scene(screen, beside, scale)
+    scene = Scene(screen, frame, beside, scale)
     places = [scene.shown, *([scene.original] if scene.original else [])]
     for place in places:
-        assert place.size == (64 * scale, 64 * scale)
+        assert place.size == (frame[1] * scale, frame[0] * scale)
         assert screen.get_rect().contains(place)
     assert height - scene.shown.bottom > 0.2 * scene.shown.height
     assert scene.shown.top > 0.1 * scene.shown.height
+
+
+@pytest.mark.parametrize("actions", [("left", "straight", "right"), tuple("abcdefghij"), tuple(map(str, range(64)))])
+@pytest.mark.parametrize("frame", [(8, 8, 1), (64, 64, 3)])
+def test_the_action_taken_alone_is_lit_however_many_there_are(
+    actions: tuple[str, ...], frame: tuple[int, int, int]
+) -> None:
+    screen = pygame.Surface((960, 720), 0, 24)
+    scene = Scene(screen, frame, beside=True)
+    picture = np.zeros(frame, np.uint8)
+    lit = []
+    for action in range(len(actions)):
+        scene.draw(View("p01", "", "facts", picture, picture, actions, action, 0.0, 0.0))
+        footer = pygame.surfarray.array3d(screen)[:, scene.shown.bottom :]
+        columns = np.flatnonzero((footer == BLUE).all(axis=2).any(axis=1))
+        assert len(columns), f"action {action} is not lit"
+        lit.append(columns.mean())
+    assert lit == sorted(set(lit)), "each in its own place, in their order"
+
+
+def test_a_score_whose_limits_nobody_knows_has_no_bar() -> None:
+    screen = pygame.Surface((960, 720), 0, 24)
+    scene = Scene(screen, FRAME, beside=False)
+    frame = np.zeros(FRAME, np.uint8)
+    seen = []
+    for score in (0.5, None):
+        scene.draw(View("p01", "", "facts", frame, None, ("no", "yes"), 0, 0.5, score))
+        seen.append(bool((pygame.surfarray.array3d(screen) == ORANGE).all(axis=2).any()))
+    assert seen == [True, False]
+
+
+def test_recordings_of_several_tasks_share_a_picture(recording: Path, walk: Walk, tmp_path: Path) -> None:
+    summary = make_video(VideoConfig((recording, walk.path), tmp_path / "out.mp4", 1, scale=2, model=walk.model))
+    width, height = scene_size(FRAME, 2, beside=True)
+    assert (summary.size, summary.pictures) == ((2 * width, height), STEPS)
+    assert summary.without_original == {}
+    _, pictures = read_video(summary.out)
+    assert pictures[3][:, width:].std() > 1
+
+
+def test_a_recording_whose_task_is_not_installed_is_refused_in_a_line(walk: Walk, tmp_path: Path) -> None:
+    walk.uninstall()
+    with pytest.raises(FootageError, match="task grey-walk is not installed: install the package") as error:
+        make_video(VideoConfig((walk.path,), tmp_path / "out.mp4"))
+    assert "\n" not in str(error.value)
+    assert not (tmp_path / "out.mp4").exists()
+
+
+@pytest.mark.parametrize("participant", ["pilot01", "eval01", "noisy01"])
+def test_recordings_of_version_0_1_0_become_videos(participant: str, tmp_path: Path) -> None:
+    summary = make_video(VideoConfig((golden(participant, tmp_path),), tmp_path / "out.mp4", 0, scale=2))
+    assert summary.pictures >= 10
+    assert summary.without_original == {}
 
 
 def test_several_recordings_share_the_picture_and_the_shorter_waits(recording: Path, tmp_path: Path) -> None:
     shorter = record(tmp_path / "other", "p02", steps=5, conditions=("raw",))
     longer = record(tmp_path / "third", "p03", steps=7, conditions=("raw",))
     summary = make_video(VideoConfig((shorter, longer, recording), tmp_path / "grid.mp4", episode=0, scale=2))
-    width, height = scene_size(2, beside=True)
+    width, height = scene_size(FRAME, 2, beside=True)
     _, pictures = read_video(summary.out)
     assert (summary.pictures, len(pictures)) == (STEPS, STEPS)
     assert summary.size == (2 * width, 2 * height)
-    scene = Scene(pygame.Surface((width, height), 0, 24), beside=True, scale=2)
+    scene = Scene(pygame.Surface((width, height), 0, 24), FRAME, beside=True, scale=2)
     with sessions.open(shorter) as session, closing(Rerun(session.info, session.episodes[0])) as again:
         assert scene.original is not None
         assert difference(pictures[-1], scene.original, again.frame(4)) < 6
@@ -105,7 +163,7 @@ def test_an_original_that_would_be_wrong_is_left_out_and_said_to_be(recording: P
     summary = make_video(VideoConfig((path,), out, episode=index))
     assert "goes otherwise" in summary.without_original[path]
     _, pictures = read_video(out)
-    scene = Scene(pygame.Surface(summary.size, 0, 24), beside=True, scale=4)
+    scene = Scene(pygame.Surface(summary.size, 0, 24), FRAME, beside=True, scale=4)
     assert scene.original is not None
     centre = pictures[3][scene.original.centery, scene.original.centerx].astype(int)
     assert np.abs(centre - PANEL).max() < 6
@@ -116,7 +174,7 @@ def test_a_video_without_originals_is_narrower_and_needs_no_game(recording: Path
     with sessions.open(path) as session:
         (index,) = [episode.index for episode in session.episodes if episode.info.condition == "full"]
     summary = make_video(VideoConfig((path,), tmp_path / "out.mp4", index, beside=False))
-    assert summary.size == scene_size(4, beside=False)
+    assert summary.size == scene_size(FRAME, 4, beside=False)
     assert summary.without_original == {}
 
 

@@ -20,43 +20,43 @@ def report_of(folder: Path, *sittings: list[Drive]) -> StudyReport:
     return report_study(folder)
 
 
-def test_actions_are_compared_at_the_same_step_of_the_same_track(tmp_path: Path) -> None:
-    full = [driven("full", [0, 1, -1, 0], track_seed=1), driven("full", [1, 1], track_seed=2)]
-    random = [driven("random", [1, -1], track_seed=2), driven("random", [0, 1, 1, 1, 1], track_seed=1)]
+def test_actions_are_compared_at_the_same_step_from_the_same_seed(tmp_path: Path) -> None:
+    full = [driven("full", [1, 2, 0, 1], seed=1), driven("full", [2, 2], seed=2)]
+    random = [driven("random", [2, 0], seed=2), driven("random", [1, 2, 2, 2, 2], seed=1)]
     (found,) = report_of(tmp_path, full + random).agreement
-    # Track 1: 2 of 4 (the fifth step has no counterpart); track 2: 1 of 2.
+    # Seed 1: 2 of 4 (the fifth step has no counterpart); seed 2: 1 of 2.
     assert (found.condition, found.participants, found.steps) == ("random", 1, 6)
     assert found.equal == pytest.approx(3 / 6)
     assert found.equal_se is None
 
 
-def test_a_track_driven_twice_is_paired_in_the_order_driven(tmp_path: Path) -> None:
-    full = [driven("full", [-1, -1], track_seed=1), driven("full", [1, 0], track_seed=1)]
-    pico = [driven("pico", [-1, -1], track_seed=1), driven("pico", [1, 0], track_seed=1)]
+def test_a_seed_met_twice_is_paired_in_the_order_met(tmp_path: Path) -> None:
+    full = [driven("full", [0, 0], seed=1), driven("full", [2, 1], seed=1)]
+    pico = [driven("pico", [0, 0], seed=1), driven("pico", [2, 1], seed=1)]
     (found,) = report_of(tmp_path, full + pico).agreement
     assert (found.steps, found.equal, found.kappa) == (4, 1.0, pytest.approx(1.0))
 
 
 def test_participants_are_averaged_after_their_own_agreement(tmp_path: Path) -> None:
-    ann = [driven("full", [0, 1], track_seed=1), driven("pico", [0, 1], track_seed=1)]
-    ben = [driven("full", [0, 1, 0, 1], track_seed=2), driven("pico", [1, 0, 0, 1], track_seed=2)]
+    ann = [driven("full", [1, 2], seed=1), driven("pico", [1, 2], seed=1)]
+    ben = [driven("full", [1, 2, 1, 2], seed=2), driven("pico", [2, 1, 1, 2], seed=2)]
     (found,) = report_of(tmp_path, ann, ben).agreement
     assert (found.equal, found.equal_se) == (pytest.approx(0.75), pytest.approx(0.25))
     assert (found.kappa, found.kappa_se) == (pytest.approx(0.5), pytest.approx(0.5))
 
 
 def test_kappa_is_undefined_for_someone_who_always_does_the_same(tmp_path: Path) -> None:
-    same = [driven("full", [0, 0], track_seed=1), driven("pico", [0, 0], track_seed=1)]
+    same = [driven("full", [1, 1], seed=1), driven("pico", [1, 1], seed=1)]
     (found,) = report_of(tmp_path / "one", same).agreement
     assert (found.equal, found.kappa, found.kappa_se, found.kappa_participants) == (1.0, None, None, 0)
-    other = [driven("full", [0, 1], track_seed=2), driven("pico", [0, 1], track_seed=2)]
+    other = [driven("full", [1, 2], seed=2), driven("pico", [1, 2], seed=2)]
     (found,) = report_of(tmp_path / "two", same, other).agreement
     assert (found.participants, found.kappa, found.kappa_se, found.kappa_participants) == (2, 1.0, None, 1)
 
 
-@pytest.mark.parametrize("others", [[], [driven("full", [0], track_seed=2)]], ids=["no full", "another track"])
-def test_there_is_no_agreement_without_full_on_the_same_track(others: list[Drive], tmp_path: Path) -> None:
-    assert report_of(tmp_path, [driven("random", [0], track_seed=1), *others]).agreement == []
+@pytest.mark.parametrize("others", [[], [driven("full", [1], seed=2)]], ids=["no full", "another seed"])
+def test_there_is_no_agreement_without_full_from_the_same_seed(others: list[Drive], tmp_path: Path) -> None:
+    assert report_of(tmp_path, [driven("random", [1], seed=1), *others]).agreement == []
 
 
 @given(st.lists(st.integers(0, 30), min_size=9, max_size=9).filter(lambda counts: sum(counts) > 0))
@@ -72,8 +72,8 @@ def test_kappa_is_observed_less_expected_agreement_over_one_less_expected(counts
 
 
 def test_blocks_are_counted_per_episode_then_person(tmp_path: Path) -> None:
-    ann = [driven("random", [0, 0], mask=[0, 1]), driven("random", [0], mask=[0])]
-    ben = [driven("random", [0], mask=[7])]
+    ann = [driven("random", [1, 1], mask=[0, 1]), driven("random", [1], mask=[0])]
+    ben = [driven("random", [1], mask=[7])]
     (found,) = report_of(tmp_path, ann, ben).blocks
     assert found.condition == "random"
     assert found.sent == (0.5, 0.25, 0, 0, 0, 0, 0, 0.5)
@@ -87,16 +87,16 @@ def test_learning_is_by_the_number_within_the_condition_and_by_its_place(tmp_pat
     ann = [scored("random", 0.1), scored("random", 0.3), scored("pico", 0.5)]
     ben = [scored("pico", 0.7), scored("random", 0.5)]
     report = report_of(tmp_path, ann, ben)
-    assert [(p.condition, p.place, p.participants, round(p.progress, 6)) for p in report.by_episode] == [
+    assert [(p.condition, p.place, p.participants, round(p.value, 6)) for p in report.by_episode] == [
         ("random", 1, 2, 0.3),
         ("random", 2, 1, 0.3),
         ("pico", 1, 2, 0.6),
     ]
-    assert [(p.condition, p.place, p.participants, round(p.progress, 6)) for p in report.by_place] == [
+    assert [(p.condition, p.place, p.participants, round(p.value, 6)) for p in report.by_place] == [
         ("random", 1, 1, 0.2),
         ("random", 2, 1, 0.5),
         ("pico", 1, 1, 0.7),
         ("pico", 2, 1, 0.5),
     ]
-    assert report.by_episode[0].progress_se == pytest.approx(0.2)
-    assert report.by_episode[1].progress_se is None
+    assert report.by_episode[0].se == pytest.approx(0.2)
+    assert report.by_episode[1].se is None

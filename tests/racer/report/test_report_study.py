@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from racing_builders import scored
+from racing_builders import TASK, scored
 from report_builders import CONDITIONS, CONFIG, SCORES, evaluation, recorded, write_study
 from scipy import stats
 
-from racer.report.study import NothingToReportError, StudyReport, report_study
+from racer.report.study import Mean, NothingToReportError, StudyReport, report_study
 
 EXERCISE = np.array([[45, 50, 55], [42, 42, 45], [36, 41, 43], [39, 35, 40], [51, 55, 59], [44, 49, 56]])
 """A textbook's fitness of six people before, three and six months into an exercise programme (Laerd Statistics,
@@ -44,11 +44,11 @@ def test_each_persons_episodes_are_averaged_before_the_people_are(tmp_path: Path
     assert [mean.condition for mean in report.conditions] == ["full", "random", "pico"]
     full, random, pico = report.conditions
     assert [mean.participants for mean in report.conditions] == [2, 2, 2]
-    assert random.progress == pytest.approx((0.2 + 0.3) / 2)
-    assert pico.progress == pytest.approx((0.5 + 0.4) / 2)
-    assert full.progress == pytest.approx((0.6 + 0.8) / 2)
+    assert random.metrics["progress"].value == pytest.approx((0.2 + 0.3) / 2)
+    assert pico.metrics["progress"].value == pytest.approx((0.5 + 0.4) / 2)
+    assert full.metrics["progress"].value == pytest.approx((0.6 + 0.8) / 2)
     # Two people: the standard error is half their difference.
-    assert [mean.progress_se for mean in report.conditions] == pytest.approx([0.1, 0.05, 0.05])
+    assert [mean.metrics["progress"].se for mean in report.conditions] == pytest.approx([0.1, 0.05, 0.05])
     assert report.gap_closed == pytest.approx((0.45 - 0.25) / (0.70 - 0.25))
     assert report.excluded == {}
 
@@ -58,14 +58,14 @@ def test_time_off_the_road_is_the_fraction_of_steps(tmp_path: Path) -> None:
     evaluation(tmp_path, "ann", [scored("random", 0.4, off), scored("random", 0.4), scored("pico", 0.4)], 0)
     evaluation(tmp_path, "ben", [scored("random", 0.4, [True, True]), scored("pico", 0.4)], 1)
     pico, random = sorted(report_study(tmp_path).conditions, key=lambda mean: mean.condition)
-    assert random.off_road == pytest.approx((0.125 + 1.0) / 2)
-    assert random.off_road_se == pytest.approx(0.875 / 2)
-    assert (pico.off_road, pico.off_road_se) == (0.0, 0.0)
+    assert random.metrics["off_road"].value == pytest.approx((0.125 + 1.0) / 2)
+    assert random.metrics["off_road"].se == pytest.approx(0.875 / 2)
+    assert pico.metrics["off_road"] == Mean(0.0, 0.0)
 
 
 def test_an_episodes_score_is_its_progress_at_its_end(tmp_path: Path) -> None:
     evaluation(tmp_path, "ann", [scored("random", 0.4, [False] * 5)])
-    assert report_study(tmp_path).conditions[0].progress == pytest.approx(0.4)
+    assert report_study(tmp_path).conditions[0].metrics["progress"].value == pytest.approx(0.4)
 
 
 def test_the_anova_of_the_textbook_is_the_textbooks(tmp_path: Path) -> None:
@@ -117,7 +117,7 @@ def test_equal_random_and_full_leave_no_gap_to_close(tmp_path: Path) -> None:
 
 def test_one_participant_gives_means_and_no_tests_and_still_valid_json(tmp_path: Path) -> None:
     report = study(tmp_path, np.array([[0.1, 0.2, 0.3]]))
-    assert [round(mean.progress, 6) for mean in report.conditions] == [0.3, 0.1, 0.2]
+    assert [round(mean.metrics["progress"].value, 6) for mean in report.conditions] == [0.3, 0.1, 0.2]
     assert (report.difference, report.anova) == (None, [])
     json.dumps(asdict(report), allow_nan=False)
 
@@ -137,19 +137,21 @@ def test_a_study_of_people_is_not_simulated_and_the_two_kinds_are_not_mixed(tmp_
     ("changes", "reason"),
     [
         ({"protocol": "pilot"}, "a pilot user's session, for training"),
-        ({"pilot": True}, "trial run"),
+        ({"trial_run": True}, "a trial run (--trial)"),
         ({"status": "aborted"}, "not completed (aborted)"),
         ({"participant": "p00"}, "second session of the same participant"),
-        ({"codec_sha256": "12" * 32}, "codec weights"),
-        ({"mask_sha256": "34" * 32}, "another mask"),
+        ({"model_sha256": "12" * 32}, "another latent model"),
+        ({"fitted_sha256": "34" * 32}, "another fitted file"),
         ({"driver": "simulated"}, "kind of driver"),
         ({"config": CONFIG | {"channel_format": 2}}, "packet format"),
         ({"config": CONFIG | {"study_settings_sha256": "ef" * 32}}, "study file"),
         ({"config": CONFIG | {"channel": {"bits": 20}}}, "use of the channel"),
-        ({"config": CONFIG | {"track": {"target_speed": 60.0}}}, "handling or speed"),
+        ({"task": replace(TASK, settings=TASK.settings | {"speed": 60.0})}, "another setting of the task"),
         ({"config": CONFIG | {"protocol": CONFIG["protocol"] | {"steps": 50}}}, "steps per episode"),
         ({"config": CONFIG | {"protocol": CONFIG["protocol"] | {"evaluation": 3}}}, "episodes per condition"),
         ({"config": CONFIG | {"protocol": CONFIG["protocol"] | {"conditions": ["raw"]}}}, "set of conditions"),
+        ({"task": replace(TASK, name="lunar-lander")}, "another task than"),
+        ({"task": replace(TASK, actions=("port", "ahead", "starboard"))}, "another version of the task"),
         ({"config": {}}, "than in the first session"),
         ({"config": CONFIG | {"protocol": "evaluation"}}, "than in the first session"),
         ({"config": CONFIG | {"protocol": {"conditions": 5}}}, "than in the first session"),
@@ -181,11 +183,11 @@ def test_an_unreadable_file_is_left_out_with_its_reason(tmp_path: Path) -> None:
     assert replace(report, excluded={}) == alone
 
 
-@pytest.mark.parametrize("changes", [{"drives": [], "mask_sha256": ""}, {"drives": [scored("raw", 0.5, phase="x")]}])
+@pytest.mark.parametrize("changes", [{"drives": [], "fitted_sha256": ""}, {"drives": [scored("raw", 0.5, phase="x")]}])
 def test_an_empty_first_session_does_not_decide_what_the_others_must_be(
     changes: dict[str, Any], tmp_path: Path
 ) -> None:
-    evaluation(tmp_path, "empty", number=0, codec_sha256="12" * 32, **changes)
+    evaluation(tmp_path, "empty", number=0, model_sha256="12" * 32, **changes)
     for number in (1, 2):
         evaluation(tmp_path, f"p{number:02d}", SCORES, number)
     report = report_study(tmp_path)
@@ -213,7 +215,7 @@ def test_a_rejected_episode_counts_nowhere(tmp_path: Path) -> None:
     drives = [scored("random", 0.9), scored("random", 0.1), scored("pico", 0.2)]
     evaluation(tmp_path, "ann", drives, rejected=[0])
     report = report_study(tmp_path)
-    assert [(score.condition, score.episodes, round(score.progress, 6)) for score in report.scores] == [
+    assert [(score.condition, score.episodes, round(score.metrics["progress"], 6)) for score in report.scores] == [
         ("random", 1, 0.1),
         ("pico", 1, 0.2),
     ]
@@ -226,7 +228,9 @@ def test_a_resumed_sitting_counts_as_one_with_the_episodes_of_both_files(tmp_pat
     evaluation(tmp_path, "ann", [scored("pico", 0.4), scored("full", 0.5)], 2, resumes="000001")
     report = report_study(tmp_path)
     assert report.excluded == {}
-    assert [(score.condition, score.block, score.episodes, round(score.progress, 6)) for score in report.scores] == [
+    assert [
+        (score.condition, score.block, score.episodes, round(score.metrics["progress"], 6)) for score in report.scores
+    ] == [
         ("full", 3, 1, 0.5),
         ("random", 1, 1, 0.1),
         ("pico", 2, 2, 0.3),
@@ -244,10 +248,10 @@ def test_a_resumed_sitting_that_was_never_finished_is_left_out_with_both_files(t
 def test_a_sitting_resumed_with_other_settings_is_left_out(tmp_path: Path) -> None:
     write_study(tmp_path, np.array([[0.1, 0.2, 0.3]]))
     evaluation(tmp_path, "ann", SCORES, 1, "aborted")
-    evaluation(tmp_path, "ann", SCORES, 2, resumes="000001", mask_sha256="ef" * 32)
+    evaluation(tmp_path, "ann", SCORES, 2, resumes="000001", fitted_sha256="ef" * 32)
     report = report_study(tmp_path)
     assert report.participants == ("p00",)
-    assert set(report.excluded.values()) == {"another mask than in the first session"}
+    assert set(report.excluded.values()) == {"another fitted file than in the first session"}
     assert len(report.excluded) == 2
 
 
@@ -279,4 +283,4 @@ def test_versions_that_differ_are_named_with_their_counts(tmp_path: Path) -> Non
     found = {one.name: one for one in report_study(tmp_path).provenance}
     assert (found["software: torch"].values, found["software: torch"].differs) == ({"1.0": 2, "2.0": 1}, True)
     assert (found["software: numpy"].values, found["software: numpy"].differs) == ({"2.4": 3}, False)
-    assert found["codec weights (SHA-256)"].values == {"ab" * 32: 3}
+    assert found["latent model (SHA-256)"].values == {"ab" * 32: 3}

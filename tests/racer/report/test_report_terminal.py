@@ -20,9 +20,11 @@ def test_a_report_is_printed_with_its_tests_and_what_was_left_out(
     report = report_study(tmp_path)
     print_report(report)
     lines = capsys.readouterr().out.splitlines()
+    difference = "+10.00 (SE 2.89) percentage points of road progress"
     assert lines[0] == "3 participants: p0, p1, p2"
-    assert any(line.split()[:3] == ["random", "0.1333", "0.0333"] for line in lines)
-    assert any(line.startswith("pico - random: +0.1000 (SE 0.0289), paired t(2) = 3.46, p = 0.0742") for line in lines)
+    assert any(line.split()[:3] == ["random", "13.33", "3.33"] for line in lines)
+    assert any(line.startswith(f"pico - random: {difference}, paired t(2) = 3.46, p = 0.0742") for line in lines)
+    assert "road progress: higher is better; time off the road: lower is better" in lines
     assert "pico closes 33 % of the gap between random and full" in lines
     assert "RM-ANOVA, random / pico: F(1, 2) = 12.00, p = 0.0742" in lines
     assert f"left out {left_out}: a pilot user's session, for training" in lines

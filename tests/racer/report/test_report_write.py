@@ -6,15 +6,15 @@ import os
 from html.parser import HTMLParser
 from pathlib import Path
 
+import h5py
 import matplotlib
 import numpy as np
 import pytest
 from chromium import chromium
-from racing_builders import scored
+from racing_builders import car_racing_model, scored
 from report_builders import SCORES, driven, evaluation, write_study
 
 import sessions
-from compression.model.latent_model import load_codec
 from racer.report.study import NothingToReportError, report_study
 from racer.report.write import ReportFileError, Written, csv_bytes, write_report
 from racer.sitting.protocol import ProtocolConfig
@@ -81,7 +81,7 @@ def contents(written: Written) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in [written.page, *written.files.iterdir()]}
 
 
-def hostile_study(folder: Path, codec_sha256: str = "ab" * 32) -> Path:
+def hostile_study(folder: Path, model_sha256: str = "ab" * 32) -> Path:
     """Write a study whose every text is out to harm the page."""
     answers = [
         (f"evaluation/1/pico/{HOSTILE[:30]}/why".replace("/script", "script"), HOSTILE),
@@ -91,7 +91,7 @@ def hostile_study(folder: Path, codec_sha256: str = "ab" * 32) -> Path:
         ("note", HOSTILE),
         ("consent", HOSTILE),
     ]
-    drives = [driven("random", [0, 1]), driven("pico", [1, 1]), driven("full", [1, 0]), scored(HOSTILE, 0.5)]
+    drives = [driven("random", [1, 2]), driven("pico", [2, 2]), driven("full", [2, 1]), scored(HOSTILE, 0.5)]
     for number in range(2):
         evaluation(
             folder,
@@ -102,7 +102,7 @@ def hostile_study(folder: Path, codec_sha256: str = "ab" * 32) -> Path:
             study=HOSTILE,
             driver=HOSTILE,
             software={HOSTILE: HOSTILE, "torch": str(number)},
-            codec_sha256=codec_sha256,
+            model_sha256=model_sha256,
         )
     (folder / "<img src=x onerror=alert(3)>.h5").write_bytes(b"torn")
     return folder
@@ -127,7 +127,7 @@ def test_every_figure_is_a_file_in_three_formats_and_its_numbers_are_the_reports
     with (written.files / "figure6_bars.csv").open(newline="") as file:
         bars = {row["condition"]: row for row in csv.DictReader(file)}
     assert {name: float(row["progress"]) for name, row in bars.items()} == {
-        mean.condition: mean.progress for mean in report.conditions
+        mean.condition: mean.metrics["progress"].value for mean in report.conditions
     }
     numbers = json.loads((written.files / "report.json").read_text())
     assert numbers["report"]["gap_closed"] == report.gap_closed
@@ -160,7 +160,7 @@ def test_what_recordings_say_is_text_and_never_markup(tmp_path: Path) -> None:
     elements = Elements(written.page)
     allowed = {"html", "head", "meta", "title", "style", "body", "header", "h1", "h2", "h3", "p", "div", "strong", "ul"}
     allowed |= {"li", "nav", "a", "section", "table", "thead", "tbody", "tr", "th", "td", "figure", "img", "span"}
-    allowed |= {"figcaption", "details", "summary", "blockquote", "cite"}
+    allowed |= {"figcaption", "dl", "dt", "dd", "details", "summary", "blockquote", "cite"}
     assert {tag for tag, _ in elements.found} <= allowed
     assert not any(name.startswith("on") for _, attributes in elements.found for name in attributes)
     assert all((a.get("src") or "").startswith("data:") for tag, a in elements.found if tag == "img")
@@ -182,8 +182,8 @@ def test_wordings_and_titles_in_any_script_stand_on_the_page(tmp_path: Path) -> 
 def test_recordings_of_other_weights_have_no_pictures_of_latents(tmp_path: Path) -> None:
     written = write_report(write_study(tmp_path / "study", np.array([[0.1, 0.2, 0.3]])), tmp_path / "report.html")
     assert set(written.left_out) == {"figure6_strips", "traversals"}
-    assert "other codec weights" in written.left_out["figure6_strips"]
-    assert "other codec weights" in written.left_out["traversals"]
+    assert "other weights" in written.left_out["figure6_strips"]
+    assert "other weights" in written.left_out["traversals"]
     assert all(reason in Elements(written.page).text for reason in written.left_out.values())
 
 
@@ -194,7 +194,7 @@ def test_any_set_of_conditions_has_a_report(conditions: tuple[str, ...], tmp_pat
     elements = Elements(written.page)
     assert not (written.files / "figure6_scatter.svg").exists()
     assert (written.files / "figure6_bars.svg").exists()
-    expected = "Condition pico was not driven" if "pico" not in conditions else "Condition random was not driven"
+    expected = "Condition pico was not shown" if "pico" not in conditions else "Condition random was not shown"
     assert expected in elements.text
 
 
@@ -213,16 +213,18 @@ def test_one_participant_has_a_report_that_says_so(tmp_path: Path) -> None:
 
 
 def test_a_paced_study_has_its_timing(tmp_path: Path) -> None:
-    evaluation(tmp_path / "study", "ann", [driven("random", [0, 0, 0], times_ms=[0, 100, 350])])
+    evaluation(tmp_path / "study", "ann", [driven("random", [1, 1, 1], times_ms=[0, 100, 350])])
     text = " ".join(Elements(write_report(tmp_path / "study", tmp_path / "report.html").page).text.split())
     assert "ann 10 3 97 175.0" in text
 
 
 def test_a_recording_whose_progress_is_no_number_is_left_out(tmp_path: Path) -> None:
     folder = write_study(tmp_path / "study", np.array([[0.1, 0.2, 0.3]]))
-    evaluation(folder, "odd", {"random": [float("nan")], "pico": [0.1], "full": [0.1]}, 9)
+    odd = evaluation(folder, "odd", SCORES, 9)
+    with h5py.File(odd, "r+") as file:
+        file["episodes/000/progress"][:] = float("nan")
     written = write_report(folder, tmp_path / "report.html")
-    assert ["no fraction" in reason for reason in written.report.excluded.values()] == [True]
+    assert ["which cannot be" in reason for reason in written.report.excluded.values()] == [True]
     assert str(tmp_path) not in written.page.read_text()
     assert str(tmp_path) not in (written.files / "report.json").read_text()
 
@@ -313,7 +315,7 @@ def test_texts_that_spreadsheets_would_run_are_quoted_and_numbers_are_whole() ->
 def test_a_browser_shows_all_of_it_at_any_width_without_a_request_or_a_complaint(
     written: Written, tmp_path: Path
 ) -> None:
-    hostile = write_report(hostile_study(tmp_path / "study", load_codec().sha256), tmp_path / "report.html")
+    hostile = write_report(hostile_study(tmp_path / "study", car_racing_model().sha256), tmp_path / "report.html")
     with chromium(tmp_path / "profile") as page:
         for report, width in ((written, 1280), (written, 390), (hostile, 390)):
             page.open(report.page, width)
@@ -329,22 +331,22 @@ def test_a_browser_shows_all_of_it_at_any_width_without_a_request_or_a_complaint
             assert page.complaints() == []
 
 
-def test_the_strips_show_the_median_participant_on_a_common_track(written: Written, study: Path) -> None:
+def test_the_strips_show_the_median_participant_and_a_common_seed(written: Written, study: Path) -> None:
     report = report_study(study)
     with (written.files / "figure6_strips.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     column = {
-        condition: [score.progress for score in report.scores if score.condition == condition]
+        condition: [score.metrics["progress"] for score in report.scores if score.condition == condition]
         for condition in ("random", "pico")
     }
     differences = dict(zip(report.participants, np.subtract(column["pico"], column["random"]), strict=True))
     (shown,) = {row["participant"] for row in rows}
     assert differences[shown] == np.median(list(differences.values()))
-    (track,) = {int(row["track_seed"]) for row in rows}
+    (seed,) = {int(row["seed"]) for row in rows}
     for path in sessions.find_recordings(study):
         with sessions.open(path) as session:
             if session.info.participant == shown:
-                tracks = {episode.info.track_seed for episode in session.episodes}
-    assert track in tracks
+                seeds = {episode.info.seed for episode in session.episodes}
+    assert seed in seeds
     assert {row["condition"] for row in rows} == {"random", "pico", "full"}
     assert [int(row["step"]) for row in rows if row["condition"] == "pico"][-1] == 12

@@ -6,13 +6,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from racer.drivers.keyboard import Bindings, default_bindings
 from racer.loop.display import Page
 from racer.sitting.agenda import AgendaItem, Asking, Consent, Done, Drive, Screens, make_agenda, paragraphs, remaining
 from racer.sitting.protocol import ProtocolConfig, plan_episodes
 from racer.sitting.questionnaires import Item, Questionnaire
+from racer.tasks.registry import make_task
+from racer.tasks.task import TaskText
 from racer.window.texts import english
 
 TEXTS = english().texts
+SPEC = make_task("car-racing").spec
+TEXT = SPEC.text("en")
+KEYS = default_bindings(SPEC)
 EVALUATION = ProtocolConfig("evaluation", practice=2, evaluation=2)
 WELCOME = Page("Welcome back", ())
 
@@ -33,7 +39,7 @@ EVERYTHING = Screens(
 
 
 def agenda(screens: Screens = EVERYTHING, attended: bool = True, order: int = 0) -> tuple[AgendaItem, ...]:
-    return make_agenda(plan_episodes(EVALUATION, "p01", 0, order), screens, TEXTS, attended=attended)
+    return make_agenda(plan_episodes(EVALUATION, "p01", 0, order), screens, TEXTS, TEXT, KEYS, attended=attended)
 
 
 def outline(items: Sequence[AgendaItem]) -> list[str]:
@@ -53,7 +59,7 @@ def test_a_whole_sitting_goes_from_consent_to_thanks() -> None:
     assert outline(agenda()) == [
         TEXTS.consent_title,
         "start/0/-",
-        TEXTS.instructions_title,
+        TEXT.title,
         TEXTS.key_test_title,
         "full",
         "full",
@@ -77,7 +83,7 @@ def test_a_whole_sitting_goes_from_consent_to_thanks() -> None:
 
 
 def test_what_is_not_asked_for_is_left_out() -> None:
-    assert outline(agenda(Screens()))[:2] == [TEXTS.instructions_title, "full"]
+    assert outline(agenda(Screens()))[:2] == [TEXT.title, "full"]
     assert TEXTS.break_title not in outline(agenda(Screens()))
 
 
@@ -96,17 +102,27 @@ def test_pages_are_filled_in_and_no_page_names_a_condition() -> None:
     assert "3 of 8" in rest.lines[0]
 
 
-def test_the_instructions_name_the_keys_that_steer() -> None:
-    plans = plan_episodes(EVALUATION, "p01", 0, 0)
-    page = make_agenda(plans, Screens(), TEXTS, ["j"], ["left shift", "l"])[0]
+def instructions(text: TaskText, keys: Bindings, screens: Screens = Screens()) -> Page:  # noqa: B008  # frozen
+    page = make_agenda(plan_episodes(EVALUATION, "p01", 0, 0), screens, TEXTS, text, keys)[0]
     assert isinstance(page, Page)
+    return page
+
+
+def test_the_instructions_name_the_keys_of_the_actions() -> None:
+    page = instructions(TEXT, {"left": ("j",), "right": ("left shift", "l")})
     assert "J to the left" in page.lines[0]
     assert "Left Shift or L" in page.lines[0]
 
 
+def test_the_instructions_are_the_tasks_with_its_number_of_trials_and_how_to_pause() -> None:
+    text = TaskText("Land", ("{main_engine} brakes the fall.", "There are {trials} landings."))
+    page = instructions(text, {"main-engine": ("up",)})
+    assert (page.title, page.show_keys) == ("Land", True)
+    assert page.lines == (f"{TEXTS.key_names(('up',))} brakes the fall.", "There are 8 landings.", TEXTS.pause_hint)
+
+
 def test_a_studys_own_instructions_are_shown_as_they_are_also_with_braces() -> None:
-    page = agenda(Screens(instructions="Drive {fast}.\n\n Never\nstop. "))[0]
-    assert isinstance(page, Page)
+    page = instructions(TEXT, KEYS, Screens(instructions="Drive {fast}.\n\n Never\nstop. "))
     assert page.lines == ("Drive {fast}.", "Never stop.")
 
 

@@ -37,7 +37,7 @@ def environment(*folders: Path, **others: str) -> dict[str, str]:
 
 
 def test_killed_sessions_open_verify_repair_and_lack_less_than_a_second() -> None:
-    script = ROOT / "scripts" / "prove_reliability.py"
+    script = ROOT / "scripts" / "proofs" / "prove_reliability.py"
     result = subprocess.run(
         [sys.executable, script, "--kills", str(KILLS), "--steps", "40", "--seed", "1", "--json"],
         capture_output=True,

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from racing_builders import write_mask
 
-from compression.model.latent_model import Codec
+from compression.model.latent_model import LatentModel
 from racer.errors import ConfigError
+from racer.loop.attended import EpisodeResult
 from racer.sitting.play import PlayConfig, play_episodes
-from racer.sitting.run import EpisodeResult
 
 QUICK = PlayConfig(condition="random", driver="simulated", headless=True, episodes=2, steps=3)
 
@@ -24,12 +24,12 @@ def test_play_drives_and_leaves_nothing_behind(tmp_path: Path, monkeypatch: pyte
     assert not list(tmp_path.iterdir())
 
 
-def test_a_seed_names_the_tracks(tmp_path: Path) -> None:
-    def tracks(seed: int) -> list[int]:
-        return [episode.plan.track_seed for episode in play_episodes(replace(QUICK, seed=seed, steps=1)).episodes]
+def test_a_seed_names_those_of_the_trials(tmp_path: Path) -> None:
+    def trial_seeds(seed: int) -> list[int]:
+        return [episode.plan.seed for episode in play_episodes(replace(QUICK, seed=seed, steps=1)).episodes]
 
-    assert tracks(1) == tracks(1)
-    assert len({*tracks(1), *tracks(2)}) == 4
+    assert trial_seeds(1) == trial_seeds(1)
+    assert len({*trial_seeds(1), *trial_seeds(2)}) == 4
 
 
 @pytest.mark.parametrize("condition", ["raw", "full", "pico"])
@@ -37,8 +37,8 @@ def test_every_condition_that_needs_no_file_can_be_driven_at_once(condition: str
     assert play_episodes(replace(QUICK, condition=condition, episodes=1)).complete
 
 
-def test_a_mask_for_another_condition_is_refused(tmp_path: Path, codec: Codec) -> None:
-    mask = write_mask(tmp_path / "mask", codec.sha256, "perceptual")
+def test_a_mask_for_another_condition_is_refused(tmp_path: Path, model: LatentModel) -> None:
+    mask = write_mask(tmp_path / "mask", model, "perceptual")
     with pytest.raises(ConfigError, match="trained for perceptual"):
         play_episodes(replace(QUICK, condition="pico", mask=mask))
 

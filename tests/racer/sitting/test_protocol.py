@@ -9,15 +9,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from racer.errors import ConfigError
-from racer.sitting.protocol import EVALUATED, EpisodePlan, ProtocolConfig, condition_order, plan_episodes
+from racer.sitting.protocol import (
+    EVALUATED,
+    SESSION_SEEDS,
+    EpisodePlan,
+    ProtocolConfig,
+    condition_order,
+    plan_episodes,
+)
+from racer.tasks.task import MOST_SEED
 
 NAMES = st.from_regex(r"[a-z][a-z0-9_]{0,8}", fullmatch=True)
 CONDITIONS = ("raw", "full", "random", "perceptual", "pico")
 EVALUATION = ProtocolConfig("evaluation", practice=2, evaluation=3, steps=40)
 
 
-def tracks(plan: list[EpisodePlan], phase: str, condition: str | None = None) -> list[int]:
-    return [episode.track_seed for episode in plan if episode.phase == phase and condition in (None, episode.condition)]
+def trial_seeds(plan: list[EpisodePlan], phase: str, condition: str | None = None) -> list[int]:
+    return [episode.seed for episode in plan if episode.phase == phase and condition in (None, episode.condition)]
 
 
 def test_a_pilot_practises_calibrates_and_explores_as_often_as_asked() -> None:
@@ -29,10 +37,10 @@ def test_a_pilot_practises_calibrates_and_explores_as_often_as_asked() -> None:
     assert {episode.steps for episode in plan} == {60}
 
 
-def test_a_second_round_explores_under_the_mask_of_the_first_on_other_tracks_than_it_calibrates() -> None:
+def test_a_second_round_explores_under_the_mask_of_the_first_on_other_seeds_than_it_calibrates() -> None:
     plan = plan_episodes(ProtocolConfig("pilot", explore="pico"), "p01", 1, 0)
     assert {episode.condition for episode in plan if episode.phase == "exploration"} == {"pico"}
-    assert set(tracks(plan, "exploration")).isdisjoint(tracks(plan, "calibration"))
+    assert set(trial_seeds(plan, "exploration")).isdisjoint(trial_seeds(plan, "calibration"))
 
 
 def test_the_defaults_are_the_papers_numbers() -> None:
@@ -56,45 +64,53 @@ def test_an_evaluation_drives_each_condition_in_one_block_in_the_order_given(ord
 
 
 @given(participant=NAMES, seed=st.integers(0, 2**70), order=st.integers(0, 100))
-def test_every_condition_is_driven_on_the_same_tracks_and_none_of_them_was_practised(
+def test_every_condition_is_met_on_the_same_seeds_and_none_of_them_was_practised(
     participant: str, seed: int, order: int
 ) -> None:
     plan = plan_episodes(EVALUATION, participant, seed, order)
-    driven = {condition: tracks(plan, "evaluation", condition) for condition in EVALUATED}
+    driven = {condition: trial_seeds(plan, "evaluation", condition) for condition in EVALUATED}
     assert driven["random"] == driven["pico"] == driven["full"]
-    everything = tracks(plan, "practice") + driven["full"]
+    everything = trial_seeds(plan, "practice") + driven["full"]
     assert len(set(everything)) == 5
-    assert all(0 <= track < 1_000_000 for track in everything)
+    assert all(0 <= each < SESSION_SEEDS for each in everything)
 
 
 @given(participant=NAMES, seed=st.integers(0, 2**70))
-def test_a_pilot_never_drives_a_track_twice(participant: str, seed: int) -> None:
+def test_a_pilot_never_meets_a_seed_twice(participant: str, seed: int) -> None:
     plan = plan_episodes(ProtocolConfig("pilot"), participant, seed, 0)
-    assert len({episode.track_seed for episode in plan}) == len(plan) == 30
+    assert len({episode.seed for episode in plan}) == len(plan) == 30
 
 
-def test_the_order_of_conditions_does_not_change_the_tracks() -> None:
+def test_the_order_of_conditions_does_not_change_the_seeds() -> None:
     plans = [plan_episodes(EVALUATION, "p01", 0, order) for order in range(6)]
-    assert len({tuple(tracks(plan, "evaluation", "pico")) for plan in plans}) == 1
+    assert len({tuple(trial_seeds(plan, "evaluation", "pico")) for plan in plans}) == 1
     assert len({tuple(plan) for plan in plans}) == 6
 
 
-def test_tracks_follow_from_name_and_seed_and_differ_between_participants_and_between_seeds() -> None:
+def test_seeds_of_trials_follow_from_name_and_seed_and_differ_between_participants_and_between_seeds() -> None:
     plans = {
         (name, seed): plan_episodes(EVALUATION, name, seed, 0) for name in ("p01", "p02", "p03") for seed in (0, 1, 2)
     }
-    seen = [set(tracks(plan, "evaluation")) for plan in plans.values()]
+    seen = [set(trial_seeds(plan, "evaluation")) for plan in plans.values()]
     assert all(one.isdisjoint(other) for i, one in enumerate(seen) for other in seen[:i])
     assert all(plan == plan_episodes(EVALUATION, *key, 0) for key, plan in plans.items())
 
 
 @given(participant=NAMES, shunned_count=st.integers(1, 5))
-def test_tracks_that_a_mask_was_trained_on_are_left_out(participant: str, shunned_count: int) -> None:
-    wanted = [episode.track_seed for episode in plan_episodes(EVALUATION, participant, 0, 0)]
+def test_seeds_that_a_mask_was_trained_on_are_left_out(participant: str, shunned_count: int) -> None:
+    wanted = [episode.seed for episode in plan_episodes(EVALUATION, participant, 0, 0)]
     shunned = frozenset(wanted[:shunned_count])
     avoided = plan_episodes(EVALUATION, participant, 0, 0, shunned)
-    assert shunned.isdisjoint(episode.track_seed for episode in avoided)
+    assert shunned.isdisjoint(episode.seed for episode in avoided)
     assert len(avoided) == len(wanted)
+
+
+def test_named_seeds_are_gone_through_in_turn_by_every_phase_whoever_sits_there_and_whatever_is_shunned() -> None:
+    config = ProtocolConfig("evaluation", practice=2, evaluation=5, conditions=("raw", "full"), seeds=(31, 7, 12))
+    for participant, seed, shunned in (("p01", 0, frozenset[int]()), ("p02", 9, frozenset({7}))):
+        plan = plan_episodes(config, participant, seed, 0, shunned)
+        assert trial_seeds(plan, "practice") == [31, 7]
+        assert trial_seeds(plan, "evaluation", "raw") == trial_seeds(plan, "evaluation", "full") == [31, 7, 12, 31, 7]
 
 
 def test_the_first_three_orders_of_three_conditions_are_a_latin_square_and_six_use_each_once() -> None:
@@ -137,6 +153,8 @@ def test_after_a_full_round_every_condition_followed_every_other_equally_often(s
         ({"explore": "full"}, "explore must be one of random, pico, perceptual; got 'full'"),
         ({"conditions": ()}, "at least one"),
         ({"conditions": ("pico", "pico")}, "once each"),
+        ({"seeds": (3, -1)}, "seeds of trials must lie between 0 and"),
+        ({"seeds": (MOST_SEED + 1,)}, "seeds of trials"),
     ],
 )
 def test_a_protocol_that_cannot_run_is_refused_in_one_line(settings: dict[str, Any], told: str) -> None:

@@ -10,17 +10,19 @@ from typing import Any
 
 import pytest
 from racing_builders import write_mask
+from tiny_models import write_tiny_model
 
 import sessions
-from compression.model.latent_model import Codec
+from compression.model.latent_model import LatentModel
+from compression.model.sizes import Sizes
 from racer.loop.conditions import ChannelConfig
 from racer.sitting.agenda import Screens
-from racer.sitting.leases import Claims
+from racer.sitting.leases import Leases
 from racer.sitting.protocol import ProtocolConfig
 from racer.sitting.questionnaires import Item, Questionnaire
 from racer.sitting.resume import ResumeError
 from racer.sitting.start import StartConfig, start_session
-from racer.tasks.car_racing.track import TrackConfig
+from racer.tasks.registry import make_task
 
 STEPS = 6
 PROTOCOL = ProtocolConfig("evaluation", practice=1, evaluation=2, steps=STEPS, conditions=("raw", "full"))
@@ -42,12 +44,6 @@ class Mortal:
 def mortal(seed):
     return Mortal()
 """
-DIE = """
-import sys
-sys.path.insert(0, {tests!r})
-from test_resume import begin
-begin({steps}, {participant!r})
-"""
 
 
 @pytest.fixture(autouse=True)
@@ -65,17 +61,18 @@ def config(participant: str | None = "p01", **changes: Any) -> StartConfig:
     return replace(settings, **changes)
 
 
-def begin(steps: int, participant: str) -> None:
-    """Record a sitting whose process is killed in a step, counted from 1."""
-    Path("fate").write_text(str(steps))
-    start_session(config(participant))
+def killed(steps: int, sitting: str = "config()") -> Path:
+    """Have a process record a sitting and be killed in a step, counted from 1; return what it leaves.
 
-
-def killed(steps: int, participant: str = "p01") -> Path:
-    """Have a process record a sitting and be killed in a step; return what it leaves."""
+    Args:
+        steps: Which step.
+        sitting: Source of the configuration, in the words of this module.
+    """
     before = set(sessions.find_recordings(Path("data")))
-    code = DIE.format(tests=str(Path(__file__).parents[1]), steps=steps, participant=participant)
-    path = os.pathsep.join([str(Path(__file__).parents[3]), str(Path.cwd())])
+    Path("fate").write_text(str(steps))
+    here = Path(__file__).parent
+    code = f"from {Path(__file__).stem} import *; start_session({sitting})"
+    path = os.pathsep.join(map(str, (here.parents[2], here.parents[1], here.parent, here, Path.cwd())))
     result = subprocess.run(
         [sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": path}, capture_output=True, text=True
     )
@@ -89,7 +86,7 @@ def killed(steps: int, participant: str = "p01") -> Path:
 def plan(path: Path) -> list[tuple[str, str, int]]:
     with sessions.open(path) as session:
         return [
-            (episode.info.phase, episode.info.condition, episode.info.track_seed)
+            (episode.info.phase, episode.info.condition, episode.info.seed)
             for episode in session.episodes
             if episode.accepted
         ]
@@ -123,14 +120,7 @@ def test_what_was_recorded_before_is_not_touched() -> None:
 
 def test_a_sitting_can_be_resumed_again_and_again_and_is_one_sitting() -> None:
     killed(STEPS + 2)
-    Path("fate").write_text(str(STEPS + 4))
-    code = "import sys; sys.path.insert(0, %r); from test_resume import *; start_session(config(resume=True))"
-    path = os.pathsep.join([str(Path(__file__).parents[3]), str(Path.cwd())])
-    again = subprocess.run(
-        [sys.executable, "-c", code % str(Path(__file__).parents[1])], env=os.environ | {"PYTHONPATH": path}
-    )
-    assert again.returncode == -9
-    Path("fate").unlink()
+    killed(STEPS + 4, "config(resume=True)")
     result = start_session(config(None, resume=True))
     assert result.complete
     (sitting,), unusable = sessions.find_sittings(sessions.find_recordings(Path("data")))
@@ -139,8 +129,8 @@ def test_a_sitting_can_be_resumed_again_and_again_and_is_one_sitting() -> None:
 
 
 def test_without_a_name_the_latest_unfinished_sitting_goes_on() -> None:
-    killed(2, "p01")
-    killed(STEPS + 2, "p02")
+    killed(2)
+    killed(STEPS + 2, "config('p02')")
     result = start_session(config(None, resume=True))
     assert result.path is not None
     assert result.path.name.startswith("p02_")
@@ -149,12 +139,15 @@ def test_without_a_name_the_latest_unfinished_sitting_goes_on() -> None:
 CHANGES: dict[str, tuple[Callable[[StartConfig], StartConfig], str]] = {
     "steps": (lambda c: replace(c, protocol=replace(PROTOCOL, steps=7)), "protocol, steps (6 then, 7 now)"),
     "bits": (lambda c: replace(c, channel=ChannelConfig(bits=60)), "channel, bits (85 then, 60 now)"),
-    "speed": (lambda c: replace(c, track=TrackConfig(target_speed=40.0)), "target_speed (50.0 then, 40.0 now)"),
+    "speed": (
+        lambda c: replace(c, task=make_task("car-racing", {"speed": 40.0})),
+        "another task, settings, speed (50.0 then, 40.0 now)",
+    ),
     "seed": (lambda c: replace(c, seed=9), "another seed (0 then, 9 now)"),
     "pace": (lambda c: replace(c, pace=20.0), "another pace"),
     "driver": (lambda c: replace(c, driver="simulated"), "another driver"),
-    "keys": (lambda c: replace(c, left_keys=("j",)), "keys for left"),
-    "pilot": (lambda c: replace(c, pilot=True), "trial run"),
+    "keys": (lambda c: replace(c, keys={"left": ("j",)}), "another keys, left"),
+    "trial": (lambda c: replace(c, trial_run=True), "trial run"),
 }
 
 
@@ -176,8 +169,8 @@ def test_other_settings_than_it_was_begun_with_are_refused_with_what_differs(nam
         start_session(change(config(resume=True, data=begun)))
     assert told in str(refusal.value)
     assert len(str(refusal.value).splitlines()) == 1
-    assert sorted(path for path in begun.iterdir() if path.name != ".claims") == [
-        path for path in before if path.name != ".claims"
+    assert sorted(path for path in begun.iterdir() if path.name != ".leases") == [
+        path for path in before if path.name != ".leases"
     ]
 
 
@@ -187,18 +180,16 @@ def test_another_version_of_racer_is_refused(begun: Path, monkeypatch: pytest.Mo
         start_session(config(resume=True, data=begun))
 
 
-def test_another_mask_is_refused(codec: Codec) -> None:
+def test_another_latent_model_is_refused(begun: Path, tmp_path: Path) -> None:
+    other = write_tiny_model(tmp_path / "other", Sizes((64, 64, 3), 32, 8, 3, hidden=8, dense=16))
+    with pytest.raises(ResumeError, match="begun with other weights"):
+        start_session(config(resume=True, data=begun, model=other))
+
+
+def test_another_mask_is_refused(model: LatentModel) -> None:
     protocol = replace(PROTOCOL, conditions=("random", "pico"))
-    first, second = (write_mask(Path(name), codec.sha256, first=blocks) for name, blocks in (("a", (0,)), ("b", (3,))))
-    steps = STEPS + 2
-    Path("fate").write_text(str(steps))
-    code = (
-        "import sys; sys.path.insert(0, %r); from test_resume import *; "
-        "start_session(config(protocol=replace(PROTOCOL, conditions=('random', 'pico')), masks=(Path('a'),)))"
-    )
-    path = os.pathsep.join([str(Path(__file__).parents[3]), str(Path.cwd())])
-    subprocess.run([sys.executable, "-c", code % str(Path(__file__).parents[1])], env=os.environ | {"PYTHONPATH": path})
-    Path("fate").unlink()
+    first, second = (write_mask(Path(name), model, first=blocks) for name, blocks in (("a", (0,)), ("b", (3,))))
+    killed(STEPS + 2, "config(protocol=replace(PROTOCOL, conditions=('random', 'pico')), masks=(Path('a'),))")
     with pytest.raises(ResumeError, match="another mask file"):
         start_session(config(resume=True, protocol=protocol, masks=(second,)))
     assert start_session(config(resume=True, protocol=protocol, masks=(first,))).complete
@@ -216,36 +207,32 @@ def test_a_session_that_still_runs_is_not_continued() -> None:
     left = killed(STEPS)
     with sessions.open(left) as session:
         running = session.info.session_id
-    claimed = Claims(Path("data")).claim(running, "p01", "evaluation", 2)
-    with claimed, pytest.raises(ResumeError, match="still running"):
+    leased = Leases(Path("data")).lease(running, "p01", "evaluation", 2)
+    with leased, pytest.raises(ResumeError, match="still running"):
         start_session(config(resume=True))
     assert start_session(config(resume=True)).complete
 
 
 def test_a_trial_run_that_ended_early_does_not_hide_the_sitting_that_waits() -> None:
-    killed(STEPS + 3, "p01")
-    Path("fate").write_text(str(STEPS))
-    code = "import sys; sys.path.insert(0, %r); from test_resume import *; start_session(config('p02', pilot=True))"
-    path = os.pathsep.join([str(Path(__file__).parents[3]), str(Path.cwd())])
-    subprocess.run([sys.executable, "-c", code % str(Path(__file__).parents[1])], env=os.environ | {"PYTHONPATH": path})
-    Path("fate").unlink()
+    killed(STEPS + 3)
+    killed(STEPS, "config('p02', trial_run=True)")
     result = start_session(config(None, resume=True))
     assert result.path is not None and result.path.name.startswith("p01_")
-    resumed = start_session(config(None, resume=True, pilot=True))
+    resumed = start_session(config(None, resume=True, trial_run=True))
     assert resumed.path is not None and resumed.path.name.startswith("p02_")
 
 
 def test_a_sitting_that_runs_on_another_desk_does_not_hide_the_one_that_waits() -> None:
-    killed(STEPS + 3, "p01")
-    with sessions.open(killed(STEPS, "p02")) as session:
+    killed(STEPS + 3)
+    with sessions.open(killed(STEPS, "config('p02')")) as session:
         running = session.info.session_id
-    with Claims(Path("data")).claim(running, "p02", "evaluation", 2):
+    with Leases(Path("data")).lease(running, "p02", "evaluation", 2):
         result = start_session(config(None, resume=True))
     assert result.path is not None and result.path.name.startswith("p01_")
 
 
 def test_a_killed_sittings_order_is_given_to_the_next_until_it_goes_on() -> None:
-    killed(STEPS, "p01")
+    killed(STEPS)
     second = start_session(config("p02"))
     third = start_session(config("p03"))
     orders = []

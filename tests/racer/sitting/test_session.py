@@ -7,25 +7,25 @@ from typing import Any
 
 import numpy as np
 import pytest
-from racing_builders import SESSION, Clock, Replayer, ScriptedDisplay, write_mask
+from racing_builders import CAR_RACING, LEFT, RIGHT, SESSION, STRAIGHT, Clock, Replayer, ScriptedDisplay, write_mask
 
 import sessions
-from compression.coders.blocks import BlockReceiver
+from compression.coders.blocks import BlockReceiver, full_layout
 from compression.coders.packet import layout_for
 from compression.fill import FillName
-from compression.fitting.mask_file import load_mask
+from compression.fitting.fitted import load_fitted
 from compression.masks import MaskInterval
-from compression.model.latent_model import Codec
-from racer.drivers.registry import Driver
+from compression.model.latent_model import LatentModel
+from racer.drivers.driver import Driver
+from racer.loop.attended import EpisodeResult, Setup, Unrecorded
 from racer.loop.conditions import ChannelConfig
 from racer.loop.display import EndSession, NoDisplay, Page
-from racer.loop.episode import EpisodeResult, Setup, Unrecorded
 from racer.loop.pacing import Pacer
 from racer.sitting.agenda import AgendaItem, Asking, Consent, Drive, heading
 from racer.sitting.protocol import EpisodePlan
 from racer.sitting.questionnaires import Item, Questionnaire
 from racer.sitting.run import Sitting, SittingResult, SittingRun
-from racer.tasks.car_racing.track import STRAIGHT, Track, TrackConfig
+from racer.tasks.registry import make_task
 from racer.window.texts import english
 
 TEXTS = english().texts
@@ -36,14 +36,14 @@ PLAN = [
     EpisodePlan(2, "evaluation", "pico", 12, STEPS),
     EpisodePlan(3, "evaluation", "raw", 13, STEPS),
 ]
-ACTIONS = [0, 1, 1, -1, 0, -1, 1]
+ACTIONS = [STRAIGHT, RIGHT, RIGHT, LEFT, STRAIGHT, LEFT, RIGHT]
 """Seven, so that every episode of eight steps steers differently."""
 
 
 @pytest.fixture
-def sitting(tmp_path: Path, codec: Codec) -> Sitting:
-    mask = load_mask(write_mask(tmp_path / "mask", codec.sha256, first=(0, 2, 5, 6)), codec.sha256)
-    setup = Setup(TrackConfig(), ChannelConfig(), codec, {"pico": mask}, seed=3)
+def sitting(tmp_path: Path, model: LatentModel) -> Sitting:
+    mask = load_fitted(write_mask(tmp_path / "mask", model, first=(0, 2, 5, 6)), model)
+    setup = Setup(CAR_RACING, ChannelConfig(), model, {"pico": mask}, seed=3, text=CAR_RACING.spec.text("en"))
     return Sitting(drives(PLAN), setup, TEXTS, respondent=np.random.default_rng(0))
 
 
@@ -85,15 +85,16 @@ def test_whoever_has_packets_actions_and_weights_recomputes_every_frame_shown(
             assert episode.latent.shape == episode.received.shape == (STEPS, 32)
             if episode.info.condition == "raw":
                 continue
-            layout = layout_for(85, 2, 8) if episode.info.condition == "full" else layout_for(85)
-            receiver = BlockReceiver(sitting.setup.codec, layout, fill)
+            sizes = sitting.setup.model.sizes
+            layout = full_layout(sizes) if episode.info.condition == "full" else layout_for(85, sizes)
+            receiver = BlockReceiver(sitting.setup.model, layout, fill)
             before = [STRAIGHT, *episode.action[:-1].tolist()]
             masks = set()
             for row, (packet, action) in enumerate(zip(episode.packet, before, strict=True)):
                 latent = receiver.receive(packet.tobytes(), action)
                 assert np.array_equal(latent, episode.received[row])
                 assert np.array_equal(receiver.mask, episode.mask[row])
-                assert np.array_equal(sitting.setup.codec.decode_latent(latent), next(shown))
+                assert np.array_equal(sitting.setup.model.decode_latent(latent), next(shown))
                 masks.add(episode.mask[row].tobytes())
             assert interval == "step" or len(masks) == 1
 
@@ -111,7 +112,7 @@ def test_no_step_sends_more_than_its_slot_and_full_takes_two(sitting: Sitting, t
     assert charged == {"full": ({170}, 170), "random": ({85}, 85), "pico": ({85}, 85), "raw": ({0}, 0)}
 
 
-def test_row_t_holds_the_frame_shown_at_t_the_action_on_it_and_the_progress_after_it(
+def test_row_t_holds_the_frame_shown_at_t_the_action_on_it_and_every_metric_after_it(
     sitting: Sitting, tmp_path: Path
 ) -> None:
     run(sitting, tmp_path / "data")
@@ -119,22 +120,20 @@ def test_row_t_holds_the_frame_shown_at_t_the_action_on_it_and_the_progress_afte
         for number, episode in enumerate(session.episodes):
             expected = [ACTIONS[(number * STEPS + step) % len(ACTIONS)] for step in range(STEPS)]
             assert episode.action.tolist() == expected
-            track = Track(sitting.setup.track, episode.info.track_seed)
-            assert episode.info.road_patches == track.road_patches
+            assert set(episode.stimulus.tolist()) == {episode.info.seed}
+            trial = sitting.setup.task.start(episode.info.seed)
             for row, action in enumerate(expected):
-                assert np.array_equal(sitting.setup.codec.encode_frame(track.frame()), episode.latent[row])
-                outcome = track.step(action)
-                for name in ("progress", "speed", "reward", "control"):
-                    assert np.array_equal(np.float32(getattr(outcome, name)), episode[name][row]), name
-                assert outcome.off_road == episode.off_road[row]
+                assert np.array_equal(sitting.setup.model.encode_frame(trial.frame()), episode.latent[row])
+                for name, value in trial.step(action).metrics.items():
+                    assert episode[name].dtype.type(value) == episode[name][row], name
 
 
 def test_raw_shows_the_original_and_beside_shows_it_always(sitting: Sitting, tmp_path: Path) -> None:
     display = ScriptedDisplay()
     run(changed(sitting, beside=True), tmp_path / "beside", None, display)
     for plan, first in zip(PLAN, range(0, len(display.frames), STEPS), strict=True):
-        original = Track(sitting.setup.track, plan.track_seed).frame()
-        assert np.array_equal(display.originals[first], original)  # type: ignore[arg-type]
+        original = CAR_RACING.start(plan.seed).frame()
+        assert np.array_equal(display.originals[first], original)
         assert np.array_equal(display.frames[first], original) == (plan.condition == "raw")
     alone = ScriptedDisplay()
     run(sitting, tmp_path / "alone", None, alone)
@@ -146,14 +145,16 @@ def test_what_surrounds_the_frame_counts_episodes_and_steps_and_never_names_the_
     sitting: Sitting, tmp_path: Path
 ) -> None:
     display = ScriptedDisplay()
-    run(changed(sitting, mark="PILOT RUN"), tmp_path / "data", None, display)
-    headings = ["Practice 1 of 1", "Drive 1 of 3", "Drive 2 of 3", "Drive 3 of 3"]
+    run(changed(sitting, mark="TRIAL RUN"), tmp_path / "data", None, display)
+    headings = ["Practice 1 of 1", "Round 1 of 3", "Round 2 of 3", "Round 3 of 3"]
     assert [hud.heading for hud in display.huds] == [heading for heading in headings for _ in range(STEPS)]
     assert [hud.steps_done for hud in display.huds[:STEPS]] == [step / STEPS for step in range(STEPS)]
-    assert {hud.mark for hud in display.huds} == {"PILOT RUN"}
+    assert {hud.mark for hud in display.huds} == {"TRIAL RUN"}
     with recorded(tmp_path / "data") as session:
-        progress = session.episodes[0].progress
-    assert [np.float32(hud.road_progress) for hud in display.huds[1:STEPS]] == progress[:-1].tolist()
+        progress = session.episodes[0]["progress"].tolist()
+    assert {hud.score_label for hud in display.huds} == {CAR_RACING.spec.text("en").primary or "road progress"}
+    told = [(np.float32(hud.score_share), hud.score) for hud in display.huds[:STEPS]]
+    assert told == [(value, f"{100 * value:.0f} %") for value in [0.0, *progress[:-1]]]
 
 
 def test_times_are_the_displays_and_events_say_in_which_step_they_came(sitting: Sitting, tmp_path: Path) -> None:
@@ -192,8 +193,10 @@ def test_results_say_what_the_recording_says(sitting: Sitting, tmp_path: Path) -
         for told_of, episode, plan in zip(told, session.episodes, PLAN, strict=True):
             assert told_of.plan == plan
             assert told_of.steps == episode.n_steps == STEPS
-            assert np.float32(told_of.progress) == episode.progress[-1]
-            assert told_of.off_road == episode.off_road.mean()
+            assert list(told_of.metrics) == [metric.name for metric in CAR_RACING.spec.metrics]
+            assert np.float32(told_of.metrics["progress"]) == episode["progress"][-1]
+            assert told_of.metrics["off_road"] == episode["off_road"].mean()
+            assert told_of.metrics["speed"] == pytest.approx(episode["speed"].mean(dtype=float))
             assert episode.status == "complete"
 
 
@@ -205,7 +208,7 @@ def test_the_same_sitting_twice_differs_in_nothing_but_time(sitting: Sitting, tm
                 episode[column].tobytes()
                 for episode in session.episodes
                 for column in episode.columns
-                if column not in ("time_ns", "stage_us")
+                if column not in ("time_ns", "response_ns", "stage_us")
             ]
 
     assert columns("first") == columns("second")
@@ -226,14 +229,15 @@ def test_random_masks_differ_between_episodes_and_follow_the_sittings_seed(sitti
 
 def test_an_episode_is_over_and_complete_when_the_car_has_left_the_field(sitting: Sitting, tmp_path: Path) -> None:
     plans = [EpisodePlan(0, "practice", "raw", 11, 1000), EpisodePlan(1, "practice", "raw", 11, 2)]
-    fast = replace(changed(sitting, track=TrackConfig("forgiving")), agenda=drives(plans))
+    forgiving = make_task("car-racing", {"handling": "forgiving"})
+    fast = replace(changed(sitting, task=forgiving), agenda=drives(plans))
     result = run(fast, tmp_path / "data", Replayer([STRAIGHT]), NoDisplay())
     assert 100 < result.episodes[0].steps < 1000
     with recorded(tmp_path / "data") as session:
         assert session.status == "complete"
         assert [episode.status for episode in session.episodes] == ["complete"] * 2
         assert session.episodes[0].n_steps == result.episodes[0].steps
-        assert session.episodes[0].reward[-1] == -100
+        assert session.episodes[0]["reward"][-1] == -100
 
 
 def test_ending_the_session_in_the_middle_keeps_every_step_taken(sitting: Sitting, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import json
 import sys
 from dataclasses import asdict, replace
@@ -11,28 +12,28 @@ from racing_builders import SESSION, scored, write_mask, write_session
 
 import sessions
 from compression.errors import MaskError
-from compression.fitting.mask_file import DEFAULT_MASK, load_mask
-from compression.model.latent_model import Codec
-from racer.drivers.registry import DriverError
+from compression.fitting.fitted import load_fitted
+from compression.model.latent_model import LatentModel
+from racer.drivers.driver import DriverError
 from racer.errors import ConfigError, RacerError
 from racer.loop.conditions import ChannelConfig
 from racer.sitting.protocol import ProtocolConfig, condition_order, plan_episodes
 from racer.sitting.start import StartConfig, resolved, start_session
-from racer.tasks.car_racing.track import TrackConfig
+from racer.tasks.registry import make_task, task_settings
 
 PILOT = ProtocolConfig("pilot", practice=1, calibration=1, exploration=1, steps=2)
 EVALUATION = ProtocolConfig("evaluation", practice=0, evaluation=1, steps=1, conditions=("raw", "random", "full"))
 WITH_PICO = replace(EVALUATION, conditions=("random", "pico"))
 
 
-def config(data: Path, participant: str = "p01", protocol: ProtocolConfig = PILOT, **others: Any) -> StartConfig:
+def config(data: Path, participant: str | None = "p01", protocol: ProtocolConfig = PILOT, **others: Any) -> StartConfig:
     settings: dict[str, Any] = {"driver": "simulated", "headless": True, "data": data} | others
     return StartConfig(participant=participant, protocol=protocol, **settings)
 
 
 def files(folder: Path) -> list[str]:
-    """Return the names of everything below the folder, but for the claims."""
-    return sorted(path.name for path in folder.rglob("*") if ".claims" not in path.parts)
+    """Return the names of everything below the folder, but for the leases."""
+    return sorted(path.name for path in folder.rglob("*") if ".leases" not in path.parts)
 
 
 def evaluated(data: Path, participant: str, order: object, **changes: Any) -> None:
@@ -51,45 +52,49 @@ def orders(data: Path) -> dict[str, tuple[str, ...]]:
     return met
 
 
-def test_a_pilot_is_recorded_with_all_that_is_needed_to_repeat_it(tmp_path: Path, codec: Codec) -> None:
+def test_a_pilot_is_recorded_with_all_that_is_needed_to_repeat_it(tmp_path: Path, model: LatentModel) -> None:
     settings = config(
         tmp_path / "data",
         protocol=PILOT,
-        track=TrackConfig("forgiving", 40.0),
+        task=make_task("car-racing", {"handling": "forgiving", "speed": 40.0}),
         channel=ChannelConfig(bits=60, mask_interval="step", fill="prior"),
         seed=4,
-        pilot=True,
+        pace=20.0,
+        trial_run=True,
     )
     result = start_session(settings)
     assert result.complete
     assert result.path is not None
     with sessions.open(result.path) as session:
         info = session.info
-        assert (info.participant, info.protocol, info.driver, info.pilot) == ("p01", "pilot", "simulated", True)
-        assert (info.codec_sha256, info.mask_sha256) == (codec.sha256, "")
+        assert (info.participant, info.protocol, info.driver, info.trial_run) == ("p01", "pilot", "simulated", True)
+        assert (info.model_sha256, info.fitted_sha256) == (model.sha256, "")
         assert info.config == json.loads(json.dumps(resolved(settings, 0)))
-        kept = {"protocol": PILOT, "track": settings.track, "channel": settings.channel}
-        for name, part in kept.items():
+        task = {"handling": "forgiving", "speed": 40.0, "skip_zoom": True}
+        assert task_settings(settings.task) == info.task.settings == task
+        assert info.config["task"] == {"name": "car-racing", "settings": task}
+        for name, part in {"protocol": PILOT, "channel": settings.channel}.items():
             assert info.config[name] == json.loads(json.dumps(asdict(part)))
-        assert [info.config[name] for name in ("participant", "driver", "seed", "pilot", "order")] == [
-            "p01", "simulated", 4, True, 0
+        assert [info.config[name] for name in ("participant", "driver", "seed", "trial_run", "order", "pace")] == [
+            "p01", "simulated", 4, True, 0, 20.0
         ]  # fmt: skip
         assert info.software["torch"].startswith("2.")
         assert {"python", "platform", "numpy", "gymnasium", "git_commit"} <= set(info.software)
         planned = plan_episodes(PILOT, "p01", 4, 0)
-        assert [(e.info.phase, e.info.condition, e.info.track_seed) for e in session.episodes] == [
-            (plan.phase, plan.condition, plan.track_seed) for plan in planned
+        assert [(e.info.phase, e.info.condition, e.info.seed) for e in session.episodes] == [
+            (plan.phase, plan.condition, plan.seed) for plan in planned
         ]
         assert [e.info.bits_per_step for e in session.episodes] == [170, 170, 60]
         assert {(e.info.mask_interval, e.info.fill) for e in session.episodes} == {("step", "prior")}
     assert files(tmp_path / "data") == [result.path.name]
 
 
-def test_an_unmarked_sitting_is_not_marked_as_a_trial(tmp_path: Path) -> None:
+def test_an_unmarked_sitting_is_not_marked_as_a_trial_and_keeps_the_tasks_pace(tmp_path: Path) -> None:
     result = start_session(config(tmp_path))
     assert result.path is not None
     with sessions.open(result.path) as session:
-        assert session.info.pilot is False
+        assert session.info.trial_run is False
+        assert session.info.config["pace"] == make_task().spec.pace
 
 
 def test_whoever_waits_is_told_the_file_and_each_episode(tmp_path: Path) -> None:
@@ -110,8 +115,8 @@ def test_a_participant_drives_alike_in_two_sittings_and_another_one_elsewhere(tm
         result = start_session(config(tmp_path / data, participant, protocol))
         assert result.path is not None
         with sessions.open(result.path) as session:
-            tracks = [episode.info.track_seed for episode in session.episodes]
-            return tracks, [episode.action.tolist() for episode in session.episodes]
+            seeds = [episode.info.seed for episode in session.episodes]
+            return seeds, [episode.action.tolist() for episode in session.episodes]
 
     assert steering("p01", "a") == steering("p01", "b")
     assert set(steering("p01", "c")[0]).isdisjoint(steering("p02", "c")[0])
@@ -132,7 +137,7 @@ def test_the_order_of_conditions_moves_on_with_each_participant(tmp_path: Path) 
     [
         ({}, 1),
         ({"status": "aborted"}, 0),
-        ({"pilot": True}, 0),
+        ({"trial_run": True}, 0),
         ({"protocol": "pilot"}, 0),
         ({"participant": "new"}, 0),
     ],
@@ -162,31 +167,33 @@ def test_the_order_given_least_often_comes_next_and_unreadable_files_do_not_coun
         assert session.info.config["order"] == 4
 
 
-def test_the_masks_given_are_the_ones_driven_with_and_recorded(tmp_path: Path, codec: Codec) -> None:
-    pico = write_mask(tmp_path / "pico.mask", codec.sha256, "pico", first=(0, 1, 2, 7))
-    perceptual = write_mask(tmp_path / "perceptual.mask", codec.sha256, "perceptual", first=(3, 4, 5, 6))
+def test_the_masks_given_are_the_ones_driven_with_and_recorded(tmp_path: Path, model: LatentModel) -> None:
+    pico = write_mask(tmp_path / "pico.mask", model, "pico", first=(0, 1, 2, 7))
+    perceptual = write_mask(tmp_path / "perceptual.mask", model, "perceptual", first=(3, 4, 5, 6))
     protocol = replace(EVALUATION, conditions=("perceptual", "pico"))
     result = start_session(config(tmp_path / "data", protocol=protocol, masks=(pico, perceptual)))
     assert result.path is not None
     with sessions.open(result.path) as session:
         sent = {episode.info.condition: episode.mask[0].nonzero()[0].tolist() for episode in session.episodes}
-        shas = {load_mask(path, codec.sha256).sha256 for path in (pico, perceptual)}
-        assert set(session.info.mask_sha256.split()) == shas
+        shas = {load_fitted(path, model).sha256 for path in (pico, perceptual)}
+        assert set(session.info.fitted_sha256.split()) == shas
     assert sent == {"pico": [0, 1, 2, 7], "perceptual": [3, 4, 5, 6]}
 
 
-def test_the_shipped_mask_serves_pico_where_none_is_given(tmp_path: Path, codec: Codec) -> None:
+def test_the_shipped_mask_serves_pico_where_none_is_given(tmp_path: Path, model: LatentModel) -> None:
+    shipped = model.fitted_path("pico")
+    assert shipped is not None
     result = start_session(config(tmp_path, protocol=replace(EVALUATION, conditions=("pico",))))
     assert result.path is not None
     with sessions.open(result.path) as session:
-        assert session.info.mask_sha256 == load_mask(DEFAULT_MASK, codec.sha256).sha256
+        assert session.info.fitted_sha256 == hashlib.sha256(shipped.read_bytes()).hexdigest()
 
 
-def test_tracks_that_the_mask_was_trained_on_are_not_driven(tmp_path: Path, codec: Codec) -> None:
-    wanted = {plan.track_seed for plan in plan_episodes(WITH_PICO, "p01", 0, 0)}
-    mask = write_mask(tmp_path / "mask", codec.sha256, track_seeds=tuple(wanted))
+def test_seeds_that_the_mask_was_trained_on_are_not_met(tmp_path: Path, model: LatentModel) -> None:
+    wanted = {plan.seed for plan in plan_episodes(WITH_PICO, "p01", 0, 0)}
+    mask = write_mask(tmp_path / "mask", model, seeds=tuple(wanted))
     result = start_session(config(tmp_path / "data", protocol=WITH_PICO, masks=(mask,)))
-    assert wanted.isdisjoint(episode.plan.track_seed for episode in result.episodes)
+    assert wanted.isdisjoint(episode.plan.seed for episode in result.episodes)
 
 
 def refused(settings: StartConfig, error: type[Exception], told: str) -> None:
@@ -199,29 +206,29 @@ def refused(settings: StartConfig, error: type[Exception], told: str) -> None:
     assert sorted(settings.data.parent.rglob("*")) == before
 
 
-def test_nobody_evaluates_a_mask_fitted_to_themselves(tmp_path: Path, codec: Codec) -> None:
-    mask = write_mask(tmp_path / "mask", codec.sha256, participants=("p01", "p02"))
+def test_nobody_evaluates_a_mask_fitted_to_themselves(tmp_path: Path, model: LatentModel) -> None:
+    mask = write_mask(tmp_path / "mask", model, participants=("p01", "p02"))
     refused(
         config(tmp_path / "data", "p02", WITH_PICO, masks=(mask,)), ConfigError, "p02 took part in training this mask"
     )
 
 
-def test_a_mask_of_other_weights_is_refused(tmp_path: Path) -> None:
-    mask = write_mask(tmp_path / "mask", "cd" * 32)
-    refused(config(tmp_path / "data", protocol=WITH_PICO, masks=(mask,)), MaskError, "made for other weights")
+def test_a_mask_of_other_weights_is_refused(tmp_path: Path, model: LatentModel) -> None:
+    mask = write_mask(tmp_path / "mask", model, model_sha256="cd" * 32)
+    refused(config(tmp_path / "data", protocol=WITH_PICO, masks=(mask,)), MaskError, "was fitted for other weights")
 
 
 def test_a_second_round_explores_under_the_first_rounds_mask_also_with_its_own_participant(
-    tmp_path: Path, codec: Codec
+    tmp_path: Path, model: LatentModel
 ) -> None:
-    mask = write_mask(tmp_path / "mask", codec.sha256, first=(0, 3, 4, 7), participants=("p01",))
+    mask = write_mask(tmp_path / "mask", model, first=(0, 3, 4, 7), participants=("p01",))
     result = start_session(config(tmp_path / "data", protocol=replace(PILOT, explore="pico"), masks=(mask,), seed=1))
     assert result.path is not None
     with sessions.open(result.path) as session:
         explored = session.episodes[-1]
         assert (explored.info.phase, explored.info.condition) == ("exploration", "pico")
         assert explored.mask[0].nonzero()[0].tolist() == [0, 3, 4, 7]
-        assert session.info.mask_sha256 == load_mask(mask, codec.sha256).sha256
+        assert session.info.fitted_sha256 == load_fitted(mask, model).sha256
 
 
 def test_a_condition_whose_mask_is_missing_is_refused(tmp_path: Path) -> None:
@@ -229,16 +236,16 @@ def test_a_condition_whose_mask_is_missing_is_refused(tmp_path: Path) -> None:
     refused(config(tmp_path / "data", protocol=protocol), ConfigError, "racer train --objective perceptual")
 
 
-def test_two_masks_for_one_condition_are_refused(tmp_path: Path, codec: Codec) -> None:
-    masks = tuple(write_mask(tmp_path / name, codec.sha256) for name in ("one", "two"))
+def test_two_masks_for_one_condition_are_refused(tmp_path: Path, model: LatentModel) -> None:
+    masks = tuple(write_mask(tmp_path / name, model) for name in ("one", "two"))
     refused(config(tmp_path / "data", protocol=WITH_PICO, masks=masks), ConfigError, "two masks for condition pico")
 
 
 @pytest.mark.parametrize("protocol", [PILOT, EVALUATION], ids=["pilot", "evaluation"])
 def test_a_mask_that_no_condition_uses_is_refused_rather_than_ignored(
-    protocol: ProtocolConfig, tmp_path: Path, codec: Codec
+    protocol: ProtocolConfig, tmp_path: Path, model: LatentModel
 ) -> None:
-    mask = write_mask(tmp_path / "mask", codec.sha256, "perceptual")
+    mask = write_mask(tmp_path / "mask", model, "perceptual")
     refused(config(tmp_path / "data", protocol=protocol, masks=(mask,)), ConfigError, "perceptual")
 
 
@@ -302,7 +309,7 @@ def test_settings_that_cannot_work_are_refused_in_one_line(changes: dict[str, An
 def test_a_trial_run_takes_no_participants_name(tmp_path: Path) -> None:
     names = []
     for trial in (True, False, True):
-        result = start_session(config(tmp_path / "data", None, pilot=trial))
+        result = start_session(config(tmp_path / "data", None, trial_run=trial))
         assert result.path is not None
         names.append(result.path.name.partition("_")[0])
     assert names == ["trial01", "pilot01", "trial02"]

@@ -11,12 +11,16 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from task_builders import COUNTING, installing
+from tiny_models import write_tiny_model
 
+from compression.model.sizes import Sizes
 from racer.loop.conditions import ChannelConfig
 from racer.sitting.protocol import ProtocolConfig
 from racer.study.file import StudyFile, StudyFileError, find_study, load_study
 from racer.study.init import preset_text
-from racer.tasks.car_racing.track import TrackConfig
+from racer.tasks.car_racing.task import CarRacingClutter
+from racer.tasks.registry import GROUP, make_task
 
 TITLE = 'title = "T"\n'
 ITEM = '[[questionnaires.custom]]\nname = "mine"\n[[questionnaires.custom.items]]\nid = "a"\ntext = "A?"\n'
@@ -29,12 +33,21 @@ pilots = 2
 language = "de"
 seed = 7
 
+[task]
+name = "car-racing-clutter"
+model = "models/mine"
+handling = "forgiving"
+speed = 60
+clutter = 0.5
+
 [episodes]
 practice = 0
 calibration = 4
 exploration = 5
 evaluation = 3
 steps = 250
+pace = 20
+seeds = [42, 7, 42]
 
 [channel]
 bits = 60
@@ -42,12 +55,6 @@ mask_interval = "step"
 fill = "prior"
 noise = "erasures"
 noise_rate = 0.25
-
-[driving]
-pace = 20
-handling = "forgiving"
-speed = 60
-tracks = [42, 7, 42]
 
 [masks]
 pico = "shipped"
@@ -110,6 +117,13 @@ def refusal(folder: Path, content: str | bytes) -> str:
     return message.removeprefix(f"{path}: ")
 
 
+def tiny_for(task: str, folder: Path, **other: Any) -> Path:
+    """Write a latent model of a task's sizes, or of some other than those, and return its folder."""
+    spec = make_task(task).spec
+    sizes: dict[str, Any] = {"frame": spec.frame, "latents": 12, "blocks": 4, "actions": len(spec.actions)}
+    return write_tiny_model(folder, Sizes(**sizes | {"hidden": 16, "dense": 32} | other))
+
+
 BAD: dict[str, tuple[str | bytes, str, str]] = {
     # What the file says, the key that the message must begin with, and a part of what it must say.
     "no title": ("", "title", "is missing"),
@@ -122,25 +136,31 @@ BAD: dict[str, tuple[str | bytes, str, str]] = {
     "unknown section": (TITLE + "[epsodes]\nsteps = 3", "epsodes", "did you mean `episodes`?"),
     "unknown key": (TITLE + "[episodes]\nstepz = 3", "episodes.stepz", "unknown key `stepz`; did you mean `steps`?"),
     "unknown key like no other": (TITLE + "[channel]\nxyzzy = 1", "channel.xyzzy", "bits, mask_interval, fill"),
-    "key in capitals": (TITLE + "[keys]\nLEFT = ['a']", "keys.LEFT", "did you mean `left`?"),
+    "key in capitals": (TITLE + "[episodes]\nSTEPS = 3", "episodes.STEPS", "did you mean `steps`?"),
+    "action in capitals": (TITLE + "[keys]\nLEFT = ['a']", "keys", "no action 'LEFT' has keys in task car-racing"),
     "key a level too high": (TITLE + "steps = 3", "steps", "did you mean `episodes.steps`?"),
-    "misspelt key a level too high": (TITLE + "handlign = 'stock'", "handlign", "did you mean `driving.handling`?"),
+    "misspelt key a level too high": (
+        TITLE + "mask_intervl = 'step'",
+        "mask_intervl",
+        "did you mean `channel.mask_int",
+    ),
     "key a level too low": (
         TITLE + "[episodes]\nseed = 3",
         "episodes.seed",
         "`seed`? It stands above the first section",
     ),
-    "key of another section": (TITLE + "[driving]\nbits = 3", "driving.bits", "did you mean `channel.bits`?"),
+    "key of another section": (TITLE + "[episodes]\nbits = 3", "episodes.bits", "did you mean `channel.bits`?"),
+    "section of an earlier version": (TITLE + "[driving]\npace = 10.0", "driving", "under `[episodes]`"),
     "unknown key of an item": (TITLE + ITEM + "hihg = 'x'", "questionnaires.custom[1].items[1].hihg", "`high`"),
     "key of two lines": (TITLE + '"a\\nb" = 1', "a b", "unknown key"),
     "key that steers the terminal": (TITLE + '"\\u001b[31m" = 1', " [31m", "unknown key"),
     "key like a tag": (TITLE + '"<x>" = 1', "<x>", "unknown key `<x>`"),
-    "key that is a tag": (TITLE + '[driving]\n"<list>" = 1', "driving.<list>", "unknown key `<list>`"),
+    "key that is a tag": (TITLE + '[episodes]\n"<list>" = 1', "episodes.<list>", "unknown key `<list>`"),
     "key of nothing": (TITLE + '"" = 1', "", "unknown key ``"),
     "text for a number": (TITLE + 'seed = "7"', "seed", 'must be a whole number; got "7"'),
     "fraction for a whole number": (TITLE + "[episodes]\nsteps = 10.0", "episodes.steps", "whole number; got 10.0"),
     "truth for a whole number": (TITLE + "pilots = true", "pilots", "must be a whole number; got true"),
-    "truth for a number": (TITLE + "[driving]\npace = true", "driving.pace", "must be a number; got true"),
+    "truth for a number": (TITLE + "[episodes]\npace = true", "episodes.pace", "must be a number; got true"),
     "number for truth": (TITLE + "[screens]\nkey_test = 1", "screens.key_test", "must be true or false; got 1"),
     "date for text": (TITLE + "language = 2024-01-01", "language", "got a date"),
     "text for a list": (TITLE + 'conditions = "pico"', "conditions", "must be a list"),
@@ -151,7 +171,8 @@ BAD: dict[str, tuple[str | bytes, str, str]] = {
     "negative seed": (TITLE + "seed = -1", "seed", "must be 0 or more; got -1"),
     "huge seed": (TITLE + f"seed = 0x{'f' * 9000}", "seed", "beyond all bounds"),
     "huge bits": (TITLE + f"[channel]\nbits = 0x{'f' * 9000}", "channel.bits", "beyond all bounds"),
-    "huge speed": (TITLE + f"[driving]\nspeed = 0x{'f' * 9000}", "driving.speed", "beyond all bounds"),
+    "huge setting": (TITLE + f"[task]\nspeed = 0x{'f' * 9000}", "task.speed", "beyond all bounds"),
+    "huge number in a setting": (TITLE + f"[task]\nspeed = [[0x{'f' * 9000}]]", "task.speed", "beyond all bounds"),
     "no participants": (TITLE + "participants = 0", "participants", "must be 1 or more; got 0"),
     "many pilots": (TITLE + "pilots = 101", "pilots", "must be 100 or less; got 101"),
     "negative count": (TITLE + "[episodes]\npractice = -3", "episodes.practice", "between 0 and 1000; got -3"),
@@ -176,17 +197,50 @@ BAD: dict[str, tuple[str | bytes, str, str]] = {
         '"episode" or "step"',
     ),
     "unknown fill": (TITLE + "[channel]\nfill = 'guess'", "channel.fill", 'got "guess"'),
-    "pace of a film": (TITLE + "[driving]\npace = 60", "driving.pace", "between 1 and 50 steps a second; got 60"),
-    "endless speed": (TITLE + "[driving]\nspeed = inf", "driving.speed", "must be a number with an end; got inf"),
-    "no speed": (TITLE + "[driving]\nspeed = nan", "driving.speed", "must be a number with an end; got nan"),
-    "standing still": (TITLE + "[driving]\nspeed = 0", "driving.speed", "(0, 200]"),
-    "unknown handling": (TITLE + "[driving]\nhandling = 'easy'", "driving.handling", '"stock" or "forgiving"'),
-    "unknown tracks": (TITLE + "[driving]\ntracks = 'all'", "driving.tracks", 'must be "varied" or a list'),
-    "number for tracks": (TITLE + "[driving]\ntracks = 42", "driving.tracks", 'must be "varied" or a list'),
-    "no tracks": (TITLE + "[driving]\ntracks = []", "driving.tracks", "at least 1 entry"),
-    "text for a track": (TITLE + "[driving]\ntracks = [1, 'b']", "driving.tracks[2]", 'whole number; got "b"'),
-    "impossible track": (TITLE + "[driving]\ntracks = [2147483648]", "driving.tracks", "2147483647"),
-    "too many tracks": (TITLE + f"[driving]\ntracks = {[1] * 1001}", "driving.tracks", "at most 1000 entries"),
+    "pace of a film": (TITLE + "[episodes]\npace = 60", "episodes.pace", "between 1 and 50 steps a second; got 60"),
+    "endless pace": (TITLE + "[episodes]\npace = inf", "episodes.pace", "must be a number with an end; got inf"),
+    "no pace": (TITLE + "[episodes]\npace = nan", "episodes.pace", "must be a number with an end; got nan"),
+    "unknown task": (
+        TITLE + "[task]\nname = 'lunar-landr'",
+        "task",
+        "no task 'lunar-landr'; did you mean 'lunar-lander'",
+    ),
+    "task that is a number": (TITLE + "[task]\nname = 3", "task.name", "text in quotation marks; got 3"),
+    "task that is a value": (TITLE + "task = 'car-racing'", "task", "must be a section"),
+    "task of a long name": (TITLE + f"[task]\nname = '{'x' * 201}'", "task.name", "at most 200 characters"),
+    "misspelt setting": (
+        TITLE + "[task]\nsped = 60",
+        "task",
+        "car-racing has no setting 'sped'; did you mean 'speed'?",
+    ),
+    "setting of another task": (TITLE + "[task]\nname = 'lunar-lander'\nspeed = 9", "task", "has no setting 'speed'"),
+    "setting of no name": (TITLE + "[task]\n'' = 60", "task", "has no setting ''"),
+    "endless speed": (TITLE + "[task]\nspeed = inf", "task", "speed must lie in (0, 200]"),
+    "no speed": (TITLE + "[task]\nspeed = nan", "task", "speed must lie in (0, 200]"),
+    "standing still": (TITLE + "[task]\nspeed = 0", "task", "(0, 200]"),
+    "truth for a speed": (TITLE + "[task]\nspeed = true", "task", "speed: "),
+    "section for a speed": (TITLE + "[task.speed]\nx = 1", "task", "speed: "),
+    "date for a speed": (TITLE + "[task]\nspeed = 2024-01-01", "task", "speed: "),
+    "unknown handling": (
+        TITLE + "[task]\nhandling = 'easy'",
+        "task",
+        "handling: input should be 'stock' or 'forgiving'",
+    ),
+    "model elsewhere": (TITLE + "[task]\nmodel = '/tmp/model'", "task.model", "must lie in the study's folder"),
+    "model above": (TITLE + "[task]\nmodel = '../model'", "task.model", "must lie in the study's folder"),
+    "missing model": (
+        TITLE + "[task]\nmodel = 'model'",
+        "task.model",
+        "there is no folder model in the study's folder",
+    ),
+    "model that is a file": (TITLE + "[task]\nmodel = 'study.toml'", "task.model", "there is no folder study.toml"),
+    "model of nothing": (TITLE + "[task]\nmodel = '.'", "task.model", "model.safetensors"),
+    "unknown seeds": (TITLE + "[episodes]\nseeds = 'all'", "episodes.seeds", 'must be "varied" or a list'),
+    "number for seeds": (TITLE + "[episodes]\nseeds = 42", "episodes.seeds", 'must be "varied" or a list'),
+    "no seeds": (TITLE + "[episodes]\nseeds = []", "episodes.seeds", "at least 1 entry"),
+    "text for a seed": (TITLE + "[episodes]\nseeds = [1, 'b']", "episodes.seeds[2]", 'whole number; got "b"'),
+    "impossible seed": (TITLE + "[episodes]\nseeds = [2147483648]", "episodes.seeds", "2147483647"),
+    "too many seeds": (TITLE + f"[episodes]\nseeds = {[1] * 1001}", "episodes.seeds", "at most 1000 entries"),
     "mask of no pilot": (TITLE + "pilots = 0", "masks.pico", 'use "shipped" or a file'),
     "levels of no pilot": (
         TITLE + "pilots = 0\nconditions = ['pico-rate', 'raw']",
@@ -220,9 +274,13 @@ BAD: dict[str, tuple[str | bytes, str, str]] = {
     "unknown language": (TITLE + "language = 'fr'", "language", "use en, de, or"),
     "language elsewhere": (TITLE + "language = '../fr.toml'", "language", "must lie in the study's folder"),
     "missing language": (TITLE + "language = 'fr.toml'", "language", "no such file"),
-    "no key": (TITLE + "[keys]\nleft = []", "keys", "no key steers left"),
-    "unknown key on the keyboard": (TITLE + "[keys]\nleft = ['lefty']", "keys", "no steering key 'lefty'"),
-    "key both ways": (TITLE + "[keys]\nleft = ['d']", "keys", "cannot steer both ways"),
+    "no key": (TITLE + "[keys]\nleft = []", "keys", "no key stands for left"),
+    "unknown key on the keyboard": (TITLE + "[keys]\nleft = ['lefty']", "keys", "there is no key 'lefty'"),
+    "key of two actions": (TITLE + "[keys]\nleft = ['d']", "keys", "cannot stand for two actions"),
+    "key of no action": (TITLE + "[keys]\nbrake = ['b']", "keys", "no action 'brake' has keys"),
+    "text for keys": (TITLE + "[keys]\nleft = 'a'", "keys.left", "must be a list"),
+    "number for a key": (TITLE + "[keys]\nleft = [3]", "keys.left[1]", "text in quotation marks; got 3"),
+    "many keys": (TITLE + f"[keys]\nleft = {['a'] * 21}", "keys.left", "at most 20 entries"),
     "key of the window": (TITLE + "[keys]\nleft = ['escape']", "keys", "the window needs it"),
     "long consent": (TITLE + f"[screens]\nconsent = '{'x' * 20001}'", "screens.consent", "at most 20000 characters"),
     "consent with a bell": (TITLE + '[screens]\nconsent = "a\\u0007"', "screens.consent", "control character"),
@@ -302,6 +360,7 @@ def test_a_study_says_what_it_says(tmp_path: Path) -> None:
     mask = tmp_path / "demo" / "ours" / "first.safetensors"
     mask.parent.mkdir()
     mask.touch()
+    tiny_for("car-racing-clutter", tmp_path / "demo" / "models" / "mine")
     study = load_study(tmp_path / "demo")
     assert (study.path, study.folder) == (path, tmp_path / "demo")
     assert study.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
@@ -313,9 +372,10 @@ def test_a_study_says_what_it_says(tmp_path: Path) -> None:
         "evaluation", 0, 4, 5, "random", 3, 250, conditions, (42, 7, 42)
     )
     assert file.channel_config() == ChannelConfig(60, "step", "prior", "erasures", 0.25)
-    assert file.track_config() == TrackConfig("forgiving", 60.0)
-    assert file.driving.pace == 20.0 and isinstance(file.driving.pace, float)
-    assert (file.keys.left, file.keys.right) == (("q",), ("p", "right"))
+    assert file.make_task() == CarRacingClutter("forgiving", 60.0, clutter=0.5)
+    assert study.model == tmp_path / "demo" / "models" / "mine"
+    assert file.episodes.pace == 20.0 and isinstance(file.episodes.pace, float)
+    assert file.keys.given == {"left": ("q",), "right": ("p", "right")}
     assert file.screens.consent.startswith("First line.\nSecond line: 1.2.3")
     assert file.screens.model_dump(exclude={"consent"}) == {
         "instructions": "Drive.",
@@ -332,6 +392,7 @@ def test_a_study_says_what_it_says(tmp_path: Path) -> None:
 
 def test_the_settings_kept_with_recordings_are_json_of_everything_but_the_code(tmp_path: Path) -> None:
     write(tmp_path, FULL.replace("ours/first.safetensors", "pilot"))
+    tiny_for("car-racing-clutter", tmp_path / "models" / "mine")
     study = load_study(tmp_path)
     assert json.loads(json.dumps(study.settings)) == study.settings
     assert "Leave123" not in str(study.settings)
@@ -341,6 +402,7 @@ def test_the_settings_kept_with_recordings_are_json_of_everything_but_the_code(t
 
 def test_questionnaires_are_found_whether_custom_or_built_in(tmp_path: Path) -> None:
     write(tmp_path, FULL.replace("ours/first.safetensors", "pilot"))
+    tiny_for("car-racing-clutter", tmp_path / "models" / "mine")
     study = load_study(tmp_path)
     trust, why = study.questionnaire("trust").items
     assert (trust.low, trust.high, trust.points, trust.free) == ("not at all", "completely", 5, False)
@@ -427,7 +489,79 @@ def test_every_key_is_documented() -> None:
         section: Any = field.annotation
         assert field.description or section.__doc__, name
         for key, inner in getattr(section, "model_fields", {}).items():
-            assert inner.description or name == "keys", f"{name}.{key}"
+            assert inner.description, f"{name}.{key}"
+
+
+def test_a_study_takes_from_its_task_what_it_does_not_say(tmp_path: Path) -> None:
+    write(tmp_path, TITLE)
+    study = load_study(tmp_path)
+    assert study.file.make_task() == make_task()
+    assert (study.model, study.file.episodes.pace, study.file.keys.given) == (None, None, {})
+    assert study.file.protocol_config("pilot").steps == 100
+    write(tmp_path / "lander", TITLE + "[task]\nname = 'lunar-lander'\nmodel = 'm'\n")
+    tiny_for("lunar-lander", tmp_path / "lander" / "m")
+    assert load_study(tmp_path / "lander").file.protocol_config("pilot").steps == 400
+
+
+@pytest.mark.parametrize(
+    ("other", "told"),
+    [
+        ({"frame": (40, 40, 1)}, "has frames of 40x40x1, and task car-racing has 64x64x3"),
+        ({"actions": 4}, "has a number of actions of 4, and task car-racing has 3"),
+        ({"actions": 2}, "has a number of actions of 2"),
+    ],
+)
+def test_a_latent_model_of_other_sizes_is_refused(tmp_path: Path, other: dict[str, Any], told: str) -> None:
+    tiny_for("car-racing", tmp_path / "m", **other)
+    message = refusal(tmp_path, TITLE + "[task]\nmodel = 'm'\n")
+    assert message.startswith("task.model: the latent model in ") and told in message
+
+
+def test_a_damaged_latent_model_is_refused(tmp_path: Path) -> None:
+    (tiny_for("car-racing", tmp_path / "m") / "model.safetensors").write_bytes(b"{" * 5000)
+    assert refusal(tmp_path, TITLE + "[task]\nmodel = 'm'\n").startswith("task.model: ")
+
+
+def test_a_latent_model_must_not_be_a_link_out_of_the_folder(tmp_path: Path) -> None:
+    tiny_for("car-racing", tmp_path / "m")
+    (tmp_path / "study").mkdir()
+    (tmp_path / "study" / "m").symlink_to(tmp_path / "m")
+    assert "task.model: m is a link out of" in refusal(tmp_path / "study", TITLE + "[task]\nmodel = 'm'\n")
+
+
+def test_slots_that_are_too_small_for_the_latent_model_are_refused(tmp_path: Path) -> None:
+    tiny_for("car-racing", tmp_path / "m", latents=64, blocks=16)
+    text = TITLE + "[task]\nmodel = 'm'\n[channel]\nbits = 4\n"
+    assert refusal(tmp_path, text).startswith("channel.bits: ")
+
+
+@pytest.mark.parametrize("condition", ["pico", "pico-rate"])
+def test_a_mask_that_does_not_come_with_the_latent_model_is_not_shipped(tmp_path: Path, condition: str) -> None:
+    (tiny_for("car-racing", tmp_path / "m") / f"{condition}.safetensors").unlink()
+    key = condition.replace("-", "_")
+    text = TITLE + f"conditions = ['random', '{condition}']\n[masks]\n{key} = 'shipped'\n"
+    assert load_study(write(tmp_path / "with", text)).mask_path(condition) is None
+    message = refusal(tmp_path, text + "[task]\nmodel = 'm'\n")
+    assert message.startswith(f"masks.{key}: none comes with the latent model")
+
+
+def test_a_task_of_a_package_that_is_not_here_is_refused(tmp_path: Path) -> None:
+    text = TITLE + "[task]\nname = 'counting'\nmodel = 'm'\nsize = 7\n[keys]\ngo = ['g']\n"
+    assert refusal(tmp_path / "study", text).startswith("task: there is no task 'counting'; choose from car-racing")
+    tiny_for("car-racing", tmp_path / "study" / "m")
+    with installing(tmp_path) as install:
+        install("their_task", COUNTING, GROUP, "counting = their_task:Counting")
+        file = load_study(tmp_path / "study").file
+        assert file.protocol_config("evaluation").steps == 4
+        assert file.task.settings == {"size": 7}
+        assert refusal(tmp_path / "study", text.replace("7", "'many'")).startswith("task: task counting: size: input")
+
+
+def test_a_task_of_a_broken_package_is_refused(tmp_path: Path) -> None:
+    with installing(tmp_path) as install:
+        install("their_task", "raise RuntimeError('half\\ninstalled')", GROUP, "counting = their_task:Counting")
+        told = refusal(tmp_path / "study", TITLE + "[task]\nname = 'counting'\n")
+    assert told.startswith("task: task counting of package their-task cannot be loaded (RuntimeError: half")
 
 
 def test_the_study_here_is_found_before_those_in_folders(tmp_path: Path) -> None:

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 from desk import Screen, open_screen, run_racer
+from racing_builders import CAR_RACING, LEFT, RIGHT, STRAIGHT
 from seated import Experimenter, Participant, shown
 
 import sessions
+from racer.drivers.keyboard import default_bindings
 from racer.sitting.agenda import AgendaItem, Asking, Consent, Drive, make_agenda
 from racer.sitting.protocol import EpisodePlan, plan_episodes
 from racer.study.file import Study, load_study
@@ -24,7 +26,6 @@ pilots = 0
 practice = 2
 evaluation = 2
 steps = 24
-[driving]
 pace = 16.0
 [masks]
 pico = "shipped"
@@ -74,7 +75,8 @@ def agenda_of(study: Study) -> tuple[AgendaItem, ...]:
     """Return what the study's first participant is to meet."""
     config = sitting_config(study, "evaluation", None)
     plans = plan_episodes(config.protocol, "p01", config.seed, 0)
-    return make_agenda(plans, config.screens, config.language.texts)
+    text, keys = CAR_RACING.spec.text(config.language.code), default_bindings(CAR_RACING.spec)
+    return make_agenda(plans, config.screens, config.language.texts, text, keys)
 
 
 def numbers_for(asking: Asking, block: int) -> list[int]:
@@ -143,8 +145,8 @@ def check_episodes(episodes: list[sessions.Episode], plans: list[EpisodePlan]) -
     """Every planned drive was driven to its end, and the third one twice."""
     assert [episode.status for episode in episodes] == ["complete"] * (PLANNED + 1)
     assert [episode.index for episode in episodes if episode.rejected] == [2]
-    driven = [(episode.info.phase, episode.info.condition, episode.info.track_seed) for episode in episodes]
-    planned = [(plan.phase, plan.condition, plan.track_seed) for plan in plans]
+    driven = [(episode.info.phase, episode.info.condition, episode.info.seed) for episode in episodes]
+    planned = [(plan.phase, plan.condition, plan.seed) for plan in plans]
     assert driven[:2] + driven[3:] == planned
     assert driven[2] == driven[3]
     assert {episode.n_steps for episode in episodes} == {24}
@@ -160,7 +162,7 @@ def check_actions(episodes: list[sessions.Episode], events: list[sessions.Event]
         if event.kind == "key_down":
             down[event.detail] = event.time_ns
         else:
-            spans.append((down.pop(event.detail), event.time_ns, -1 if event.detail == "left" else 1))
+            spans.append((down.pop(event.detail), event.time_ns, LEFT if event.detail == "left" else RIGHT))
     assert down == {}
     steered = set()
     for episode in episodes:
@@ -172,8 +174,8 @@ def check_actions(episodes: list[sessions.Episode], events: list[sessions.Event]
                 assert action == held[0]
                 steered.add(int(action))
             elif not touched:
-                assert action == 0
-    assert steered == {-1, 1}
+                assert action == STRAIGHT
+    assert steered == {LEFT, RIGHT}
 
 
 def check_answers(answers: list[sessions.Answer], given: dict[str, str]) -> None:

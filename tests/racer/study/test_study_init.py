@@ -5,18 +5,61 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from task_builders import COUNTING, installing
+from tiny_models import write_tiny_model
 
+from compression.model.sizes import Sizes
+from racer.drivers.keyboard import default_bindings
 from racer.errors import ConfigError
 from racer.study.file import StudyFile, StudyFileError, load_study
 from racer.study.init import PRESETS, init_study, preset_text
+from racer.tasks.car_racing.task import CarRacing
+from racer.tasks.registry import DEFAULT_TASK, GROUP, TaskError, describe_settings, make_task, task_names
 from sessions import ParticipantNameError
 
 KEY = re.compile(r"[a-z_]+ = ")
 
 
 def test_the_default_preset_holds_the_defaults(tmp_path: Path) -> None:
-    file = load_study(init_study("demo", "default", tmp_path, "en")).file
-    assert file == StudyFile(title="demo")
+    file, bare = load_study(init_study("demo", "default", tmp_path, "en")).file, StudyFile(title="demo")
+    own = {"task", "keys", "episodes", "questionnaires"}
+    assert file.model_dump(exclude=own) == bare.model_dump(exclude=own)
+    # Where a file may leave something to the task, the preset says what the task says.
+    spec = make_task().spec
+    assert file.make_task() == bare.make_task()
+    assert file.keys.given == default_bindings(spec)
+    assert (file.episodes.steps, file.episodes.pace) == (spec.steps, spec.pace)
+    assert file.episodes.model_copy(update={"steps": None, "pace": None}) == bare.episodes
+    assert file.questionnaires.after_condition == spec.questionnaires
+
+
+@pytest.mark.parametrize("task", task_names())
+def test_a_study_of_any_task_says_what_the_task_says(tmp_path: Path, task: str) -> None:
+    path, spec = init_study("demo", "default", tmp_path, "en", task), make_task(task).spec
+    if spec.model is None or not spec.model.is_dir():
+        with pytest.raises(StudyFileError, match=r"task\.model: ") as refusal:
+            load_study(path)
+        assert len(str(refusal.value).splitlines()) == 1
+        sizes = Sizes(spec.frame, latents=12, blocks=4, actions=len(spec.actions), hidden=16, dense=32)
+        write_tiny_model(path.parent / "mine", sizes)
+        path.write_text(path.read_text(encoding="utf-8").replace('model = ""', 'model = "mine"'), encoding="utf-8")
+    file = load_study(path).file
+    assert file.make_task() == make_task(task)
+    assert file.keys.given == default_bindings(spec)
+    assert (file.episodes.steps, file.episodes.pace) == (spec.steps, spec.pace)
+    assert file.questionnaires.after_condition == spec.questionnaires
+    text = path.read_text(encoding="utf-8")
+    for setting in describe_settings(task):
+        assert f"\n{setting.name} = " in text and " ".join(setting.meaning.split()[:2]) in text
+
+
+def test_settings_of_a_package_are_written_as_toml_reads_them(tmp_path: Path) -> None:
+    with installing(tmp_path) as install:
+        install("their_task", COUNTING, GROUP, "counting = their_task:Counting")
+        said = tomllib.loads(preset_text("default", "counting"))
+    assert said["task"] == {"name": "counting", "model": "", "size": 3, "pace": "slow", "loud": False, "share": 0.5}
+    assert said["keys"] == {"go": ["up", "space"], "back": ["down"]}
+    assert (said["episodes"]["steps"], said["episodes"]["pace"]) == (4, 10.0)
 
 
 def test_the_paper_preset_is_the_released_experiment(tmp_path: Path) -> None:
@@ -29,6 +72,8 @@ def test_the_paper_preset_is_the_released_experiment(tmp_path: Path) -> None:
         "explore": "random",
         "evaluation": 15,
         "steps": 100,
+        "pace": 10.0,
+        "seeds": (42,),
     }
     assert file.channel.model_dump() == {
         "bits": 85,
@@ -37,7 +82,7 @@ def test_the_paper_preset_is_the_released_experiment(tmp_path: Path) -> None:
         "noise": "none",
         "noise_rate": 0.0,
     }
-    assert (file.driving.pace, file.driving.handling, file.driving.tracks) == (10.0, "forgiving", (42,))
+    assert file.make_task() == CarRacing("forgiving")
     assert file.masks.pico == "pilot"
 
 
@@ -54,6 +99,8 @@ def test_a_preset_explains_every_key(preset: str) -> None:
     for name, field in StudyFile.model_fields.items():
         keys = set(getattr(field.annotation, "model_fields", ())) - {"custom"}
         assert name in said and keys <= set(said[name] if keys else ()), name
+    assert set(said["keys"]) == {action.name for action in make_task().spec.actions if action.keys}
+    assert {setting.name for setting in describe_settings(DEFAULT_TASK)} <= set(said["task"])
 
 
 @pytest.mark.parametrize("preset", PRESETS)
@@ -101,6 +148,10 @@ def test_what_a_study_cannot_be_made_of_is_refused_before_anything_is_written(tm
         init_study("../demo", "default", tmp_path, "en")
     with pytest.raises(ConfigError, match="there is no preset 'papre'; choose from default, paper"):
         init_study("demo", "papre", tmp_path, "en")
+    with pytest.raises(ConfigError, match="preset paper is an experiment with car-racing; use --preset default"):
+        init_study("demo", "paper", tmp_path, "en", "lunar-lander")
+    with pytest.raises(TaskError, match="there is no task 'chess'"):
+        init_study("demo", "default", tmp_path, "en", "chess")
     with pytest.raises(ConfigError, match="there is no language 'fr'"):
         init_study("demo", "default", tmp_path, "fr")
     with pytest.raises(ConfigError):

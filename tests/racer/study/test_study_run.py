@@ -13,8 +13,10 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from tiny_models import write_tiny_model
 
 import sessions
+from compression.model.sizes import Sizes
 from racer.errors import ConfigError, RacerError
 from racer.recordings.verification import verify_recording
 from racer.sitting.protocol import condition_order
@@ -24,6 +26,8 @@ from racer.study.run import UNFINISHED, run_study
 from racer.study.sitting import completed, next_protocol, protocol_to_resume, sitting_config
 from racer.study.status import study_status
 from racer.study.train import train_study
+from racer.tasks.car_racing.task import CarRacing
+from racer.tasks.registry import make_task
 
 TINY = """
 title = "tiny"
@@ -120,8 +124,9 @@ def test_a_run_that_is_killed_in_the_middle_is_finished_by_the_next(ran: Study, 
         target.write_bytes(source.read_bytes())
     (tmp_path / "killer.py").write_text(
         "import os\n"
-        "from racer.drivers.families.pursuit import SimulatedParticipant\n"
-        "class Killer(SimulatedParticipant):\n"
+        "from racer.drivers.families.pursuit import Pursuit, PursuitTraits\n"
+        "class Killer(Pursuit):\n"
+        "    def __init__(self, seed): super().__init__(PursuitTraits.of(seed), seed)\n"
         "    def act(self, frame):\n"
         "        if len(list(__import__('pathlib').Path('killed/recordings').glob('p0*.h5'))) == 1:\n"
         "            os.kill(os.getppid(), 9)\n"
@@ -145,6 +150,7 @@ def test_a_run_that_is_killed_in_the_middle_is_finished_by_the_next(ran: Study, 
         ({"jobs": 0}, "jobs must lie between 1 and 256; got 0"),
         ({"driver": "keyboard"}, "people drive by `racer session start`"),
         ({"driver": "nobody"}, "unknown driver 'nobody'"),
+        ({"driver": "lander-pilot"}, "drivers of family lander-pilot cannot do car-racing"),
     ],
 )
 def test_what_cannot_be_run_is_refused_in_one_line(arguments: dict[str, object], told: str, ran: Study) -> None:
@@ -170,7 +176,7 @@ def test_what_an_earlier_version_of_the_file_recorded_is_not_taken_for_this_ones
         run_study(study, jobs=1)
     with pytest.raises(StudyFileError, match="cannot be compared"):
         sitting_config(study, "evaluation", None)
-    assert sitting_config(study, "evaluation", None, pilot=True).pilot
+    assert sitting_config(study, "evaluation", None, trial_run=True).trial_run
 
 
 def test_people_and_simulated_participants_are_not_recorded_into_one_study(ran: Study) -> None:
@@ -194,7 +200,7 @@ def test_a_name_with_a_space_is_quoted_in_the_command_that_comes_next(tmp_path: 
 
 def test_an_unfinished_sitting_is_resumed_in_its_own_protocol(ran: Study, tmp_path: Path) -> None:
     study = copied(ran, tmp_path / "resumed", TINY)
-    assert protocol_to_resume(study, None, pilot=False) == next_protocol(study) == "evaluation"
+    assert protocol_to_resume(study, None, trial_run=False) == next_protocol(study) == "evaluation"
     config = sitting_config(study, "pilot", "pilot02", driver="simulated", headless=True)
 
     def leave(result: object) -> None:
@@ -202,7 +208,7 @@ def test_an_unfinished_sitting_is_resumed_in_its_own_protocol(ran: Study, tmp_pa
 
     with pytest.raises(KeyboardInterrupt):
         start_session(config, on_episode=leave)
-    assert protocol_to_resume(study, None, pilot=False) == "pilot"
+    assert protocol_to_resume(study, None, trial_run=False) == "pilot"
     assert next_protocol(study) == "evaluation"
 
 
@@ -238,7 +244,7 @@ def test_the_pilots_train_the_levels_of_pico_rate_as_well(ran: Study, tmp_path: 
     (levels,) = run.masks
     assert levels == study.masks / "pico-rate.safetensors"
     (sitting,) = completed(study, "evaluation")
-    assert sitting.info.mask_sha256 == hashlib.sha256(levels.read_bytes()).hexdigest()
+    assert sitting.info.fitted_sha256 == hashlib.sha256(levels.read_bytes()).hexdigest()
     checked = verify_recording(sitting.paths[0])
     assert [(f.check, f.outcome) for f in checked.findings if f.check == "received"] == [("received", "ok")]
     shipped = tiny(tmp_path / "shipped", "pilots = 0\n" + text + "[masks]\npico_rate = 'shipped'")
@@ -256,14 +262,12 @@ def test_when_everybody_has_driven_the_report_comes_next(ran: Study) -> None:
 def test_nobody_drives_the_same_sitting_twice(ran: Study) -> None:
     with pytest.raises(StudyFileError, match="p02 has completed the evaluation sitting"):
         sitting_config(ran, "evaluation", "p02")
-    assert sitting_config(ran, "evaluation", "p02", pilot=True).pilot, "a trial run takes nothing from anybody"
+    assert sitting_config(ran, "evaluation", "p02", trial_run=True).trial_run, "a trial run takes nothing from anybody"
     assert sitting_config(ran, "evaluation", None, driver="simulated").participant is None
 
 
 def test_a_sitting_is_what_the_study_file_says(ran: Study, tmp_path: Path) -> None:
-    text = TINY.replace(
-        "[episodes]", 'seed = 7\n[driving]\npace = 20.0\ntracks = [42]\nhandling = "forgiving"\n[episodes]'
-    )
+    text = TINY.replace("[episodes]", 'seed = 7\n[task]\nhandling = "forgiving"\n[episodes]\npace = 20.0\nseeds = [42]')
     text += '[channel]\nbits = 60\n[masks]\npico = "masks/mine.safetensors"\n[keys]\nleft = ["j"]\nright = ["l"]\n'
     text += '[screens]\nconsent = "Yes?"\nbreak_every = 4\ncountdown = 1\n'
     text += '[experimenter]\ncode = "q1w2"\nfullscreen = false\n'
@@ -271,15 +275,44 @@ def test_a_sitting_is_what_the_study_file_says(ran: Study, tmp_path: Path) -> No
     (folder / "masks").mkdir(parents=True)
     (folder / "masks" / "mine.safetensors").write_bytes((ran.masks / "pico.safetensors").read_bytes())
     config = sitting_config(tiny(folder, text), "evaluation", "p01")
-    assert (config.seed, config.pace, config.protocol.tracks, config.track.handling) == (7, 20.0, (42,), "forgiving")
+    assert (config.seed, config.pace, config.protocol.seeds) == (7, 20.0, (42,))
+    assert (config.task, config.model) == (CarRacing("forgiving"), None)
     assert (config.channel.bits, config.masks) == (60, (folder / "masks" / "mine.safetensors",))
-    assert (config.left_keys, config.right_keys, config.countdown) == (("j",), ("l",), 1)
+    assert (config.keys, config.countdown) == ({"left": ("j",), "right": ("l",)}, 1)
     assert (config.screens.consent, config.screens.break_every) == ("Yes?", 4)
     assert (config.locked, config.code, config.fullscreen) == (True, "q1w2", False)
     assert [each.name for each in config.screens.after_condition] == ["driving"]
     assert config.study is not None
     assert "q1w2" not in json.dumps(config.study.settings)
     assert sitting_config(tiny(folder, text), "evaluation", "p01", fullscreen=True).fullscreen
+
+
+def test_a_sitting_leaves_to_the_task_what_the_file_does(ran: Study) -> None:
+    config = sitting_config(ran, "evaluation", "p09", trial_run=True)
+    assert (config.task, config.model, config.pace, config.keys) == (CarRacing(), None, None, {})
+
+
+def test_a_study_of_another_task_and_model_is_run_and_its_mask_fitted_to_that_model(tmp_path: Path) -> None:
+    lander = make_task("lunar-lander").spec
+    write_tiny_model(tmp_path / "lander" / "tiny", Sizes(lander.frame, 16, 8, len(lander.actions), 16, 32))
+    text = TINY.replace(
+        "[episodes]", '[channel]\nbits = 24\n[task]\nname = "lunar-lander"\nmodel = "tiny"\nview = 12\n[episodes]'
+    )
+    study = tiny(tmp_path / "lander", text.replace("participants = 3", "participants = 1"))
+    run_study(study, jobs=1, iterations=QUICK)
+    (person,) = completed(study, "evaluation")
+    record, config = person.info.task, person.info.config
+    assert (record.name, record.settings) == ("lunar-lander", {"handling": "eased", "view": 12.0})
+    assert (record.latents, record.blocks) == (16, 8)
+    assert config["study"]["task"] == {"name": "lunar-lander", "model": "tiny", "view": 12}
+    assert (
+        person.info.model_sha256 == hashlib.sha256((study.folder / "tiny/model.safetensors").read_bytes()).hexdigest()
+    )
+    assert person.info.fitted_sha256 == hashlib.sha256((study.masks / "pico.safetensors").read_bytes()).hexdigest()
+    with sessions.open(person.paths[0]) as session:
+        for episode in session.episodes:
+            assert {after - before for before, after in pairwise(map(int, episode.time_ns))} <= {50_000_000}
+            assert set(episode.action.tolist()) <= set(range(4))
 
 
 def test_a_simulated_sitting_needs_all_that_makes_it_repeat(ran: Study) -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pygame.event import Event
-from window_builders import RETURN, SPACE, click, down
+from window_builders import RETURN, SPACE, SPEC, TEXT, click, down
 
 from racer.drivers.keyboard import HeldKeys
 from racer.sitting.questionnaires import MOST_ANSWER_CHARACTERS, Item
@@ -33,7 +33,7 @@ def fonts() -> Iterator[None]:
 def in_view(form: AnyForm, shown_for: int = SECOND) -> tuple[AnyForm, FormAreas]:
     """Bring a form to a screen, and return where it can be clicked."""
     form.tick(0)
-    form.draw(Painter(pygame.Surface((640, 480)), english().texts, HeldKeys()))
+    form.draw(Painter(pygame.Surface((640, 480)), english().texts, HeldKeys(SPEC), TEXT))
     form.tick(shown_for)
     assert form._areas is not None
     return form, form._areas

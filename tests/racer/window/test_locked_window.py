@@ -20,6 +20,8 @@ from window_builders import (
     QUIT,
     RETURN,
     SPACE,
+    SPEC,
+    TEXT,
     TICK,
     Clock,
     OpenWindow,
@@ -30,6 +32,7 @@ from window_builders import (
     x_server,
 )
 
+from racer.drivers.keyboard import HeldKeys
 from racer.loop.display import EndSession, Page, RedoEpisode
 from racer.sitting.questionnaires import Item
 from racer.window.window import Window
@@ -166,7 +169,7 @@ def test_the_right_code_opens_the_menu_and_no_key_of_it_is_told(open_window: Ope
     with pytest.raises(EndSession):
         window.wait(100 * MS)
     assert not {"a", "7", "d", "q", "backspace"} & {detail for _, detail in script.told}
-    assert window.keys.sample() == 0
+    assert window.keys.sample() == SPEC.neutral
 
 
 @pytest.mark.parametrize(
@@ -238,7 +241,7 @@ def test_the_experimenter_leaves_full_screen_from_the_menu(open_window: OpenWind
 @pytest.mark.xvfb
 def test_real_keys_lead_through_consent_questions_and_the_experimenters_menu(monkeypatch: pytest.MonkeyPatch) -> None:
     with x_server(monkeypatch) as xdotool:
-        window = Window(locked=True, code="x7", countdown_from=0)
+        window = Window(HeldKeys(SPEC), TEXT, locked=True, code="x7", countdown_from=0)
         told: list[tuple[str, str]] = []
         waiting: list[str] = []
         due = [0]

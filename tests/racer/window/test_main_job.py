@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from racing_builders import LEFT, RIGHT, STRAIGHT
 
 import racer
 import sessions
@@ -114,11 +115,11 @@ def test_a_participant_drives_a_pilot_from_the_first_page_to_the_last(display: s
         times = [time for episode in session.episodes for time in episode.time_ns.tolist()]
         assert [episode.info.phase for episode in session.episodes] == ["practice", "calibration", "exploration"]
     assert len(practice) == len(left) == len(right) == STEPS
-    assert set(practice) == {0}
-    assert set(left) <= {-1, 0}
-    assert set(right) <= {0, 1}
-    assert left.count(-1) >= 1
-    assert right.count(1) >= 1
+    assert set(practice) == {STRAIGHT}
+    assert set(left) <= {LEFT, STRAIGHT}
+    assert set(right) <= {STRAIGHT, RIGHT}
+    assert left.count(LEFT) >= 1
+    assert right.count(RIGHT) >= 1
     assert times == sorted(times)
 
     pressed = [(event.kind, event.detail) for event in events if event.detail in ("left", "d")]

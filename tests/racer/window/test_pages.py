@@ -5,17 +5,20 @@ from collections.abc import Iterator
 import pygame
 import pytest
 from pygame.event import Event
-from window_builders import ARROW_DOWN, RETURN, SPACE, click, down
+from task_builders import ANSWERS, LANDER, make_spec
+from window_builders import ARROW_DOWN, RETURN, SPACE, SPEC, TEXT, click, down, up
 
 from racer.drivers.keyboard import HeldKeys
 from racer.loop.display import Page
-from racer.window.pages import Choosing
+from racer.tasks.task import Action, TaskSpec
+from racer.window.pages import Choosing, Reading
 from racer.window.screens import Painter
 from racer.window.texts import english
 
 SECOND = 1_000_000_000
 CHOICES = ("I agree", "I decline")
 SHORT = Page("Consent", ("We record what you drive.",))
+TESTING = Page("Keys", (), "Press SPACE to begin", show_keys=True, test_keys=True)
 LONG = Page("Consent", tuple(f"Paragraph {number} " * 20 for number in range(6)))
 
 
@@ -25,12 +28,35 @@ def fonts() -> Iterator[None]:
     yield
 
 
+class KeyTrier:
+    """Somebody before a page that tests keys, as a window brings their keys to it."""
+
+    def __init__(self, spec: TaskSpec, bindings: dict[str, list[str]] | None = None) -> None:
+        self.keys = HeldKeys(spec, bindings)
+        self.screen = Reading(TESTING, self.keys, english().texts)
+        self._painter = Painter(pygame.Surface((640, 480)), english().texts, self.keys, spec.text("en"))
+        self._now = 0
+
+    def taps(self, *keys: int) -> None:
+        for key in keys:
+            for event, note in ((down(key), self.keys.press), (up(key), self.keys.release)):
+                self._now += SECOND
+                self.screen.tick(self._now)
+                note(pygame.key.name(key))
+                self.screen.handle(event)
+                self.screen.draw(self._painter)
+
+    @property
+    def prompt(self) -> str:
+        return self.screen._prompt()[0]
+
+
 class Reader:
     """Somebody before a page of choices, who takes a second for everything."""
 
     def __init__(self, page: Page) -> None:
         self.screen = Choosing(page, CHOICES, english().texts)
-        self._painter = Painter(pygame.Surface((640, 480)), english().texts, HeldKeys())
+        self._painter = Painter(pygame.Surface((640, 480)), english().texts, HeldKeys(SPEC), TEXT)
         self._now = 0
         self._look()
 
@@ -108,3 +134,46 @@ def test_keys_and_clicks_that_come_at_once_were_not_meant_for_the_buttons() -> N
     assert not reader.screen.done
     reader.does(click(*reader.buttons[0].center))
     assert reader.screen.done
+
+
+def test_a_key_test_asks_for_a_key_of_every_action_in_turn() -> None:
+    tester = KeyTrier(make_spec(LANDER))
+    assert tester.prompt == "Now press left arrow or A"
+    tester.taps(pygame.K_a)
+    assert tester.prompt == "Now press up arrow or the space bar"
+    tester.taps(pygame.K_RETURN, pygame.K_q, pygame.K_UP)
+    assert tester.prompt == "Now press right arrow"
+    tester.taps(pygame.K_RIGHT)
+    assert tester.prompt == TESTING.prompt and not tester.screen.done
+    tester.taps(pygame.K_SPACE)
+    assert tester.screen.done
+
+
+@pytest.mark.parametrize("order", [[pygame.K_SPACE, pygame.K_n, pygame.K_y], [pygame.K_n, pygame.K_y, pygame.K_SPACE]])
+def test_space_that_is_tried_as_the_key_of_an_action_does_not_leave_the_page(order: list[int]) -> None:
+    tester = KeyTrier(make_spec(ANSWERS))
+    tester.taps(*order)
+    assert not tester.screen.done and tester.prompt == TESTING.prompt
+    tester.taps(pygame.K_SPACE)
+    assert tester.screen.done
+
+
+def test_a_click_leaves_a_key_test_no_sooner_than_the_keys_are_tried() -> None:
+    tester = KeyTrier(make_spec(ANSWERS), {"unsure": ["a"]})
+    tester.screen.handle(click())
+    tester.taps(pygame.K_SPACE, pygame.K_n, pygame.K_y)
+    tester.screen.handle(click())
+    assert not tester.screen.done
+    tester.taps(pygame.K_a)
+    tester.screen.handle(click())
+    assert tester.screen.done
+
+
+@pytest.mark.parametrize("count", [2, 9, 40])
+def test_as_many_keys_can_be_tested_as_there_are(count: int) -> None:
+    keys = "abcdefghijklmnopqrstuvwxyz0123456789,.-/"[:count]
+    tester = KeyTrier(make_spec(tuple(Action(f"act-{place}", (key,)) for place, key in enumerate(keys)), neutral=0))
+    for key in keys:
+        assert tester.prompt == f"Now press {key.upper()}"
+        tester.taps(ord(key))
+    assert tester.prompt == TESTING.prompt

@@ -9,10 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from task_builders import ANSWERS, LANDER, make_spec
+from window_builders import SPEC
 
 from racer.drivers.keyboard import HeldKeys
 from racer.loop.display import Hud, Page
 from racer.sitting.questionnaires import MOST_POINTS, Item
+from racer.tasks.task import Action, TaskSpec, TaskText
 from racer.window import palette
 from racer.window.canvas import Canvas, Color
 from racer.window.menu_view import Menu
@@ -20,7 +23,8 @@ from racer.window.screens import Painter
 from racer.window.texts import Texts, load_texts
 
 SIZES = [(320, 240), (640, 480), (1024, 768), (1920, 1080), (500, 1200), (2560, 600)]
-HUD = Hud("Run 2 of 10", 0.4, 0.2, "PILOT")
+HUD = Hud("Run 2 of 10", 0.4, "Road", "20 %", 0.2, "TRIAL RUN")
+FRAMES = [(64, 64, 3), (40, 40, 1), (96, 96, 3), (24, 100, 3), (200, 120, 1)]
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -29,42 +33,79 @@ def fonts() -> Iterator[None]:
     yield
 
 
-def painter_on(screen: pygame.Surface, language: str = "en", keys: HeldKeys | None = None) -> Painter:
-    return Painter(screen, load_texts(language, None).texts, keys or HeldKeys())
+def painter_on(
+    screen: pygame.Surface, language: str = "en", keys: HeldKeys | None = None, text: TaskText | None = None
+) -> Painter:
+    keys = keys or HeldKeys(SPEC)
+    return Painter(screen, load_texts(language, None).texts, keys, text or keys.spec.text(language))
+
+
+def painter_of(screen: pygame.Surface, frame: tuple[int, int, int]) -> Painter:
+    return painter_on(screen, keys=HeldKeys(make_spec(frame=frame)))
 
 
 def pixels(surface: pygame.Surface) -> NDArray[np.uint8]:
     return pygame.surfarray.array3d(surface).transpose(1, 0, 2)
 
 
-def noise(seed: int) -> NDArray[np.uint8]:
-    return np.random.default_rng(seed).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+def noise(seed: int, frame: tuple[int, int, int] = (64, 64, 3)) -> NDArray[np.uint8]:
+    return np.random.default_rng(seed).integers(0, 256, frame, dtype=np.uint8)
 
 
 def scales(screen: pygame.Surface, frame: NDArray[np.uint8]) -> list[int]:
     """Return the whole factors by which the frame, exact to the byte, stands magnified on the screen."""
-    picture, found = pixels(screen), []
-    for k in range(1, min(picture.shape[:2]) // 64 + 1):
-        side = 64 * k
-        first, last = picture[: 1 - side or None, : 1 - side or None], picture[side - 1 :, side - 1 :]
-        corners = np.argwhere((first == frame[0, 0]).all(axis=2) & (last == frame[-1, -1]).all(axis=2))
-        block = np.kron(frame, np.ones((k, k, 1), np.uint8))
-        found += [k for y, x in corners if np.array_equal(picture[y : y + side, x : x + side], block)]
+    rows, columns = frame.shape[:2]
+    picture, small = numbers(pixels(screen)), numbers(np.broadcast_to(frame, (rows, columns, 3)))
+    found = []
+    for k in range(1, min(picture.shape[0] // rows, picture.shape[1] // columns) + 1):
+        high, wide = rows * k, columns * k
+        first, last = picture[: 1 - high or None, : 1 - wide or None], picture[high - 1 :, wide - 1 :]
+        for y, x in np.argwhere((first == small[0, 0]) & (last == small[-1, -1])):
+            block = np.kron(small, np.ones((k, k), np.uint32))
+            found += [k] * np.array_equal(picture[y : y + high, x : x + wide], block)
     return found
 
 
+def numbers(picture: NDArray[np.uint8]) -> NDArray[np.uint32]:
+    """Return one number for each colour, which is faster to compare."""
+    return picture @ np.array([1, 256, 65536], np.uint32)
+
+
 @pytest.mark.parametrize("size", SIZES)
-def test_a_frame_is_shown_as_large_as_fits_with_every_pixel_a_square_of_the_same_size(size: tuple[int, int]) -> None:
-    screen, frame = pygame.Surface(size), noise(1)
-    painter_on(screen).drive(frame, HUD)
+@pytest.mark.parametrize("shape", FRAMES, ids=str)
+def test_a_frame_is_shown_as_large_as_fits_with_every_pixel_a_square_of_the_same_size(
+    size: tuple[int, int], shape: tuple[int, int, int]
+) -> None:
+    screen, frame = pygame.Surface(size), noise(1, shape)
+    unit = min(size[0] / 960, size[1] / 720)
+    room = size[0] - 48 * unit, size[1] - 134 * unit
+    fits = min(room[0] / shape[1], room[1] / shape[0])
+    painter_of(screen, shape).drive(frame, HUD)
+    if fits < 0.99:
+        assert not scales(screen, frame), "there is no room for it"
+        return
     (scale,) = scales(screen, frame)
-    assert 64 * (scale + 1) > min(size[0], 0.8 * size[1]) - 64
+    assert fits - 1.1 < scale <= fits + 0.1
+
+
+@pytest.mark.parametrize("shape", [(200, 200, 3), (256, 256, 1), (256, 16, 3)], ids=str)
+def test_a_frame_that_is_too_large_for_the_window_is_made_smaller_whole(shape: tuple[int, int, int]) -> None:
+    screen, frame = pygame.Surface((320, 240)), np.full(shape, 77, np.uint8)
+    painter_of(screen, shape).drive(frame, HUD)
+    found = np.argwhere((pixels(screen) == 77).all(axis=2))
+    (top, left), (bottom, right) = found.min(axis=0), found.max(axis=0)
+    high, wide = bottom - top + 1, right - left + 1
+    assert len(found) == high * wide and top > 0 and bottom < 239 and left > 0 and right < 319
+    assert abs(high / wide - shape[0] / shape[1]) < 0.1 * shape[0] / shape[1]
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_the_original_stands_beside_the_shown_frame_in_the_same_size(size: tuple[int, int]) -> None:
-    screen, frame, original = pygame.Surface(size), noise(1), noise(2)
-    painter_on(screen).drive(frame, HUD, original)
+@pytest.mark.parametrize("shape", FRAMES[:4], ids=str)
+def test_the_original_stands_beside_the_shown_frame_in_the_same_size(
+    size: tuple[int, int], shape: tuple[int, int, int]
+) -> None:
+    screen, frame, original = pygame.Surface(size), noise(1, shape), noise(2, shape)
+    painter_of(screen, shape).drive(frame, HUD, original)
     assert len(scales(screen, original)) == 1
     assert scales(screen, original) == scales(screen, frame)
 
@@ -72,19 +113,19 @@ def test_the_original_stands_beside_the_shown_frame_in_the_same_size(size: tuple
 def test_a_drive_drawn_step_by_step_looks_like_one_drawn_from_scratch() -> None:
     screen, fresh = pygame.Surface((640, 480)), pygame.Surface((640, 480))
     painter = painter_on(screen)
-    painter.drive(noise(1), Hud("Run 1 of 10", 0.9, 0.99, "PILOT"), noise(2))
+    painter.drive(noise(1), Hud("Run 1 of 10", 0.9, "Road", "99 %", 0.99, "TRIAL RUN"), noise(2))
     for step in range(5):
-        painter.drive(noise(step), Hud("Run 2 of 10", step / 5, step / 9))
+        painter.drive(noise(step), Hud("Run 2 of 10", step / 5, "Road", f"{step} %", step / 9))
         painter.menu(Menu("Paused", "", ("Resume", "End")), 0)
-        painter.drive(noise(step), Hud("Run 2 of 10", step / 5, step / 9))
-    painter_on(fresh).drive(noise(4), Hud("Run 2 of 10", 4 / 5, 4 / 9))
+        painter.drive(noise(step), Hud("Run 2 of 10", step / 5, "Road", f"{step} %", step / 9))
+    painter_on(fresh).drive(noise(4), Hud("Run 2 of 10", 4 / 5, "Road", "4 %", 4 / 9))
     np.testing.assert_array_equal(pixels(screen), pixels(fresh))
 
 
 def test_bars_grow_with_their_fractions_and_stop_at_their_ends() -> None:
-    def coloured(color: Color, steps_done: float, road_progress: float) -> int:
+    def coloured(color: Color, steps_done: float, score: float) -> int:
         screen = pygame.Surface((640, 480))
-        painter_on(screen).drive(np.zeros((64, 64, 3), np.uint8), Hud("", steps_done, road_progress))
+        painter_on(screen).drive(np.zeros((64, 64, 3), np.uint8), Hud("", steps_done, "Road", "20 %", score))
         return int((pixels(screen) == color).all(axis=2).sum())
 
     fractions = [0.0, 0.25, 0.5, 1.0]
@@ -92,6 +133,34 @@ def test_bars_grow_with_their_fractions_and_stop_at_their_ends() -> None:
         grown = [coloured(color, *at(fraction)) for fraction in fractions]
         assert grown[0] == 0 and all(a < b for a, b in pairwise(grown))
         assert coloured(color, *at(7.0)) == grown[-1]
+
+
+@pytest.mark.parametrize(
+    ("hud", "words", "bar"),
+    [
+        (Hud("", 0.5), False, False),
+        (Hud("", 0.5, "Points", "-3.5"), True, False),
+        (Hud("", 0.5, "Road", "20 %", 0.5), True, True),
+    ],
+)
+def test_people_see_of_their_score_what_there_is_to_tell(hud: Hud, words: bool, bar: bool) -> None:
+    bare, screen = pygame.Surface((640, 480)), pygame.Surface((640, 480))
+    for surface, shown in ((bare, Hud("", 0.5)), (screen, hud)):
+        painter_on(surface).drive(noise(1), shown)
+    assert bool((pixels(screen) == palette.ORANGE).all(axis=2).any()) is bar
+    changed = np.argwhere((pixels(screen) != pixels(bare)).any(axis=2))
+    assert bool(len(changed)) is (words or bar)
+    if len(changed):
+        assert changed[:, 0].min() > 430 and changed[:, 1].min() > 320, "the score stands at the lower right"
+
+
+def test_the_bar_of_a_score_keeps_its_place_while_the_number_grows() -> None:
+    lefts = set()
+    for score in ("0 %", "7 %", "100 %"):
+        screen = pygame.Surface((640, 480))
+        painter_on(screen).drive(np.zeros((64, 64, 3), np.uint8), Hud("", 0.5, "Road", score, 0.5))
+        lefts.add(np.argwhere((pixels(screen) == palette.ORANGE).all(axis=2))[:, 1].min())
+    assert len(lefts) == 1
 
 
 def test_the_countdown_leaves_the_lower_half_of_the_frame_in_sight() -> None:
@@ -123,7 +192,7 @@ def test_a_page_lights_up_the_key_that_is_pressed() -> None:
     page, screen = Page("Keys", ("Try them.",), show_keys=True), pygame.Surface((640, 480))
     painter = painter_on(screen)
     lit = []
-    for action in (-1, 0, 1):
+    for action in range(3):
         painter.page(page, action=action)
         blue = np.argwhere((pixels(screen)[:400] == palette.BLUE).all(axis=2))
         lit.append(np.sign(blue[:, 1].mean() - 320) if len(blue) else 0)
@@ -228,11 +297,46 @@ def test_buttons_of_a_page_come_after_all_its_words(size: tuple[int, int]) -> No
 
 def test_key_caps_show_the_keys_that_are_bound() -> None:
     page, drawn = Page("Keys", (), show_keys=True), []
-    for left in (["left", "a"], ["left", "q"], ["j"], ["k"], ["left shift"]):
+    for left in (["left", "a"], ["left", "q"], ["up", "a"], ["down", "a"], ["space"], ["j"], ["k"], ["left shift"]):
         screen = pygame.Surface((640, 480))
-        painter_on(screen, keys=HeldKeys(left=left)).page(page)
+        painter_on(screen, keys=HeldKeys(SPEC, {"left": left})).page(page)
         drawn.append(pixels(screen).tobytes())
     assert len(set(drawn)) == len(drawn)
+
+
+MANY = make_spec((Action("rest"), *(Action(f"act-{key}", (key, f"[{key}]")) for key in "1234567890")))
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("spec", [make_spec(LANDER), make_spec(ANSWERS), MANY], ids=lambda spec: len(spec.actions))
+def test_each_action_has_a_key_cap_of_its_own_that_lights_up(size: tuple[int, int], spec: TaskSpec) -> None:
+    page, screen, keys = Page("Keys", ("Try them.",), show_keys=True), pygame.Surface(size), HeldKeys(spec)
+    painter, places, unlit = painter_on(screen, keys=keys), list[float](), None
+    for action in (None, *keys.bound):
+        painter.page(page, action=action, prompt=(page.prompt, palette.INK))
+        blue = np.argwhere((pixels(screen) == palette.BLUE).all(axis=2))
+        assert margins_are_empty(screen)
+        if action is None:
+            unlit = blue
+        else:
+            places.append(blue[:, 1].mean())
+    assert unlit is not None and not len(unlit)
+    assert places == sorted(places) and all(after - before > 8 for before, after in pairwise(places))
+    assert abs(sum(places) / len(places) - size[0] / 2) < 5, "they stand in the middle"
+
+
+def test_below_a_key_stands_what_the_task_calls_its_action_or_else_its_name() -> None:
+    page, spec, drawn = Page("Keys", (), show_keys=True), make_spec(LANDER), []
+    for actions in ({}, {"main": "main"}, {"main": "main engine"}):
+        screen = pygame.Surface((640, 480))
+        painter_on(screen, keys=HeldKeys(spec), text=TaskText("", (), actions)).page(page)
+        drawn.append(pixels(screen).tobytes())
+    assert drawn[0] == drawn[1] != drawn[2]
+
+
+def test_a_task_without_keys_has_pages_that_show_none() -> None:
+    spec, screen = make_spec((Action("rest"), Action("drift"))), pygame.Surface((640, 480))
+    painter_on(screen, keys=HeldKeys(spec)).page(Page("Keys", (), show_keys=True))
 
 
 @pytest.mark.parametrize("size", SIZES)

@@ -10,7 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from racer.drivers.keyboard import default_bindings
 from racer.errors import ConfigError
+from racer.loop.display import Page
+from racer.sitting.agenda import Screens, make_agenda
+from racer.tasks.registry import make_task, task_names
 from racer.window.texts import BUILT_IN, MOST_FILE_BYTES, Texts, english, load_texts
 
 ENGLISH_FILE = (files("racer.window") / "languages" / "en.toml").read_text(encoding="utf-8")
@@ -146,10 +150,33 @@ def test_keys_are_named_as_people_say_them() -> None:
     german = load_texts("de", None).texts
     assert english().texts.key_names(["left", "a"]) == "left arrow or A"
     assert german.key_names(["right", "left shift", "[6]"]) == "Pfeil rechts oder Left Shift oder 6"
+    assert english().texts.key_names(["up", "down", "space"]) == "up arrow or down arrow or the space bar"
+    assert english().texts.key_names(["space"]) == "the space bar"
+
+
+def test_a_language_is_called_what_tasks_call_theirs(study: Path) -> None:
+    (study / "texts" / "fr.toml").write_text(ENGLISH_FILE, encoding="utf-8")
+    assert [load_texts(name, study).code for name in (*BUILT_IN, "texts/fr.toml")] == [*BUILT_IN, "fr"]
+
+
+@pytest.mark.parametrize("task", task_names())
+@pytest.mark.parametrize("language", BUILT_IN)
+def test_every_task_tells_what_to_do_in_every_built_in_language(task: str, language: str) -> None:
+    spec = make_task(task).spec
+    text, texts = spec.texts[language], load_texts(language, None).texts
+    bound = {index for index, action in enumerate(spec.actions) if action.keys}
+    assert {spec.actions[index].name for index in bound} <= set(text.actions)
+    agenda = make_agenda([], Screens(), texts, text, default_bindings(spec))
+    (instructions,) = (item for item in agenda if isinstance(item, Page) and item.show_keys)
+    assert instructions.title == text.title
+    told = " ".join(instructions.lines)
+    assert not set("{}") & set(told)
+    for index in bound:
+        assert texts.key_names(spec.actions[index].keys) in told
 
 
 def test_every_placeholder_is_filled_with_what_a_sitting_knows() -> None:
-    known = {"left", "right", "keys", "key", "seconds", "number", "count", "episodes", "done"}
+    known = {"keys", "key", "seconds", "number", "count", "episodes", "done"}
     assert set(re.findall(r"\{(\w*)\}", ENGLISH_FILE)) - {"placeholders"} == known
 
 

@@ -4,9 +4,12 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import numpy as np
 import pygame
 import pytest
 from pygame.event import Event
+from racing_builders import LEFT, RIGHT, STRAIGHT
+from task_builders import ANSWERS, LANDER, make_spec
 from window_builders import (
     ARROW_DOWN,
     ESC,
@@ -19,6 +22,8 @@ from window_builders import (
     QUIT,
     RETURN,
     SPACE,
+    SPEC,
+    TEXT,
     TICK,
     Clock,
     OpenWindow,
@@ -85,7 +90,7 @@ def test_a_countdown_lasts_its_seconds_and_keeps_held_keys_but_not_taps(open_win
     clock.at(500, down(pygame.K_LEFT), down(pygame.K_d), up(pygame.K_d))
     window.countdown(HUD, FRAME)
     assert 2000 * MS <= clock.now < 2200 * MS
-    assert KeyboardDriver(window.keys).act(FRAME) == -1
+    assert KeyboardDriver(window.keys).act(FRAME) == LEFT
 
 
 def test_wait_ends_at_its_time_and_feeds_the_driver(open_window: OpenWindow, clock: Clock) -> None:
@@ -101,7 +106,7 @@ def test_wait_ends_at_its_time_and_feeds_the_driver(open_window: OpenWindow, clo
         paused += window.wait(tick * MS)
         assert tick * MS <= clock.now < (tick + 50) * MS
         actions.append(driver.act(FRAME))
-    assert (actions, paused) == ([0, 1, 1, 0, -1, 0], 0)
+    assert (actions, paused) == ([STRAIGHT, RIGHT, RIGHT, STRAIGHT, LEFT, STRAIGHT], 0)
     assert script.told == [("key_down", "right"), ("key_up", "right"), ("key_down", "a"), ("key_up", "a")]
     assert 120 * MS <= script.times[0] <= 160 * MS
 
@@ -110,7 +115,7 @@ def test_a_wait_whose_time_has_passed_still_takes_in_keys(open_window: OpenWindo
     window = open_window(clock=clock)
     pygame.event.post(down(pygame.K_LEFT))
     assert window.wait(-1) == 0
-    assert window.keys.action == -1
+    assert window.keys.action == LEFT
 
 
 def test_esc_pauses_and_the_deadline_moves_by_exactly_the_time_paused(open_window: OpenWindow, clock: Clock) -> None:
@@ -129,7 +134,7 @@ def test_keys_held_through_a_pause_still_steer_and_taps_of_it_do_not(open_window
     window.listener = Script(pause=[down(pygame.K_d), down(pygame.K_LEFT), up(pygame.K_d), RETURN])
     clock.at(50, ESC)
     window.wait(100 * MS)
-    assert window.keys.sample() == -1
+    assert window.keys.sample() == LEFT
 
 
 def test_ending_takes_a_choice_and_a_confirmation(open_window: OpenWindow, clock: Clock) -> None:
@@ -232,7 +237,7 @@ def test_losing_the_focus_releases_the_keys_and_pauses_until_a_key_is_pressed(
     assert window.wait(100 * MS) >= 1000 * MS
     assert script.kinds == ["focus_gained", "focus_lost", "pause", "focus_gained", "resume"]
     assert script.told.index(("key_down", "return")) < script.told.index(("resume", "focus"))
-    assert window.keys.sample() == 0
+    assert window.keys.sample() == STRAIGHT
 
 
 def test_time_does_not_start_in_a_window_that_lost_the_focus_during_the_countdown(
@@ -264,8 +269,8 @@ def test_a_break_ends_no_sooner_than_its_seconds(open_window: OpenWindow, clock:
     assert script.told.count(("key_down", "space")) == 6
 
 
-def test_a_key_test_ends_only_after_both_ways_were_pressed(open_window: OpenWindow) -> None:
-    window = open_window(keys=HeldKeys(left=["j"], right=["l", "k"]))
+def test_a_key_test_ends_only_after_a_key_of_every_action_was_pressed(open_window: OpenWindow) -> None:
+    window = open_window(keys=HeldKeys(SPEC, {"left": ["j"], "right": ["l", "k"]}))
     window.listener = script = Script(
         key_down_f9=[SPACE, down(pygame.K_k), up(pygame.K_k), SPACE, down(pygame.K_a), SPACE, down(pygame.K_j), SPACE]
     )
@@ -301,7 +306,7 @@ def test_what_is_written_is_told_to_nobody_but_the_keys_pressed_before_come_up(
     clock.at(clock.now // MS + 100, up(pygame.K_RETURN), down(pygame.K_LEFT))
     window.wait(clock.now + 500 * MS)
     assert script.told == [("key_down", "left"), ("key_up", "left"), ("key_down", "left")]
-    assert window.keys.sample() == -1
+    assert window.keys.sample() == LEFT
 
 
 def test_esc_pauses_amid_writing_and_nothing_written_is_lost(open_window: OpenWindow, clock: Clock) -> None:
@@ -372,7 +377,7 @@ def test_closing_twice_leaves_fonts_and_surfaces_to_the_game(open_window: OpenWi
 @pytest.mark.parametrize("settings", [{"size": (100, 100)}, {"countdown_from": 11}, {"countdown_from": -1}])
 def test_settings_that_cannot_work_are_refused(settings: dict[str, Any]) -> None:
     with pytest.raises(ConfigError):
-        Window(**settings)
+        Window(HeldKeys(SPEC), TEXT, **settings)
 
 
 @pytest.mark.parametrize("display", ["", ":987654"])
@@ -381,7 +386,7 @@ def test_without_a_display_one_line_says_what_to_do(monkeypatch: pytest.MonkeyPa
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("DISPLAY", display)
     with pytest.raises(NoDisplayError, match="--headless") as refusal:
-        Window()
+        Window(HeldKeys(SPEC), TEXT)
     assert "\n" not in str(refusal.value)
     assert not pygame.display.get_init()
 
@@ -389,18 +394,159 @@ def test_without_a_display_one_line_says_what_to_do(monkeypatch: pytest.MonkeyPa
 def test_an_unknown_video_driver_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SDL_VIDEODRIVER", "crystal_ball")
     with pytest.raises(NoDisplayError, match="crystal_ball"):
-        Window()
+        Window(HeldKeys(SPEC), TEXT)
 
 
 def test_plain_pygame_is_refused_with_the_way_to_mend_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(pygame, "IS_CE")
     with pytest.raises(RacerError, match="--force-reinstall pygame-ce"):
-        Window()
+        Window(HeldKeys(SPEC), TEXT)
+
+
+# Tasks that wait for answers, and tasks of other keys ---------------------------------------------------------------
+
+
+def asking(open_window: OpenWindow, clock: Clock, **settings: Any) -> Window:
+    """Return a window on a task that waits for answers."""
+    return open_window(keys=HeldKeys(make_spec(ANSWERS)), clock=clock, **settings)
+
+
+def test_an_answer_is_a_key_of_an_action_pressed_after_the_frame_was_shown(
+    open_window: OpenWindow, clock: Clock
+) -> None:
+    window = asking(open_window, clock)
+    driver = KeyboardDriver(window.keys)
+    clock.at(20, down(pygame.K_n))
+    window.wait(100 * MS)
+    shown = window.show(FRAME, HUD)
+    clock.at(300, down(pygame.K_q), up(pygame.K_q), RETURN)
+    clock.at(700, down(pygame.K_y), up(pygame.K_y))
+    assert window.await_answer() == 0
+    assert driver.act(FRAME) == 1, "what was pressed before is no answer, and what is held is none"
+    assert driver.pressed_ns is not None and shown < 700 * MS <= driver.pressed_ns < 760 * MS
+    assert clock.now < 800 * MS
+
+
+def test_a_key_pressed_before_the_frame_was_shown_is_no_answer_though_it_is_heard_of_later(
+    open_window: OpenWindow, clock: Clock
+) -> None:
+    window = asking(open_window, clock)
+    pygame.event.post(down(pygame.K_n))
+    pygame.event.post(up(pygame.K_n))
+    window.show(FRAME, HUD)
+    clock.at(700, down(pygame.K_y), up(pygame.K_y))
+    window.await_answer()
+    assert KeyboardDriver(window.keys).act(FRAME) == 1
+    assert clock.now >= 700 * MS
+
+
+def test_a_key_still_held_answers_again_only_when_it_is_pressed_again(open_window: OpenWindow, clock: Clock) -> None:
+    window = asking(open_window, clock)
+    driver = KeyboardDriver(window.keys)
+    clock.at(100, down(pygame.K_SPACE))
+    window.await_answer()
+    assert driver.act(FRAME) == 2
+    clock.at(1000, up(pygame.K_SPACE), down(pygame.K_SPACE))
+    window.await_answer()
+    assert clock.now >= 1000 * MS
+    assert driver.act(FRAME) == 2
+
+
+def test_a_pause_while_an_answer_is_awaited_takes_its_time_and_no_answer(open_window: OpenWindow, clock: Clock) -> None:
+    window = asking(open_window, clock, countdown_from=10)
+    window.listener = script = Script(
+        pause_escape=[down(pygame.K_y), up(pygame.K_y), TICK], key_down_f9=[RETURN], resume=[down(pygame.K_F8)]
+    )
+    window.show(FRAME, HUD)
+    clock.at(100, ESC)
+    clock.at(2000, down(pygame.K_n))
+    paused = window.await_answer()
+    assert script.kinds == ["pause", "resume"]
+    assert 0 < paused < 1000 * MS, "a task that waits has no countdown"
+    assert clock.now >= 2000 * MS
+    assert KeyboardDriver(window.keys).act(FRAME) == 0
+
+
+def test_a_key_held_through_a_pause_is_no_answer(open_window: OpenWindow, clock: Clock) -> None:
+    window = asking(open_window, clock)
+    window.listener = Script(pause=[down(pygame.K_y), RETURN])
+    clock.at(100, ESC)
+    clock.at(1500, down(pygame.K_n))
+    window.await_answer()
+    assert clock.now >= 1500 * MS
+    assert KeyboardDriver(window.keys).act(FRAME) == 0
+
+
+def test_the_session_can_be_ended_while_an_answer_is_awaited(open_window: OpenWindow, clock: Clock) -> None:
+    window = asking(open_window, clock)
+    window.listener = Script(pause=[ARROW_DOWN, RETURN, ARROW_DOWN, RETURN])
+    clock.at(100, ESC)
+    with pytest.raises(EndSession):
+        window.await_answer()
+
+
+def test_losing_the_focus_while_an_answer_is_awaited_pauses(open_window: OpenWindow, clock: Clock) -> None:
+    window = asking(open_window, clock)
+    window.listener = script = Script(pause_focus=[RETURN])
+    pygame.event.post(FOCUS_GAINED)
+    clock.at(50, FOCUS_LOST)
+    clock.at(900, down(pygame.K_n))
+    assert window.await_answer() > 0
+    assert script.kinds == ["focus_gained", "focus_lost", "pause", "resume"]
+
+
+def test_a_task_that_waits_begins_when_it_is_looked_at(open_window: OpenWindow, clock: Clock) -> None:
+    window = asking(open_window, clock, countdown_from=10)
+    window.countdown(HUD, FRAME)
+    assert clock.now < 100 * MS
+
+
+def test_four_actions_reach_the_driver_by_up_down_and_space_too(open_window: OpenWindow, clock: Clock) -> None:
+    keys = HeldKeys(make_spec(LANDER), {"right": ["down"]})
+    window = open_window(keys=keys, clock=clock)
+    driver, actions = KeyboardDriver(keys), []
+    for tick, key in enumerate((pygame.K_UP, pygame.K_SPACE, pygame.K_DOWN, pygame.K_a, pygame.K_F9)):
+        clock.at(tick * 100 + 30, down(key), up(key))
+        window.wait((tick + 1) * 100 * MS)
+        actions.append(driver.act(FRAME))
+    assert actions == [2, 2, 3, 1, 0]
+
+
+def test_choosing_in_a_menu_by_keys_of_actions_acts_on_nothing(open_window: OpenWindow, clock: Clock) -> None:
+    window = open_window(keys=HeldKeys(make_spec(LANDER)), clock=clock, countdown_from=0)
+    window.listener = script = Script(pause=[ARROW_DOWN, down(pygame.K_UP), up(pygame.K_UP), SPACE, up(pygame.K_SPACE)])
+    clock.at(50, ESC)
+    window.wait(100 * MS)
+    assert script.kinds == ["pause", "resume"]
+    assert KeyboardDriver(window.keys).act(FRAME) == 0
+
+
+def test_the_keys_of_every_action_can_be_tested_in_a_window(open_window: OpenWindow) -> None:
+    window = open_window(keys=HeldKeys(make_spec(LANDER)))
+    order = [pygame.K_SPACE, pygame.K_RIGHT, pygame.K_SPACE, pygame.K_a, pygame.K_SPACE]
+    window.listener = script = Script(key_down_f9=[event for key in order for event in (down(key), up(key))])
+    pygame.event.post(TICK)
+    window.page(Page("Keys", (), show_keys=True, test_keys=True))
+    assert script.told.count(("key_down", "space")) == 3
+
+
+@pytest.mark.parametrize("shape", [(40, 40, 1), (96, 96, 3), (24, 100, 3)], ids=str)
+def test_frames_of_any_size_are_shown_counted_down_and_paused(
+    open_window: OpenWindow, clock: Clock, shape: tuple[int, int, int]
+) -> None:
+    window = open_window(keys=HeldKeys(make_spec(frame=shape)), clock=clock, countdown_from=1)
+    window.listener = script = Script(pause=[RETURN])
+    frame = np.full(shape, 90, np.uint8)
+    window.countdown(HUD, frame, frame)
+    window.show(frame, HUD)
+    clock.at(clock.now // MS + 50, ESC)
+    window.wait(clock.now + 100 * MS)
+    assert script.kinds == ["pause", "resume"]
 
 
 @pytest.mark.xvfb
 def test_real_keys_steer_a_real_window(xdotool: Callable[..., None]) -> None:
-    window = Window()
+    window = Window(HeldKeys(SPEC), TEXT)
     window.listener = script = Script()
     driver = KeyboardDriver(window.keys)
     window.show(FRAME, HUD)
@@ -408,20 +554,20 @@ def test_real_keys_steer_a_real_window(xdotool: Callable[..., None]) -> None:
 
     xdotool("keydown", "Left")
     wait_until(window, lambda: ("key_down", "left") in script.told)
-    assert [driver.act(FRAME), driver.act(FRAME)] == [-1, -1]
+    assert [driver.act(FRAME), driver.act(FRAME)] == [LEFT, LEFT]
     xdotool("keyup", "Left")
     wait_until(window, lambda: ("key_up", "left") in script.told)
-    assert driver.act(FRAME) == 0
+    assert driver.act(FRAME) == STRAIGHT
 
     xdotool("key", "d")
     wait_until(window, lambda: ("key_up", "d") in script.told)
-    assert [driver.act(FRAME), driver.act(FRAME)] == [1, 0]
+    assert [driver.act(FRAME), driver.act(FRAME)] == [RIGHT, STRAIGHT]
     window.close()
 
 
 @pytest.mark.xvfb
 def test_real_keys_lead_from_the_page_to_the_end_of_the_session(xdotool: Callable[..., None]) -> None:
-    window = Window(countdown_from=1)
+    window = Window(HeldKeys(SPEC), TEXT, countdown_from=1)
     answers = {"focus_gained": ["space"], "pause": ["Down", "Return", "Down", "Return"]}
     told: list[str] = []
 

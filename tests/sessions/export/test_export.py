@@ -10,31 +10,35 @@ import numpy as np
 import pandas
 import pyarrow.parquet
 import pytest
-from session_builders import EPISODE, SESSION, random_steps, write_recording
+from session_builders import EPISODE, SESSION, SMALL_TASK, TASK, random_step, random_steps, write_recording
 
 import sessions
-from sessions import UnreadableRecordingError, export_formats
+from sessions import Metric, UnreadableRecordingError
+from sessions.export import ExportError, export_arrays, export_tables, formats
 from sessions.export.dictionary import DESCRIPTION_NAME
-from sessions.export.export import export_arrays, export_tables
-from sessions.export.folder import ExportError, new_file, new_folder
+from sessions.export.folder import new_file, new_folder
 from sessions.export.formats import CsvWriter, escape_cell
-from sessions.export.tables import TABLES, Table, TableColumn
+from sessions.export.tables import Table, TableColumn, parts, tables_of
+from sessions.schema import episode_columns
 
+TABLES = tables_of([TASK])
 NAMES = [table.name for table in TABLES]
 
 
-def read_csv(folder: Path, name: str) -> pandas.DataFrame:
-    (table,) = [table for table in TABLES if table.name == name]
-    kinds: dict[str, Any] = {column.name: str if column.kind == "text" else column.kind for column in table.columns}
+def read_csv(folder: Path, name: str, tables: tuple[Table, ...] = TABLES) -> pandas.DataFrame:
+    (table,) = [table for table in tables if table.name == name]
+    nullable = {"text": "str", "int64": "Int64", "bool": "boolean"}
+    kinds: dict[str, Any] = {column.name: nullable.get(column.kind, column.kind) for column in table.columns}
     return pandas.read_csv(
         folder / "data" / f"description-{name}_data.csv",
         dtype=kinds,
+        na_values={column.name: [""] for column in table.columns if column.kind != "text"},
         keep_default_na=False,
         **({} if int(pandas.__version__.split(".")[0]) >= 3 else {"float_precision": "round_trip"}),
     )
 
 
-def read_parquet(folder: Path, name: str) -> pandas.DataFrame:
+def read_parquet(folder: Path, name: str, tables: tuple[Table, ...] = TABLES) -> pandas.DataFrame:
     return pyarrow.parquet.read_table(folder / "data" / f"description-{name}_data.parquet").to_pandas()
 
 
@@ -50,8 +54,8 @@ def assert_same_bits(found: Any, expected: np.ndarray[Any, Any]) -> None:
 def test_every_number_of_every_step_comes_back_bit_for_bit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str
 ) -> None:
-    monkeypatch.setattr(export_formats, "_BLOCK_ROWS", 64)
-    monkeypatch.setattr(export_formats, "_GROUP_ROWS", 64)
+    monkeypatch.setattr(formats, "_BLOCK_ROWS", 64)
+    monkeypatch.setattr(formats, "_GROUP_ROWS", 64)
     path = write_recording(tmp_path, lengths=(150, 0, 3))
     export_tables([path], tmp_path / "out", form)
     steps = READERS[form](tmp_path / "out", "steps")
@@ -59,26 +63,19 @@ def test_every_number_of_every_step_comes_back_bit_for_bit(
         for episode in session.episodes:
             rows = steps[steps["episode"] == episode.index]
             assert rows["step"].tolist() == list(range(episode.n_steps))
-            for name in ("time_ns", "action", "progress", "off_road", "speed", "reward", "bits"):
-                assert_same_bits(rows[name], episode[name])
-            for name, parts in (
-                ("control", ["control_steer", "control_gas", "control_brake"]),
-                ("latent", [f"latent_{i}" for i in range(32)]),
-                ("received", [f"received_{i}" for i in range(32)]),
-                ("mask", [f"mask_{i}" for i in range(8)]),
-                ("stage_us", [f"stage_{stage}_us" for stage in ("environment", "sender", "receiver", "display")]),
-            ):
-                assert_same_bits(rows[parts].to_numpy(), episode[name])
+            for name, column in episode.columns.items():
+                if name != "packet":
+                    names = list(parts(column)) if column.shape else name
+                    assert_same_bits(rows[names].to_numpy(), episode[name])
             assert rows["packet"].tolist() == [row.tobytes().hex() for row in episode.packet]
 
 
 @pytest.mark.parametrize("form", READERS)
 def test_extreme_floats_come_back_bit_for_bit(tmp_path: Path, form: str) -> None:
     info = np.finfo(np.float32)
-    extremes = np.array(
-        [0.1, 1 / 3, info.max, info.tiny, info.smallest_subnormal, -0.0, 16777217.0, np.inf, 1e-5], np.float32
-    )
-    steps = [replace(random_steps(1)[0], speed=float(value)) for value in extremes]
+    extremes = np.array([0.1, 1 / 3, info.max, info.tiny, info.smallest_subnormal, -0.0, 16777217.0, 1e-5], np.float32)
+    step = random_steps(1)[0]
+    steps = [replace(step, metrics={**step.metrics, "reward": float(value)}) for value in extremes]
     with sessions.Recorder(tmp_path, SESSION) as recorder:
         recorder.begin_episode(EPISODE)
         for step in steps:
@@ -86,14 +83,14 @@ def test_extreme_floats_come_back_bit_for_bit(tmp_path: Path, form: str) -> None
         recorder.end_episode("complete")
         path = recorder.close("complete")
     export_tables([path], tmp_path / "out", form)
-    assert_same_bits(READERS[form](tmp_path / "out", "steps")["speed"], extremes)
+    assert_same_bits(READERS[form](tmp_path / "out", "steps")["reward"], extremes)
 
 
 def test_floats_are_written_no_longer_than_they_need_to_be(tmp_path: Path) -> None:
     writer = CsvWriter(tmp_path / "x.csv", Table("x", (TableColumn("a", "float32", ""),)))
-    writer.write({"a": np.array([0.1, 1e-9, 2.0], np.float32)})
+    writer.write({"session_id": ["x"] * 3, "a": np.array([0.1, 1e-9, 2.0], np.float32)})
     writer.close()
-    assert (tmp_path / "x.csv").read_text() == "a\n0.1\n1e-09\n2.0\n"
+    assert (tmp_path / "x.csv").read_bytes() == b"a\r\n0.1\r\n1e-09\r\n2.0\r\n"
 
 
 @pytest.mark.parametrize("form", READERS)
@@ -112,6 +109,8 @@ def test_sessions_episodes_events_and_answers_come_back_with_what_became_of_them
     assert tables["sessions"]["session_status"].tolist() == ["complete", "aborted"]
     assert tables["sessions"]["resumes"].tolist() == ["", "0a1b2c"]
     assert json.loads(tables["sessions"]["config"][0]) == SESSION.config
+    assert tables["sessions"]["task"].tolist() == [TASK.name] * 2
+    assert json.loads(tables["sessions"]["task_settings"][0]) == TASK.settings
     assert tables["episodes"]["episode_status"].tolist() == ["complete", "complete", "aborted"]
     assert tables["episodes"]["accepted"].tolist() == [True, True, False]
     assert tables["episodes"]["n_steps"].tolist() == [5, 1, 1]
@@ -147,7 +146,49 @@ def test_a_column_means_the_same_in_every_table() -> None:
     assert len(meanings) == len({name for name, _ in meanings})
 
 
-@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "'", "'=1", "''"])
+@pytest.mark.parametrize("form", READERS)
+def test_an_episode_comes_to_what_its_metrics_do_and_one_without_a_step_to_nothing(tmp_path: Path, form: str) -> None:
+    path = write_recording(tmp_path, lengths=(5, 0))
+    export_tables([path], tmp_path / "out", form)
+    episodes = READERS[form](tmp_path / "out", "episodes")
+    with sessions.open(path) as session:
+        for name, value in session.episodes[0].metrics.items():
+            assert episodes[f"trial_{name}"].tolist()[0] == value
+            assert episodes[f"trial_{name}"].isna().tolist() == [False, True]
+
+
+@pytest.mark.parametrize("form", READERS)
+def test_tasks_share_the_metrics_that_they_call_the_same_and_leave_the_others_empty(tmp_path: Path, form: str) -> None:
+    wide = Metric("wet", "how wet everything is", "litres", "lower", low=-1.0)
+    other = replace(SMALL_TASK, metrics=(*SMALL_TASK.metrics, wide))
+    mine = write_recording(tmp_path, lengths=(2,))
+    steps = [random_step(np.random.default_rng(seed), task=other) for seed in range(2)]
+    with sessions.Recorder(tmp_path, replace(SESSION, session_id="0a1b2d", task=other)) as recorder:
+        recorder.begin_episode(EPISODE)
+        for step in steps:
+            recorder.append(step)
+        recorder.end_episode("complete")
+    export_tables([mine, recorder.final_path], tmp_path / "out", form)
+    rows = READERS[form](tmp_path / "out", "steps", tables_of([TASK, other]))
+    assert_same_bits(rows["wet"], np.array([step.metrics["wet"] for step in (*random_steps(2), *steps)], np.float32))
+    assert rows["progress"].isna().tolist() == [False, False, True, True]
+    assert rows["correct"].isna().tolist() == [True, True, False, False]
+    assert rows[f"latent_{TASK.latents - 1}"].isna().tolist() == [False, False, True, True]
+    described = json.loads((tmp_path / "out" / DESCRIPTION_NAME).read_text())
+    (wet,) = [entry for entry in described["variableMeasured"] if entry["name"] == "wet"]
+    assert "Crossing: whether feet are wet; digits: how wet everything is" in wet["description"]
+    assert (wet["unitText"], "minValue" in wet) == ("digits: litres", False)
+    assert f"did {TASK.name}, {other.name} by what" in described["description"]
+
+
+def test_a_column_of_a_table_belongs_to_one_column_of_the_recording() -> None:
+    names = [name for column in episode_columns(TASK).values() for name in parts(column)]
+    assert len(set(names)) == len(names)
+
+
+@pytest.mark.parametrize(
+    "text", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\uff1d1", "\uff20x", "'", "'=1", "''"]
+)
 def test_no_text_reaches_a_spreadsheet_as_a_formula_and_every_text_can_be_had_back(text: str) -> None:
     escaped = escape_cell(text)
     assert escaped[0] == "'"
@@ -155,7 +196,7 @@ def test_no_text_reaches_a_spreadsheet_as_a_formula_and_every_text_can_be_had_ba
 
 
 def test_a_hostile_recording_cannot_write_formulas_rows_or_paths(tmp_path: Path) -> None:
-    evil = '=cmd|"/c calc"!A1\n../../x,1'
+    evil = '=cmd|"/c calc"!A1\n../../x,1\r=2+2'
     with sessions.Recorder(tmp_path, replace(SESSION, study=evil, driver=evil)) as recorder:
         recorder.begin_episode(replace(EPISODE, phase=evil, condition=evil))
         recorder.append(random_steps(1)[0])
@@ -191,7 +232,7 @@ def test_arrays_hold_every_column_and_all_attributes(tmp_path: Path, frames: boo
                     assert_same_bits(arrays[name], episode[name])
                 attributes = json.loads(str(arrays["attributes"]))
             assert attributes["session"]["config"] == SESSION.config
-            assert attributes["episode"]["track_seed"] == EPISODE.track_seed
+            assert attributes["episode"]["seed"] == EPISODE.seed
             assert set(attributes["columns"]) == set(episode.columns)
 
 
@@ -219,7 +260,7 @@ def test_a_damaged_recording_among_others_leaves_nothing_half_made(tmp_path: Pat
     data = bytearray(other.read_bytes())
     # A truth value that is none: found only when its column is loaded.
     with sessions.open(other) as session:
-        at = data.index(session.episodes[0].off_road.tobytes())
+        at = data.index(session.episodes[0]["wet"].tobytes())
     data[at] = 7
     other.write_bytes(data)
     with pytest.raises(UnreadableRecordingError):

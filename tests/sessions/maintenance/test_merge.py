@@ -89,7 +89,7 @@ def test_other_contents_under_the_same_session_id_are_a_conflict(tmp_path: Path)
     kept = recorded(tmp_path / "all", "00000a")
     other = recorded(tmp_path / "b", "00000a")
     with h5py.File(other, "r+") as file:
-        file["episodes/000/action"][0] = -file["episodes/000/action"][0] or 1
+        file["episodes/000/action"][0] = (file["episodes/000/action"][0] + 1) % len(SESSION.task.actions)
     before = contents(tmp_path)
     (result,) = merge([tmp_path / "b"], tmp_path / "all").recordings
     assert (result.fate, result.target, result.left_behind) == ("conflict", kept, True)

@@ -26,7 +26,7 @@ def killed(folder: Path, lengths: tuple[int, ...], unflushed: int = 3, frames: b
     recorder = Recorder(folder / "running", SESSION, clock=clock, keep_frames=frames)
     for index, length in enumerate(lengths):
         recorder.begin_episode(EPISODE)
-        for step in random_steps(length, index, 11, frames):
+        for step in random_steps(length, index, frames):
             recorder.append(step)
         recorder.event("key_down", "left", index, index, 0)
         recorder.answer("control", "fünf", index)
@@ -36,7 +36,7 @@ def killed(folder: Path, lengths: tuple[int, ...], unflushed: int = 3, frames: b
                 recorder.reject_episode()
     clock.now_ns += 10**10
     recorder.event("flush", "", 0, 0, 0)
-    for step in random_steps(unflushed, 99, 11, frames):
+    for step in random_steps(unflushed, 99, frames):
         recorder.append(step)
     path = Path(shutil.copy(recorder.path, folder))
     recorder.close("aborted")
@@ -59,7 +59,7 @@ def test_repaired_recording_holds_exactly_what_was_read_from_the_killed_one(
             "aborted" if episode.status == "running" else episode.status for episode in original.episodes
         ]
         for index, length in enumerate(lengths):
-            assert_holds(copy.episodes[index], random_steps(length, index, 11))
+            assert_holds(copy.episodes[index], random_steps(length, index))
         assert len(copy.events()) == len(lengths) + 1
         assert [answer.answer for answer in copy.answers()] == ["fünf"] * len(lengths)
 
@@ -68,7 +68,7 @@ def test_frames_and_rejections_survive_a_repair(tmp_path: Path) -> None:
     repaired = repair(killed(tmp_path, (2, 3, 1), frames=True))
     with sessions.open(repaired) as session:
         assert [episode.rejected for episode in session.episodes] == [False, True, False]
-        assert_holds(session.episodes[1], random_steps(3, 1, 11, True))
+        assert_holds(session.episodes[1], random_steps(3, 1, True))
 
 
 def test_repaired_recording_takes_the_finished_name_and_leaves_nothing_else(tmp_path: Path) -> None:
@@ -136,7 +136,7 @@ def test_rows_that_only_some_columns_have_are_left_out(tmp_path: Path) -> None:
     with h5py.File(path, "r+") as file:
         file["episodes/000/reward"].resize(2, axis=0)
     with sessions.open(repair(path)) as session:
-        assert_holds(session.episodes[0], random_steps(5, 0, 11)[:2])
+        assert_holds(session.episodes[0], random_steps(5, 0)[:2])
 
 
 def test_recording_of_the_finished_name_is_never_overwritten(tmp_path: Path) -> None:

@@ -334,16 +334,101 @@ def test_recording_goes_on_in_its_file_once_a_drive_that_went_away_is_back(
         assert_holds(session.episodes[0], steps)
 
 
-def test_recorder_takes_no_other_file_for_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("in_background", [False, True])
+@pytest.mark.parametrize("what", ["recording", "folder", "moved"])
+def test_recording_that_is_deleted_or_moved_away_is_whole_again_after_the_next_flush(
+    tmp_path: Path, what: str, in_background: bool
+) -> None:
+    folder = tmp_path / "data" / "recordings"
+    recorder = Recorder(folder, SESSION, clock=(clock := Clock()), in_background=in_background)
+    recorder.begin_episode(EPISODE)
+    steps = random_steps(300)
+    for number, step in enumerate(steps):
+        clock.now_ns += 100_000_000
+        recorder.append(step)
+        recorder._staged.wait()
+        if number % 100 == 50:
+            if what == "recording":
+                recorder.path.unlink()
+            elif what == "folder":
+                shutil.rmtree(tmp_path / "data")
+            else:
+                recorder.path.rename(tmp_path / f"moved{number}")
+        elif number % 100 == 70:
+            with sessions.open(recorder.path) as session:
+                assert session.episodes[0].n_steps > number - 10
+    recorder.end_episode("complete")
+    shutil.rmtree(tmp_path / "data")
+    with sessions.open(recorder.close("complete")) as session:
+        assert_holds(session.episodes[0], steps)
+
+
+@pytest.mark.parametrize("in_background", [False, True])
+@pytest.mark.parametrize("what", ["replaced", "cut short"])
+def test_recording_that_cannot_be_made_whole_is_told_at_the_next_flush_and_not_called_safe(
+    tmp_path: Path, what: str, in_background: bool
+) -> None:
+    recorder = Recorder(tmp_path, SESSION, clock=(clock := Clock()), in_background=in_background)
+    recorder.begin_episode(EPISODE)
+    steps = random_steps(60)
+    for step in steps[:20]:
+        clock.now_ns += 100_000_000
+        recorder.append(step)
+    recorder._staged.wait()
+    if what == "replaced":
+        mine = recorder.path.rename(tmp_path / "mine")
+        recorder.path.write_text("precious")
+    else:
+        os.truncate(recorder.path, 1000)
+    taken = 20
+    with pytest.raises(StorageError) as refused:
+        for step in steps[20:]:
+            clock.now_ns += 100_000_000
+            taken += 1
+            recorder.append(step)
+            recorder._staged.wait()
+    reason = "another file has taken its name" if what == "replaced" else "cut off part of what was written to it"
+    assert reason in str(refused.value)
+    assert "flushed before are not safe: put the file back" in str(refused.value)
+    assert len(str(refused.value).splitlines()) == 1
+    assert taken <= 26
+    if what == "replaced":
+        assert isinstance(refused.value, StorageWaitError)
+        assert recorder.path.read_text() == "precious"
+        mine.replace(recorder.path)
+        recorder.retry()
+        recorder.end_episode("complete")
+        with sessions.open(recorder.close("complete")) as session:
+            assert_holds(session.episodes[0], steps[:taken])
+
+
+def test_recording_that_vanishes_while_its_final_name_is_refused_is_written_anew(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path / "data", SESSION)
+    recorder.begin_episode(EPISODE)
+    for step in random_steps(5):
+        recorder.append(step)
+    recorder.end_episode("complete")
+    with pytest.MonkeyPatch.context() as context:
+        context.setattr("sessions.recorder.rename_without_overwriting", _refuse)
+        with pytest.raises(StorageWaitError, match="the 5 steps flushed before stay readable"):
+            recorder.close("complete")
+    shutil.rmtree(tmp_path / "data")
+    with sessions.open(recorder.close("complete")) as session:
+        assert session.status == "complete"
+        assert_holds(session.episodes[0], random_steps(5))
+
+
+def test_recorder_takes_no_file_for_its_own_that_has_lost_something(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("sessions.recorder.FileIO", StaleFile)
     recorder = Recorder(tmp_path, SESSION)
     recorder.begin_episode(EPISODE)
     mine = recorder.path.rename(tmp_path / "mine")
     recorder.path.write_text("precious")
-    for reason, gone in (("another file has taken its name", False), ("it has lost part of what was written", True)):
-        monkeypatch.setattr(StaleFile, "gone", gone)
-        with pytest.raises(StorageWaitError, match=reason):
-            recorder.retry()
+    monkeypatch.setattr(StaleFile, "gone", True)
+    with pytest.raises(StorageWaitError, match="it has lost part of what was written"):
+        recorder.retry()
     assert recorder.path.read_text() == "precious"
     mine.replace(recorder.path)
     recorder.retry()

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import threading
 from io import SEEK_END, FileIO
 from pathlib import Path
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sessions.storage.journal import read_journal
-from sessions.storage.staging import StagedFile, rename_without_overwriting
+from sessions.storage.staging import StagedFile
 
 OPERATIONS = st.lists(
     st.one_of(
@@ -175,55 +176,79 @@ def test_refused_commit_in_the_background_is_told_and_made_whole_by_the_next(tmp
     staged.close()
 
 
-def test_file_that_was_deleted_is_written_anew_under_its_name(tmp_path: Path) -> None:
+@pytest.mark.parametrize("in_background", [False, True])
+@pytest.mark.parametrize("what", ["file", "folder"])
+def test_what_was_deleted_is_written_anew_under_its_name(tmp_path: Path, what: str, in_background: bool) -> None:
+    path = tmp_path / "folder" / "file"
+    path.parent.mkdir()
+    staged = StagedFile(FileIO(path, "x+"))
+    staged.write(b"a" * 9_000)
+    staged.commit()
+    assert staged.in_place
+    if what == "file":
+        path.unlink()
+    else:
+        shutil.rmtree(path.parent)
+    assert not staged.in_place
+    staged.seek(10)
+    staged.write(b"b")
+    if in_background:
+        staged.commit_in_background()
+        staged.wait()
+        assert staged.failure is None
+    else:
+        staged.commit()
+    assert staged.in_place
+    assert path.read_bytes() == b"a" * 10 + b"b" + b"a" * 8_989
+    staged.seek(0)
+    assert staged.read(20) == b"a" * 10 + b"b" + b"a" * 9
+    staged.close()
+    assert not staged.in_place
+
+
+def test_file_that_was_cut_short_or_replaced_is_not_written_on(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    staged = StagedFile(FileIO(path, "x+"))
+    staged.write(b"a" * 9_000)
+    staged.commit()
+    os.truncate(path, 8_999)
+    assert not staged.in_place
+    with pytest.raises(OSError, match="cut off part of what was written"):
+        staged.commit()
+    path.write_bytes(b"a" * 9_000)
+    staged.commit()
+    path.unlink()
+    path.write_text("precious")
+    assert not staged.in_place
+    staged.commit_in_background()
+    staged.wait()
+    assert "another file has taken its name" in str(staged.failure)
+    assert path.read_text() == "precious"
+    path.unlink()
+    staged.commit()
+    assert path.read_bytes() == b"a" * 9_000
+    staged.close()
+
+
+def test_copy_that_the_disk_refuses_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class FullDisk(FileIO):
+        def write(self, data: memoryview) -> int:  # type: ignore[override]
+            return super().write(data[:1_000]) if not self.tell() else _refuse()
+
     path = tmp_path / "file"
     staged = StagedFile(FileIO(path, "x+"))
     staged.write(b"a" * 9_000)
     staged.commit()
     path.unlink()
-    staged.seek(10)
-    staged.write(b"b")
-    staged.reattach(path)
+    with monkeypatch.context() as context:
+        context.setattr("sessions.storage.committed_file.FileIO", FullDisk)
+        with pytest.raises(OSError, match="No space left"):
+            staged.commit()
+    assert not path.exists()
     staged.commit()
-    assert path.read_bytes() == b"a" * 10 + b"b" + b"a" * 8_989
+    assert path.read_bytes() == b"a" * 9_000
     staged.close()
 
 
-def test_rename_gives_the_file_its_name(tmp_path: Path) -> None:
-    (tmp_path / "a").write_text("recording")
-    rename_without_overwriting(tmp_path / "a", tmp_path / "b")
-    assert [path.name for path in tmp_path.iterdir()] == ["b"]
-    assert (tmp_path / "b").read_text() == "recording"
-
-
-def test_rename_that_was_cut_short_is_brought_to_its_end(tmp_path: Path) -> None:
-    (tmp_path / "a").write_text("recording")
-    os.link(tmp_path / "a", tmp_path / "b")
-    rename_without_overwriting(tmp_path / "a", tmp_path / "b")
-    assert [path.name for path in tmp_path.iterdir()] == ["b"]
-
-
-@pytest.mark.parametrize("hard_links", [True, False])
-def test_rename_never_overwrites(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hard_links: bool) -> None:
-    if not hard_links:
-        monkeypatch.setattr(os, "link", _no_hard_links)
-    (tmp_path / "a").write_text("recording")
-    (tmp_path / "b").write_text("another")
-    with pytest.raises(FileExistsError):
-        rename_without_overwriting(tmp_path / "a", tmp_path / "b")
-    assert (tmp_path / "a").read_text() == "recording"
-    assert (tmp_path / "b").read_text() == "another"
-
-
-def test_rename_works_without_hard_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "link", _no_hard_links)
-    (tmp_path / "a").write_text("recording")
-    rename_without_overwriting(tmp_path / "a", tmp_path / "b")
-    assert [path.name for path in tmp_path.iterdir()] == ["b"]
-    with pytest.raises(FileNotFoundError):
-        rename_without_overwriting(tmp_path / "a", tmp_path / "c")
-    assert not (tmp_path / "c").exists()
-
-
-def _no_hard_links(source: Path, target: Path) -> None:
-    raise PermissionError(errno.EPERM, "Operation not permitted")
+def _refuse() -> int:
+    raise OSError(errno.ENOSPC, "No space left on device")

@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+import json
+import math
 import os
 import random
+import re
 import shutil
+import zlib
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
 import pytest
 from h5py import h5d, h5p, h5s, h5t, h5z
-from session_builders import read_everything, write_recording
+from session_builders import EPISODE, TASK, read_everything, write_recording
 
 import sessions
-from sessions import RecordingError, UnreadableRecordingError
+from sessions import SCHEMA_VERSION, RecordingError, UnreadableRecordingError
+from sessions.schema import episode_columns
+
+COLUMNS = episode_columns(TASK, EPISODE.packet_bytes)
+FRAME_BYTES = math.prod(TASK.frame)
+TASK_TEXT = json.dumps(asdict(TASK))
 
 
 @pytest.fixture(scope="module")
@@ -102,8 +113,8 @@ def test_pipe_is_refused_at_once(tmp_path: Path) -> None:
 
 def test_newer_schema_is_named(recording: Path) -> None:
     with h5py.File(recording, "r+") as file:
-        file.attrs["schema_version"] = 2
-    assert "recording schema 2 and this Racer reads 1" in refusal(recording)
+        file.attrs["schema_version"] = SCHEMA_VERSION + 1
+    assert f"recording schema {SCHEMA_VERSION + 1} and this Racer reads 1 and {SCHEMA_VERSION}" in refusal(recording)
 
 
 def replace_link(name: str, link: Callable[[Path], object]) -> Callable[[h5py.File, Path], None]:
@@ -120,6 +131,12 @@ def replace_data(name: str, **options: object) -> Callable[[h5py.File, Path], No
         file.create_dataset(name, **options)
 
     return spoil
+
+
+def narrow(name: str, width: int) -> dict[str, Any]:
+    """Return what makes a dataset of a column's type whose rows have another width."""
+    chunk = (COLUMNS[name].chunk[0], width)
+    return {"data": np.zeros((5, width), COLUMNS[name].dtype), "chunks": chunk, "maxshape": (None, width)}
 
 
 def store_outside(file: h5py.File, other: Path) -> None:
@@ -143,20 +160,61 @@ def store_through_a_plugin(file: h5py.File, other: Path) -> None:
     h5d.create(file["episodes/000"].id, b"time_ns", h5t.STD_I64LE, space, plist)
 
 
+def deflate(name: str, times: int) -> Callable[[h5py.File, Path], None]:
+    """Store a column anew, compressed so many times."""
+
+    def spoil(file: h5py.File, other: Path) -> None:
+        group, column = file["episodes/000"], COLUMNS[name]
+        del group[name]
+        plist = h5p.create(h5p.DATASET_CREATE)
+        plist.set_chunk(column.chunk)
+        for _ in range(times):
+            plist.set_deflate(9)
+        space = h5s.create_simple((5, *column.shape), (h5s.UNLIMITED, *column.shape))
+        h5d.create(group.id, name.encode(), h5t.py_create(column.dtype), space, plist)
+        group[name][...] = np.zeros((5, *column.shape), column.dtype)
+
+    return spoil
+
+
+def frame_of(size: int) -> Callable[[h5py.File, Path], None]:
+    """Let a frame's compressed bytes be those of so many."""
+
+    def spoil(file: h5py.File, other: Path) -> None:
+        file["episodes/000/frame"].id.write_direct_chunk((2, 0, 0, 0), zlib.compress(bytes(size), 9))
+
+    return spoil
+
+
+def link_episode_often(file: h5py.File, other: Path) -> None:
+    for index in range(2, 3000):
+        file["episodes"][f"{index:03d}"] = file["episodes/001"]
+
+
+def link_columns_often(file: h5py.File, other: Path) -> None:
+    original = file["episodes/001"]
+    for index in range(2, 200):
+        group = file["episodes"].create_group(f"{index:03d}")
+        for name, value in original.attrs.items():
+            group.attrs[name] = value
+        for name, column in original.items():
+            group[name] = column
+
+
 def claim_endless_rows(file: h5py.File, other: Path) -> None:
     for column in file["episodes/000"].values():
         column.resize(2**40, axis=0)
     file["episodes/000"].attrs["n_steps"] = 2**40
 
 
-def claim_unwritten_rows(file: h5py.File, other: Path) -> None:
+def claim_rows_beyond_the_file(file: h5py.File, other: Path) -> None:
     for column in file["episodes/000"].values():
         column.resize(2**17, axis=0)
     file["episodes/000"].attrs["n_steps"] = 2**17
 
 
 def neither_true_nor_false(file: h5py.File, other: Path) -> None:
-    file["episodes/000/off_road"].id.write_direct_chunk((0,), b"\x02" * 128)
+    file["episodes/000/wet"].id.write_direct_chunk((0,), b"\x02" * 128)
 
 
 def forget_text_encoding(file: h5py.File, other: Path) -> None:
@@ -180,37 +238,49 @@ def forget_text_encoding(file: h5py.File, other: Path) -> None:
         (store_outside, "time_ns is not stored in chunks of this file"),
         (store_virtually, "time_ns is not stored in chunks of this file"),
         (store_through_a_plugin, "time_ns is stored through a foreign filter"),
-        (replace_data("episodes/000/action", data=np.zeros(5, "<i1")), "action is not stored in chunks"),
+        (deflate("frame", 2), "frame is stored through a foreign filter"),
+        (deflate("frame", 0), "frame is stored through a foreign filter"),
+        (deflate("latent", 1), "latent is stored through a foreign filter"),
+        (frame_of(FRAME_BYTES - 1), "row 2 of frame is not of its size"),
+        (frame_of(FRAME_BYTES + 1), "row 2 of frame is not of its size"),
+        (frame_of(2**27), "row 2 of frame is not of its size"),
+        (link_episode_often, "more episodes than lie in the file"),
+        (link_columns_often, "more episodes than lie in the file"),
+        (replace_data("episodes/000/action", data=np.zeros(5, "u1")), "action is not stored in chunks"),
         (
             replace_data("episodes/000/action", data=np.zeros(5, "<i2"), chunks=(128,), maxshape=(None,)),
-            "not of type int8",
+            "not of type uint8",
         ),
         (
-            replace_data("episodes/000/latent", data=np.zeros((5, 31), "<f4"), chunks=(128, 31), maxshape=(None, 31)),
+            replace_data("episodes/000/latent", **narrow("latent", TASK.latents - 1)),
             "latent has rows of the wrong shape",
         ),
         (
-            replace_data("episodes/000/action", data=np.zeros(5, "<i1"), chunks=(1,), maxshape=(None,)),
+            replace_data("episodes/000/action", data=np.zeros(5, "u1"), chunks=(1,), maxshape=(None,)),
             "action has chunks of the wrong shape",
         ),
         (
             replace_data("episodes/000/action", shape=(5,), dtype=h5py.ref_dtype, chunks=(128,), maxshape=(None,)),
-            "action is not of type int8",
+            "action is not of type uint8",
         ),
         (
-            replace_data("episodes/000/packet", data=np.zeros((5, 12), "u1"), chunks=(128, 12), maxshape=(None, None)),
+            replace_data("episodes/000/packet", **narrow("packet", EPISODE.packet_bytes + 1)),
             "packet has rows of the wrong shape",
         ),
         (replace_data("episodes", data=1), "episodes is no group"),
         (claim_endless_rows, "more than 131072 rows"),
-        (claim_unwritten_rows, "are missing"),
-        (neither_true_nor_false, "off_road holds something other than true and false"),
+        (claim_rows_beyond_the_file, "has more rows than lie in the file"),
+        (lambda file, other: file["events"].resize(300, axis=0), "rows of events are missing"),
+        (neither_true_nor_false, "wet holds something other than true and false"),
         (forget_text_encoding, "decode"),
         (lambda file, other: file["episodes/000/action"].resize(4, axis=0), "columns of episode 0 differ in length"),
         (lambda file, other: file["episodes"].move("001", "002"), "001 is missing"),
         (lambda file, other: file.attrs.modify("config", "[]"), "config is no JSON object"),
         (lambda file, other: file.attrs.modify("config", "[" * 100_000), "recursion"),
         (lambda file, other: file.attrs.modify("config", "x" * 2**20), "a heap of"),
+        (lambda file, other: file.attrs.modify("task", "{}"), "no Racer recording: frame"),
+        (lambda file, other: file.attrs.modify("task", TASK_TEXT.replace("crossing", "Crossing")), "task name"),
+        (lambda file, other: file.attrs.modify("task", TASK_TEXT.replace("0.02", "NaN")), "step_seconds"),
         (lambda file, other: file.attrs.modify("status", "perhaps"), "status 'perhaps' is unknown"),
         (lambda file, other: file.attrs.modify("participant", "../x"), "participant name"),
         (lambda file, other: file.attrs.__delitem__("schema_version"), "schema_version is missing"),
@@ -224,6 +294,25 @@ def test_what_no_recorder_writes_is_refused(
     with h5py.File(recording, "r+") as file:
         spoil(file, original)
     assert reason in refusal(recording)
+
+
+def test_heaps_behind_a_filter_are_refused_before_hdf5_looks_for_a_plugin(recording: Path) -> None:
+    """Of links and of attributes: both kinds begin with the same signature."""
+    data = recording.read_bytes()
+    heaps = [match.start() for match in re.finditer(b"FRHP", data)]
+    assert heaps
+    for heap in heaps:
+        spoilt = bytearray(data)
+        spoilt[heap + 7] = 8
+        recording.write_bytes(spoilt)
+        assert "a heap behind a filter" in refusal(recording)
+
+
+def test_opening_an_episode_twice_counts_once(recording: Path) -> None:
+    with sessions.open(recording) as session:
+        size = recording.stat().st_size
+        for _ in range(2 * size // session.episodes[0].stored_bytes):
+            _ = session.episodes[0]
 
 
 def test_rows_that_only_some_columns_have_are_left_out_of_an_episode_cut_short(recording: Path) -> None:

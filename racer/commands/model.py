@@ -1,0 +1,167 @@
+"""`racer model`: what frames are turned into, and back."""
+
+from __future__ import annotations
+
+import shlex
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from racer.commands.options import JsonOption, SeedOption, SetOption
+from racer.commands.output import print_json, progress_bar
+
+app = typer.Typer(help="Train a latent model, or look at one.", no_args_is_help=True)
+
+
+class Device(StrEnum):
+    """What networks are trained on."""
+
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+
+
+@app.command("train", epilog="Example: racer model train --task lunar-lander --out lander-model")
+def model_train(
+    out: Annotated[Path, typer.Option(help="Folder of the model; must not hold one.")],
+    task: Annotated[
+        str | None, typer.Option(help="Train on what this task's own simulated people see; see `racer task list`.")
+    ] = None,
+    settings: SetOption = None,
+    images: Annotated[Path | None, typer.Option(help="Train on the pictures of this folder instead.")] = None,
+    size: Annotated[int, typer.Option(min=8, max=256, help="Side of pictures, pixels.")] = 64,
+    grey: Annotated[bool, typer.Option("--grey", help="Take the colours out of pictures.")] = False,
+    latents: Annotated[int, typer.Option(min=2, max=256, help="Features of a latent.")] = 32,
+    blocks: Annotated[int, typer.Option(min=2, max=16, help="Blocks that masks choose among.")] = 8,
+    driver: Annotated[
+        str, typer.Option(help="Who does the task: `simulated`, a family, or your own as `package.module:factory`.")
+    ] = "simulated",
+    runs: Annotated[int, typer.Option(min=2, max=100_000, help="Trials to train on.")] = 320,
+    held_out_runs: Annotated[int, typer.Option(min=2, max=100_000, help="Trials that nothing is trained on.")] = 40,
+    vae_steps: Annotated[int, typer.Option(min=1, help="Gradient steps of the autoencoder.")] = 5000,
+    world_model_steps: Annotated[int, typer.Option(min=1, help="Gradient steps of the world model.")] = 1500,
+    mirror: Annotated[
+        bool, typer.Option("--mirror", help="Mirror every other batch left to right, where such frames can be seen.")
+    ] = False,
+    seed: SeedOption = 0,
+    device: Annotated[Device, typer.Option(help="`auto` takes a GPU where there is one.")] = Device.auto,
+    jobs: Annotated[
+        int | None, typer.Option(min=1, max=256, help="Processes that collect frames; one per processor if left out.")
+    ] = None,
+    work: Annotated[
+        Path | None, typer.Option(help="Folder for frames and stages; else OUT.work. Remove it when you are done.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Train a latent model. It takes about an hour on two cores; interrupted, the same command goes on."""
+    from compression.model.training import TrainingConfig
+    from racer.tasks.registry import parse_settings
+    from racer.training.collect import CollectConfig
+    from racer.training.models import RECONSTRUCTIONS, ModelConfig, make_model
+
+    config = ModelConfig(
+        out=out,
+        task=task,
+        settings=parse_settings(settings or ()),
+        images=images,
+        size=size,
+        grey=grey,
+        collect=CollectConfig(runs, held_out_runs, driver),
+        training=TrainingConfig(
+            latents=latents,
+            blocks=blocks,
+            vae_steps=vae_steps,
+            world_model_steps=world_model_steps,
+            mirror=mirror,
+            seed=seed,
+        ),
+        work=work,
+        device=device.value,
+        jobs=jobs,
+    )
+    with progress_bar("model", shown=not as_json) as advance:
+        advance(0, 100)
+        reached = [0.0]
+
+        def progress(stage: str, done: float) -> None:
+            advance(100 * (done - reached[0]), None)
+            reached[0] = done
+
+        card = make_model(config, progress)
+    if as_json:
+        print_json({"model": str(out), "card": card})
+        return
+    for line in _card_lines(card):
+        print(line)
+    print(f"Wrote {out}; look at {out / RECONSTRUCTIONS}")
+    what = (
+        f"racer play --task {task} --model {shlex.quote(str(out))}"
+        if task
+        else f"racer model show {shlex.quote(str(out))}"
+    )
+    print(f"Next: {what}")
+
+
+@app.command("show", epilog="Example: racer model show lander-model")
+def model_show(
+    folder: Annotated[Path, typer.Argument(help="Of the model.")],
+    pictures: Annotated[
+        Path | None, typer.Option(help="Also draw what each feature looks like to this PNG file.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Print the data card of a latent model, and name its pictures."""
+    from compression.errors import WeightsError
+    from compression.model.latent_model import load_model
+    from racer.training.models import CARD, RECONSTRUCTIONS, TRAVERSALS, read_card
+    from racer.training.sheets import draw_traversals
+    from racer.training.train import write_new
+
+    card = read_card(folder)
+    model = load_model(folder)
+    if pictures is not None:
+        write_new(pictures, draw_traversals(model))
+    found = [str(folder / name) for name in (RECONSTRUCTIONS, TRAVERSALS) if (folder / name).is_file()]
+    found += [str(pictures)] if pictures else []
+    if as_json:
+        print_json({"model": str(folder), "sha256": model.sha256, "card": card, "pictures": found})
+        return
+    try:
+        lines = _card_lines(card)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise WeightsError(f"{folder / CARD} is no data card of a latent model") from error
+    for line in lines:
+        print(line)
+    fitted = sorted(path.stem for path in folder.glob("*.safetensors") if path.stem != "model")
+    print(f"fitted for it   {', '.join(fitted) or 'nothing yet'}")
+    print(f"hash            {model.sha256[:12]}" + ("" if card.get("sha256") == model.sha256 else ", not the card's"))
+    for path in found:
+        print(f"picture         {path}")
+
+
+def _card_lines(card: dict[str, Any]) -> list[str]:
+    """Return what a card says, for people."""
+    held_out, sizes = card["held_out"], card.get("sizes", {})
+    data = card.get("data", {})
+    lines = [f"trained on      {data.get('train_frames', '?')} frames: {data.get('source') or data.get('drivers', '')}"]
+    if sizes:
+        height, width, channels = sizes["frame"]
+        lines.append(
+            f"sizes           {width} x {height} {'grey' if channels == 1 else 'colour'}, {sizes['latents']} features "
+            f"in {sizes['blocks']} blocks, {sizes['actions']} actions, state of {sizes['hidden']}"
+        )
+    lines.append(
+        f"held out        {held_out['psnr_unquantised_db']:.2f} dB, {held_out['quantisation_cost_db']:.2f} dB less "
+        f"through packets of all features; {held_out['informative_features']} features are informative"
+    )
+    nats = held_out["nats_per_feature"]
+    lines.append(f"nats a feature  {' '.join(f'{value:.1f}' for value in nats)}")
+    if "next_latent_squared_error" in held_out:
+        foreseen, still = held_out["next_latent_squared_error"], held_out["next_latent_squared_error_of_no_change"]
+        lines.append(f"next frame      squared error {foreseen:.4f} a feature; {still:.4f} if nothing changed")
+    if explained := held_out.get("explained"):
+        shares = " ".join(f"{100 * value:.0f}" for value in explained["share_of_variance"])
+        lines.append(f"about           {explained['by']}, percent of each feature: {shares}")
+    return lines

@@ -1,0 +1,96 @@
+"""`racer task`: what people can do."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from racer.commands.options import JsonOption
+from racer.commands.output import print_json
+
+app = typer.Typer(help="Look at what people can do.", no_args_is_help=True)
+
+
+@app.command("list", epilog="Example: racer task list")
+def task_list(as_json: JsonOption = False) -> None:
+    """List the tasks, built-in ones and those of installed packages."""
+    from racer.errors import RacerError
+    from racer.tasks.registry import make_task, task_names
+
+    found: dict[str, str] = {}
+    broken: dict[str, str] = {}
+    for name in task_names():
+        try:
+            found[name] = make_task(name).spec.summary
+        except RacerError as error:
+            broken[name] = str(error)
+    if as_json:
+        print_json({"tasks": found, "unusable": broken})
+        return
+    width = max(map(len, (*found, *broken)))
+    for name, summary in found.items():
+        print(f"{name:<{width}}  {summary}")
+    for name, reason in broken.items():
+        print(f"{name:<{width}}  cannot be used: {reason}")
+    print("Next: racer task show NAME, or racer play --task NAME")
+
+
+@app.command("show", epilog="Example: racer task show car-racing")
+def task_show(name: Annotated[str, typer.Argument(help="Of the task.")], as_json: JsonOption = False) -> None:
+    """Say what a task shows, lets people do and measures, and which settings it has."""
+    from racer.tasks.registry import describe_settings, make_task
+
+    settings = describe_settings(name)
+    spec = make_task(name).spec
+    if as_json:
+        print_json(_as_json(spec, settings))
+        return
+    height, width, channels = spec.frame
+    print(f"{spec.name}: {spec.summary}")
+    waits = f"{spec.pace:g} steps a second, {spec.steps} steps" if spec.paced else "waits for every answer"
+    print(f"frames    {width} x {height}, {'grey' if channels == 1 else 'colour'}; {waits}")
+    print("actions")
+    for index, action in enumerate(spec.actions):
+        keys = " or ".join(action.keys) or ("no key" if index != spec.neutral else "no key: when nothing is pressed")
+        print(f"  {index}  {action.name:<12} {keys}")
+    print("metrics")
+    for metric in spec.metrics:
+        better = f", {metric.better} is better" if metric.better else ""
+        print(f"  {metric.name:<12} {metric.meaning} [{metric.unit}]{better}")
+    if settings:
+        print("settings, for --set NAME=VALUE and [task] in a study file")
+        for setting in settings:
+            default = "needed" if setting.required else f"{setting.default}"
+            print(f"  {setting.name:<12} {setting.kind}, {default}" + (f"  {setting.meaning}" * bool(setting.meaning)))
+    model = spec.model if spec.model is not None and spec.model.is_dir() else None
+    print(f"model     {model or 'none comes with it; train one with `racer model train`'}")
+    print(f"drivers   simulated is {spec.driver}" if spec.driver else "drivers   no simulated people come with it")
+    print(f"Next: racer play --task {name}")
+
+
+def _as_json(spec: Any, settings: Any) -> dict[str, Any]:
+    import json
+    from dataclasses import asdict
+
+    def plain(value: Any) -> Any:
+        try:
+            json.dumps(value, allow_nan=False)
+        except (TypeError, ValueError):  # a setting of somebody else's task may be anything
+            return str(value)
+        return value
+
+    return {
+        "name": spec.name,
+        "summary": spec.summary,
+        "frame": list(spec.frame),
+        "paced": spec.paced,
+        "pace": spec.pace,
+        "steps": spec.steps,
+        "actions": [{"name": action.name, "keys": list(action.keys)} for action in spec.actions],
+        "neutral": spec.neutral,
+        "metrics": [asdict(metric) for metric in spec.metrics],
+        "settings": [asdict(setting) | {"default": plain(setting.default)} for setting in settings],
+        "model": str(spec.model) if spec.model else None,
+        "driver": spec.driver,
+    }

@@ -1,0 +1,231 @@
+"""Episodes one at a time, as a sitting has them: shown, paced and recorded, whoever drives."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from compression.fitting.fitted import FittedModel
+from compression.model.latent_model import LatentModel
+from racer.drivers.driver import Driver
+from racer.drivers.keyboard import KeyboardDriver
+from racer.loop.conditions import ChannelConfig, build_channel
+from racer.loop.display import Display, Hud
+from racer.loop.episode import Act, Acted, Decode, Encode, Request, Row, Tally, episode
+from racer.loop.pacing import Pacer
+from racer.loop.patience import PatientRecorder
+from racer.sitting.protocol import EpisodePlan
+from racer.tasks.task import Task, TaskText
+from sessions import EpisodeInfo, Step
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What all episodes of a sitting have in common."""
+
+    task: Task
+    channel: ChannelConfig
+    model: LatentModel
+    fitted: dict[str, FittedModel]
+    """What was fitted, by condition."""
+    seed: int
+    """Source of the random masks and of the noise."""
+    text: TaskText
+    """What people are told of the task."""
+    mark: str = ""
+    """Shown all the time, such as `TRIAL RUN`."""
+    beside: bool = False
+    """Whether to show the original beside what was received."""
+
+
+@dataclass(frozen=True)
+class EpisodeResult:
+    """How one episode went."""
+
+    plan: EpisodePlan
+    steps: int
+    metrics: dict[str, float] = field(default_factory=dict)
+    """What it came to, by metric."""
+
+
+class Unrecorded:
+    """Stands in for a recorder where nothing is to be kept."""
+
+    def begin_episode(self, info: EpisodeInfo) -> None:
+        """Keep nothing."""
+
+    def append(self, step: Step) -> bool:
+        """Keep nothing, in no time."""
+        return False
+
+    def end_episode(self, status: Literal["complete", "aborted"]) -> None:
+        """Keep nothing."""
+
+    def reject_episode(self) -> None:
+        """Keep nothing."""
+
+    def event(self, kind: str, detail: str, time_ns: int, episode: int, step: int) -> None:
+        """Keep nothing."""
+
+    def answer(self, item: str, answer: str, time_ns: int) -> None:
+        """Keep nothing."""
+
+    def close(self, status: Literal["complete", "aborted"]) -> None:
+        """Keep nothing."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        pass
+
+
+class EpisodeRun:
+    """Drives episodes, one after the other.
+
+    Args:
+        setup: What they have in common.
+        driver: Acts.
+        display: Shows frames and passes time.
+        recorder: Gets every step.
+        pacer: Keeps real time; None runs as fast as the machine allows, or as somebody answers.
+        clock: Monotonic nanoseconds.
+    """
+
+    begun: int
+    """Episodes recorded so far, the one that runs included."""
+    step: int
+    """Steps of the present episode that are done."""
+
+    def __init__(
+        self,
+        setup: Setup,
+        driver: Driver,
+        display: Display,
+        recorder: PatientRecorder | Unrecorded,
+        pacer: Pacer | None = None,
+        clock: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
+        self._setup = setup
+        self._spec = setup.task.spec
+        self._driver = driver
+        self._display = display
+        self._recorder = recorder
+        self._pacer = pacer if self._spec.paced else None
+        self._clock = clock
+        self.begun = self.step = 0
+
+    def run(self, plan: EpisodePlan, heading: str) -> EpisodeResult:
+        """Drive one episode to its end.
+
+        Raises:
+            EndSession, RedoEpisode: If it was cut short; it is then recorded as aborted.
+        """
+        setup, self.step = self._setup, 0
+        channel = build_channel(
+            plan.condition,
+            setup.channel,
+            setup.model,
+            np.random.default_rng([setup.seed, plan.number]),
+            setup.fitted.get(plan.condition),
+            self._clock,
+        )
+        info = EpisodeInfo(
+            phase=plan.phase,
+            condition=plan.condition,
+            seed=plan.seed,
+            bits_per_step=channel.bits,
+            mask_interval=setup.channel.mask_interval,
+            fill=setup.channel.fill,
+            packet_bytes=channel.packet_bytes,
+            started_ns=0,
+            noisy=channel.noisy,
+        )
+        self._driver.reset()
+        tally = Tally(self._spec)
+        status: Literal["complete", "aborted"] = "aborted"
+        run = episode(setup.task, plan.seed, plan.steps, channel, self._clock)
+        begun = self.begun
+        try:
+            request = next(run)
+            while True:
+                request = run.send(self._answer(request, plan, info, heading, tally))
+        except StopIteration:
+            status = "complete"
+        finally:
+            run.close()
+            if self.begun > begun:
+                self._recorder.end_episode(status)
+        return EpisodeResult(plan, self.step, tally.values())
+
+    def _answer(self, request: Request, plan: EpisodePlan, info: EpisodeInfo, heading: str, tally: Tally) -> Any:
+        if isinstance(request, Encode):
+            return self._setup.model.encode_frame(request.frame)
+        if isinstance(request, Decode):
+            return self._setup.model.decode_latent(request.latent)
+        if isinstance(request, Act):
+            hud = self._hud(heading, plan, request)
+            if request.step == 0:
+                self._begin(info, request, hud)
+            elif self._pacer:
+                self._pacer.paused(self._display.wait(self._pacer.show_at()))
+            return self._act(request, hud)
+        self._record(request, heading, plan, tally)
+        return None
+
+    def _begin(self, info: EpisodeInfo, request: Act, hud: Hud) -> None:
+        if self._spec.paced:
+            self._display.countdown(hud, request.shown, self._beside(request.original))
+        self._last = request
+        self._recorder.begin_episode(replace(info, started_ns=self._clock()))
+        self.begun += 1
+        if self._pacer:
+            self._pacer.begin()
+
+    def _act(self, request: Act, hud: Hud) -> Acted:
+        begun = self._clock()
+        shown_ns = self._display.show(request.shown, hud, self._beside(request.original))
+        display_ns = self._clock() - begun
+        self._last = request
+        if self._pacer:
+            self._pacer.shown(shown_ns)
+            self._pacer.paused(self._display.wait(self._pacer.decide_at()))
+        elif not self._spec.paced:
+            if isinstance(self._driver, KeyboardDriver):
+                self._display.await_answer()
+            else:  # whoever watches has time to see what is answered, and simulated time passes
+                self._display.wait(shown_ns + round(self._spec.step_seconds * 1e9))
+        action = self._driver.act(request.shown)
+        decided_ns = self._clock()
+        pressed_ns = self._driver.pressed_ns if isinstance(self._driver, KeyboardDriver) else None
+        return Acted(action, shown_ns, decided_ns if pressed_ns is None else max(pressed_ns, shown_ns), display_ns)
+
+    def _record(self, row: Row, heading: str, plan: EpisodePlan, tally: Tally) -> None:
+        begun = self._clock()
+        if self._recorder.append(row.step):
+            # The disk refused for a while: whoever sits there gets ready once more.
+            hud = self._hud(heading, plan, self._last)
+            if self._spec.paced:
+                self._display.countdown(hud, self._last.shown, self._beside(self._last.original))
+            if self._pacer:
+                self._pacer.paused(self._clock() - begun)
+        self.step += 1
+        tally.add(row.step.metrics, row.over)
+
+    def _hud(self, heading: str, plan: EpisodePlan, request: Act) -> Hud:
+        setup, primary = self._setup, self._spec.primary
+        done = request.step / plan.steps
+        if not self._spec.paced:
+            return Hud(heading, done, mark=setup.mark)  # answers are not commented on
+        low, high = primary.bounds
+        value = request.metrics[primary.name] if request.metrics else max(low, min(high, 0.0))
+        said = f"{100 * value:.0f} %" if primary.unit == "fraction" else f"{value:.3g}"
+        return Hud(heading, done, setup.text.primary or primary.title, said, primary.share(value), setup.mark)
+
+    def _beside(self, original: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
+        return original if self._setup.beside else None

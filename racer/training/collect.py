@@ -1,0 +1,280 @@
+"""Frames to train a latent model on: a task done by its own simulated people, or pictures from a folder.
+
+People act as they do, with bursts of one wrong action, so that bad places are seen too. No seed of a trial, person or
+burst is shared by the splits, nor with sittings, whose seeds lie below 1,000,000, or sweeps, whose lie above 10^9.
+
+Each run is a file of its own, so that a collection that was interrupted goes on where it was.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import warnings
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+from numpy.typing import NDArray
+
+from racer.drivers.registry import SIMULATED, make_driver
+from racer.errors import ConfigError, RacerError
+from racer.tasks.registry import make_task
+from racer.workers import in_parallel
+
+FIRST_SEED = {"train": 1_000_000, "held_out": 2_000_000}
+"""Of trials and people, by split."""
+LENGTHS = (2, 2, 3, 5)
+"""How long runs are, in lengths of a round."""
+WANDER = (0.0, 0.005, 0.01, 0.02)
+"""Probabilities per step of starting a burst of one wrong action."""
+BURST = (5, 25)
+"""Steps of a burst."""
+FEWEST_PICTURES = 20
+MOST_PIXELS = 50_000_000
+"""Of a picture that is opened."""
+Progress = Callable[[float], None]
+"""Told the fraction that is done, in [0, 1]."""
+
+
+@dataclass(frozen=True)
+class CollectConfig:
+    """How much to collect."""
+
+    runs: int = 320
+    """Trials to train on, each from a seed of its own."""
+    held_out_runs: int = 40
+    """Trials that nothing is trained on."""
+    driver: str = SIMULATED
+    """Who acts."""
+
+    def __post_init__(self) -> None:
+        if not 2 <= self.runs <= 100_000 or not 2 <= self.held_out_runs <= 100_000:
+            raise ConfigError("runs and held-out runs must lie between 2 and 100000")
+
+
+@dataclass(frozen=True)
+class Run:
+    """One trial to collect."""
+
+    task: str
+    settings: tuple[tuple[str, Any], ...]
+    driver: str
+    seed: int
+    steps: int
+    wander: float
+    path: Path
+
+
+@dataclass(frozen=True)
+class Collected:
+    """The frames of one split."""
+
+    frames: NDArray[np.uint8]
+    """uint8[N, H, W, C], mapped from a file."""
+    actions: NDArray[np.uint8]
+    """uint8[N], taken on seeing them."""
+    starts: NDArray[np.int64]
+    """int64[E + 1], where trials begin, and the end."""
+    truth: NDArray[np.float64]
+    """float64[N, K], what lies behind each frame, as the task's trials tell; K is 0 where they do not."""
+    seeds: tuple[int, ...]
+    """Of the trials, one each."""
+
+
+def plan_runs(task: str, settings: Mapping[str, Any], config: CollectConfig, split: str, folder: Path) -> list[Run]:
+    """Return the runs of a split: the task's training points in turn, with the settings given on top."""
+    spec = make_task(task, settings).spec
+    points = [{**point, **settings} for point in spec.training_points or spec.operating_points]
+    runs = []
+    for index in range(config.runs if split == "train" else config.held_out_runs):
+        seed = FIRST_SEED[split] + index
+        rng = np.random.default_rng([seed, 1])
+        runs.append(
+            Run(
+                task=task,
+                settings=tuple(points[index % len(points)].items()),
+                driver=config.driver,
+                seed=seed,
+                steps=int(rng.choice(LENGTHS)) * spec.steps,
+                wander=float(rng.choice(WANDER)),
+                path=folder / f"{split}_{index:06d}.npz",
+            )
+        )
+    return runs
+
+
+def collect(
+    task: str,
+    settings: Mapping[str, Any],
+    folder: Path,
+    config: CollectConfig,
+    jobs: int | None = None,
+    progress: Progress = lambda done: None,
+) -> dict[str, Collected]:
+    """Collect the frames of a task, by split: `train` and `held_out`. The same arguments give the same frames.
+
+    Args:
+        task: Its name.
+        settings: Of the task, the same in all runs; others follow its training points.
+        folder: Keeps the runs; what is there already is not collected again.
+        config: How much.
+        jobs: Processes; one per processor if None.
+        progress: Told how far it is.
+
+    Raises:
+        RacerError: If the task cannot be done, or the folder belongs to another collection or cannot be written.
+    """
+    make_driver(config.driver, make_task(task, settings), FIRST_SEED["train"])  # before anything is written
+    _claim(folder, {"task": task, "settings": dict(settings), **asdict(config)})
+    plans = {split: plan_runs(task, settings, config, split, folder) for split in FIRST_SEED}
+    everything = [run for runs in plans.values() for run in runs]
+    missing = [run for run in everything if not run.path.exists()]
+    done = len(everything) - len(missing)
+    for _ in in_parallel(collect_run, missing, jobs or os.cpu_count() or 1, "a run"):
+        done += 1
+        progress(done / len(everything))
+    try:
+        return {split: _gather(runs, folder / f"{split}_frames.npy") for split, runs in plans.items()}
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
+        raise RacerError(
+            f"{folder} holds damaged frames ({type(error).__name__}); remove it, and they are collected again"
+        ) from error
+
+
+def collect_run(run: Run) -> None:
+    """Do one trial and write its frames, actions and truth."""
+    rng = np.random.default_rng([run.seed, 2])
+    task = make_task(run.task, dict(run.settings))
+    driver = make_driver(run.driver, task, run.seed)
+    driver.reset()
+    frames, actions, truth = [], [], []
+    wrong_steps = wrong_action = 0
+    with closing(task.start(run.seed)) as trial:
+        for _ in range(run.steps):
+            frame = trial.frame()
+            action = driver.act(frame)
+            if wrong_steps == 0 and rng.random() < run.wander:
+                wrong_steps, wrong_action = int(rng.integers(*BURST)), int(rng.integers(len(task.spec.actions)))
+            if wrong_steps > 0:
+                wrong_steps, action = wrong_steps - 1, wrong_action
+            frames.append(frame)
+            actions.append(action)
+            truth.append(_truth_of(trial))
+            if trial.step(action).over:
+                break
+    fresh = run.path.with_suffix(".partial")
+    with fresh.open("wb") as file:
+        np.savez(file, frames=np.stack(frames), actions=np.array(actions, np.uint8), truth=np.stack(truth))
+    os.replace(fresh, run.path)
+
+
+def read_pictures(folder: Path, size: int, grey: bool) -> Collected:
+    """Return the pictures of a folder as frames, each reduced to a square of `size` pixels.
+
+    Raises:
+        ConfigError: If there are fewer than 20, or one of them cannot be read.
+    """
+    from PIL import Image
+
+    suffixes = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff"}
+    try:
+        paths = sorted(each for each in folder.iterdir() if each.suffix.lower() in suffixes and _is_plain(each))
+    except OSError as error:
+        raise ConfigError(f"cannot list {folder}: {error.strerror}; nothing was written: check the name") from error
+    if len(paths) < FEWEST_PICTURES:
+        raise ConfigError(
+            f"{folder} holds {len(paths)} pictures, and training takes {FEWEST_PICTURES} or more; nothing was written"
+        )
+    frames = np.empty((len(paths), size, size, 1 if grey else 3), np.uint8)
+    for index, path in enumerate(paths):
+        try:
+            with (
+                warnings.catch_warnings(action="ignore", category=Image.DecompressionBombWarning),
+                Image.open(path) as picture,
+            ):
+                if picture.width * picture.height > MOST_PIXELS:
+                    raise ValueError(f"{picture.width} x {picture.height} pixels are too many")
+                picture.draft("RGB", (2 * size, 2 * size))
+                whole: Image.Image = picture
+                if picture.mode.startswith("I;16"):  # Pillow would cut it off at 255
+                    whole = Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8))
+                whole = whole.convert("L" if grey else "RGB").resize((size, size), Image.Resampling.BOX)
+                frames[index] = np.asarray(whole).reshape(size, size, -1)
+        except Exception as error:  # whatever Pillow makes of damaged files
+            reason = " ".join(str(error).split())[:120] or type(error).__name__
+            raise ConfigError(
+                f"{path} cannot be read as a picture ({reason}); nothing was written: mend it or take it out"
+            ) from error
+    none = np.zeros(len(frames), np.uint8)
+    return Collected(frames, none, np.arange(len(frames) + 1), np.zeros((len(frames), 0)), ())
+
+
+def split_pictures(pictures: Collected, seed: int, held_out: float = 0.1) -> dict[str, Collected]:
+    """Return pictures to train on, and others that nothing is trained on."""
+    order = np.random.default_rng(seed).permutation(len(pictures.frames))
+    count = max(2, round(held_out * len(order)))
+
+    def part(chosen: NDArray[np.intp]) -> Collected:
+        chosen = np.sort(chosen)
+        return Collected(
+            pictures.frames[chosen], pictures.actions[chosen], np.arange(len(chosen) + 1), pictures.truth[chosen], ()
+        )
+
+    return {"train": part(order[count:]), "held_out": part(order[:count])}
+
+
+def _is_plain(path: Path) -> bool:
+    """Return whether a path is a file and no link to one."""
+    return path.is_file() and not path.is_symlink()
+
+
+def _truth_of(trial: Any) -> NDArray[np.float64]:
+    truth = getattr(trial, "truth", None)
+    return np.zeros(0) if truth is None else np.asarray(truth(), np.float64)
+
+
+def _claim(folder: Path, settings: dict[str, Any]) -> None:
+    """Make a folder for a collection, or refuse one that belongs to another."""
+    mark = folder / "collection.json"
+    told = json.dumps(settings, sort_keys=True, default=str)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if mark.exists():
+            if mark.read_bytes() != told.encode():
+                raise RacerError(
+                    f"{folder} holds frames of another collection and was left as it is; name another --work, or "
+                    "remove it"
+                )
+            return
+        mark.write_text(told, encoding="utf-8")
+    except OSError as error:
+        raise RacerError(f"cannot write to {folder}: {error.strerror}; name another --work") from error
+
+
+def _gather(runs: list[Run], path: Path) -> Collected:
+    """Return the frames of runs, in one file that is mapped and not read."""
+    actions, truth, lengths = [], [], []
+    for run in runs:
+        with np.load(run.path, allow_pickle=False) as part:
+            actions.append(part["actions"])
+            truth.append(part["truth"])
+            lengths.append(len(part["actions"]))
+    starts = np.cumsum([0, *lengths], dtype=np.int64)
+    with np.load(runs[0].path, allow_pickle=False) as part:
+        shape = part["frames"].shape[1:]
+    if not path.exists():
+        fresh = path.with_suffix(".partial")
+        frames = np.lib.format.open_memmap(fresh, "w+", np.uint8, (int(starts[-1]), *shape))
+        for start, run in zip(starts, runs, strict=False):
+            with np.load(run.path, allow_pickle=False) as part:
+                frames[start : start + len(part["frames"])] = part["frames"]
+        frames.flush()
+        del frames
+        os.replace(fresh, path)
+    mapped = np.load(path, mmap_mode="r", allow_pickle=False)
+    return Collected(mapped, np.concatenate(actions), starts, np.concatenate(truth), tuple(run.seed for run in runs))

@@ -1,0 +1,167 @@
+"""From a task or a folder of pictures to a latent model, with its card and two pictures to look at."""
+
+from __future__ import annotations
+
+import json
+import math
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from compression.errors import TrainingError, WeightsError
+from compression.model.latent_model import LatentModel, load_model
+from compression.model.training import Split, TrainingConfig, TrainingData, train_model
+from racer.errors import ConfigError
+from racer.tasks.registry import make_task
+from racer.training.collect import CollectConfig, Collected, collect, read_pictures, split_pictures
+from racer.training.relevance import explained
+from racer.training.sheets import draw_reconstructions, draw_traversals
+
+CARD, RECONSTRUCTIONS, TRAVERSALS = "card.json", "reconstructions.png", "traversals.png"
+_COLLECTING = 0.15
+"""Share of the time that collecting frames takes, about."""
+_EXPLAINED = 4000
+"""Held-out frames, at most, by which is judged what features are about."""
+_APART = 40
+"""Steps of a trial after which little else in sight is the same."""
+_MOST_CARD = 1_000_000
+Progress = Callable[[str, float], None]
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """What `racer model train` can be told."""
+
+    out: Path
+    """Folder of the model."""
+    task: str | None = None
+    """Name of the task whose frames it is trained on; None for pictures."""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """Of the task, the same in all frames."""
+    images: Path | None = None
+    """Folder of pictures; None for a task."""
+    size: int = 64
+    """Side of pictures, pixels."""
+    grey: bool = False
+    """Whether pictures lose their colours."""
+    collect: CollectConfig = field(default_factory=CollectConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+    work: Path | None = None
+    """Where frames and stages are kept; `<out>.work` if None."""
+    device: str = "cpu"
+    jobs: int | None = None
+
+    def __post_init__(self) -> None:
+        if (self.task is None) == (self.images is None):
+            raise ConfigError("name what to train on: --task NAME, or --images DIR")
+        if (self.out / CARD).exists():
+            raise ConfigError(f"{self.out} holds a latent model and was left as it is; give another --out")
+        if not 8 <= self.size <= 256:
+            raise ConfigError(f"the side of pictures must lie between 8 and 256 pixels; got {self.size}")
+
+
+def make_model(config: ModelConfig, progress: Progress = lambda stage, done: None) -> dict[str, Any]:
+    """Train a latent model and return its card. A training that was interrupted goes on where it was.
+
+    Raises:
+        RacerError, CompressionError: If it cannot be trained; what is done is kept in the work folder.
+    """
+    out = config.out.resolve()
+    work = config.work or out.with_name(out.name + ".work")
+    if config.task is None:
+        assert config.images is not None
+        collected = split_pictures(read_pictures(config.images, config.size, config.grey), config.training.seed)
+        actions, truth, source = 2, "", f"{sum(len(part.frames) for part in collected.values())} pictures"
+    else:
+        spec = make_task(config.task, config.settings).spec
+        config.training.sizes(spec.frame, len(spec.actions), sequential=True)  # before anything is collected
+        collected = collect(
+            config.task,
+            config.settings,
+            work / "frames",
+            config.collect,
+            config.jobs,
+            lambda done: progress("frames", _COLLECTING * done),
+        )
+        actions, truth = len(spec.actions), spec.truth
+        source = f"driver {config.collect.driver}, with bursts of wrong actions"
+    train, held_out = collected["train"], collected["held_out"]
+    data = TrainingData(
+        train=_split(train, config.task is not None),
+        held_out=_split(held_out, config.task is not None),
+        task=config.task or "",
+        actions=actions,
+        sequential=config.task is not None,
+        participants=tuple(f"model_training_{seed}" for seed in train.seeds[:1]),
+        seeds=train.seeds,
+        source=source,
+    )
+
+    def told(stage: str, done: float) -> None:
+        progress(stage, _COLLECTING + (1 - _COLLECTING) * done)
+
+    # The card comes last: a folder without one holds a training that did not come to its end.
+    with tempfile.TemporaryDirectory(dir=_made(config.out), prefix=".training-") as place:
+        folder = Path(place)
+        card = train_model(data, folder, work / "stages", config.training, told, config.device)
+        model = load_model(folder)
+        if truth and (shares := _explained(model, held_out)) is not None:
+            card["held_out"]["explained"] = {"by": truth, "share_of_variance": [round(float(x), 3) for x in shares]}
+        (folder / RECONSTRUCTIONS).write_bytes(draw_reconstructions(model, held_out.frames))
+        (folder / TRAVERSALS).write_bytes(draw_traversals(model))
+        (folder / CARD).write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
+        for path in sorted(folder.iterdir(), key=lambda path: path.name == CARD):
+            path.replace(config.out / path.name)
+    return card
+
+
+def read_card(folder: Path) -> dict[str, Any]:
+    """Return the data card of a latent model.
+
+    Raises:
+        WeightsError: If there is none that can be read.
+    """
+    path = folder / CARD
+    try:
+        if not path.is_file() or path.stat().st_size > _MOST_CARD:
+            raise WeightsError(f"there is no latent model in {folder}: make one with `racer model train`")
+        card = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise WeightsError(f"{path} is no data card of a latent model ({type(error).__name__})") from error
+    if not isinstance(card, dict) or not isinstance(card.get("held_out"), dict):
+        raise WeightsError(f"{path} is no data card of a latent model")
+    return card
+
+
+def _split(collected: Collected, sequential: bool) -> Split:
+    if not sequential:
+        return Split(collected.frames)
+    return Split(collected.frames, collected.actions, collected.starts)
+
+
+def _explained(model: LatentModel, held_out: Collected) -> NDArray[np.float64] | None:
+    """Return `explained`; None where there are too few frames for it."""
+    every = math.ceil(len(held_out.frames) / _EXPLAINED)
+    chosen = np.arange(0, len(held_out.frames), every)
+    trials = np.searchsorted(held_out.starts, chosen, side="right") - 1
+    latents = np.concatenate(
+        [model.encode_frames(np.array(held_out.frames[part])) for part in np.array_split(chosen, 16)]
+    )
+    parts = min(4, len(held_out.starts) - 1)
+    try:
+        return explained(latents, held_out.truth[chosen], trials, parts, math.ceil(_APART / every))
+    except ValueError:
+        return None
+
+
+def _made(folder: Path) -> Path:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise TrainingError(f"cannot write {folder}: {error.strerror}; give another --out") from error
+    return folder
