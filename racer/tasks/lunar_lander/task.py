@@ -90,8 +90,8 @@ _METRICS = (
 _ENGLISH = TaskText(
     "Land on the pad",
     (
-        "Set the craft down on the yellow pad, slowly and upright. A bright column stands above the pad; an arrow "
-        "points to where it is out of view.",
+        "Set the craft down on the yellow pad, slowly and upright. A bright column stands above the pad; where that "
+        "is out of view, an arrow points to it.",
         "The main engine ({main}) pushes the craft to where its top points; {left} and {right} tilt it. Without a key "
         "it falls.",
         "The green needle shows where the craft is going, and how fast: keep it short near the ground.",
