@@ -162,6 +162,12 @@ def _card_lines(card: dict[str, Any]) -> list[str]:
         foreseen, still = held_out["next_latent_squared_error"], held_out["next_latent_squared_error_of_no_change"]
         lines.append(f"next frame      squared error {foreseen:.4f} a feature; {still:.4f} if nothing changed")
     if explained := held_out.get("explained"):
-        shares = " ".join(f"{100 * value:.0f}" for value in explained["share_of_variance"])
-        lines.append(f"about           {explained['by']}, percent of each feature: {shares}")
+        lines.append(f"about           {explained['by']}, percent of each feature: {_percent(explained)}")
+        for point in explained.get("at", ()):
+            settings = ", ".join(f"{name} {value}" for name, value in point["settings"].items())
+            lines.append(f"                at {settings}: {_percent(point)}")
     return lines
+
+
+def _percent(explained: dict[str, Any]) -> str:
+    return " ".join(f"{100 * value:.0f}" for value in explained["share_of_variance"])

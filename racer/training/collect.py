@@ -84,6 +84,8 @@ class Collected:
     """float64[N, K], what lies behind each frame, as the task's trials tell; K is 0 where they do not."""
     seeds: tuple[int, ...]
     """Of the trials, one each."""
+    settings: tuple[tuple[tuple[str, Any], ...], ...] = ()
+    """Of the task in each trial: names and values."""
 
 
 def plan_runs(task: str, settings: Mapping[str, Any], config: CollectConfig, split: str, folder: Path) -> list[Run]:
@@ -277,4 +279,11 @@ def _gather(runs: list[Run], path: Path) -> Collected:
         del frames
         os.replace(fresh, path)
     mapped = np.load(path, mmap_mode="r", allow_pickle=False)
-    return Collected(mapped, np.concatenate(actions), starts, np.concatenate(truth), tuple(run.seed for run in runs))
+    return Collected(
+        mapped,
+        np.concatenate(actions),
+        starts,
+        np.concatenate(truth),
+        tuple(run.seed for run in runs),
+        tuple(run.settings for run in runs),
+    )

@@ -111,7 +111,7 @@ def make_model(config: ModelConfig, progress: Progress = lambda stage, done: Non
         card = train_model(data, folder, work / "stages", config.training, told, config.device)
         model = load_model(folder)
         if truth and (shares := _explained(model, held_out)) is not None:
-            card["held_out"]["explained"] = {"by": truth, "share_of_variance": [round(float(x), 3) for x in shares]}
+            card["held_out"]["explained"] = {"by": truth, **shares}
         (folder / RECONSTRUCTIONS).write_bytes(draw_reconstructions(model, held_out.frames))
         (folder / TRAVERSALS).write_bytes(draw_traversals(model))
         (folder / CARD).write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
@@ -144,19 +144,40 @@ def _split(collected: Collected, sequential: bool) -> Split:
     return Split(collected.frames, collected.actions, collected.starts)
 
 
-def _explained(model: LatentModel, held_out: Collected) -> NDArray[np.float64] | None:
-    """Return `explained`; None where there are too few frames for it."""
-    every = math.ceil(len(held_out.frames) / _EXPLAINED)
-    chosen = np.arange(0, len(held_out.frames), every)
-    trials = np.searchsorted(held_out.starts, chosen, side="right") - 1
-    latents = np.concatenate(
-        [model.encode_frames(np.array(held_out.frames[part])) for part in np.array_split(chosen, 16)]
-    )
-    parts = min(4, len(held_out.starts) - 1)
+def _explained(model: LatentModel, held_out: Collected) -> dict[str, Any] | None:
+    """Return how much of each feature the truth explains, in all trials and in those of the same settings.
+
+    None where there are too few frames for it.
+    """
+    every = [_share_of_variance(model, held_out, np.arange(len(held_out.settings)))]
+    points = [dict(point) for point in dict.fromkeys(held_out.settings)]
+    if every[0] is None:
+        return None
+    for point in points if len(points) > 1 else ():
+        of_point = [index for index, settings in enumerate(held_out.settings) if dict(settings) == point]
+        every.append(_share_of_variance(model, held_out, np.array(of_point)))
+    at = [
+        {"settings": point, "share_of_variance": shares}
+        for point, shares in zip(points, every[1:], strict=False)
+        if shares is not None
+    ]
+    return {"share_of_variance": every[0], "at": at}
+
+
+def _share_of_variance(model: LatentModel, held_out: Collected, trials: NDArray[np.intp]) -> list[float] | None:
+    """Return what `explained` says of some trials; None where there are too few frames for it."""
+    trial_of = np.repeat(np.arange(len(held_out.starts) - 1), np.diff(held_out.starts))
+    frames = np.flatnonzero(np.isin(trial_of, trials))
+    every = math.ceil(len(frames) / _EXPLAINED)
+    chosen = frames[::every]
+    pieces = np.array_split(chosen, len(chosen) // 256 + 1)
+    latents = np.concatenate([model.encode_frames(np.array(held_out.frames[piece])) for piece in pieces])
+    parts, apart = min(4, len(trials)), math.ceil(_APART / every)
     try:
-        return explained(latents, held_out.truth[chosen], trials, parts, math.ceil(_APART / every))
+        shares = explained(latents, held_out.truth[chosen], trial_of[chosen], parts, apart)
     except ValueError:
         return None
+    return [round(float(share), 3) for share in shares]
 
 
 def _made(folder: Path) -> Path:

@@ -61,7 +61,9 @@ def write_model(folder: Path, sizes: Sizes = GREY) -> None:
     """Write a model of random weights with a card that says the least that one does."""
     write_tiny_model(folder, sizes)
     held_out: dict[str, Any] = {"psnr_unquantised_db": 20.0, "quantisation_cost_db": 0.5, "informative_features": 3}
-    held_out |= {"nats_per_feature": [1.0, 0.5], "explained": {"by": "the dot", "share_of_variance": [0.25, 0.5]}}
+    at = [{"settings": {"dots": 3}, "share_of_variance": [0.125, 1.0]}]
+    explained = {"by": "the dot", "share_of_variance": [0.25, 0.5], "at": at}
+    held_out |= {"nats_per_feature": [1.0, 0.5], "explained": explained}
     (folder / CARD).write_text(json.dumps({"held_out": held_out, "sha256": "of another"}))
 
 
@@ -70,7 +72,7 @@ def test_a_card_of_other_weights_is_told_and_so_is_what_features_are_about(run: 
     shown = run("model show m")
     assert (shown.code, shown.err) == (0, "")
     assert "not the card's" in shown.out
-    assert "about           the dot, percent of each feature: 25 50" in shown.out
+    assert "about           the dot, percent of each feature: 25 50\n                at dots 3: 12 100\n" in shown.out
     assert "coarse" in shown.out and "picture " not in shown.out
 
 

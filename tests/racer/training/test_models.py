@@ -105,6 +105,14 @@ def test_the_card_says_how_much_of_each_feature_is_about_the_truth(driven: tuple
     assert all(0 <= share <= 1 for share in told["share_of_variance"]) and any(told["share_of_variance"])
 
 
+def test_the_card_says_so_for_the_trials_of_each_training_point(tmp_path: Path) -> None:
+    points = make_task("car-racing").spec.training_points
+    held_out = 2 * len(points)
+    told = make_model(driving(tmp_path, 120, replace(RUNS, held_out_runs=held_out)))["held_out"]["explained"]
+    assert [at["settings"] for at in told["at"]] == [dict(point) for point in points]
+    assert len({tuple(each["share_of_variance"]) for each in (told, *told["at"])}) == 1 + len(points)
+
+
 def test_too_few_held_out_frames_say_nothing_about_the_truth(tmp_path: Path) -> None:
     card = make_model(driving(tmp_path, 60, replace(RUNS, held_out_runs=2)))
     assert card["data"]["held_out_frames"] == 120
