@@ -10,62 +10,31 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import pytest
+from pages import FENCE, ROOT, Block, blocks, install, make_commands, run
 
 from compression.coders.packet import layout_for
 from compression.model.sizes import Sizes
 from racer.study.file import load_study
 
-ROOT = Path(__file__).parent.parent
 PAGES = sorted((ROOT / "docs").glob("*.md"))
 PLAYED = ("tutorial.md", "how-to.md", "add-a-task.md")
 """Pages whose commands are run, one after the other in one folder."""
 WITH_CATCH = "study file with catch.py"
 """Marks what needs the task that is added."""
-FEW = {"practice": 1, "calibration": 2, "exploration": 2, "evaluation": 1, "steps": 20, "participants": 3}
+FEW = {"practice": 1, "calibration": 2, "exploration": 2, "evaluation": 1, "steps": 20}
 """Numbers for the study file that make its rehearsal short."""
-SHORT = """
-from compression.fitting.config import PicoConfig
-
-PicoConfig.iterations = 25
-if __name__ == "__main__":
-    from racer.cli import main
-
-    main()
-"""
+PARTICIPANTS = {"demo": 3, "catching": 6}
 MOST_IMAGE_BYTES = 60_000
 SIZES = Sizes(frame=(64, 64, 3), latents=32, blocks=8, actions=3, hidden=128, dense=256)
-_BLOCK = re.compile(r"(?:<!-- ([^\n]+?) -->\n)?```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 _INLINE = re.compile(r"`(racer [^`]+)`")
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
 _STEPS = re.compile(r"(--(?:vae|world-model)-steps )\d+")
 """Of a training, which is shortened."""
 _SCRIPT = re.compile(r"python (scripts/(?:\w+/)?\w+\.py)([^\n`]*)")
-
-
-@dataclass(frozen=True)
-class Block:
-    """A fenced block of a page."""
-
-    page: Path
-    marker: str
-    """What the comment before it says; empty where there is none."""
-    language: str
-    code: str
-
-    @property
-    def for_people(self) -> bool:
-        """Whether it takes more than this machine to run it."""
-        return self.marker.startswith("needs ")
-
-
-def blocks(page: Path) -> list[Block]:
-    return [Block(page, marker, language, code) for marker, language, code in _BLOCK.findall(page.read_text())]
 
 
 @cache
@@ -84,7 +53,7 @@ def commands(page: Path) -> Iterator[str]:
     for block in blocks(page):
         if block.language == "sh":
             yield from (line for line in block.code.splitlines() if line.startswith("racer "))
-    yield from _INLINE.findall(_BLOCK.sub("", text))
+    yield from _INLINE.findall(FENCE.sub("", text))
 
 
 def problem(command: str) -> str | None:
@@ -101,47 +70,18 @@ def problem(command: str) -> str | None:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder in which `racer` and `python` are this installation's; only that training is short."""
+    """A folder with commands to run."""
     folder = tmp_path_factory.mktemp("docs")
-    (folder / "bin").mkdir()
-    (folder / "bin" / "short.py").write_text(SHORT)
-    for name, arguments in (("racer", f'"{folder}/bin/short.py"'), ("python", "")):
-        script = folder / "bin" / name
-        script.write_text(f'#!/bin/sh\nexec "{sys.executable}" {arguments} "$@"\n')
-        script.chmod(0o755)
+    make_commands(folder)
     return folder
 
 
-def run(code: str, folder: Path) -> str:
-    """Run shell code and return what it printed."""
-    path = f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}"
-    environment = os.environ | {"PATH": path, "PYTHONPATH": f"{ROOT}{os.pathsep}{folder}", "OMP_NUM_THREADS": "1"}
-    shell = ["bash", "-euo", "pipefail", "-c", code]
-    result = subprocess.run(shell, cwd=folder, env=environment, capture_output=True, text=True)
-    assert result.returncode == 0, f"{code}\n{result.stdout}{result.stderr}"
-    return result.stdout
-
-
-def shorten(study: Path) -> None:
+def shorten(study: Path, participants: int) -> None:
     text = study.read_text()
-    for key, value in FEW.items():
+    for key, value in (FEW | {"participants": participants}).items():
         text, count = re.subn(rf"^{key} = \d+", f"{key} = {value}", text, flags=re.MULTILINE)
         assert count == 1, f"{key} is not in {study}"
     study.write_text(text)
-
-
-def install(project: dict[str, Any], folder: Path) -> None:
-    """Say in a folder what an installer would of a project whose modules lie there."""
-    metadata = folder / f"{project['name'].replace('-', '_')}-{project['version']}.dist-info"
-    metadata.mkdir()
-    (metadata / "METADATA").write_text(
-        f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n"
-    )
-    groups = (
-        "\n".join([f"[{group}]", *(f"{name} = {value}" for name, value in points.items())])
-        for group, points in project["entry-points"].items()
-    )
-    (metadata / "entry_points.txt").write_text("\n".join(groups))
 
 
 def play(block: Block, folder: Path) -> str:
@@ -164,7 +104,7 @@ def play(block: Block, folder: Path) -> str:
     elif block.language == "sh" and not block.for_people:
         out = run(_STEPS.sub(r"\g<1>40", block.code), folder)
         for study in re.findall(r"^racer study init (demo|catching)\b", block.code, re.MULTILINE):
-            shorten(folder / study / "study.toml")
+            shorten(folder / study / "study.toml", PARTICIPANTS[study])
         return out
     return ""
 
@@ -273,7 +213,7 @@ def test_the_tutorials_pictures_are_small_and_all_in_use() -> None:
 
 def anchors(page: Path) -> set[str]:
     """Return what headings can be linked by, as GitHub names them."""
-    headings = re.findall(r"^#+ (.+)$", _BLOCK.sub("", page.read_text()), re.MULTILINE)
+    headings = re.findall(r"^#+ (.+)$", FENCE.sub("", page.read_text()), re.MULTILINE)
     return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 

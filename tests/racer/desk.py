@@ -102,20 +102,13 @@ class Person:
         screen: What they look at.
         process: The sitting; when it ends there is nothing left to wait for.
         recordings: Folder that it records to.
-        texts: The words that they expect to read.
-        keys: Of the task's actions, which they expect to see.
     """
 
-    def __init__(
-        self, screen: Screen, process: subprocess.Popen[str], recordings: Path, texts: Texts, keys: HeldKeys
-    ) -> None:
+    def __init__(self, screen: Screen, process: subprocess.Popen[str], recordings: Path) -> None:
         self._screen = screen
         self._process = process
         self._recordings = recordings
         self._looks: deque[NDArray[np.uint8]] = deque(maxlen=_STILL)
-        pygame.font.init()
-        self._expected = pygame.Surface(SCREEN, 0, 32)
-        self._painter = Painter(self._expected, texts, keys, keys.spec.text("en"))
 
     def press(self, *keys: str) -> None:
         """Press keys, one after the other; `ctrl+shift+x` is a chord."""
@@ -135,24 +128,6 @@ class Person:
         self._do("keydown", key)
         yield
         self._do("keyup", key)
-
-    def sees(self, draw: Callable[[Painter], Areas]) -> Areas | None:
-        """Return what drawing returns if the screen shows to the pixel what it draws; else None."""
-        areas = draw(self._painter)
-        expected = pygame.surfarray.pixels3d(self._expected).swapaxes(0, 1)
-        return areas if np.array_equal(expected, self._screen.pixels()) else None
-
-    def waits_for(self, draw: Callable[[Painter], Areas], meanwhile: Callable[[], None] | None = None) -> Areas:
-        """Wait until the screen shows what is drawn; `meanwhile` is done now and, while it does not help, rarely."""
-        found: list[Areas] = []
-
-        def appears() -> bool:
-            areas = self.sees(draw)
-            found.extend([] if areas is None else [areas])
-            return bool(found)
-
-        self.until(appears, meanwhile)
-        return found[0]
 
     def until(
         self, happened: Callable[[], bool], meanwhile: Callable[[], None] | None = None, settled: bool = True
@@ -201,3 +176,41 @@ class Person:
 
     def _do(self, *words: str) -> None:
         subprocess.run(["xdotool", *words], env=os.environ | {"DISPLAY": self._screen.name}, check=True)
+
+
+class Reader(Person):
+    """Somebody who knows what the screens should show.
+
+    Args:
+        screen: What they look at.
+        process: The sitting.
+        recordings: Folder that it records to.
+        texts: The words that they expect to read.
+        keys: Of the task's actions, which they expect to see.
+    """
+
+    def __init__(
+        self, screen: Screen, process: subprocess.Popen[str], recordings: Path, texts: Texts, keys: HeldKeys
+    ) -> None:
+        super().__init__(screen, process, recordings)
+        pygame.font.init()
+        self._expected = pygame.Surface(SCREEN, 0, 32)
+        self._painter = Painter(self._expected, texts, keys, keys.spec.text("en"))
+
+    def sees(self, draw: Callable[[Painter], Areas]) -> Areas | None:
+        """Return what drawing returns if the screen shows to the pixel what it draws; else None."""
+        areas = draw(self._painter)
+        expected = pygame.surfarray.pixels3d(self._expected).swapaxes(0, 1)
+        return areas if np.array_equal(expected, self._screen.pixels()) else None
+
+    def waits_for(self, draw: Callable[[Painter], Areas], meanwhile: Callable[[], None] | None = None) -> Areas:
+        """Wait until the screen shows what is drawn; `meanwhile` is done now and, while it does not help, rarely."""
+        found: list[Areas] = []
+
+        def appears() -> bool:
+            areas = self.sees(draw)
+            found.extend([] if areas is None else [areas])
+            return bool(found)
+
+        self.until(appears, meanwhile)
+        return found[0]

@@ -6,7 +6,7 @@ import subprocess
 from collections.abc import Callable, Sequence
 
 import pygame
-from desk import Person, Screen
+from desk import Reader, Screen
 
 from racer.drivers.keyboard import HeldKeys
 from racer.loop.display import Page
@@ -26,7 +26,7 @@ SYMBOLS = {"left": "Left", "right": "Right", "up": "Up", "down": "Down"}
 """X's names of keys that pygame calls otherwise."""
 
 
-class Participant(Person):
+class Participant(Reader):
     """Does what the screens ask for, and does not go on before they show what they should."""
 
     def __init__(self, screen: Screen, process: subprocess.Popen[str], study: Study) -> None:
