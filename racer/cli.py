@@ -17,6 +17,7 @@ from racer import __version__
 from racer.commands import driver, model, session, study, task
 from racer.commands.demo import demo
 from racer.commands.doctor import doctor
+from racer.commands.output import print_json
 from racer.commands.play import play
 from racer.commands.rates import rates
 from racer.commands.train import train
@@ -44,8 +45,14 @@ app.command(epilog="Example: racer rates --coders random,pico,predictive --parti
 @app.callback(invoke_without_command=True)
 def root(
     version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="With --version: print what Racer runs on, as JSON.")] = False,
 ) -> None:
     """Handle the options that stand before any command."""
+    if as_json:
+        from racer.software import everything
+
+        print_json(everything())
+        raise typer.Exit
     if version:
         print(f"racer {__version__}")
         raise typer.Exit

@@ -92,6 +92,8 @@ def examine(config: DoctorConfig) -> list[Check]:
     needs, checks = _read_study(config)
     checks += check_machine(needs.data)
     spec = needs.task.spec
+    if spec.drawing:
+        checks.append(Check("drawing", "ok", spec.drawing()))
     try:
         model = load_task_model(spec, needs.model)
     except (CompressionError, RacerError) as error:

@@ -19,7 +19,7 @@ in Racer outside a task's own folder knows more of it than what is declared here
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -109,6 +109,8 @@ class TaskSpec:
     """What `Trial.truth` tells of, such as `the road's position`; empty where trials have no such method."""
     software: tuple[str, ...] = ()
     """Installed packages that decide what a trial comes to, such as `gymnasium`."""
+    drawing: Callable[[], str] | None = None
+    """Says which of several ways to draw the same bytes this process takes, such as `compiled` or `pygame`."""
 
     def __post_init__(self) -> None:
         if not _TASK_NAME.fullmatch(self.name):

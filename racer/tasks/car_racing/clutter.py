@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from pygame import gfxdraw
 
 from racer.tasks.car_racing.frames import OBSERVATION_SIZE, SCENE_ROWS
-from racer.tasks.car_racing.rendering import INDICATOR_TOP, Camera, FastCarRacing, Quadrilaterals, reduced, whole
+from racer.tasks.car_racing.raster import INDICATOR_TOP, reduced, whole
+from racer.tasks.car_racing.rendering import Camera, FastCarRacing, Quadrilaterals
 
 LEAST_CONTRAST = 80.0
 """Distance in RGB that the road keeps at least from the ground, whatever the texture."""

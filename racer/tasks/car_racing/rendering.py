@@ -1,8 +1,8 @@
 """Gymnasium's CarRacing-v3, drawn several times faster to the very same bytes.
 
 Gymnasium transforms and rasterises every road tile and grass patch of the track on each step, on the screen or
-not. `FastCarRacing` finds the visible ones with vectorised tests and draws only those, with the same calls on
-the same numbers, so that every pixel keeps its value. Physics, reward and track generation are inherited.
+not. `FastCarRacing` finds the visible ones and draws only those, by compiled code where there is any and else with the
+same calls on the same numbers, so that every pixel keeps its value. Physics, reward and track generation are inherited.
 """
 
 from __future__ import annotations
@@ -16,18 +16,19 @@ import numpy as np
 import pygame
 from gymnasium.envs.box2d import car_racing as stock
 from numpy.typing import NDArray
-from pygame import gfxdraw
 
-from racer.tasks.car_racing.frames import OBSERVATION_SIZE, SCENE_ROWS
+from racer.tasks.car_racing import raster
+from racer.tasks.car_racing.frames import OBSERVATION_SIZE
+from racer.tasks.car_racing.raster import INDICATOR_TOP, draw_polygon, pixels, reduced, whole
 
-INDICATOR_TOP = stock.WINDOW_H - 5 * stock.WINDOW_H // 40
-"""First screen row (of 800) that the indicator bar hides."""
-_SCALED_ROWS_ABOVE_BAR = INDICATOR_TOP * OBSERVATION_SIZE // stock.WINDOW_H
-assert _SCALED_ROWS_ABOVE_BAR == SCENE_ROWS
 _MARGIN = 4.0
 """Pixels by which an outline may spill over its polygon (rounding and anti-aliasing)."""
 _REACH = math.hypot(stock.WINDOW_W / 2, stock.WINDOW_H * 3 / 4) + 2 * _MARGIN
 """Pixels from the car to the farthest corner of the screen, and some to spare."""
+_CAR_REACH = 8.0
+"""Track units from the car's middle to where no part of it ever is."""
+_EDGE = stock.PLAYFIELD
+_FIELD = [(_EDGE, _EDGE), (_EDGE, -_EDGE), (-_EDGE, -_EDGE), (-_EDGE, _EDGE)]
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,17 @@ class Camera:
         reach = math.hypot(stock.WINDOW_W, stock.WINDOW_H) / self.zoom
         return bool(max(abs(self.car[0]), abs(self.car[1])) + reach < stock.PLAYFIELD)
 
+    @property
+    def view(self) -> raster.View:
+        """What compiled code is told of it."""
+        return (*self._turn, self.zoom, *self.shift)
+
+    @property
+    def _turn(self) -> tuple[float, float]:
+        """Cosine and sine."""
+        cosine, sine = pygame.math.Vector2(1, 0).rotate_rad(self.angle)
+        return cosine, sine
+
     def near(self, x: NDArray[np.float64], y: NDArray[np.float64], radius: NDArray[np.float64]) -> NDArray[np.intp]:
         """Return the indices of the discs, track units, that may touch the screen."""
         away_x, away_y = x - self.car[0], y - self.car[1]
@@ -59,7 +71,7 @@ class Camera:
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return the canvas's columns and rows of places in the world."""
         # The same operations on the same numbers as Gymnasium's, which rotates corner by corner.
-        cosine, sine = pygame.math.Vector2(1, 0).rotate_rad(self.angle)
+        cosine, sine = self._turn
         return (
             (cosine * x - sine * y) * self.zoom + self.shift[0],
             (sine * x + cosine * y) * self.zoom + self.shift[1],
@@ -80,13 +92,14 @@ class FastCarRacing(stock.CarRacing):  # type: ignore[misc]  # gymnasium's CarRa
         self._canvas = pygame.Surface((stock.WINDOW_W, stock.WINDOW_H), 0, 32)
         self._upright = pygame.Surface((stock.WINDOW_W, stock.WINDOW_H), 0, 32)
         self._ground: Quadrilaterals | None = None
+        self._shapes: _Shapes | None = None
         self._score: tuple[str, pygame.Surface] | None = None
         super().__init__(lap_complete_percent=lap_complete_percent)
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[NDArray[np.uint8], Any]:
         """Start the track of `seed`, as Gymnasium does."""
         # Gymnasium's reset ends with a step that may draw the new track: its corners are gathered on demand.
-        self._ground = None
+        self._ground = self._shapes = None
         observation, info = super().reset(seed=seed, options=options)
         return observation, info
 
@@ -103,8 +116,12 @@ class FastCarRacing(stock.CarRacing):  # type: ignore[misc]  # gymnasium's CarRa
 
     def scene(self) -> NDArray[np.uint8]:
         """Return the observation above the indicator bar, uint8[84, 96, 3]."""
-        self._draw()
-        return pixels(reduced(self._canvas))
+        if raster.drawn_by() == "pygame":
+            self._draw()
+            return pixels(reduced(self._canvas))
+        if self._shapes is None:
+            self._shapes = _Shapes(self)
+        return self._shapes.scene(self.camera())
 
     def close(self) -> None:
         """Give everything back. The physics world and its contact listener hold each other beyond Python's reach."""
@@ -130,7 +147,7 @@ class FastCarRacing(stock.CarRacing):  # type: ignore[misc]  # gymnasium's CarRa
         for index, outline in self._ground.on_screen(camera):
             # A patch of road changes its colour when it is driven over.
             road = index - len(_GRASS)
-            self._draw_polygon(outline, grass_color if road < 0 else whole(self.road_poly[road][1]))
+            draw_polygon(self._canvas, outline, grass_color if road < 0 else whole(self.road_poly[road][1]))
         self.car.draw(self._canvas, camera.zoom, camera.shift, camera.angle, draw_particles=False)
 
     def camera(self) -> Camera:
@@ -157,14 +174,39 @@ class FastCarRacing(stock.CarRacing):  # type: ignore[misc]  # gymnasium's CarRa
             self._canvas.fill(whole(self.bg_color))
             return
         self._canvas.fill((0, 0, 0))
-        edge = stock.PLAYFIELD
-        field = Quadrilaterals([[(edge, edge), (edge, -edge), (-edge, -edge), (-edge, edge)]])
-        for _, outline in field.on_screen(camera):
-            self._draw_polygon(outline, whole(self.bg_color))
+        for _, outline in Quadrilaterals([_FIELD]).on_screen(camera):
+            draw_polygon(self._canvas, outline, whole(self.bg_color))
 
-    def _draw_polygon(self, outline: list[list[float]], color: list[int]) -> None:
-        gfxdraw.aapolygon(self._canvas, outline, color)
-        gfxdraw.filled_polygon(self._canvas, outline, color)
+
+class _Shapes:
+    """What compiled code draws of a track.
+
+    Args:
+        game: The game after its reset. Its patches of road are given colours that are read here when they change.
+    """
+
+    def __init__(self, game: FastCarRacing) -> None:
+        self._game = game
+        self._sheet = raster.new_sheet()
+        road = [polygon for polygon, _ in game.road_poly]
+        self._corners = np.ascontiguousarray([_FIELD, *_GRASS, *road], np.float64)
+        self._colors = np.array(
+            [game.bg_color, *[game.grass_color] * len(_GRASS), *(color for _, color in game.road_poly)], np.float64
+        )
+        first = 1 + len(_GRASS)
+        for patch, (index, (polygon, color)) in zip(game.road, _patches(game.road_poly), strict=True):
+            # A patch of road changes its colour in place when it is driven over.
+            assert patch.color is color
+            patch.color = self._colors[first + index]
+            game.road_poly[index] = polygon, patch.color
+
+    def scene(self, camera: Camera) -> NDArray[np.uint8]:
+        """Return what there is to see above the indicator bar, uint8[84, 96, 3]."""
+        first = int(camera.inside_field)
+        background = whole(self._game.bg_color) if first else [0, 0, 0]
+        self._game.car.draw(self._sheet, camera.zoom, camera.shift, camera.angle, draw_particles=False)
+        colors = self._colors[first:].astype(np.uint8)
+        return raster.draw_scene(background, self._corners[first:], colors, camera.view, self._sheet, _box(camera))
 
 
 class Quadrilaterals:
@@ -197,23 +239,16 @@ class Quadrilaterals:
         return zip(near[found].tolist(), outlines.tolist(), strict=True)
 
 
-def reduced(canvas: pygame.Surface) -> pygame.Surface:
-    """Return what of a canvas is seen above the indicator bar, upright, 96 columns and 84 rows."""
-    # Columns are reduced before rows, each row by itself: it may be turned upright in between, when it is small.
-    shown = canvas.subsurface((0, stock.WINDOW_H - INDICATOR_TOP, stock.WINDOW_W, INDICATOR_TOP))
-    narrow = pygame.transform.smoothscale(shown, (OBSERVATION_SIZE, INDICATOR_TOP))
-    upright = pygame.transform.flip(narrow, flip_x=False, flip_y=True)
-    return pygame.transform.smoothscale(upright, (OBSERVATION_SIZE, SCENE_ROWS))
+def _patches(road: list[Any]) -> Iterator[tuple[int, tuple[Any, Any]]]:
+    """Yield index, corners and colour of the patches of road; the others are kerbs, whose colours never change."""
+    return ((index, patch) for index, patch in enumerate(road) if isinstance(patch[1], np.ndarray))
 
 
-def pixels(surface: pygame.Surface) -> NDArray[np.uint8]:
-    """Return the colours of a surface, uint8[R, C, 3]."""
-    return np.ascontiguousarray(pygame.surfarray.pixels3d(surface).transpose(1, 0, 2))
-
-
-def whole(color: Any) -> list[int]:
-    """Return a colour as Gymnasium draws it: fractions cut off."""
-    return [int(c) for c in (color.tolist() if isinstance(color, np.ndarray) else color)]
+def _box(camera: Camera) -> raster.Box:
+    """Return where on the canvas the car is drawn."""
+    reach = math.ceil(_CAR_REACH * camera.zoom)
+    column, row = stock.WINDOW_W // 2, stock.WINDOW_H // 4
+    return max(column - reach, 0), max(row - reach, 0), column + reach, row + reach
 
 
 _GRASS = [

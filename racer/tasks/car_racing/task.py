@@ -139,6 +139,12 @@ def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
+def _drawn_by() -> str:
+    from racer.tasks.car_racing.raster import drawn_by
+
+    return drawn_by()
+
+
 _SPEC = TaskSpec(
     name="car-racing",
     summary="steer a car along a winding road",
@@ -161,6 +167,7 @@ _SPEC = TaskSpec(
     ),
     truth="the road's position",
     software=("gymnasium", "box2d", "pygame-ce", "numpy"),
+    drawing=_drawn_by,
 )
 _CLUTTER_SPEC = replace(
     _SPEC,
@@ -171,6 +178,7 @@ _CLUTTER_SPEC = replace(
         for (language, text), line in zip(_SPEC.texts.items(), _CLUTTER_LINES, strict=True)
     },
     model=shipped_model("car-racing-clutter"),
+    drawing=None,
     training_points=(
         {"clutter": 0.0, "speed": 50.0},
         {"clutter": 0.25, "speed": 40.0},

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from racer.drivers.families.pursuit import PURSUIT, Pursuit, PursuitTraits
 from racer.errors import ConfigError
 from racer.tasks.car_racing.clutter import LEAST_CONTRAST, Clutter
-from racer.tasks.car_racing.rendering import FastCarRacing, reduced
+from racer.tasks.car_racing.raster import reduced
+from racer.tasks.car_racing.rendering import FastCarRacing
 from racer.tasks.car_racing.task import LEFT, RIGHT, STRAIGHT, CarRacing, CarRacingClutter
 from racer.tasks.car_racing.track import Track
 from racer.training.relevance import explained
