@@ -24,6 +24,7 @@ from typing import Any, Literal, Self, get_args
 import h5py
 import numpy as np
 
+from disk.writing import rename_without_overwriting, sync_folder
 from sessions.attributes import encode_info
 from sessions.errors import RecordingError, RecordingExistsError, StorageError, StorageWaitError
 from sessions.names import PARTIAL_SUFFIX, SUFFIX, recording_name
@@ -41,7 +42,6 @@ from sessions.schema import (
     Step,
     episode_name,
 )
-from sessions.storage.folders import rename_without_overwriting, sync_folder
 from sessions.storage.interrupts import interrupts_held
 from sessions.storage.staging import StagedFile
 

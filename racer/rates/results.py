@@ -24,6 +24,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from compression.errors import CompressionError
 from compression.noise import NoiseName
+from disk.writing import rename_without_overwriting, sync_folder
 from racer.errors import RacerError
 from racer.loop.batched import Score
 from racer.rates.driving import CellScore
@@ -31,7 +32,6 @@ from racer.rates.grid import Cell, Noise, OperatingPoint, TaskSettings
 from racer.rates.provenance import SweepSettings
 from racer.software import software
 from racer.tasks.task import Metric
-from sessions.storage.folders import rename_without_overwriting, sync_folder
 
 RESULTS = "cells.jsonl"
 FORMAT = 2

@@ -16,6 +16,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from compression.fitting.config import PicoConfig
+from disk.writing import rename_without_overwriting, sync_folder
 from racer.drivers.registry import KEYBOARD, SIMULATED, make_driver
 from racer.errors import ConfigError
 from racer.sitting.protocol import ProtocolName, balanced_rows
@@ -24,7 +25,6 @@ from racer.study.file import Study, StudyFileError
 from racer.study.sitting import completed, refuse_a_mixture, refuse_again, sitting_config
 from racer.study.train import masks_to_train, train_study
 from racer.workers import in_parallel
-from sessions.storage.folders import rename_without_overwriting, sync_folder
 
 BEGINNING = datetime(2000, 1, 1, tzinfo=UTC)
 """When simulated studies take place."""

@@ -22,10 +22,10 @@ from compression.fitting.pico_rate import RateSummary, fit_pico_rate
 from compression.fitting.recorded import RecordedEpisode
 from compression.masks import MaskInterval
 from compression.model.latent_model import LatentModel
+from disk.writing import rename_without_overwriting
 from racer.errors import RacerError
 from racer.recordings.models import NotHereError, find_model
 from racer.sitting.protocol import EXPLORED
-from sessions.storage.folders import rename_without_overwriting
 
 POSITIVE_PHASE, NEGATIVE_PHASE = "calibration", "exploration"
 _OF_MASKS = ("objective", "blocks", "imagined")

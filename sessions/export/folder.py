@@ -9,11 +9,11 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from disk.writing import rename_without_overwriting
 from sessions.errors import RecordingError
 from sessions.names import find_recordings
 from sessions.reader import Session
 from sessions.schema import SessionInfo
-from sessions.storage.folders import rename_without_overwriting
 
 
 class ExportError(RecordingError):

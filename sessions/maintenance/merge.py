@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from disk.writing import rename_without_overwriting, sync_folder
 from sessions.comparison import first_difference
 from sessions.errors import RecordingError, StorageError
 from sessions.names import PARTIAL_SUFFIX, find_recordings
 from sessions.reader import Session
 from sessions.schema import SessionInfo
-from sessions.storage.folders import rename_without_overwriting, sync_folder
 
 Fate = Literal["copied", "identical", "contained", "running", "conflict", "unreadable"]
 """Of a recording in a source: copied; there already, byte for byte; there already in a recording of other bytes, such

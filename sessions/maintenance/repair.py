@@ -7,13 +7,13 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from disk.writing import rename_without_overwriting, sync_folder
 from sessions.comparison import first_difference
 from sessions.errors import RecordingError, RecordingExistsError, StorageError
 from sessions.names import PARTIAL_SUFFIX, SUFFIX
 from sessions.reader import Episode, Session
 from sessions.recorder import EndStatus, Recorder
 from sessions.schema import BLOCK_ROWS, FRAME, Step
-from sessions.storage.folders import rename_without_overwriting, sync_folder
 
 
 class RepairError(RecordingError):

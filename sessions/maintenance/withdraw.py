@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from disk.writing import sync_folder
 from sessions.errors import RecordingError, StorageError
 from sessions.names import PARTIAL_SUFFIX, SUFFIX, check_name, recording_name
 from sessions.reader import Session
 from sessions.schema import SessionInfo
-from sessions.storage.folders import sync_folder
 
 LOG_NAME = "withdrawals.jsonl"
 """Written to the data folder: per withdrawal a line with the date (UTC) and the number of sessions, without a name."""
