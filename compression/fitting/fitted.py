@@ -131,6 +131,14 @@ def objective_of(path: Path) -> str | None:
         return None
 
 
+def trained_on(path: Path) -> tuple[str, ...]:
+    """Return the people whom a file says it was fitted to; none if it is no such file that can be read."""
+    try:
+        return _record(read_metadata(path, LARGEST_FILE)).participants
+    except (KeyError, TypeError, ValueError, RecursionError):
+        return ()
+
+
 def remedy(path: Path) -> str:
     """Return what to do where a file is of no use."""
     if _WEIGHTS in path.parents:

@@ -176,6 +176,24 @@ def _earlier_files(files: Path) -> set[str]:
         return set()
 
 
+def report_of(path: Path) -> tuple[Path, ...]:
+    """Return the page and the files of the report that a file belongs to, its folder last; nothing if to none."""
+    page = path.with_suffix(".html") if path.suffix == ".html" else _page_of(path.parent)
+    files = page.with_name(f"{page.stem}_files")
+    try:
+        if not _is_report(page):
+            return ()
+    except OSError:
+        return ()
+    theirs = sorted(files / name for name in _earlier_files(files))
+    alone = files.is_dir() and not files.is_symlink() and set(files.iterdir()) <= set(theirs)
+    return (page, *theirs, *((files,) if alone else ()))
+
+
+def _page_of(files: Path) -> Path:
+    return files.with_name(files.name.removesuffix("_files") + ".html")
+
+
 def _replace(out: Path, page: bytes, files: Path, contents: dict[str, bytes], overwrite: bool) -> None:
     """Put the page and its files in place of earlier ones; if that fails, put the earlier ones back."""
     try:

@@ -27,6 +27,7 @@ from filelock import FileLock, SoftFileLock, Timeout
 from racer.errors import ConfigError, RacerError
 from racer.sitting.allocation import SESSION_ID, Lease, given_orders, lease_of, least_given, next_name
 from racer.sitting.census import MOST_ORDER, Entry, take_census
+from sessions.maintenance.withdrawn import read_withdrawn
 
 FOLDER = ".leases"
 PATIENCE_S = 30.0
@@ -89,7 +90,7 @@ class Leases:
             prefix: Of the next name.
 
         Raises:
-            LeaseError: If the participant is being recorded right now, or the folder cannot be locked.
+            LeaseError: If the participant is being recorded right now or has withdrawn, or the folder cannot be locked.
             ConfigError: If `order` is out of range.
             ParticipantNameError: If a name cannot be part of a file name.
             RecordingError: If the folder cannot be listed.
@@ -99,10 +100,18 @@ class Leases:
         with self._locked():
             entries = take_census(self._data, self._folder / "recordings.json")
             live = self._live_leases(entries)
+            withdrawn = read_withdrawn(self._data)
             if participant is None:
                 used = {entry.participant for entry in entries} | {lease.participant for lease in live}
-                participant = next_name(prefix, used)
+                participant = next_name(prefix, used, withdrawn.has_name)
             self._refuse_twice(participant, live)
+            if withdrawn.has_name(participant):
+                raise LeaseError(
+                    f"somebody called {participant} has withdrawn, and a name never stands for a second person; "
+                    "nothing was changed: use another name"
+                )
+            if withdrawn.has_session(session_id):
+                raise LeaseError(f"session {session_id} was withdrawn; nothing was changed: start again")
             if order is None:
                 order = least_given(given_orders(participant, protocol, entries, live), orders)
             started = self._now().astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
