@@ -168,15 +168,18 @@ def sync_folder(folder: Path) -> None:
         _sync(folder)
 
 
-def hold(descriptor: int) -> bool:
+def hold(descriptor: int, *, shared: bool = False) -> bool:
     """Lock an open file or folder for as long as it is open; return whether that was possible.
 
-    The lock is advisory: whoever asks for one, as HDF5 does before it writes, is refused.
+    Args:
+        descriptor: Of what is open.
+        shared: Whether others may read meanwhile. The lock is advisory: whoever asks for one, as HDF5 does, learns of
+            it.
     """
     if fcntl is None:
         return False
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
     except OSError:
         return False
     return True
