@@ -22,6 +22,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from io import FileIO
 from pathlib import Path
+from typing import BinaryIO
 
 from disk.reading import NotPlainError
 
@@ -43,8 +44,15 @@ def write_whole(path: Path, data: bytes, *, overwrite: bool = True) -> None:
         FileExistsError: If the name is taken and nothing is to be overwritten.
         OSError: If the disk refuses; what was there before is as it was.
     """
-    with whole_file(path, overwrite=overwrite) as fresh, fresh.open("r+b") as file:
+    with whole_stream(path, overwrite=overwrite) as file:
         file.write(data)
+
+
+@contextmanager
+def whole_stream(path: Path, *, overwrite: bool = True) -> Iterator[BinaryIO]:
+    """Give a file to write to; see `whole_file`."""
+    with whole_file(path, overwrite=overwrite) as fresh, fresh.open("r+b") as file:
+        yield file
 
 
 @contextmanager
@@ -124,6 +132,16 @@ def scratch_folder(parent: Path) -> Iterator[Path]:
         shutil.rmtree(fresh, ignore_errors=True)
 
 
+def open_new(path: Path) -> FileIO:
+    """Open a file that must not be there yet, for writing, unbuffered: in a folder that appears whole.
+
+    Raises:
+        FileExistsError: If the name is taken, by a link as well.
+        OSError: If it cannot be made.
+    """
+    return FileIO(path, "x", opener=lambda name, flags: os.open(name, _NEW, 0o666))
+
+
 def open_to_append(path: Path) -> FileIO:
     """Open a file to write at its end, unbuffered; made if missing, and never through a link.
 
@@ -135,6 +153,17 @@ def open_to_append(path: Path) -> FileIO:
         if not stat.S_ISREG(os.stat(path, follow_symlinks=False).st_mode):
             raise NotPlainError("it is no plain file")
     return FileIO(path, "a", opener=lambda name, flags: os.open(name, _APPEND, 0o666))
+
+
+def write_all(file: FileIO, data: bytes) -> None:
+    """Write all of the data to an unbuffered file.
+
+    Raises:
+        OSError: If the disk refuses; part of them may have been written.
+    """
+    view = memoryview(data)
+    while view:
+        view = view[file.write(view) :]
 
 
 def rename_without_overwriting(source: Path, target: Path) -> None:

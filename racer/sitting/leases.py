@@ -13,7 +13,6 @@ What counts is what the recordings say, and for sessions that run, their locks. 
 from __future__ import annotations
 
 import json
-import os
 import platform
 import stat
 from collections.abc import Callable, Iterable, Iterator
@@ -24,6 +23,8 @@ from pathlib import Path
 
 from filelock import FileLock, SoftFileLock, Timeout
 
+from disk.reading import read_plain
+from disk.writing import write_whole
 from racer.errors import ConfigError, RacerError
 from racer.sitting.allocation import SESSION_ID, Lease, given_orders, lease_of, least_given, next_name
 from racer.sitting.census import MOST_ORDER, Entry, take_census
@@ -225,9 +226,7 @@ class Leases:
     def _read(self, session_id: str) -> Lease | None:
         path = self._folder / f"{session_id}.json"
         try:
-            if path.is_symlink() or path.stat().st_size > _MOST_NOTE_BYTES:
-                return None
-            lease = Lease(**json.loads(path.read_bytes()))
+            lease = Lease(**json.loads(read_plain(path, _MOST_NOTE_BYTES)))
         except (OSError, TypeError, ValueError, RecursionError):
             return None
         return lease if lease.session_id == session_id else None
@@ -244,15 +243,10 @@ class Leases:
         """Lock the session's own file and write its note."""
         lock = self._lock(self._folder / f"{lease.session_id}.lock")
         note = self._folder / f"{lease.session_id}.json"
-        fresh = note.with_name(note.name + ".new")
         try:
             lock.acquire(blocking=False)
             try:
-                with fresh.open("x", encoding="utf-8") as file:
-                    json.dump(asdict(lease), file)
-                    file.flush()
-                    os.fsync(file.fileno())
-                os.replace(fresh, note)
+                write_whole(note, json.dumps(asdict(lease)).encode())
             except BaseException:
                 lock.release()
                 self._remove(lease.session_id)

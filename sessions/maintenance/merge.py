@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
-import tempfile
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
 from typing import Literal
 
-from disk.writing import rename_without_overwriting, sync_folder
+from disk.reading import open_plain
+from disk.writing import open_new, rename_without_overwriting, scratch_folder, sync_folder, write_all
 from sessions.comparison import first_difference
 from sessions.errors import RecordingError, StorageError
 from sessions.maintenance.withdrawn import Withdrawn, note_withdrawals, read_withdrawn
@@ -194,7 +194,7 @@ def _same_bytes(one: Path, other: Path) -> bool:
 
 
 def _digest(path: Path) -> bytes:
-    with path.open("rb") as file:
+    with BufferedReader(open_plain(path)) as file:
         return hashlib.file_digest(file, "sha256").digest()
 
 
@@ -202,23 +202,19 @@ def _copy(path: Path, target: Path) -> None:
     """Copy a file, whole or not at all, never over another one."""
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        workplace = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
-        try:
+        with scratch_folder(target.parent) as workplace:
             copy = workplace / target.name
-            with path.open("rb") as source, copy.open("xb") as written:
+            with open_plain(path) as source, open_new(copy) as written:
                 digest = hashlib.sha256()
                 while block := source.read(_BLOCK):
                     digest.update(block)
-                    written.write(block)
-                written.flush()
+                    write_all(written, block)
                 os.fsync(written.fileno())
             if _digest(copy) != digest.digest() or _digest(path) != digest.digest():
                 raise StorageError(f"{path} changed while it was copied, or its copy did; nothing was kept of it")
             Session(copy).close()
             rename_without_overwriting(copy, target)
             sync_folder(target.parent)
-        finally:
-            shutil.rmtree(workplace, ignore_errors=True)
     except OSError as error:
         raise StorageError(
             f"cannot copy {path} to {target}: {error.strerror or error}; what was copied before stays, nothing was lost"

@@ -11,7 +11,7 @@ from contextlib import suppress
 from io import FileIO
 from pathlib import Path
 
-from disk.writing import hold, sync_folder
+from disk.writing import hold, sync_folder, write_all
 from sessions.storage.journal import PAGE, pack_journal
 
 Pages = Mapping[int, bytes | bytearray]
@@ -40,8 +40,8 @@ class CommittedFile:
     its folder or without, is written anew; a descriptor that no longer works (a network drive that was away, a stick
     that was pulled out) is replaced if the file of that name holds at least what was committed.
 
-    Its file is locked against other writers that ask for a lock, as HDF5 does. Of every page it keeps the CRC-32, so that bytes
-    which something else has changed are not taken for its own.
+    Its file is locked against other writers that ask for a lock, as HDF5 does. Of every page it keeps the
+    CRC-32, so that bytes which something else has changed are not taken for its own.
 
     Args:
         file: Empty, unbuffered, open for reading and writing.
@@ -116,7 +116,7 @@ class CommittedFile:
         checksums = self._sum(pages, size)
         try:
             self._file.seek(self.committed)
-            _write_all(self._file, fresh + pack_journal(changes) if changes else fresh)
+            write_all(self._file, fresh + pack_journal(changes) if changes else fresh)
             os.fsync(self._file.fileno())
         except OSError:
             with suppress(OSError):
@@ -152,7 +152,7 @@ class CommittedFile:
         size, changes, checksums = self._unmade
         for offset, data in changes.items():
             self._file.seek(offset)
-            _write_all(self._file, data)
+            write_all(self._file, data)
         if changes:
             os.fsync(self._file.fileno())
         self._file.truncate(size)
@@ -201,7 +201,7 @@ class CommittedFile:
         try:
             self._file.seek(0)
             while data := self._file.read(_COPY_BYTES):
-                _write_all(file, data)
+                write_all(file, data)
             os.fsync(file.fileno())
             sync_folder(self._path.parent)
         except OSError:
@@ -216,12 +216,6 @@ class CommittedFile:
         with self._reading:
             self.close()
             self._file, self._reader = file, reader
-
-
-def _write_all(file: FileIO, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[file.write(view) :]
 
 
 def pieces(offset: int, count: int) -> Iterator[tuple[int, int, int]]:
