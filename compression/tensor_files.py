@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
+from disk.reading import open_plain
+
 LARGEST_NUMBER = 1e4
 """Sums of as many numbers as a file holds stay finite."""
 _DTYPES = (np.dtype(np.float16), np.dtype(np.float32))
@@ -34,21 +36,6 @@ def dump_tensors(tensors: Tensors, metadata: Mapping[str, str]) -> bytes:
     return len(header).to_bytes(8, "little") + header + data[end:]
 
 
-def read_plain_file(path: Path, largest: int) -> bytes:
-    """Return the bytes of a plain file.
-
-    Raises:
-        OSError: If it cannot be read.
-        TensorFileError: If it is something else, or has more than `largest` bytes.
-    """
-    size = path.stat().st_size
-    if not path.is_file():
-        raise TensorFileError("it is no plain file")
-    if size > largest:
-        raise TensorFileError(f"{size} bytes is too large")
-    return path.read_bytes()
-
-
 def parse_tensors(data: bytes) -> tuple[dict[str, NDArray[np.float32]], dict[str, str]]:
     """Return the tensors and the metadata of a file's bytes.
 
@@ -69,9 +56,7 @@ def parse_tensors(data: bytes) -> tuple[dict[str, NDArray[np.float32]], dict[str
 def read_metadata(path: Path, largest: int) -> dict[str, str]:
     """Return a file's metadata without reading its tensors; none if it is no such file that can be read."""
     try:
-        if not path.is_file() or path.stat().st_size > largest:
-            return {}
-        with path.open("rb") as file:
+        with open_plain(path, largest) as file:
             return _metadata(file.read(min(int.from_bytes(file.read(8), "little"), largest)))
     except (OSError, *_MALFORMED):
         return {}

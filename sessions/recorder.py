@@ -24,6 +24,7 @@ from typing import Any, Literal, Self, get_args
 import h5py
 import numpy as np
 
+from disk.writing import rename_without_overwriting, sync_folder
 from sessions.attributes import encode_info
 from sessions.errors import RecordingError, RecordingExistsError, StorageError, StorageWaitError
 from sessions.names import PARTIAL_SUFFIX, SUFFIX, recording_name
@@ -41,7 +42,7 @@ from sessions.schema import (
     Step,
     episode_name,
 )
-from sessions.storage.folders import rename_without_overwriting, sync_folder
+from sessions.storage.committed_file import ChangedError
 from sessions.storage.interrupts import interrupts_held
 from sessions.storage.staging import StagedFile
 
@@ -195,12 +196,13 @@ class Recorder:
         self._flush_if_due()
 
     def close(self, status: EndStatus) -> Path:
-        """Put everything on the device, drop `.partial` from the name and return the final path.
+        """Put everything on the device, read it back, drop `.partial` from the name and return the final path.
 
         An episode that still runs ends as aborted. Closing again changes nothing.
 
         Raises:
             RecordingExistsError: If a file has taken the final name meanwhile; the recording is complete at `path`.
+            StorageError: If something else has changed what was written.
             ValueError: If the status is another.
         """
         _check_status(status)
@@ -218,6 +220,7 @@ class Recorder:
                 self._sealed = True
             if not self._staged.closed:
                 self._commit()
+                self._staged.read_back()
             if os.name == "nt":  # it renames no file that is open; elsewhere an open one can still be written anew
                 self._staged.close()
             rename_without_overwriting(self.path, self.final_path)
@@ -362,6 +365,8 @@ class Recorder:
                 )
                 self.abandon()
                 raise self._failure from error
+            except ChangedError as error:
+                raise self._fail(error) from error
             except OSError as error:
                 if self._sealed:
                     raise StorageWaitError(self._explain(error)) from error
@@ -380,6 +385,8 @@ class Recorder:
         flushed = f"the {self._staged.mark} steps flushed before"
         if not self._staged.committed:
             safe = "nothing was recorded: make room and start again"
+        elif isinstance(error, ChangedError):
+            safe = "it was left as it is: `racer session verify` says what it is worth; start a new session"
         elif self._staged.in_place:
             safe = f"{flushed} stay readable in it: make room and start a new session"
         else:

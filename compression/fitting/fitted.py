@@ -25,8 +25,8 @@ from compression.tensor_files import (
     one_line,
     parse_tensors,
     read_metadata,
-    read_plain_file,
 )
+from disk.reading import NotPlainError, read_plain
 
 if TYPE_CHECKING:  # imports torch, and what coders are is asked for by programs that do not
     from compression.model.latent_model import LatentModel
@@ -102,12 +102,12 @@ def load_fitted(path: Path, model: LatentModel, objective: str | None = None) ->
     """
     again = remedy(path)
     try:
-        data = read_plain_file(path, LARGEST_FILE)
+        data = read_plain(path, LARGEST_FILE)
+    except NotPlainError as error:
+        raise MaskError(f"{path} is no fitted file ({error.strerror}); check the path") from error
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise MaskError(f"cannot read {path}: {reason}; check the path") from error
-    except TensorFileError as error:
-        raise MaskError(f"{path} is no fitted file ({error}); check the path") from error
     try:
         tensors, metadata = parse_tensors(data)
         record = _record(metadata)
@@ -129,6 +129,14 @@ def objective_of(path: Path) -> str | None:
         return _record(read_metadata(path, LARGEST_FILE)).objective
     except (KeyError, TypeError, ValueError, RecursionError):
         return None
+
+
+def trained_on(path: Path) -> tuple[str, ...]:
+    """Return the people whom a file says it was fitted to; none if it is no such file that can be read."""
+    try:
+        return _record(read_metadata(path, LARGEST_FILE)).participants
+    except (KeyError, TypeError, ValueError, RecursionError):
+        return ()
 
 
 def remedy(path: Path) -> str:

@@ -25,7 +25,8 @@ from compression.model.quantizer import Quantizer
 from compression.model.sizes import Sizes
 from compression.model.vae import VAE
 from compression.model.world_model import WorldModel
-from compression.tensor_files import TensorFileError, dump_tensors, parse_tensors, read_plain_file
+from compression.tensor_files import TensorFileError, dump_tensors, parse_tensors
+from disk.reading import read_plain
 
 FILE_NAME = "model.safetensors"
 FORMAT = "racer-model-2"
@@ -190,7 +191,7 @@ def load_model(folder: Path) -> LatentModel:
 @lru_cache(maxsize=2)
 def _load(path: Path, changed_ns: int, size: int) -> LatentModel:
     try:
-        data = read_plain_file(path, LARGEST_FILE)
+        data = read_plain(path, LARGEST_FILE)
         arrays, metadata = parse_tensors(data)
         sizes = _sizes(metadata)
         with torch.device("meta"):  # sizes are not believed before the tensors were found to have them

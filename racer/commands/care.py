@@ -105,6 +105,8 @@ def merge(
     for place in source:
         if not place.exists():
             raise ConfigError(f"there is no folder {place}; nothing was copied: check the name")
+    if not dry_run:
+        finish_begun(into)
     with progress_bar("recordings", shown=not as_json) as advance:
         result = merge(source, into, dry_run=dry_run, running=_may_run, on_recording=lambda recording: advance(1, None))
     left = [recording for recording in result.recordings if recording.left_behind]
@@ -122,6 +124,7 @@ def merge(
                     for recording in result.recordings
                 ],
                 "shared_names": list(result.shared_names),
+                "still_here": list(result.still_here),
             }
         )
     else:
@@ -130,6 +133,8 @@ def merge(
                 _say(f"{recording.fate}: {recording.source}: {recording.detail}")
         for name in result.shared_names:
             _say(f"warning: {name} has different sittings in two folders: one person, or two with the same name?")
+        for name in result.still_here:
+            _say(f"warning: {name} has withdrawn elsewhere and is still in {into}: racer session withdraw {name}")
         copied = sum(recording.fate == "copied" for recording in result.recordings)
         here = sum(recording.fate in ("identical", "contained") for recording in result.recordings)
         _say(
@@ -145,6 +150,12 @@ def withdraw(
     participant: Annotated[str, typer.Argument(help="Whose recordings to remove.")],
     data: Annotated[Path, typer.Option(help="Folder that keeps the recordings.")] = Path("recordings"),
     dry_run: Annotated[bool, typer.Option("--dry-run", help="List what would be removed, and do nothing.")] = False,
+    traces: Annotated[
+        bool,
+        typer.Option(
+            "--traces", help="Remove the masks, reports and exports in the study's folder that hold them, too."
+        ),
+    ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -152,16 +163,25 @@ def withdraw(
     from datetime import UTC, datetime
 
     from racer.errors import ConfigError
-    from racer.recordings.withdrawal import forget, masks_trained_on, refuse_running
-    from sessions.maintenance.withdraw import plan_withdrawal, withdraw
+    from racer.recordings.withdrawal import find_traces, refuse_running, remove_person
+    from sessions.maintenance.withdraw import interrupted, plan_withdrawal
+    from sessions.maintenance.withdrawn import read_withdrawn
 
-    plan = plan_withdrawal(participant, data)
-    if not plan.files:
-        raise ConfigError(f"nothing in {data} is {participant}'s; nothing was removed: check the name with --data")
+    if not dry_run:
+        finish_begun(data, participant)
+    begun = interrupted(data)
+    plan = plan_withdrawal(participant, data, begun.session_ids if begun else ())
     refuse_running(plan)
-    masks = masks_trained_on(plan)
+    found = find_traces(plan)
+    going = [trace for trace in found if traces and trace.files]
+    if not plan.files and begun is None and not going:
+        if not read_withdrawn(data).has_name(participant):
+            raise ConfigError(f"nothing in {data} is {participant}'s; nothing was removed: check the name with --data")
+        more = ": add --traces to remove what was made of them" if any(trace.files for trace in found) else ""
+        raise ConfigError(f"{participant} has been withdrawn from {data} already; nothing more was removed{more}")
+    files = [*plan.files, *(path for trace in going for path in trace.files)]
     if not as_json:
-        for path in plan.files:
+        for path in files:
             _say(f"  {path}")
         for path in plan.unreadable:
             _say(f"cannot be read, and stays: {path}; look whether it is {participant}'s")
@@ -170,25 +190,55 @@ def withdraw(
         if not yes:
             if as_json or not _asks():
                 raise ConfigError("nothing was removed: add --yes to remove these files without being asked")
-            typer.confirm(f"Remove these {len(plan.files)} files ({sessions}) for good?", abort=True)
-        withdraw(plan, datetime.now(UTC))
-        forget(plan)
+            typer.confirm(f"Remove {_count(len(files), 'file')} of {sessions} for good?", abort=True)
+        remove_person(plan, going, datetime.now(UTC))
+    staying = [trace for trace in found if trace not in going]
     if as_json:
         print_json(
             {
                 "removed": not dry_run,
                 "sessions": len(plan.session_ids),
-                "files": [str(path) for path in plan.files],
+                "files": [str(path) for path in files],
                 "unreadable": [str(path) for path in plan.unreadable],
-                "masks_to_retrain": [str(path) for path in masks],
+                "masks_to_retrain": [str(trace.path) for trace in found if trace.kind == "mask"],
+                "traces": [{"path": str(trace.path), "kind": trace.kind} for trace in staying],
             }
         )
         return
-    _say(f"{'Would remove' if dry_run else 'Removed'} {_count(len(plan.files), 'file')} of {sessions}.")
-    for path in masks:
-        _say(f"trained on this person's data: {path}; train it again without them: racer train")
+    _say(f"{'Would remove' if dry_run else 'Removed'} {_count(len(files), 'file')} of {sessions}.")
+    for trace in staying:
+        _say(f"{_TRACES[trace.kind]}: {trace.path}")
+    if any(trace.files for trace in staying):
+        folder = shlex.quote(str(data))
+        _say(f"Next: racer session withdraw {participant} --data {folder} --traces removes these, too")
+    if any(trace.kind == "mask" for trace in going):
+        _say("Train the masks again without them: racer study train, or racer train")
     if not dry_run:
-        _say("Copies elsewhere, and reports and exports of several people, still hold their data: make those again.")
+        _say("Copies elsewhere, and videos under other names, still hold their data: delete those yourself.")
+
+
+_TRACES = {
+    "mask": "trained on this person's data",
+    "report": "a report with this person in it",
+    "export": "an export with this person in it",
+    "mention": "names this person or their sessions",
+}
+
+
+def finish_begun(data: Path, but: str = "") -> None:
+    """Finish a withdrawal that was cut short in a data folder, unless it is that of `but`, and say so."""
+    from datetime import UTC, datetime
+
+    from sessions.maintenance.withdraw import interrupted
+
+    begun = interrupted(data)
+    if begun is None or begun.participant == but:
+        return
+    from racer.recordings.withdrawal import finish_withdrawal
+
+    done = finish_withdrawal(data, datetime.now(UTC))
+    if done is not None:
+        _say(f"racer: finished a withdrawal that was cut short in {data}", stderr=True)
 
 
 def _print_verification(result: Verification) -> None:

@@ -138,6 +138,7 @@ def session_start(
             trial_run=trial_run,
             resume=resume,
         )
+    care.finish_begun(config.data)
     with progress_bar("episodes", shown=headless and not as_json) as advance:
         result = start_session(
             config,
@@ -237,6 +238,7 @@ def session_list(
     """List the recordings in a folder."""
     from racer.recordings.listing import list_sessions, print_sessions
 
+    care.finish_begun(data)
     rows = list_sessions(data)
     if as_json:
         print_json({"sessions": rows})

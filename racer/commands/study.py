@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from racer.commands.care import finish_begun
 from racer.commands.options import JsonOption, ModelOption, TaskOption
 from racer.commands.output import print_json, progress_bar
 
@@ -70,7 +71,9 @@ def study_status(study: StudyArgument = None, as_json: JsonOption = False) -> No
     from racer.study.file import find_study, load_study
     from racer.study.status import study_status as status_of
 
-    status = status_of(load_study(find_study(study)))
+    loaded = load_study(find_study(study))
+    finish_begun(loaded.recordings)
+    status = status_of(loaded)
     if as_json:
         print_json(asdict(status))
         return
@@ -80,7 +83,10 @@ def study_status(study: StudyArgument = None, as_json: JsonOption = False) -> No
 
     print(status.title)
     print(f"pilots        {len(status.pilots)} of {status.pilots_planned}{listed(status.pilots)}")
-    print(f"masks         {'missing' + listed(status.masks_missing) if status.masks_missing else 'all there'}")
+    if status.masks_missing or not status.masks_withdrawn:
+        print(f"masks         {'missing' + listed(status.masks_missing) if status.masks_missing else 'all there'}")
+    for condition, people in status.masks_withdrawn.items():
+        print(f"masks         {condition} was trained on {', '.join(people)}, who withdrew: remove it and train again")
     print(f"participants  {len(status.participants)} of {status.participants_planned}{listed(status.participants)}")
     print(f"orders        {' '.join(map(str, status.orders))} (participants who completed each order of conditions)")
     if status.unfinished:
@@ -136,6 +142,7 @@ def study_run(
     from racer.study.run import run_study
 
     loaded = load_study(find_study(study))
+    finish_begun(loaded.recordings)
     with progress_bar("sittings", shown=not as_json) as advance:
         reached = [0]
 
@@ -182,6 +189,7 @@ def study_report(
     from racer.report.write import write_report
 
     folder, item_texts, own_model = _recordings(data)
+    finish_begun(folder)
     model = model or own_model
     if out is None:
         report, written = report_study(folder), None

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from compression.errors import CompressionError
 from compression.model.latent_model import LatentModel, use_one_thread
+from disk.reading import read_plain
 from racer.doctor.machine import Check, CheckStatus, bytes_per_step, check_disk, check_machine, free_bytes
 from racer.drivers.keyboard import HeldKeys
 from racer.drivers.registry import SIMULATED, make_driver
@@ -121,7 +122,7 @@ def check_model(model: LatentModel) -> Check:
     """Compare a latent model with the hash on its data card."""
     assert model.folder is not None
     try:
-        card = json.loads((model.folder / "card.json").read_bytes())
+        card = json.loads(read_plain(model.folder / "card.json", 2**20))
     except (OSError, ValueError):
         card = {}
     if not isinstance(card, dict) or card.get("sha256") != model.sha256:

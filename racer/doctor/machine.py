@@ -7,7 +7,6 @@ import secrets
 import shutil
 import statistics
 import sys
-import tempfile
 import time
 import tomllib
 from collections.abc import Callable, Iterable
@@ -22,6 +21,8 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
 import sessions
+from disk.reading import read_plain
+from disk.writing import scratch_folder
 from racer.errors import RacerError
 from racer.sitting.leases import Leases
 from sessions import TaskRecord
@@ -59,7 +60,7 @@ def required() -> tuple[str, list[str]]:
     """Return what this Racer needs: the range of Python versions, and one line per package as in pyproject.toml."""
     project = Path(__file__).parents[2] / "pyproject.toml"
     if project.is_file():
-        table = tomllib.loads(project.read_text(encoding="utf-8"))["project"]
+        table = tomllib.loads(read_plain(project, 2**20).decode())["project"]
         return table["requires-python"], table["dependencies"]
     found = metadata.metadata("racer")
     return found["Requires-Python"] or "", metadata.requires("racer") or []
@@ -186,8 +187,8 @@ def check_folder(folder: Path) -> Check:
     """Check that a data folder can be written to, and that a lock held there is seen by others. Leaves nothing."""
     place = existing(folder)
     try:
-        with tempfile.TemporaryDirectory(prefix=".racer-doctor-", dir=place) as scratch:
-            leases, session_id = Leases(Path(scratch)), secrets.token_hex(3)
+        with scratch_folder(place) as scratch:
+            leases, session_id = Leases(scratch), secrets.token_hex(3)
             with leases.lease(session_id, None, "evaluation", orders=1):
                 held = leases.is_live(session_id)
             works = held and not leases.is_live(session_id)

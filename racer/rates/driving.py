@@ -11,7 +11,9 @@ from pathlib import Path
 
 from compression.coders.coder import find_coder
 from compression.fitting.fitted import FittedModel
-from compression.model.latent_model import FILE_NAME, LatentModel, use_one_thread
+from compression.model.latent_model import FILE_NAME, LARGEST_FILE, LatentModel, use_one_thread
+from disk.reading import read_plain
+from disk.writing import write_whole
 from racer.errors import RacerError
 from racer.loop.batched import Job, Score, simulate
 from racer.loop.conditions import ChannelConfig, load_fitted_models
@@ -77,7 +79,7 @@ def drive_all(plan: Plan, cells: Sequence[Cell]) -> list[CellScore]:
 def read_model(folder: Path) -> tuple[tuple[str, bytes], ...]:
     """Return the files of a latent model and of what was fitted beside it, as a plan carries them."""
     paths = sorted(path for path in folder.glob("*.safetensors") if path.is_file())
-    return tuple((path.name, path.read_bytes()) for path in paths)
+    return tuple((path.name, read_plain(path, LARGEST_FILE)) for path in paths)
 
 
 def _jobs(config: RatesConfig, cell: Cell) -> Iterator[Job]:
@@ -109,10 +111,10 @@ def _ends(plan: Plan) -> tuple[LatentModel, dict[str, FittedModel]]:
     with tempfile.TemporaryDirectory() as name:
         folder, paths = Path(name), []
         for file_name, data in plan.model_files:
-            (folder / file_name).write_bytes(data)
+            write_whole(folder / file_name, data)
         for number, data in enumerate(plan.mask_files):
             paths.append(folder / f"{number}.given")
-            paths[-1].write_bytes(data)
+            write_whole(paths[-1], data)
         model = load_task_model(task.spec, folder if (folder / FILE_NAME).exists() else None)
         mine = settings_of(plan.config, task.spec, model)
         differing = [setting for setting, value in plan.settings if mine.get(setting) != value]

@@ -16,6 +16,7 @@ from compression.coders.coder import Coder
 from compression.coders.packet import CHANNEL_FORMAT
 from compression.fitting.fitted import FittedModel
 from compression.model.latent_model import LatentModel
+from disk.reading import read_plain
 from racer import __version__
 from racer.drivers.registry import family_names, find_family, make_driver
 from racer.rates.grid import OperatingPoint, RatesConfig
@@ -25,6 +26,8 @@ from racer.tasks.task import Task, TaskSpec
 SweepSettings = Mapping[str, str | int]
 """By name; equal ones give equal numbers, cell by cell."""
 
+_MOST_SOURCE = 2**26
+"""Bytes of a file of code."""
 _OWN = ("compression.", "racer.")
 """Packages whose code `code_sha256` covers."""
 _DECIDING = ("torch", "numpy", "pillow")
@@ -68,7 +71,7 @@ def code_sha256(task: str) -> str:
     files = {path for name in _FOLDERS for path in _files(name)} | {path for name in _MODULES for path in _files(name)}
     digest = hashlib.sha256()
     # By their names alone: where a package lies does not matter.
-    for name, content in sorted((path.name, path.read_bytes()) for path in files.union(own)):
+    for name, content in sorted((path.name, read_plain(path, _MOST_SOURCE)) for path in files.union(own)):
         digest.update(f"{name}\0{hashlib.sha256(content).hexdigest()}\n".encode())
     return digest.hexdigest()
 
@@ -120,7 +123,7 @@ def _brought(made: Any) -> bytes:
         made = made.func
     module = _module_of(made)
     if not module.startswith(_OWN):
-        parts += [source.read_bytes() for source in _sources(module)]
+        parts += [read_plain(source, _MOST_SOURCE) for source in _sources(module)]
         parts.append(module.encode())
     return b"".join(parts)
 

@@ -14,7 +14,7 @@ import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
-from io import FileIO
+from io import BufferedReader, FileIO
 from pathlib import Path
 from types import TracebackType
 from typing import Annotated, Any, Self
@@ -24,6 +24,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from compression.errors import CompressionError
 from compression.noise import NoiseName
+from disk.reading import NotPlainError, open_plain, refuse_link
+from disk.writing import open_to_append, write_whole
 from racer.errors import RacerError
 from racer.loop.batched import Score
 from racer.rates.driving import CellScore
@@ -31,7 +33,6 @@ from racer.rates.grid import Cell, Noise, OperatingPoint, TaskSettings
 from racer.rates.provenance import SweepSettings
 from racer.software import software
 from racer.tasks.task import Metric
-from sessions.storage.folders import rename_without_overwriting, sync_folder
 
 RESULTS = "cells.jsonl"
 FORMAT = 2
@@ -109,7 +110,7 @@ class ResultsFile:
         self._file: FileIO | None = None
         with _refusing(self.path):
             folder.mkdir(parents=True, exist_ok=True)
-            self._lock = FileLock(folder / f".{RESULTS}.lock")
+            self._lock = FileLock(refuse_link(folder / f".{RESULTS}.lock"))
             self._lock.acquire(blocking=False)
         try:
             with _refusing(self.path):
@@ -153,11 +154,13 @@ class ResultsFile:
         self.close()
 
     def _open(self, settings: SweepSettings) -> None:
-        if not self.path.exists():
+        if not os.path.lexists(self.path):
             self._begin(settings)
-        if not self.path.is_file():
-            raise ResultsError(f"{self.path} is no file and was left as it is; give another --out")
-        with self.path.open("rb") as file:
+        try:
+            opened = open_plain(self.path)
+        except (NotPlainError, IsADirectoryError) as error:
+            raise ResultsError(f"{self.path} is no file and was left as it is; give another --out") from error
+        with BufferedReader(opened) as file:
             self._check_header(file.readline(_MOST_BYTES), settings)
             end = file.tell()
             # A longer line comes in pieces, none of which is believed.
@@ -165,19 +168,14 @@ class ResultsFile:
                 if line.endswith(b"\n"):
                     self._take(line)
                     end = file.tell()
-        self._file = FileIO(self.path, "a")
+        self._file = open_to_append(self.path)
         if os.fstat(self._file.fileno()).st_size > end:
             self._file.truncate(end)
 
     def _begin(self, settings: SweepSettings) -> None:
         """Write the first line, all of it or nothing."""
-        fresh = self.path.with_suffix(".partial")
-        with fresh.open("wb") as file:
-            file.write(_packed({"racer_rates": FORMAT, "settings": dict(settings), "made_with": software()}))
-            file.flush()
-            os.fsync(file.fileno())
-        rename_without_overwriting(fresh, self.path)
-        sync_folder(self.path.parent)
+        line = _packed({"racer_rates": FORMAT, "settings": dict(settings), "made_with": software()})
+        write_whole(self.path, line, overwrite=False)
 
     def _check_header(self, line: bytes, settings: SweepSettings) -> None:
         try:

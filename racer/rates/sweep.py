@@ -11,8 +11,9 @@ import numpy as np
 from compression.channel import uplink_bits
 from compression.coders.coder import Coder, coder_names, find_coder
 from compression.errors import CompressionError
-from compression.fitting.fitted import FittedModel
+from compression.fitting.fitted import LARGEST_FILE, FittedModel
 from compression.model.latent_model import LatentModel, use_one_thread
+from disk.reading import read_plain
 from racer.drivers.registry import SIMULATED, family_of
 from racer.errors import ConfigError
 from racer.loop.conditions import ChannelConfig, build_channel, check_use, load_fitted_models, read_fitted
@@ -102,7 +103,7 @@ def prepare_sweep(
     plan = Plan(
         config,
         grid.coders,
-        tuple(path.read_bytes() for path in masks),
+        tuple(read_plain(path, LARGEST_FILE) for path in masks),
         read_model(folder) if folder else (),
         tuple(settings_of(config, task.spec, model).items()),
         tuple(hashes_of(config.drivers, task, found, fitted).items()),

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from disk.writing import write_whole
 from racer.rates.curves import Curve, Estimate, fit_curves
 from racer.rates.driving import CellScore
 from racer.rates.grid import TaskSettings
@@ -82,10 +82,8 @@ def refuse_foreign(out: Path, spec: TaskSpec) -> None:
 
 
 def _put(path: Path, data: bytes) -> None:
-    partial = path.with_name(f".{path.name}.partial")
     try:
-        partial.write_bytes(data)
-        os.replace(partial, path)
+        write_whole(path, data)
     except OSError as error:
         raise ResultsError(
             f"cannot write {path}: {error.strerror}; all cells are kept: mend that and run it again"

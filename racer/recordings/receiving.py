@@ -17,9 +17,10 @@ from compression.coders.packet import Layout, layout_for
 from compression.coders.packing import packet_bytes
 from compression.errors import CoderError, SlotError
 from compression.fill import FILLS
-from compression.fitting.fitted import objective_of
+from compression.fitting.fitted import LARGEST_FILE, objective_of
 from compression.model.latent_model import LatentModel
 from compression.model.sizes import Sizes
+from disk.reading import read_plain
 from racer.loop.conditions import receiver_settings
 from racer.recordings.rerun import Columns, applied_actions
 from sessions import EpisodeInfo, SessionInfo, TaskRecord
@@ -160,4 +161,4 @@ def _candidates(coder: Coder, model: LatentModel, recording: Path) -> list[Path]
 
 @lru_cache(maxsize=64)
 def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    return hashlib.sha256(read_plain(path, LARGEST_FILE)).hexdigest()

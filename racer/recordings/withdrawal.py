@@ -1,26 +1,53 @@
-"""What a withdrawal concerns besides recordings: sessions that run, what was remembered, masks trained on them."""
+"""What a withdrawal concerns besides recordings: sessions that run, what was remembered, and what was made of them."""
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
+from typing import Literal
 
-from safetensors import SafetensorError, safe_open
-
+from compression.fitting.fitted import LARGEST_FILE
+from compression.tensor_files import read_metadata
+from disk.reading import read_plain
+from disk.writing import sweep
 from racer.errors import RacerError
 from racer.sitting.leases import FOLDER, Leases
-from sessions.maintenance.withdraw import Withdrawal
+from racer.study.file import RECORDINGS, STUDY_FILE
+from sessions.maintenance.withdraw import INTENT_NAME, Withdrawal, interrupted, plan_withdrawal, withdraw
+from sessions.names import PARTIAL_SUFFIX, SUFFIX
 
 _MEMORY = "recordings.json"
 """In the folder of leases, what recordings said of who took part; made again when it is missing."""
 _FORMER_FOLDER = ".claims"
 """What version 0.1.0 called the folder of leases: what it remembered may still lie there."""
+_TEXTS = frozenset({".csv", ".html", ".json", ".jsonl", ".md", ".svg", ".toml", ".tsv", ".txt"})
+"""Endings of files that are searched for the person."""
+_MOST_TEXT_BYTES = 2**28
+_DESCRIPTIONS = ("dataset_description.json", "data/metadata.json")
+"""What lies in the folder of an export: of tables, and of a Minari dataset."""
+
+Kind = Literal["mask", "report", "export", "mention"]
 
 
 class StillDrivingError(RacerError):
     """The person who is to be withdrawn is driving."""
+
+
+@dataclass(frozen=True)
+class Trace:
+    """Something besides recordings that holds a person's data."""
+
+    path: Path
+    kind: Kind
+    """A file fitted to what they did; a report's page; an export's folder; a file that names them."""
+    files: tuple[Path, ...]
+    """What goes if it is removed, folders after what lies in them; nothing of what only names them, or lies outside of
+    the study's folder."""
 
 
 def refuse_running(withdrawal: Withdrawal) -> None:
@@ -30,7 +57,7 @@ def refuse_running(withdrawal: Withdrawal) -> None:
         StillDrivingError: If one does.
         LeaseError: If that cannot be told.
     """
-    for folder in _folders(withdrawal):
+    for folder in sorted({withdrawal.folder, *(path.parent for path in withdrawal.files)}):
         for lease in Leases(folder).live():
             if lease.participant == withdrawal.participant or lease.session_id in withdrawal.session_ids:
                 raise StillDrivingError(
@@ -39,41 +66,115 @@ def refuse_running(withdrawal: Withdrawal) -> None:
                 )
 
 
-def forget(withdrawal: Withdrawal) -> None:
-    """Remove what was remembered of the recordings removed."""
-    for folder in _folders(withdrawal):
-        for name in (FOLDER, _FORMER_FOLDER):
-            with suppress(OSError):
-                (folder / name / _MEMORY).unlink(missing_ok=True)
+def remove_person(withdrawal: Withdrawal, traces: Iterable[Trace], now: datetime) -> None:
+    """Remove a person's recordings, what was remembered of them, and the traces given.
 
-
-def masks_trained_on(withdrawal: Withdrawal) -> list[Path]:
-    """Return the mask files, in the data folder and around it, whose record names the person or their sessions.
-
-    Looked through are the data folder and all below it, the folder it lies in, and the folders beside it.
+    Raises:
+        RecordingError: If the disk refuses, or another withdrawal waits to be finished.
     """
-    data = withdrawal.folder.resolve()
-    places = [data.rglob("*.safetensors"), data.parent.glob("*.safetensors"), data.parent.glob("*/*.safetensors")]
-    found = {path for place in places for path in _readable(place)}
-    return sorted(path for path in found if _names(path, withdrawal))
+    traces = list(traces)
+    more = [*_memories(withdrawal.folder), *(file for trace in traces for file in trace.files)]
+    withdraw(withdrawal, now, [path for path in more if path not in set(withdrawal.files)], traces=bool(traces))
+    sweep(study_folder(withdrawal.folder))
 
 
-def _readable(paths: Iterable[Path]) -> Iterator[Path]:
-    with suppress(OSError):
-        for path in paths:
-            if path.is_file():
-                yield path
+def finish_withdrawal(folder: Path, now: datetime) -> Withdrawal | None:
+    """Finish the withdrawal that was cut short in a data folder; return it, or None where there was none.
+
+    Raises:
+        RecordingError, RacerError: If that is not possible.
+    """
+    begun = interrupted(folder)
+    if begun is None:
+        return None
+    left = plan_withdrawal(begun.participant, folder, begun.session_ids)
+    refuse_running(left)
+    remove_person(left, find_traces(left) if begun.traces else (), now)
+    return left
 
 
-def _names(path: Path, withdrawal: Withdrawal) -> bool:
+def study_folder(data: Path) -> Path:
+    """Return the folder of the study that a data folder belongs to, or the data folder itself."""
+    data = data.absolute()
+    return data.parent if data.name == RECORDINGS and (data.parent / STUDY_FILE).is_file() else data
+
+
+def find_traces(withdrawal: Withdrawal) -> list[Trace]:
+    """Return what besides recordings holds the person's data: in the study's folder all, around it fitted files."""
+    root = study_folder(withdrawal.folder)
+    own = {path.absolute() for path in withdrawal.files}
+    pattern = _pattern(withdrawal)
+    found: dict[Path, Trace] = {}
+    for path in _files(root):
+        recorded = path.name.endswith((SUFFIX, PARTIAL_SUFFIX))
+        if path in own or recorded or path.name == INTENT_NAME or path.parent.name in (FOLDER, _FORMER_FOLDER):
+            continue
+        if path.suffix == ".safetensors":
+            if _fitted_to(path, withdrawal):
+                found[path] = Trace(path, "mask", (path,))
+        elif path.suffix.lower() in _TEXTS and _mentions(path, pattern):
+            trace = _whole(path, root)
+            found[trace.path] = trace
+    for place in (root.parent.glob("*.safetensors"), root.parent.glob("*/*.safetensors")):
+        for path in _listed(place):
+            if not path.is_relative_to(root) and _fitted_to(path, withdrawal):
+                found[path] = Trace(path, "mask", ())
+    return [found[path] for path in sorted(found)]
+
+
+def _whole(path: Path, root: Path) -> Trace:
+    """Return what a file that names the person belongs to: a report, an export, or nothing else."""
+    from racer.report.write import report_of  # draws, and most withdrawals come without
+
+    for folder in path.parents:
+        if not folder.is_relative_to(root) or folder == root:
+            break
+        if any((folder / name).is_file() for name in _DESCRIPTIONS):
+            inside = sorted(_everything(folder), key=lambda each: (-len(each.parts), each))
+            return Trace(folder, "export", (*inside, folder))
+    if page_and_files := report_of(path):
+        return Trace(page_and_files[0], "report", page_and_files)
+    return Trace(path, "mention", ())
+
+
+def _pattern(withdrawal: Withdrawal) -> re.Pattern[bytes]:
+    words = "|".join(map(re.escape, (withdrawal.participant, *withdrawal.session_ids)))
+    return re.compile(rf"(?<![0-9A-Za-z-])({words})(?![0-9A-Za-z-])".encode())
+
+
+def _mentions(path: Path, pattern: re.Pattern[bytes]) -> bool:
     try:
-        with safe_open(path, framework="np") as file:
-            record = json.loads((file.metadata() or {})["record"])
-        people, ids = record["participants"], record["sessions"]
-        return withdrawal.participant in people or not set(ids).isdisjoint(withdrawal.session_ids)
-    except (SafetensorError, OSError, KeyError, TypeError, ValueError, RecursionError):
+        return pattern.search(read_plain(path, _MOST_TEXT_BYTES)) is not None
+    except OSError:
         return False
 
 
-def _folders(withdrawal: Withdrawal) -> list[Path]:
-    return sorted({withdrawal.folder, *(path.parent for path in withdrawal.files)})
+def _fitted_to(path: Path, withdrawal: Withdrawal) -> bool:
+    try:
+        record = json.loads(read_metadata(path, LARGEST_FILE)["record"])
+        people, ids = record["participants"], record["sessions"]
+        return withdrawal.participant in people or not set(ids).isdisjoint(withdrawal.session_ids)
+    except (KeyError, TypeError, ValueError, RecursionError):
+        return False
+
+
+def _memories(folder: Path) -> list[Path]:
+    """Return the files that remember what recordings said, in a data folder and below."""
+    return [path for path in _files(folder) if path.name == _MEMORY and path.parent.name in (FOLDER, _FORMER_FOLDER)]
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    return (path for path in _everything(folder) if path.is_file() and not path.is_symlink())
+
+
+def _everything(folder: Path) -> Iterator[Path]:
+    """Yield all that lies in a folder and below, without following links."""
+    for path in _listed(folder.iterdir()):
+        yield path
+        if path.is_dir() and not path.is_symlink():
+            yield from _everything(path)
+
+
+def _listed(paths: Iterable[Path]) -> Iterator[Path]:
+    with suppress(OSError):
+        yield from sorted(paths)

@@ -7,11 +7,12 @@ import io
 import json
 import os
 import shutil
-import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from disk.reading import open_plain, read_plain
+from disk.writing import scratch_folder, sync_folder, write_whole
 from racer import __version__
 from racer.errors import RacerError
 from racer.report.drawing import Cell
@@ -23,6 +24,7 @@ from racer.report.study import StudyReport, analyse
 from racer.report.traversals import draw_traversals
 
 NUMBERS = "report.json"
+_MOST_NUMBERS = 2**28
 _HEAD_BYTES = 4096
 """Of a page in which its generator is named."""
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -151,8 +153,8 @@ def _refuse_foreign(out: Path, files: Path, overwrite: bool) -> None:
     try:
         if out.is_dir():
             raise ReportFileError(f"{out} is a folder; give the report a file name with --out, such as report.html")
-        if files.exists() and not files.is_dir():
-            raise ReportFileError(f"{files} is a file and was left as it is; the report needs a folder of that name")
+        if files.is_symlink() or (files.exists() and not files.is_dir()):
+            raise ReportFileError(f"{files} is no folder and was left as it is; the report needs one of that name")
         if out.exists() and not overwrite and not _is_report(out):
             raise ReportFileError(
                 f"{out} is no report of Racer's and was left as it is; give another name with --out, or add --overwrite"
@@ -162,49 +164,77 @@ def _refuse_foreign(out: Path, files: Path, overwrite: bool) -> None:
 
 
 def _is_report(page: Path) -> bool:
-    with page.open("rb") as file:
+    with open_plain(page) as file:
         return f'<meta name="generator" content="{GENERATOR}">'.encode() in file.read(_HEAD_BYTES)
 
 
 def _earlier_files(files: Path) -> set[str]:
     """Return the names that an earlier report gave to files in its folder."""
     try:
-        content = json.loads((files / NUMBERS).read_bytes())
+        content = json.loads(read_plain(files / NUMBERS, _MOST_NUMBERS))
         names = content["files"] if content["made_by"] == GENERATOR else []
         return {name for name in names if isinstance(name, str) and name == Path(name).name}
     except (OSError, ValueError, KeyError, TypeError):
         return set()
 
 
+def report_of(path: Path) -> tuple[Path, ...]:
+    """Return the page and the files of the report that a file belongs to, its folder last; nothing if to none."""
+    page = path.with_suffix(".html") if path.suffix == ".html" else _page_of(path.parent)
+    files = page.with_name(f"{page.stem}_files")
+    try:
+        if not _is_report(page):
+            return ()
+    except OSError:
+        return ()
+    theirs = sorted(files / name for name in _earlier_files(files))
+    alone = files.is_dir() and not files.is_symlink() and set(files.iterdir()) <= set(theirs)
+    return (page, *theirs, *((files,) if alone else ()))
+
+
+def _page_of(files: Path) -> Path:
+    return files.with_name(files.name.removesuffix("_files") + ".html")
+
+
 def _replace(out: Path, page: bytes, files: Path, contents: dict[str, bytes], overwrite: bool) -> None:
     """Put the page and its files in place of earlier ones; if that fails, put the earlier ones back."""
+    earlier = files.with_name(f".{files.name}.earlier")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
+        _settle(files, earlier)
         # Beside the page, hence on its disk: a rename there moves a file at once or not at all.
-        with tempfile.TemporaryDirectory(
-            prefix=f".{out.stem}_", suffix=".partial", dir=out.parent, ignore_cleanup_errors=True
-        ) as folder:
-            staged, earlier = Path(folder) / "new", Path(folder) / "earlier"
+        with scratch_folder(out.parent) as folder:
+            staged = folder / "new"
             staged.mkdir()
-            (Path(folder) / "page").write_bytes(page)
-            for name, data in contents.items():
-                (staged / name).write_bytes(data)
+            for path, data in {folder / "page": page, **{staged / name: contents[name] for name in contents}}.items():
+                write_whole(path, data, overwrite=False)
             _keep_foreign(files, staged, overwrite)
             try:
                 if files.exists():
-                    files.rename(earlier)
-                staged.rename(files)
-                os.replace(Path(folder) / "page", out)
-            except BaseException:  # Ctrl-C too must not take the earlier files with the temporary folder
+                    os.rename(files, earlier)
+                os.rename(staged, files)
+                os.replace(folder / "page", out)
+                sync_folder(out.parent)
+            except BaseException:  # Ctrl-C, too
                 if not staged.exists():
-                    files.rename(staged)
-                if earlier.exists():
-                    earlier.rename(files)
+                    os.rename(files, staged)
+                _settle(files, earlier)
                 raise
+            _settle(files, earlier)
     except OSError as error:
         raise ReportFileError(
             f"cannot write {out}: {error.strerror or error}; nothing was changed: give another name with --out"
         ) from error
+
+
+def _settle(files: Path, earlier: Path) -> None:
+    """Put earlier files back where there are no others, also after a kill, and remove them where there are."""
+    if not earlier.is_dir() or earlier.is_symlink():
+        return
+    if os.path.lexists(files):
+        shutil.rmtree(earlier)
+    else:
+        os.rename(earlier, files)
 
 
 def _keep_foreign(files: Path, staged: Path, overwrite: bool) -> None:

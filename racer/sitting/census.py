@@ -7,7 +7,6 @@ session. What each said is therefore kept beside them, and asked again only of a
 from __future__ import annotations
 
 import json
-import os
 import re
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -15,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import sessions
+from disk.reading import read_plain
+from disk.writing import write_whole
 
 MOST_ORDER = 2**31 - 1
 _MOST_MEMORY_BYTES = 2**26
@@ -81,7 +82,7 @@ def take_census(folder: Path, memory: Path) -> list[Entry]:
         entries.append(entry)
     if learned != known:
         with suppress(OSError):
-            _keep(memory, learned)
+            write_whole(memory, json.dumps(learned).encode())
     return entries
 
 
@@ -113,9 +114,7 @@ def _named(path: Path) -> list[Entry]:
 
 def _recall(memory: Path) -> dict[str, Any]:
     try:
-        if memory.stat().st_size > _MOST_MEMORY_BYTES:
-            return {}
-        known = json.loads(memory.read_bytes())
+        known = json.loads(read_plain(memory, _MOST_MEMORY_BYTES))
     except (OSError, ValueError, RecursionError):
         return {}
     return known if isinstance(known, dict) else {}
@@ -129,10 +128,3 @@ def _remembered(kept: Any, stamp: list[int]) -> Entry | None:
         return Entry(**{name: value for name, value in kept.items() if name != "stamp"})
     except (TypeError, ValueError):
         return None
-
-
-def _keep(memory: Path, learned: dict[str, dict[str, Any]]) -> None:
-    fresh = memory.with_name(memory.name + ".new")
-    fresh.unlink(missing_ok=True)
-    fresh.write_text(json.dumps(learned), encoding="utf-8")
-    os.replace(fresh, memory)

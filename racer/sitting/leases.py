@@ -13,7 +13,6 @@ What counts is what the recordings say, and for sessions that run, their locks. 
 from __future__ import annotations
 
 import json
-import os
 import platform
 import stat
 from collections.abc import Callable, Iterable, Iterator
@@ -24,9 +23,12 @@ from pathlib import Path
 
 from filelock import FileLock, SoftFileLock, Timeout
 
+from disk.reading import read_plain
+from disk.writing import write_whole
 from racer.errors import ConfigError, RacerError
 from racer.sitting.allocation import SESSION_ID, Lease, given_orders, lease_of, least_given, next_name
 from racer.sitting.census import MOST_ORDER, Entry, take_census
+from sessions.maintenance.withdrawn import read_withdrawn
 
 FOLDER = ".leases"
 PATIENCE_S = 30.0
@@ -89,7 +91,7 @@ class Leases:
             prefix: Of the next name.
 
         Raises:
-            LeaseError: If the participant is being recorded right now, or the folder cannot be locked.
+            LeaseError: If the participant is being recorded right now or has withdrawn, or the folder cannot be locked.
             ConfigError: If `order` is out of range.
             ParticipantNameError: If a name cannot be part of a file name.
             RecordingError: If the folder cannot be listed.
@@ -99,10 +101,18 @@ class Leases:
         with self._locked():
             entries = take_census(self._data, self._folder / "recordings.json")
             live = self._live_leases(entries)
+            withdrawn = read_withdrawn(self._data)
             if participant is None:
                 used = {entry.participant for entry in entries} | {lease.participant for lease in live}
-                participant = next_name(prefix, used)
+                participant = next_name(prefix, used, withdrawn.has_name)
             self._refuse_twice(participant, live)
+            if withdrawn.has_name(participant):
+                raise LeaseError(
+                    f"somebody called {participant} has withdrawn, and a name never stands for a second person; "
+                    "nothing was changed: use another name"
+                )
+            if withdrawn.has_session(session_id):
+                raise LeaseError(f"session {session_id} was withdrawn; nothing was changed: start again")
             if order is None:
                 order = least_given(given_orders(participant, protocol, entries, live), orders)
             started = self._now().astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
@@ -216,9 +226,7 @@ class Leases:
     def _read(self, session_id: str) -> Lease | None:
         path = self._folder / f"{session_id}.json"
         try:
-            if path.is_symlink() or path.stat().st_size > _MOST_NOTE_BYTES:
-                return None
-            lease = Lease(**json.loads(path.read_bytes()))
+            lease = Lease(**json.loads(read_plain(path, _MOST_NOTE_BYTES)))
         except (OSError, TypeError, ValueError, RecursionError):
             return None
         return lease if lease.session_id == session_id else None
@@ -235,15 +243,10 @@ class Leases:
         """Lock the session's own file and write its note."""
         lock = self._lock(self._folder / f"{lease.session_id}.lock")
         note = self._folder / f"{lease.session_id}.json"
-        fresh = note.with_name(note.name + ".new")
         try:
             lock.acquire(blocking=False)
             try:
-                with fresh.open("x", encoding="utf-8") as file:
-                    json.dump(asdict(lease), file)
-                    file.flush()
-                    os.fsync(file.fileno())
-                os.replace(fresh, note)
+                write_whole(note, json.dumps(asdict(lease)).encode())
             except BaseException:
                 lock.release()
                 self._remove(lease.session_id)

@@ -15,6 +15,7 @@ from typing import Annotated, Any, Self
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from compression.errors import CompressionError
+from disk.reading import open_plain
 from racer.drivers.keyboard import check_bindings
 from racer.errors import ConfigError, RacerError
 from racer.loop.conditions import MASKED_CONDITIONS, ChannelConfig, check_conditions
@@ -48,6 +49,8 @@ from racer.window.texts import Language, load_texts
 STUDY_FILE = "study.toml"
 RECORDINGS = "recordings"
 """Folder of a study's recordings, beside its file."""
+MASKS = "masks"
+"""Folder of the masks trained from its pilots."""
 _FEWEST_EPISODES = 2
 """Of each kind that a mask can be trained on: one is held out."""
 _PLANNING = ("title", "participants", "pilots", "experimenter")
@@ -184,7 +187,7 @@ class Study:
     @property
     def masks(self) -> Path:
         """Folder of the masks that are trained from its pilots; need not exist."""
-        return self.folder / "masks"
+        return self.folder / MASKS
 
     @property
     def model(self) -> Path | None:
@@ -274,6 +277,10 @@ def load_study(path: Path) -> Study:
     except ValidationError as error:
         raise StudyFileError(path, explain(error, StudyFile)) from None
     folder = path.parent
+    for name in (RECORDINGS, MASKS):
+        if (folder / name).is_symlink():
+            reason = f"{name} is a link, which Racer does not follow; nothing was changed: put a folder there"
+            raise StudyFileError(path, reason)
     for condition in MASKED_CONDITIONS:
         source = file.masks.source(condition)
         if source not in (PILOT, SHIPPED):
@@ -296,7 +303,7 @@ def load_study(path: Path) -> Study:
 
 def _read(path: Path) -> bytes:
     try:
-        with path.open("rb") as file:
+        with open_plain(path) as file:
             return file.read(MOST_BYTES + 1)
     except OSError as error:
         raise StudyFileError(path, f"cannot be read: {error.strerror}") from error

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 import sessions
+from disk.writing import write_whole
 from racer.errors import ConfigError
 from racer.study.file import STUDY_FILE, StudyFileError
 from racer.tasks.registry import DEFAULT_TASK, describe_settings, make_task
@@ -45,8 +46,7 @@ def init_study(name: str, preset: str, parent: Path, language: str, task: str = 
     path = parent / name / STUDY_FILE
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("x", encoding="utf-8", newline="\n") as file:
-            file.write(text)
+        write_whole(path, text.encode(), overwrite=False)
     except FileExistsError as error:
         raise StudyFileError(
             path if path.exists() else path.parent, "exists already and was left as it is; choose another name"

@@ -16,6 +16,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from compression.fitting.config import PicoConfig
+from disk.writing import rename_without_overwriting, sync_folder
 from racer.drivers.registry import KEYBOARD, SIMULATED, make_driver
 from racer.errors import ConfigError
 from racer.sitting.protocol import ProtocolName, balanced_rows
@@ -24,7 +25,7 @@ from racer.study.file import Study, StudyFileError
 from racer.study.sitting import completed, refuse_a_mixture, refuse_again, sitting_config
 from racer.study.train import masks_to_train, train_study
 from racer.workers import in_parallel
-from sessions.storage.folders import rename_without_overwriting, sync_folder
+from sessions.maintenance.withdrawn import read_withdrawn
 
 BEGINNING = datetime(2000, 1, 1, tzinfo=UTC)
 """When simulated studies take place."""
@@ -116,9 +117,9 @@ def _simulate(
     there = {sitting.info.participant for sitting in completed(study, protocol)}
     prefix = "pilot" if protocol == "pilot" else "p"
     orders = len(balanced_rows(len(study.file.conditions))) if protocol == "evaluation" else 1
+    withdrawn = read_withdrawn(study.recordings)
     missing = {f"{prefix}{place + 1:02d}": place for place in range(count)}
-    for name in there:
-        missing.pop(name, None)
+    missing = {name: place for name, place in missing.items() if name not in there and not withdrawn.has_name(name)}
     done = count - len(missing)
     progress(done)
     if not missing:

@@ -11,7 +11,7 @@ from racer.sitting.protocol import balanced_rows
 from racer.sitting.resume import unfinished
 from racer.study.file import Study
 from racer.study.sitting import completed
-from racer.study.train import masks_to_train
+from racer.study.train import masks_of_withdrawn, masks_to_train
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,8 @@ class StudyStatus:
     """How many participants have completed each order of conditions."""
     masks_missing: tuple[str, ...]
     """Conditions whose masks have not been trained yet."""
+    masks_withdrawn: dict[str, tuple[str, ...]]
+    """Conditions whose masks were trained on people who have withdrawn since, and their names."""
     unfinished: tuple[str, ...]
     """Who has begun and not completed a sitting: running now, or to be resumed."""
     unusable: dict[str, str]
@@ -51,10 +53,13 @@ def study_status(study: Study) -> StudyStatus:
             unusable |= dict.fromkeys(sitting.paths, reason)
     left = [sitting for sitting in unfinished(sittings, None, None) if not sitting.info.trial_run]
     given = Counter(sitting.info.config.get("order") for sitting in evaluated)
-    missing = masks_to_train(study)
+    missing, tainted = masks_to_train(study), masks_of_withdrawn(study)
     folder = shlex.quote(str(study.folder))
     start = f"racer session start --study {folder}"
-    if missing and len(pilots) < study.file.pilots:
+    if tainted:
+        name, data = next(iter(tainted.values()))[0], shlex.quote(str(study.recordings))
+        following = f"racer session withdraw {name} --data {data} --traces"
+    elif missing and len(pilots) < study.file.pilots:
         following = start
     elif missing:
         following = f"racer study train {folder}"
@@ -70,6 +75,7 @@ def study_status(study: Study) -> StudyStatus:
         participants_planned=study.file.participants,
         orders=tuple(given[order] for order in range(len(balanced_rows(len(study.file.conditions))))),
         masks_missing=tuple(missing),
+        masks_withdrawn=tainted,
         unfinished=tuple(sitting.info.participant for sitting in left),
         unusable={str(path): reason for path, reason in unusable.items()},
         next=following,

@@ -7,10 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from compression.fitting.config import PicoConfig
+from compression.fitting.fitted import trained_on
 from racer.study.file import Study, StudyFileError
 from racer.study.sections import PILOT, Masks
 from racer.study.sitting import completed
 from racer.training.train import Summary, train
+from sessions.maintenance.withdrawn import read_withdrawn
 
 
 def masks_to_train(study: Study) -> list[str]:
@@ -21,6 +23,22 @@ def masks_to_train(study: Study) -> list[str]:
         if study.file.masks.source(condition) == PILOT and path is not None and not path.is_file():
             conditions.append(condition)
     return conditions
+
+
+def masks_of_withdrawn(study: Study) -> dict[str, tuple[str, ...]]:
+    """Return the conditions whose masks were trained on people who have withdrawn since, and their names.
+
+    Raises:
+        RecordingError: If it cannot be read who has.
+    """
+    withdrawn = read_withdrawn(study.recordings)
+    found: dict[str, tuple[str, ...]] = {}
+    for condition in study.file.masks_needed if withdrawn.lines else ():
+        path = study.mask_path(condition)
+        people = trained_on(path) if path is not None else ()
+        if gone := tuple(name for name in people if withdrawn.has_name(name)):
+            found[condition] = gone
+    return found
 
 
 def train_study(

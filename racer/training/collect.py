@@ -11,9 +11,10 @@ from __future__ import annotations
 import json
 import os
 import warnings
-from collections.abc import Callable, Mapping
-from contextlib import closing
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
+from io import BufferedReader
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -21,6 +22,8 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
+from disk.reading import open_plain, read_plain
+from disk.writing import whole_stream, write_whole
 from racer.drivers.registry import SIMULATED, make_driver
 from racer.errors import ConfigError, RacerError
 from racer.tasks.registry import make_task
@@ -35,6 +38,7 @@ WANDER = (0.0, 0.005, 0.01, 0.02)
 BURST = (5, 25)
 """Steps of a burst."""
 FEWEST_PICTURES = 20
+_MOST_SETTINGS = 2**20
 MOST_PIXELS = 50_000_000
 """Of a picture that is opened."""
 Progress = Callable[[float], None]
@@ -169,10 +173,8 @@ def collect_run(run: Run) -> None:
             truth.append(_truth_of(trial))
             if trial.step(action).over:
                 break
-    fresh = run.path.with_suffix(".partial")
-    with fresh.open("wb") as file:
+    with whole_stream(run.path) as file:
         np.savez(file, frames=np.stack(frames), actions=np.array(actions, np.uint8), truth=np.stack(truth))
-    os.replace(fresh, run.path)
 
 
 def read_pictures(folder: Path, size: int, grey: bool) -> Collected:
@@ -197,7 +199,8 @@ def read_pictures(folder: Path, size: int, grey: bool) -> Collected:
         try:
             with (
                 warnings.catch_warnings(action="ignore", category=Image.DecompressionBombWarning),
-                Image.open(path) as picture,
+                BufferedReader(open_plain(path)) as file,
+                Image.open(file) as picture,
             ):
                 if picture.width * picture.height > MOST_PIXELS:
                     raise ValueError(f"{picture.width} x {picture.height} pixels are too many")
@@ -247,13 +250,13 @@ def _claim(folder: Path, settings: dict[str, Any]) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if mark.exists():
-            if mark.read_bytes() != told.encode():
+            if read_plain(mark, _MOST_SETTINGS) != told.encode():
                 raise RacerError(
                     f"{folder} holds frames of another collection and was left as it is; name another --work, or "
                     "remove it"
                 )
             return
-        mark.write_text(told, encoding="utf-8")
+        write_whole(mark, told.encode())
     except OSError as error:
         raise RacerError(f"cannot write to {folder}: {error.strerror}; name another --work") from error
 
@@ -262,23 +265,26 @@ def _gather(runs: list[Run], path: Path) -> Collected:
     """Return the frames of runs, in one file that is mapped and not read."""
     actions, truth, lengths = [], [], []
     for run in runs:
-        with np.load(run.path, allow_pickle=False) as part:
+        with _loaded(run) as part:
             actions.append(part["actions"])
             truth.append(part["truth"])
             lengths.append(len(part["actions"]))
     starts = np.cumsum([0, *lengths], dtype=np.int64)
-    with np.load(runs[0].path, allow_pickle=False) as part:
-        shape = part["frames"].shape[1:]
+    with _loaded(runs[0]) as part:
+        shape = (int(starts[-1]), *part["frames"].shape[1:])
     if not path.exists():
-        fresh = path.with_suffix(".partial")
-        frames = np.lib.format.open_memmap(fresh, "w+", np.uint8, (int(starts[-1]), *shape))
-        for start, run in zip(starts, runs, strict=False):
-            with np.load(run.path, allow_pickle=False) as part:
-                frames[start : start + len(part["frames"])] = part["frames"]
-        frames.flush()
-        del frames
-        os.replace(fresh, path)
-    mapped = np.load(path, mmap_mode="r", allow_pickle=False)
+        with whole_stream(path) as file:
+            header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+            np.lib.format.write_array_header_1_0(file, header)
+            for run in runs:
+                with _loaded(run) as part:
+                    file.write(np.ascontiguousarray(part["frames"], np.uint8).data)
+    with BufferedReader(open_plain(path)) as file:
+        np.lib.format.read_magic(file)
+        stored, _, dtype = np.lib.format.read_array_header_1_0(file)
+        if stored != shape or dtype != np.uint8:
+            raise ValueError("frames of another shape")
+        mapped = np.memmap(file, np.uint8, "r", file.tell(), shape)
     return Collected(
         mapped,
         np.concatenate(actions),
@@ -287,3 +293,10 @@ def _gather(runs: list[Run], path: Path) -> Collected:
         tuple(run.seed for run in runs),
         tuple(run.settings for run in runs),
     )
+
+
+@contextmanager
+def _loaded(run: Run) -> Iterator[Any]:
+    """Give the arrays of a run, by name."""
+    with BufferedReader(open_plain(run.path)) as file, np.load(file, allow_pickle=False) as part:
+        yield part

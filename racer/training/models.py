@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-import tempfile
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from compression.errors import TrainingError, WeightsError
 from compression.model.latent_model import LatentModel, load_model
 from compression.model.training import Split, TrainingConfig, TrainingData, train_model
+from disk.reading import read_plain
+from disk.writing import scratch_folder, sync_folder, write_whole
 from racer.errors import ConfigError
 from racer.tasks.registry import make_task
 from racer.training.collect import CollectConfig, Collected, collect, read_pictures, split_pictures
@@ -106,17 +108,17 @@ def make_model(config: ModelConfig, progress: Progress = lambda stage, done: Non
         progress(stage, _COLLECTING + (1 - _COLLECTING) * done)
 
     # The card comes last: a folder without one holds a training that did not come to its end.
-    with tempfile.TemporaryDirectory(dir=_made(config.out), prefix=".training-") as place:
-        folder = Path(place)
+    with scratch_folder(_made(config.out)) as folder:
         card = train_model(data, folder, work / "stages", config.training, told, config.device)
         model = load_model(folder)
         if truth and (shares := _explained(model, held_out)) is not None:
             card["held_out"]["explained"] = {"by": truth, **shares}
-        (folder / RECONSTRUCTIONS).write_bytes(draw_reconstructions(model, held_out.frames))
-        (folder / TRAVERSALS).write_bytes(draw_traversals(model))
-        (folder / CARD).write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
+        write_whole(folder / RECONSTRUCTIONS, draw_reconstructions(model, held_out.frames))
+        write_whole(folder / TRAVERSALS, draw_traversals(model))
+        write_whole(folder / CARD, (json.dumps(card, indent=2) + "\n").encode())
         for path in sorted(folder.iterdir(), key=lambda path: path.name == CARD):
-            path.replace(config.out / path.name)
+            os.replace(path, config.out / path.name)
+        sync_folder(config.out)
     return card
 
 
@@ -128,9 +130,9 @@ def read_card(folder: Path) -> dict[str, Any]:
     """
     path = folder / CARD
     try:
-        if not path.is_file() or path.stat().st_size > _MOST_CARD:
-            raise WeightsError(f"there is no latent model in {folder}: make one with `racer model train`")
-        card = json.loads(path.read_text(encoding="utf-8"))
+        card = json.loads(read_plain(path, _MOST_CARD))
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise WeightsError(f"there is no latent model in {folder}: make one with `racer model train`") from error
     except (OSError, ValueError, RecursionError) as error:
         raise WeightsError(f"{path} is no data card of a latent model ({type(error).__name__})") from error
     if not isinstance(card, dict) or not isinstance(card.get("held_out"), dict):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -22,10 +21,10 @@ from compression.fitting.pico_rate import RateSummary, fit_pico_rate
 from compression.fitting.recorded import RecordedEpisode
 from compression.masks import MaskInterval
 from compression.model.latent_model import LatentModel
+from disk.writing import write_whole
 from racer.errors import RacerError
 from racer.recordings.models import NotHereError, find_model
 from racer.sitting.protocol import EXPLORED
-from sessions.storage.folders import rename_without_overwriting
 
 POSITIVE_PHASE, NEGATIVE_PHASE = "calibration", "exploration"
 _OF_MASKS = ("objective", "blocks", "imagined")
@@ -262,15 +261,7 @@ def write_new(path: Path, data: bytes) -> None:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_name(path.name + f".{os.getpid()}.partial")
-        try:
-            with unfinished.open("xb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            rename_without_overwriting(unfinished, path)
-        finally:
-            unfinished.unlink(missing_ok=True)
+        write_whole(path, data, overwrite=False)
     except FileExistsError as error:
         raise TrainingDataError(f"{path} exists and was left as it is; give another name with --out") from error
     except OSError as error:

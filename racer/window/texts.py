@@ -15,6 +15,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
 
+from disk.reading import NotPlainError, read_plain
 from racer.drivers.keyboard import key_label
 from racer.errors import ConfigError
 from racer.sitting.questionnaires import Item, Questionnaire
@@ -181,15 +182,13 @@ def _contents(language: str, folder: Path) -> bytes:
             raise ConfigError(f"{language}: a language file must lie in the study's folder; copy it there")
         if not path.is_file():
             raise ConfigError(f"{language}: there is no such file in the study's folder")
-        with path.open("rb") as file:
-            contents = file.read(MOST_FILE_BYTES + 1)
+        return read_plain(path, MOST_FILE_BYTES)
+    except NotPlainError as error:
+        raise ConfigError(f"{language}: {error.strerror}; a language file has at most 1 MB") from None
     except (OSError, ValueError, RuntimeError) as error:
         if isinstance(error, ConfigError):
             raise
         raise ConfigError(f"{language}: the language file cannot be read: {error}") from None
-    if len(contents) > MOST_FILE_BYTES:
-        raise ConfigError(f"{language}: a language file has at most 1 MB")
-    return contents
 
 
 def _read(contents: bytes, name: str, model: Language | None) -> Language:

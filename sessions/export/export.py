@@ -14,11 +14,13 @@ import zipfile
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
+from io import BufferedWriter
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from disk.writing import open_new, write_whole
 from sessions.export.dictionary import DESCRIPTION_NAME, README, README_NAME, describe_tables, table_path
 from sessions.export.folder import ExportError, choose_recordings, new_folder
 from sessions.export.formats import FORMATS, TableWriter
@@ -77,10 +79,10 @@ def export_tables(
                     for name, values in table_rows(session):
                         writers[name].write(values)
                     episodes += len(session.episodes)
-        (folder / README_NAME).write_text(README, encoding="utf-8")
+        write_whole(folder / README_NAME, README.encode())
         description = describe_tables(tables, [task.name for task in tasks], len(recordings))
         text = json.dumps(description, indent=2, ensure_ascii=False)
-        (folder / DESCRIPTION_NAME).write_text(f"{text}\n", encoding="utf-8")
+        write_whole(folder / DESCRIPTION_NAME, f"{text}\n".encode())
         progress(len(recordings), len(recordings))
     return ExportSummary(out, len(recordings), episodes, left_out)
 
@@ -134,7 +136,10 @@ def _episode(session: Session, index: int) -> Episode:
 
 def _write_arrays(path: Path, session: Session, episode: Episode) -> None:
     # numpy.savez would want all columns in memory at once.
-    with zipfile.ZipFile(path, "x", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+    with (
+        BufferedWriter(open_new(path)) as out,
+        zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
+    ):
         attributes = np.array(json.dumps(_attributes(session, episode)))
         for name in ("attributes", *episode.columns):
             values = attributes if name == "attributes" else episode[name]

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import os
-import secrets
-import shutil
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
+from disk.writing import whole_file, whole_folder
 from sessions.errors import RecordingError
 from sessions.names import find_recordings
 from sessions.reader import Session
 from sessions.schema import SessionInfo
-from sessions.storage.folders import rename_without_overwriting
 
 
 class ExportError(RecordingError):
@@ -27,16 +25,8 @@ def new_folder(out: Path) -> Iterator[Path]:
     Raises:
         ExportError: If the name is taken, or the disk refuses.
     """
-    with _complaining(out):
-        unfinished = _unfinished(out, "")
-        unfinished.mkdir()
-        try:
-            yield unfinished
-            _check_free(out)
-            os.rename(unfinished, out)
-        except BaseException:
-            shutil.rmtree(unfinished, ignore_errors=True)
-            raise
+    with _complaining(out), whole_folder(out) as unfinished:
+        yield unfinished
 
 
 @contextmanager
@@ -46,17 +36,8 @@ def new_file(out: Path) -> Iterator[Path]:
     Raises:
         ExportError: If the name is taken, or the disk refuses.
     """
-    with _complaining(out):
-        # Some writers look at the ending of a name for what to write.
-        unfinished = _unfinished(out, out.suffix)
-        try:
-            yield unfinished
-            rename_without_overwriting(unfinished, out)
-        except FileExistsError:
-            raise _taken(out) from None
-        finally:
-            with suppress(OSError):
-                unfinished.unlink(missing_ok=True)
+    with _complaining(out), whole_file(out) as unfinished:
+        yield unfinished
 
 
 def choose_recordings(paths: Iterable[Path]) -> tuple[dict[Path, SessionInfo], dict[Path, str]]:
@@ -93,22 +74,13 @@ def choose_recordings(paths: Iterable[Path]) -> tuple[dict[Path, SessionInfo], d
 
 @contextmanager
 def _complaining(out: Path) -> Iterator[None]:
-    _check_free(out)
+    taken = ExportError(f"{out} exists already and was not touched; nothing was written: choose another --out")
+    if os.path.lexists(out):
+        raise taken
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         yield
+    except FileExistsError as error:
+        raise taken from error
     except OSError as error:
         raise ExportError(f"cannot write {out}: {error.strerror or error}; nothing was kept of it") from error
-
-
-def _check_free(out: Path) -> None:
-    if os.path.lexists(out):
-        raise _taken(out)
-
-
-def _taken(out: Path) -> ExportError:
-    return ExportError(f"{out} exists already and was not touched; nothing was written: choose another --out")
-
-
-def _unfinished(out: Path, suffix: str) -> Path:
-    return out.with_name(f".{out.name}.{secrets.token_hex(4)}.partial{suffix}")

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Sequence
+from io import BufferedWriter, TextIOWrapper
 from pathlib import Path
 from typing import Any, Protocol
 
 from numpy.typing import NDArray
 
+from disk.writing import open_new
 from sessions.export.rows import Values
 from sessions.export.tables import Table, TableColumn
 from sessions.extras import import_extra
@@ -43,7 +45,7 @@ class CsvWriter:
 
     def __init__(self, path: Path, table: Table) -> None:
         self._table = table
-        self._file = path.open("w", encoding="utf-8", newline="")
+        self._file = TextIOWrapper(BufferedWriter(open_new(path)), encoding="utf-8", newline="")
         self._rows = csv.writer(self._file, lineterminator="\r\n")
         self._rows.writerow(column.name for column in table.columns)
 
@@ -88,7 +90,8 @@ class ParquetWriter:
                 for column in table.columns
             ]
         )
-        self._writer = parquet.ParquetWriter(str(path), self._schema)
+        self._file = BufferedWriter(open_new(path))
+        self._writer = parquet.ParquetWriter(self._file, self._schema)
         self._held: list[Any] = []
         self._held_rows = 0
 
@@ -108,6 +111,7 @@ class ParquetWriter:
         """Write what is held and close the file."""
         self._flush()
         self._writer.close()
+        self._file.close()
 
     def _flush(self) -> None:
         if self._held_rows:

@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
-import tempfile
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
 from typing import Literal
 
+from disk.reading import open_plain
+from disk.writing import open_new, rename_without_overwriting, scratch_folder, sync_folder, write_all
 from sessions.comparison import first_difference
 from sessions.errors import RecordingError, StorageError
+from sessions.maintenance.withdrawn import Withdrawn, note_withdrawals, read_withdrawn
 from sessions.names import PARTIAL_SUFFIX, find_recordings
 from sessions.reader import Session
 from sessions.schema import SessionInfo
-from sessions.storage.folders import rename_without_overwriting, sync_folder
 
-Fate = Literal["copied", "identical", "contained", "running", "conflict", "unreadable"]
+Fate = Literal["copied", "identical", "contained", "running", "withdrawn", "conflict", "unreadable"]
 """Of a recording in a source: copied; there already, byte for byte; there already in a recording of other bytes, such
-as a repaired one; left because its session still runs, because the folder holds another recording of that session or
-name, or because it cannot be read."""
+as a repaired one; left because its session still runs, because whoever it is of has withdrawn, because the folder holds
+another recording of that session or name, or because it cannot be read."""
 
 _BLOCK = 2**20
 
@@ -50,6 +51,8 @@ class MergeResult:
     recordings: tuple[Merged, ...]
     shared_names: tuple[str, ...]
     """Participants who had different sittings in two folders: one person, or two with the same name."""
+    still_here: tuple[str, ...] = ()
+    """Participants who have withdrawn from a source and whose recordings the folder still holds."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +75,9 @@ def merge(
 ) -> MergeResult:
     """Copy the recordings of all sources that a folder lacks into it. Sources are read only.
 
-    Each copy is put on the device, compared with the original and opened before it gets its name.
+    Recordings of people who have withdrawn, from the folder or from any source, are not brought back; the folder then
+    remembers all of these withdrawals. Each copy is put on the device, compared with the original and opened before it
+    gets its name.
 
     Args:
         sources: Folders of recordings, or recordings.
@@ -85,11 +90,14 @@ def merge(
         RecordingError: If a folder cannot be listed.
         StorageError: If the folder cannot be written. What was copied before stays.
     """
+    sources = list(sources)
+    gone = _withdrawn([into, *sources])
     known: dict[str, list[_Known]] = {}
     for path in find_recordings(into):
         info = _info(path)
         if isinstance(info, SessionInfo):
             known.setdefault(info.session_id, []).append(_Known(path, info, path))
+    still_here = sorted({entry.info.participant for each in known.values() for entry in each if _has(gone, entry.info)})
     results: list[Merged] = []
     shared: set[str] = set()
     for source in sources:
@@ -100,13 +108,37 @@ def merge(
             info = _info(path)
             if isinstance(info, SessionInfo):
                 brought.append(info)
-                result = _merge_one(path, info, into, known, dry_run, running)
+                if gone.has_session(info.session_id):
+                    result = Merged(path, "withdrawn", detail=f"{info.participant} has withdrawn it")
+                elif gone.has_name(info.participant):
+                    detail = (
+                        f"somebody called {info.participant} has withdrawn; if this is another person, copy it by hand"
+                    )
+                    result = Merged(path, "withdrawn", detail=detail)
+                else:
+                    result = _merge_one(path, info, into, known, dry_run, running)
             else:
                 result = Merged(path, "unreadable", detail=info)
             results.append(result)
             on_recording(result)
         shared |= _shared_names(there, brought)
-    return MergeResult(tuple(results), tuple(sorted(shared)))
+    if gone.lines and not dry_run:
+        try:
+            into.mkdir(parents=True, exist_ok=True)
+            note_withdrawals(into, gone.lines)
+        except OSError as error:
+            raise StorageError(f"cannot write to {into}: {error.strerror}; merge again") from error
+    return MergeResult(tuple(results), tuple(sorted(shared)), tuple(still_here))
+
+
+def _withdrawn(places: Iterable[Path]) -> Withdrawn:
+    """Return all who have withdrawn from any of several folders, or from those that several recordings lie in."""
+    folders = {place if place.is_dir() else place.parent for place in places}
+    return Withdrawn(tuple(line for folder in sorted(folders) for line in read_withdrawn(folder).lines))
+
+
+def _has(gone: Withdrawn, info: SessionInfo) -> bool:
+    return gone.has_session(info.session_id) or gone.has_name(info.participant)
 
 
 def _info(path: Path) -> SessionInfo | str:
@@ -162,7 +194,7 @@ def _same_bytes(one: Path, other: Path) -> bool:
 
 
 def _digest(path: Path) -> bytes:
-    with path.open("rb") as file:
+    with BufferedReader(open_plain(path)) as file:
         return hashlib.file_digest(file, "sha256").digest()
 
 
@@ -170,23 +202,19 @@ def _copy(path: Path, target: Path) -> None:
     """Copy a file, whole or not at all, never over another one."""
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        workplace = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
-        try:
+        with scratch_folder(target.parent) as workplace:
             copy = workplace / target.name
-            with path.open("rb") as source, copy.open("xb") as written:
+            with open_plain(path) as source, open_new(copy) as written:
                 digest = hashlib.sha256()
                 while block := source.read(_BLOCK):
                     digest.update(block)
-                    written.write(block)
-                written.flush()
+                    write_all(written, block)
                 os.fsync(written.fileno())
             if _digest(copy) != digest.digest() or _digest(path) != digest.digest():
                 raise StorageError(f"{path} changed while it was copied, or its copy did; nothing was kept of it")
             Session(copy).close()
             rename_without_overwriting(copy, target)
             sync_folder(target.parent)
-        finally:
-            shutil.rmtree(workplace, ignore_errors=True)
     except OSError as error:
         raise StorageError(
             f"cannot copy {path} to {target}: {error.strerror or error}; what was copied before stays, nothing was lost"

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from disk.writing import rename_without_overwriting, scratch_folder, sync_folder
 from sessions.comparison import first_difference
 from sessions.errors import RecordingError, RecordingExistsError, StorageError
 from sessions.names import PARTIAL_SUFFIX, SUFFIX
 from sessions.reader import Episode, Session
 from sessions.recorder import EndStatus, Recorder
 from sessions.schema import BLOCK_ROWS, FRAME, Step
-from sessions.storage.folders import rename_without_overwriting, sync_folder
 
 
 class RepairError(RecordingError):
@@ -52,22 +51,19 @@ def repair(path: Path, folder: Path | None = None) -> Path:
     target = repaired_path(path, folder)
     if target.exists():
         raise RecordingExistsError(f"{target} exists already and was left as it is; {path} was not changed")
-    with Session(path) as killed:
+    with Session(path) as killed, ExitStack() as opened:
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
-            workplace = Path(tempfile.mkdtemp(prefix=f".{target.stem}.", dir=target.parent))
+            workplace = opened.enter_context(scratch_folder(target.parent))
         except OSError as error:
             raise StorageError(
                 f"cannot write to {target.parent}: {error.strerror}; {path} was not changed: choose another folder"
             ) from error
-        try:
-            copy = _write_anew(killed, workplace)
-            with Session(copy) as written:
-                if difference := first_difference(killed, written):
-                    raise RepairError(f"{path} cannot be repaired: {difference} came out otherwise; it was not changed")
-            _give_name(copy, target)
-        finally:
-            shutil.rmtree(workplace, ignore_errors=True)
+        copy = _write_anew(killed, workplace)
+        with Session(copy) as written:
+            if difference := first_difference(killed, written):
+                raise RepairError(f"{path} cannot be repaired: {difference} came out otherwise; it was not changed")
+        _give_name(copy, target)
     return target
 
 

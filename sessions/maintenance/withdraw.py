@@ -1,23 +1,31 @@
-"""Withdrawal: a person's recordings removed, and nothing kept but that it happened."""
+"""Withdrawal: a person's recordings removed, and nothing kept but that it happened.
+
+What is to be removed is on the device before the first file goes. A process that is killed at any point leaves that
+behind, and `interrupted` tells the next one, which withdraws again.
+"""
 
 from __future__ import annotations
 
 import json
 import os
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from datetime import datetime
 from pathlib import Path
 
+from disk.reading import read_plain
+from disk.writing import left_over, sync_folder, write_whole
 from sessions.errors import RecordingError, StorageError
-from sessions.names import PARTIAL_SUFFIX, SUFFIX, check_name, recording_name
+from sessions.maintenance.withdrawn import LogLine, newest_salt, note_withdrawals
+from sessions.names import PARTIAL_SUFFIX, SUFFIX, check_name, check_session_id, recording_name
 from sessions.reader import Session
 from sessions.schema import SessionInfo
-from sessions.storage.folders import sync_folder
 
-LOG_NAME = "withdrawals.jsonl"
-"""Written to the data folder: per withdrawal a line with the date (UTC) and the number of sessions, without a name."""
+INTENT_NAME = ".withdrawing.json"
+"""In the data folder while a withdrawal is under way."""
+_MOST_INTENT_BYTES = 2**20
 
 _STEM = re.compile(r"\.?(.+_\d{8}T\d{6}Z_[0-9a-f]{6})(?![0-9A-Za-z]).*", re.ASCII)
 """What the name of a recording, and of what was made from it, begins with."""
@@ -36,12 +44,57 @@ class Withdrawal:
     """Recordings that cannot be read and whose name says nothing: they may be the person's, and stay."""
 
 
-def plan_withdrawal(participant: str, folder: Path) -> Withdrawal:
+@dataclass(frozen=True)
+class Intent:
+    """A withdrawal that has begun. Malformed fields raise ValueError."""
+
+    participant: str
+    session_ids: tuple[str, ...]
+    traces: bool
+    """Whether what was made of several people's recordings was to go as well."""
+    line: LogLine
+    """For the log."""
+
+    def __post_init__(self) -> None:
+        check_name("participant", self.participant)
+        for session_id in self.session_ids:
+            check_session_id(session_id)
+        if type(self.traces) is not bool:
+            raise ValueError("traces must be true or false")
+
+
+def interrupted(folder: Path) -> Intent | None:
+    """Return the withdrawal that was begun in a data folder and not finished; None where there is none.
+
+    Raises:
+        RecordingError: If what says so cannot be read.
+    """
+    path = folder / INTENT_NAME
+    try:
+        value = json.loads(read_plain(path, _MOST_INTENT_BYTES))
+        ids, line = tuple(value["session_ids"]), LogLine.from_json(value["line"])
+        return Intent(**{**value, "session_ids": ids, "line": line})
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
+        reason = (isinstance(error, OSError) and error.strerror) or "it is damaged"
+        raise RecordingError(
+            f"a withdrawal was begun in {folder} and cannot be finished, for {path} cannot be read: {reason}; remove "
+            "that file, and withdraw the person again"
+        ) from error
+
+
+def plan_withdrawal(participant: str, folder: Path, session_ids: Iterable[str] = ()) -> Withdrawal:
     """Find all that belongs to a person in a data folder and below; changes nothing.
 
     A recording is the person's if it says so inside. So is every file and folder whose name begins with that of such a
     recording, or as one of theirs would: exports, videos, damaged recordings, what a repair left. Of a link to such a
-    file, the link goes and what it leads to stays.
+    file, the link goes and what it leads to stays. What killed processes were making goes whosever it is.
+
+    Args:
+        participant: Who withdraws.
+        folder: The data folder.
+        session_ids: Of theirs, known from an earlier attempt.
 
     Raises:
         ParticipantNameError: If the name is none.
@@ -55,6 +108,7 @@ def plan_withdrawal(participant: str, folder: Path) -> Withdrawal:
     recordings: dict[Path, SessionInfo | None] = {path: _info(path) for path in entries if _is_recording(path)}
     own, foreign = _stems(recordings, participant)
     theirs = {path for path, info in recordings.items() if info is not None and info.participant == participant}
+    theirs |= {path for path in entries if left_over(path)}
     by_name = re.compile(rf"{re.escape(participant)}_(pilot|evaluation)_\d{{8}}T\d{{6}}Z_[0-9a-f]{{6}}", re.ASCII)
     for path in entries:
         stem = _stem(path)
@@ -65,45 +119,60 @@ def plan_withdrawal(participant: str, folder: Path) -> Withdrawal:
     inside = {path for path in entries if theirs & set(path.parents)}
     # The deepest first, so that folders are empty when their turn comes.
     files = sorted(theirs | inside, key=lambda path: (-len(path.parts), path))
-    return Withdrawal(participant, folder, tuple(sorted({stem[-6:] for stem in own})), tuple(files), tuple(unreadable))
+    ids = {*session_ids, *(stem[-6:] for stem in own)}
+    return Withdrawal(participant, folder, tuple(sorted(ids)), tuple(files), tuple(unreadable))
 
 
-def withdraw(withdrawal: Withdrawal, now: datetime) -> None:
-    """Remove what was found, then note the date and the number of sessions in `LOG_NAME`.
+def withdraw(withdrawal: Withdrawal, now: datetime, more: Iterable[Path] = (), *, traces: bool = False) -> None:
+    """Note what is about to go, remove it, and note that it has gone; the log says so in `withdrawals.jsonl`.
+
+    Where one was begun before, this finishes it: withdraw the person that `interrupted` names.
 
     Args:
         withdrawal: Just planned and agreed to.
         now: Must know its time zone.
+        more: Files and empty folders that go as well.
+        traces: Whether these are what was made of several people's recordings: for whoever finishes it.
 
     Raises:
-        StorageError: If a file cannot be removed; the message says which, and withdrawing again goes on from there.
+        RecordingError: If another person's withdrawal waits to be finished.
+        StorageError: If the disk refuses; the message says what, and withdrawing again goes on from there.
     """
-    line = json.dumps({"date_utc": now.astimezone(UTC).date().isoformat(), "sessions": len(withdrawal.session_ids)})
-    folders = {withdrawal.folder}
-    for path in withdrawal.files:
-        folders.add(path.parent)
-        try:
-            if path.is_dir() and not path.is_symlink():
-                path.rmdir()
-            else:
-                path.unlink(missing_ok=True)
-        except OSError as error:
-            raise StorageError(
-                f"cannot remove {path}: {error.strerror}; the rest from there on is not removed yet: withdraw again"
-            ) from error
+    folder, path = withdrawal.folder, withdrawal.folder / INTENT_NAME
+    begun = interrupted(folder)
+    if begun is not None and begun.participant != withdrawal.participant:
+        raise RecordingError(f"another withdrawal was begun in {folder}; nothing was removed: finish it first")
     try:
-        with (withdrawal.folder / LOG_NAME).open("a", encoding="utf-8") as log:
-            log.write(line + "\n")
-            log.flush()
-            os.fsync(log.fileno())
-        for folder in folders:
-            if folder.is_dir():
-                sync_folder(folder)
+        if begun is None:
+            line = LogLine.of(withdrawal.participant, withdrawal.session_ids, now, newest_salt(folder))
+            begun = Intent(withdrawal.participant, withdrawal.session_ids, traces, line)
+            write_whole(path, json.dumps(asdict(begun)).encode())
+        note_withdrawals(folder, [begun.line])
     except OSError as error:
         raise StorageError(
-            f"everything was removed, and that cannot be noted in {withdrawal.folder / LOG_NAME}: {error.strerror}; "
-            f"add this line to it by hand: {line}"
+            f"the withdrawal cannot be noted in {folder}: {error.strerror}; nothing was removed: withdraw again when "
+            "that can be written"
         ) from error
+    folders = {folder}
+    for each in (*withdrawal.files, *more):
+        folders.add(each.parent)
+        try:
+            if each.is_dir() and not each.is_symlink():
+                each.rmdir()
+            else:
+                each.unlink(missing_ok=True)
+        except OSError as error:
+            raise StorageError(
+                f"cannot remove {each}: {error.strerror}; the rest from there on is not removed yet: withdraw again"
+            ) from error
+    try:
+        for place in folders:
+            if place.is_dir():
+                sync_folder(place)
+        path.unlink()
+        sync_folder(folder)
+    except OSError as error:
+        raise StorageError(f"everything was removed, and {path} cannot be: {error.strerror}; withdraw again") from error
 
 
 def _is_recording(path: Path) -> bool:
@@ -144,4 +213,5 @@ def _walk(folder: Path) -> Iterator[Path]:
         path = Path(entry.path)
         yield path
         if entry.is_dir(follow_symlinks=False):
-            yield from _walk(path)
+            with suppress(FileNotFoundError):  # what was being made there has been made
+                yield from _walk(path)

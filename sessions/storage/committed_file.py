@@ -4,18 +4,28 @@ from __future__ import annotations
 
 import os
 import threading
+import zlib
+from array import array
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from io import FileIO
 from pathlib import Path
 
-from sessions.storage.folders import sync_folder
+from disk.writing import hold, sync_folder, write_all
 from sessions.storage.journal import PAGE, pack_journal
 
 Pages = Mapping[int, bytes | bytearray]
 """Number of a page to its bytes, PAGE each."""
 _COPY_BYTES = 2**20
+_EMPTY = zlib.crc32(bytes(PAGE))
 _CUT_SHORT = "something else has cut off part of what was written to it"
+
+
+class ChangedError(OSError):
+    """Something else has changed what was written to a file."""
+
+    def __init__(self) -> None:
+        super().__init__("something else has changed what was written to it")
 
 
 class CommittedFile:
@@ -30,6 +40,9 @@ class CommittedFile:
     its folder or without, is written anew; a descriptor that no longer works (a network drive that was away, a stick
     that was pulled out) is replaced if the file of that name holds at least what was committed.
 
+    Its file is locked against other writers that ask for a lock, as HDF5 does. Of every page it keeps the
+    CRC-32, so that bytes which something else has changed are not taken for its own.
+
     Args:
         file: Empty, unbuffered, open for reading and writing.
     """
@@ -40,8 +53,11 @@ class CommittedFile:
         # Of its own position, so that reading need not wait while a commit writes.
         self._reader = FileIO(self._path)
         self._reading = threading.Lock()
-        self._unmade: tuple[int, dict[int, bytes]] | None = None
-        """Size and changes of a commit whose redo record is on disk while its changes are not."""
+        hold(file.fileno(), shared=True)
+        self._checksums = array("I")
+        """Of each committed page, filled up with zeros."""
+        self._unmade: tuple[int, dict[int, bytes], dict[int, int]] | None = None
+        """Size, changes and checksums of a commit whose redo record is on disk while its changes are not."""
         self.committed = 0
         """Bytes of the file on disk that belong to the last commit."""
 
@@ -50,6 +66,7 @@ class CommittedFile:
 
         Raises:
             OSError: If the disk refuses, or they are no longer there.
+            ChangedError: If they are others.
         """
         offset = page * PAGE
         count = min(PAGE, self.committed - offset)
@@ -60,7 +77,26 @@ class CommittedFile:
             data = self._reader.read(count)
         if len(data) < count:
             raise OSError(_CUT_SHORT)
-        return data.ljust(PAGE, b"\0")
+        data = data.ljust(PAGE, b"\0")
+        if zlib.crc32(data) != self._checksums[page]:
+            raise ChangedError
+        return data
+
+    def read_back(self) -> None:
+        """Read all that was committed from the device again.
+
+        Raises:
+            OSError: If the disk refuses, or the file is no longer where it was.
+            ChangedError: If it holds something other than what was committed.
+        """
+        if not self.in_place:
+            raise OSError("it is no longer where it was written")
+        if os.fstat(self._file.fileno()).st_size != self.committed:
+            raise ChangedError
+        if hasattr(os, "posix_fadvise"):  # from the device, not from memory
+            os.posix_fadvise(self._file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        for page in range(len(self._checksums)):
+            self.read_page(page)
 
     def commit(self, pages: Pages, size: int) -> None:
         """Put pages on the device, and let the file end at `size`.
@@ -77,15 +113,16 @@ class CommittedFile:
             (pages[page] if page in pages else self.read_page(page))[start:stop]
             for page, start, stop in pieces(self.committed, size - self.committed)
         )
+        checksums = self._sum(pages, size)
         try:
             self._file.seek(self.committed)
-            _write_all(self._file, fresh + pack_journal(changes) if changes else fresh)
+            write_all(self._file, fresh + pack_journal(changes) if changes else fresh)
             os.fsync(self._file.fileno())
         except OSError:
             with suppress(OSError):
                 self._file.truncate(self.committed)
             raise
-        self._unmade = size, changes
+        self._unmade = size, changes, checksums
         self._make_changes()
 
     @property
@@ -112,14 +149,30 @@ class CommittedFile:
         """Make the changes of which there is a redo record, and cut it off."""
         if self._unmade is None:
             return
-        size, changes = self._unmade
+        size, changes, checksums = self._unmade
         for offset, data in changes.items():
             self._file.seek(offset)
-            _write_all(self._file, data)
+            write_all(self._file, data)
         if changes:
             os.fsync(self._file.fileno())
         self._file.truncate(size)
+        count = -(-size // PAGE)
+        del self._checksums[count:]
+        self._checksums.extend([_EMPTY] * (count - len(self._checksums)))
+        for page, checksum in checksums.items():
+            self._checksums[page] = checksum
         self.committed, self._unmade = size, None
+
+    def _sum(self, pages: Pages, size: int) -> dict[int, int]:
+        """Return the checksums that pages have once the file ends at `size`: what lies behind reads as zeros."""
+        changing = dict(pages)
+        if size < self.committed and size % PAGE and (last := size // PAGE) not in changing:
+            changing[last] = self.read_page(last)
+        return {
+            page: zlib.crc32(bytes(data[: size - page * PAGE]).ljust(PAGE, b"\0"))
+            for page, data in changing.items()
+            if page * PAGE < size
+        }
 
     def _reattach(self) -> None:
         """Make sure that commits go to the file of this name; OSError if there is no way to it for now."""
@@ -148,7 +201,7 @@ class CommittedFile:
         try:
             self._file.seek(0)
             while data := self._file.read(_COPY_BYTES):
-                _write_all(file, data)
+                write_all(file, data)
             os.fsync(file.fileno())
             sync_folder(self._path.parent)
         except OSError:
@@ -159,15 +212,10 @@ class CommittedFile:
 
     def _replace(self, file: FileIO) -> None:
         reader = FileIO(self._path)
+        hold(file.fileno(), shared=True)
         with self._reading:
             self.close()
             self._file, self._reader = file, reader
-
-
-def _write_all(file: FileIO, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[file.write(view) :]
 
 
 def pieces(offset: int, count: int) -> Iterator[tuple[int, int, int]]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import struct
-from io import SEEK_END, SEEK_SET, FileIO
+from io import SEEK_END, SEEK_SET
 from pathlib import Path
 from typing import Any
 
+from disk.reading import open_plain
 from sessions.storage.journal import PAGE, read_journal
 
 _START = b"\x89HDF\r\n\x1a\n" + b"\x02\x08\x08\x00" + bytes(8) + b"\xff" * 8
@@ -35,7 +36,7 @@ class ReadOnlyFile:
     """
 
     def __init__(self, path: Path) -> None:
-        self._file = FileIO(path)
+        self._file = open_plain(path)
         try:
             self.size, self._changes = read_journal(self._file)
             self._position = 0

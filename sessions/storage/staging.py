@@ -97,6 +97,11 @@ class StagedFile:
         """Whether the file stands under its name now, with all that was committed; see `CommittedFile.in_place`."""
         return self._disk.in_place
 
+    def read_back(self) -> None:
+        """Read all that was committed from the device again; see `CommittedFile.read_back`."""
+        self._land(wait=True)
+        self._disk.read_back()
+
     @property
     def closed(self) -> bool:
         """Whether the file was closed."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,9 +18,13 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from compression.errors import TrainingError
+from disk import writing
+from disk.reading import read_plain
 
 Tensors = dict[str, Tensor]
 _SETTINGS = "settings.json"
+_MOST_SETTINGS, _MOST_STAGE = 2**24, 2**36
+"""Bytes of the settings and of a stage: latents of millions of frames are among them."""
 _WARM_UP = 200
 """Steps until the learning rate is at its peak, in trainings that are four times as long or longer."""
 _AVERAGED = 500, 0.1
@@ -47,14 +50,13 @@ class Work:
             folder.mkdir(parents=True, exist_ok=True)
             if not path.exists():
                 write_whole(path, text.encode())
-            elif path.read_text() != text:
+            elif read_plain(path, _MOST_SETTINGS) != text.encode():
                 raise TrainingError(
                     f"{folder} holds a training with other settings or data, which was left as it is; "
                     "remove it, or give another folder"
                 )
-        except (OSError, UnicodeDecodeError) as error:
-            reason = getattr(error, "strerror", None) or "damaged"
-            raise TrainingError(f"cannot use {folder}: {reason}; remove it, or give another folder") from error
+        except OSError as error:
+            raise TrainingError(f"cannot use {folder}: {error.strerror}; remove it, or give another folder") from error
 
     def stage(self, name: str, make: Callable[[], Tensors]) -> Tensors:
         """Return what a stage came to: what it left, or what it makes now."""
@@ -69,7 +71,7 @@ class Work:
         """Return tensors that were written; None if there are none. Raises TrainingError if they are damaged."""
         path = self._folder / f"{name}.safetensors"
         try:
-            return load(path.read_bytes()) if path.exists() else None
+            return load(read_plain(path, _MOST_STAGE)) if path.exists() else None
         except (OSError, SafetensorError) as error:
             raise self.damaged(name) from error
 
@@ -88,13 +90,8 @@ class Work:
 
 def write_whole(path: Path, data: bytes) -> None:
     """Write a file whole or not at all. Raises TrainingError if that is impossible."""
-    part = path.with_name(f".{path.name}.part")
     try:
-        with part.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
+        writing.write_whole(path, data)
     except OSError as error:
         raise TrainingError(
             f"cannot write {path}: {error.strerror}; what was trained before is safe: make room, and train again"

@@ -21,10 +21,13 @@ from compression.model.latent_model import LatentModel
 from racer.commands import care
 from racer.errors import ConfigError
 from racer.recordings.withdrawal import StillDrivingError
+from racer.report.page import GENERATOR
 from racer.sitting.leases import FOLDER, Leases
 from racer.sitting.protocol import ProtocolConfig
 from racer.sitting.start import StartConfig, start_session
-from sessions.maintenance.withdraw import LOG_NAME
+from sessions.export.export import export_tables
+from sessions.maintenance.withdraw import interrupted
+from sessions.maintenance.withdrawn import LOG_NAME
 
 PROTOCOL = ProtocolConfig("pilot", practice=0, calibration=1, exploration=1, steps=3)
 NASTY = "[bold red]me[/bold red]\x1b[31m:dog:"
@@ -260,7 +263,88 @@ def test_person_is_withdrawn_and_forgotten(data: Path, run: Racer) -> None:
     remembered = [path for path, content in everything(data).items() if b"p01" in content and path != other]
     assert remembered == []
     (line,) = (data / LOG_NAME).read_text().splitlines()
-    assert json.loads(line).keys() == {"date_utc", "sessions"}
+    assert json.loads(line).keys() == {"date_utc", "sessions", "salt", "name", "session_ids"}
+    assert "p01" not in line
+
+
+def test_withdrawal_that_was_cut_short_is_finished_by_whatever_looks_at_the_folder_next(
+    data: Path, run: Racer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unlink = Path.unlink
+
+    def refuse(path: Path, missing_ok: bool = False) -> None:
+        if path.suffix == ".h5":
+            raise PermissionError(13, "Permission denied")
+        unlink(path, missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    assert isinstance(run("withdraw", "p01", "--data", data, "--yes").exception, sessions.StorageError)
+    monkeypatch.undo()
+    write_session(data, [scored("random", 0.5)], participant="p02")
+    (data.parent / "empty").mkdir()
+    result = run("merge", data.parent / "empty", "--into", data)
+    assert "finished a withdrawal that was cut short" in result.stderr
+    assert sessions.open(only(data)).info.participant == "p02"
+    assert interrupted(data) is None
+    assert len((data / LOG_NAME).read_text().splitlines()) == 1
+
+
+def test_traces_are_listed_and_removed_when_asked_for(
+    data: Path, tmp_path: Path, run: Racer, model: LatentModel
+) -> None:
+    (tmp_path / "study.toml").touch()
+    (tmp_path / "masks").mkdir()
+    mask = write_mask(tmp_path / "masks" / "pico.safetensors", model, participants=("p01", "p02"))
+    other_mask = write_mask(tmp_path / "masks" / "other.safetensors", model, participants=("p02",))
+    other = write_session(data, [scored("random", 0.5)], participant="p02", session_id="0000ff")
+    export_tables([data], tmp_path / "tables", "csv")
+    export_tables([other], tmp_path / "theirs", "csv")
+    generator = f'<meta name="generator" content="{GENERATOR}">'
+    page = tmp_path / "report.html"
+    page.write_text(f"<html><head>{generator}</head><td>p01</td>")
+    files = tmp_path / "report_files"
+    files.mkdir()
+    (files / "report.json").write_text(json.dumps({"made_by": GENERATOR, "files": ["report.json", "figure.csv"]}))
+    (files / "figure.csv").write_text("p01,0.5")
+    (files / "notes.txt").write_text("mine")
+    notes = tmp_path / "notes.md"
+    notes.write_text("p01 was late")
+    (tmp_path / "p011.csv").write_text("p011,xp01")
+    away = write_mask(tmp_path.parent / f"{tmp_path.name}.safetensors", model, participants=("p01",))
+    try:
+        found = strictly(run("withdraw", "p01", "--data", data, "--dry-run", "--json"))
+        kinds = {entry["path"]: entry["kind"] for entry in found["traces"]}
+        assert kinds == {
+            str(mask): "mask",
+            str(tmp_path / "tables"): "export",
+            str(page): "report",
+            str(notes): "mention",
+            str(away): "mask",
+        }
+        listed = run("withdraw", "p01", "--data", data, "--dry-run").output
+        assert "--traces removes these" in listed
+        assert run("withdraw", "p01", "--data", data, "--yes", "--traces").exit_code == 0
+        assert away.exists()
+    finally:
+        away.unlink()
+    assert not (tmp_path / "tables").exists()
+    assert not page.exists()
+    assert [path.name for path in files.iterdir()] == ["notes.txt"]
+    assert not mask.exists()
+    assert all(path.exists() for path in (other_mask, other, notes, tmp_path / "theirs", tmp_path / "p011.csv"))
+
+
+def test_traces_of_somebody_who_has_withdrawn_can_be_removed_afterwards(
+    data: Path, tmp_path: Path, run: Racer, model: LatentModel
+) -> None:
+    (tmp_path / "study.toml").touch()
+    (tmp_path / "masks").mkdir()
+    mask = write_mask(tmp_path / "masks" / "pico.safetensors", model, participants=("p01",))
+    assert run("withdraw", "p01", "--data", data, "--yes").exit_code == 0
+    again = run("withdraw", "p01", "--data", data, "--yes")
+    assert "--traces" in str(again.exception)
+    assert run("withdraw", "p01", "--data", data, "--yes", "--traces").exit_code == 0
+    assert not mask.exists()
 
 
 def test_person_of_version_0_1_0_is_forgotten_too(tmp_path: Path, run: Racer) -> None:

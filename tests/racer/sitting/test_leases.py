@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -28,6 +29,7 @@ from racer.errors import ConfigError
 from racer.sitting.allocation import Lease, least_given
 from racer.sitting.census import take_census
 from racer.sitting.leases import LeaseError, Leases
+from sessions.maintenance.withdraw import plan_withdrawal, withdraw
 
 CHILD = Path(__file__).parents[1] / "leasing_child.py"
 DAMAGED = ["", "{", "[]", "null", "{}", '"text"', "[" * 100_000, "9" * 5000, '{"session_id": 3}', "\x00", " " * 5000]
@@ -284,6 +286,23 @@ def test_a_name_that_must_not_become_a_file_name_is_refused_and_leaves_no_claim(
     with pytest.raises(sessions.ParticipantNameError):
         next_lease(tmp_path, "../x")
     assert Leases(tmp_path).live() == []
+
+
+def test_name_and_session_of_somebody_who_has_withdrawn_are_never_given_again(tmp_path: Path) -> None:
+    for number in range(1, 4):
+        recorded = replace(SESSION, session_id=f"00000{number}", participant=f"p0{number}", protocol="evaluation")
+        with sessions.Recorder(tmp_path, recorded):
+            pass
+    for name in ("p02", "p03"):
+        withdraw(plan_withdrawal(name, tmp_path), datetime(2026, 1, 1, tzinfo=UTC))
+    assert next_lease(tmp_path).participant == "p04"
+    with pytest.raises(LeaseError, match="p03 has withdrawn"):
+        next_lease(tmp_path, "p03")
+    with (
+        pytest.raises(LeaseError, match="session 000003 was withdrawn"),
+        Leases(tmp_path).lease("000003", "p05", "evaluation", ORDERS),
+    ):
+        pass
 
 
 # Questions ----------------------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from dataclasses import replace
+from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
 
@@ -19,6 +20,7 @@ import sessions
 from compression.model.sizes import Sizes
 from racer.errors import ConfigError, RacerError
 from racer.recordings.verification import verify_recording
+from racer.recordings.withdrawal import find_traces, remove_person
 from racer.sitting.protocol import condition_order
 from racer.sitting.start import start_session
 from racer.study.file import Study, StudyFileError, load_study
@@ -28,6 +30,7 @@ from racer.study.status import study_status
 from racer.study.train import train_study
 from racer.tasks.car_racing.task import CarRacing
 from racer.tasks.registry import make_task
+from sessions.maintenance.withdraw import plan_withdrawal
 
 TINY = """
 title = "tiny"
@@ -235,6 +238,26 @@ def test_pilots_come_first_then_training_then_evaluation(ran: Study, tmp_path: P
     assert (study.masks / "pico.safetensors").read_bytes() == (ran.masks / "pico.safetensors").read_bytes()
     assert train_study(study) == {}
     assert study_status(study).next == f"racer session start --study {study.folder}"
+
+
+def test_a_pilot_who_withdraws_leaves_a_study_that_can_go_on(ran: Study, tmp_path: Path) -> None:
+    study = copied(ran, tmp_path / "study", TINY)
+    plan = plan_withdrawal("pilot01", study.recordings)
+    remove_person(plan, (), datetime(2026, 1, 1, tzinfo=UTC))
+    status = study_status(study)
+    assert (status.pilots, status.masks_withdrawn) == ((), {"pico": ("pilot01",)})
+    assert status.next == f"racer session withdraw pilot01 --data {study.recordings} --traces"
+    remove_person(plan, find_traces(plan), datetime(2026, 1, 1, tzinfo=UTC))
+    status = study_status(study)
+    assert (status.masks_missing, status.masks_withdrawn) == (("pico",), {})
+    assert status.next == f"racer session start --study {study.folder}"
+
+
+def test_a_simulated_person_who_has_withdrawn_does_not_come_back(ran: Study, tmp_path: Path) -> None:
+    study = copied(ran, tmp_path / "study", TINY)
+    remove_person(plan_withdrawal("p02", study.recordings), (), datetime(2026, 1, 1, tzinfo=UTC))
+    assert run_study(study, jobs=1, iterations=QUICK).recorded == 0
+    assert [sitting.info.participant for sitting in completed(study, "evaluation")] == ["p01", "p03"]
 
 
 def test_the_pilots_train_the_levels_of_pico_rate_as_well(ran: Study, tmp_path: Path) -> None:

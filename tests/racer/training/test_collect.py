@@ -75,14 +75,14 @@ def test_the_same_collection_gives_the_same_bytes_in_any_number_of_processes(who
 
 
 def test_an_interrupted_collection_does_only_what_is_missing(whole: Collection, mine: Path) -> None:
-    (mine / "train_000001.npz").rename(mine / "train_000001.partial")
+    (mine / "train_000001.npz").rename(mine / ".racer-0123456789abcdef.unfinished.npz")
     (mine / "train_frames.npy").unlink()
     before = {path.name: path.stat().st_mtime_ns for path in mine.iterdir()}
     told: list[float] = []
     collect(TASK, SETTINGS, mine, TINY, jobs=1, progress=told.append)
     assert told == [1.0], "three of four runs were there"
     assert files_of(mine) == files_of(whole[0])
-    kept = before.keys() - {"train_000001.partial"}
+    kept = before.keys() - {".racer-0123456789abcdef.unfinished.npz"}
     assert {name: (mine / name).stat().st_mtime_ns for name in kept} == {name: before[name] for name in kept}
 
 

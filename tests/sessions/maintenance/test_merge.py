@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import shutil
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from session_builders import EPISODE, SESSION, Clock, random_steps, write_record
 from sessions import Recorder, StorageError
 from sessions.maintenance.merge import Merged, merge
 from sessions.maintenance.repair import repair
+from sessions.maintenance.withdraw import plan_withdrawal, withdraw
+from sessions.maintenance.withdrawn import read_withdrawn
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -193,3 +196,30 @@ def test_disk_that_refuses_leaves_no_part_of_a_recording(tmp_path: Path, monkeyp
         merge([tmp_path / "a"], tmp_path / "all")
     monkeypatch.undo()
     assert list((tmp_path / "all").iterdir()) == []
+
+
+def test_what_was_withdrawn_is_not_brought_back_and_the_folder_remembers_it(tmp_path: Path) -> None:
+    desk, copy, together = tmp_path / "desk", tmp_path / "copy", tmp_path / "all"
+    recorded(desk, "00000a", participant="p01")
+    recorded(desk, "00000b", participant="p02")
+    shutil.copytree(desk, copy)
+    recorded(copy, "00000c", participant="p01")
+    withdraw(plan_withdrawal("p01", desk), datetime(2026, 1, 1, tzinfo=UTC))
+    back = merge([copy], desk)
+    assert fates(back.recordings) == ["withdrawn", "withdrawn", "identical"]
+    assert "copy it by hand" in back.recordings[1].detail
+    assert not any(recording.left_behind for recording in back.recordings)
+    # From any of the sources, and for later merges.
+    first = merge([copy], together)
+    assert fates(first.recordings) == ["copied"] * 3
+    second = merge([desk, copy], together)
+    assert fates(second.recordings) == ["identical", "withdrawn", "withdrawn", "identical"]
+    assert second.still_here == ("p01",)
+    assert read_withdrawn(together) == read_withdrawn(desk)
+
+
+def test_dry_run_remembers_nothing(tmp_path: Path) -> None:
+    recorded(tmp_path / "desk", "00000a", participant="p01")
+    withdraw(plan_withdrawal("p01", tmp_path / "desk"), datetime(2026, 1, 1, tzinfo=UTC))
+    merge([tmp_path / "desk"], tmp_path / "all", dry_run=True)
+    assert not (tmp_path / "all").exists()

@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
@@ -14,7 +17,8 @@ from hypothesis import strategies as st
 from session_builders import write_recording
 
 from sessions import ParticipantNameError, RecordingError, StorageError
-from sessions.maintenance.withdraw import LOG_NAME, plan_withdrawal, withdraw
+from sessions.maintenance.withdraw import INTENT_NAME, interrupted, plan_withdrawal, withdraw
+from sessions.maintenance.withdrawn import LOG_NAME, read_withdrawn
 
 NOW = datetime(2026, 3, 4, 23, 30, tzinfo=timezone(timedelta(hours=-5)))
 
@@ -61,11 +65,124 @@ def test_only_the_date_and_the_number_of_sessions_are_noted(tmp_path: Path) -> N
     for participant in ("alice", "bob"):
         withdraw(plan_withdrawal(participant, tmp_path), NOW)
     log = (tmp_path / LOG_NAME).read_text()
-    assert [json.loads(line) for line in log.splitlines()] == [
-        {"date_utc": "2026-03-05", "sessions": 2},
-        {"date_utc": "2026-03-05", "sessions": 1},
+    assert [(line["date_utc"], line["sessions"]) for line in map(json.loads, log.splitlines())] == [
+        ("2026-03-05", 2),
+        ("2026-03-05", 1),
     ]
+    assert not any(word in log for word in ("alice", "bob", "00000a", "00000b", "00000c"))
     assert names(tmp_path) == {LOG_NAME}
+
+
+def test_who_has_withdrawn_is_known_by_hashes(tmp_path: Path) -> None:
+    recorded(tmp_path, "alice", "00000a")
+    withdraw(plan_withdrawal("alice", tmp_path), NOW)
+    withdrawn = read_withdrawn(tmp_path)
+    assert withdrawn.has_name("alice")
+    assert withdrawn.has_session("00000a")
+    assert not withdrawn.has_name("bob")
+    assert not withdrawn.has_session("00000b")
+    # One salt for the folder: a name is hashed once, however many have withdrawn.
+    recorded(tmp_path, "bob", "00000b")
+    withdraw(plan_withdrawal("bob", tmp_path), NOW)
+    assert len({line.salt for line in read_withdrawn(tmp_path).lines}) == 1
+
+
+def test_damaged_lines_and_those_of_version_0_1_0_say_nothing_and_stay(tmp_path: Path) -> None:
+    former = '{"date_utc": "2025-01-01", "sessions": 1}\n[[[['
+    (tmp_path / LOG_NAME).write_text(former)
+    recorded(tmp_path, "alice", "00000a")
+    withdraw(plan_withdrawal("alice", tmp_path), NOW)
+    assert (tmp_path / LOG_NAME).read_text().startswith(former + "\n")
+    assert read_withdrawn(tmp_path).has_name("alice")
+
+
+KILLED = """
+import os, signal, sys
+from datetime import UTC, datetime
+from pathlib import Path
+from sessions.maintenance.withdraw import interrupted, plan_withdrawal, withdraw
+
+events, last, folder = 0, int(sys.argv[1]), Path(sys.argv[2])
+begun = interrupted(folder)
+plan = plan_withdrawal("p01", folder, begun.session_ids if begun else ())
+
+def count(event, arguments):
+    global events
+    if event in ("open", "os.remove", "os.rename", "os.rmdir", "os.link"):
+        events += 1
+        if events == last:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+sys.addaudithook(count)
+withdraw(plan, datetime.now(UTC), [folder / ".leases" / "recordings.json"])
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs SIGKILL")
+def test_withdrawal_that_is_killed_anywhere_is_finished_by_the_next(tmp_path: Path) -> None:
+    killed = 0
+    for last in range(1, 100):
+        folder = tmp_path / str(last)
+        mine = recorded(folder, "p01", "00000a")
+        (folder / ".leases").mkdir()
+        (folder / ".leases" / "recordings.json").write_text("p01")
+        (folder / f"{mine.name.removesuffix('.h5')}.csv").touch()
+        other = recorded(folder, "p02", "00000b")
+        child = subprocess.run([sys.executable, "-c", KILLED, str(last), str(folder)], capture_output=True, text=True)
+        begun = interrupted(folder)
+        if child.returncode != -signal.SIGKILL:
+            break
+        killed += 1
+        if begun is None and mine.exists():
+            # Nothing had been done: whoever asked for it sees that it was not.
+            assert not read_withdrawn(folder).lines
+        else:
+            # Nothing may go before it is known that the name must never come again.
+            assert mine.exists() or read_withdrawn(folder).has_name("p01")
+            ids = begun.session_ids if begun else ()
+            withdraw(plan_withdrawal("p01", folder, ids), NOW, [folder / ".leases" / "recordings.json"])
+            assert names(folder) == {other.name, LOG_NAME, ".leases"}
+            assert len(read_withdrawn(folder).lines) == (1 if begun else 2)
+            assert read_withdrawn(folder).has_session("00000a")
+    assert child.returncode == 0, child.stderr
+    assert killed > 8
+    assert names(folder) == {other.name, LOG_NAME, ".leases"}
+
+
+def test_another_persons_withdrawal_waits_until_the_first_is_finished(tmp_path: Path) -> None:
+    for participant, session_id in (("p01", "00000a"), ("p02", "00000b")):
+        recorded(tmp_path, participant, session_id)
+    with pytest.raises(StorageError):
+        withdraw(plan_withdrawal("p01", tmp_path), NOW, [tmp_path])
+    begun = interrupted(tmp_path)
+    assert begun is not None
+    assert (begun.participant, begun.session_ids) == ("p01", ("00000a",))
+    with pytest.raises(RecordingError, match="another withdrawal was begun"):
+        withdraw(plan_withdrawal("p02", tmp_path), NOW)
+    withdraw(plan_withdrawal("p01", tmp_path, begun.session_ids), NOW)
+    withdraw(plan_withdrawal("p02", tmp_path), NOW)
+    assert names(tmp_path) == {LOG_NAME}
+
+
+@pytest.mark.parametrize("text", ["[", "{}", '{"participant": "../x"}', "pipe"])
+def test_damaged_intent_is_told_and_removes_nothing(tmp_path: Path, text: str) -> None:
+    mine = recorded(tmp_path, "p01", "00000a")
+    if text == "pipe":
+        os.mkfifo(tmp_path / INTENT_NAME)
+    else:
+        (tmp_path / INTENT_NAME).write_text(text)
+    with pytest.raises(RecordingError, match="cannot be finished"):
+        withdraw(plan_withdrawal("p01", tmp_path), NOW)
+    assert mine.exists()
+
+
+def test_what_killed_exports_left_goes_whosever_it_is(tmp_path: Path) -> None:
+    recorded(tmp_path, "p01", "00000a")
+    left = tmp_path / "exports" / ".racer-0123456789abcdef.unfinished"
+    left.mkdir(parents=True)
+    (left / "episodes.csv").write_text("p01,p02")
+    withdraw(plan_withdrawal("p01", tmp_path), NOW)
+    assert names(tmp_path) == {LOG_NAME, "exports"}
 
 
 def test_planning_removes_nothing(tmp_path: Path) -> None:
@@ -110,10 +227,10 @@ def test_links_go_and_what_they_lead_to_stays(tmp_path: Path) -> None:
     alias = data / "alias.h5"
     alias.symlink_to(outside)
     plan = plan_withdrawal("p01", data)
-    assert plan.files == (alias, link)
+    assert (plan.files, plan.unreadable) == ((link,), (alias,))
     withdraw(plan, NOW)
     assert outside.exists()
-    assert names(data) == {"folder", LOG_NAME}
+    assert names(data) == {"folder", "alias.h5", LOG_NAME}
 
 
 def test_file_that_cannot_be_removed_is_named_and_withdrawing_again_goes_on(
@@ -132,7 +249,7 @@ def test_file_that_cannot_be_removed_is_named_and_withdrawing_again_goes_on(
     with pytest.raises(StorageError, match=rf"cannot remove {second}: Permission denied"):
         withdraw(plan, NOW)
     monkeypatch.undo()
-    assert names(tmp_path) == {second.name}
+    assert names(tmp_path) == {second.name, INTENT_NAME, LOG_NAME}
     assert not first.exists()
     withdraw(plan_withdrawal("p01", tmp_path), NOW)
     assert names(tmp_path) == {LOG_NAME}

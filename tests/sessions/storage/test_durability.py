@@ -508,3 +508,49 @@ def test_process_that_forgets_to_close_exits_cleanly_and_leaves_what_was_flushed
     assert (result.returncode, result.stderr) == (0, "")
     with sessions.open(find_recordings(tmp_path)[0]) as session:
         assert_holds(session.episodes[0], random_steps(130)[:128])
+
+
+def overwritten(path: Path) -> None:
+    with path.open("r+b") as file:
+        file.seek(path.stat().st_size // 2)
+        file.write(b"foreign")
+
+
+def cut_and_filled_up(path: Path) -> None:
+    size = path.stat().st_size
+    os.truncate(path, size // 2)
+    os.truncate(path, size)
+
+
+@pytest.mark.parametrize("damage", [overwritten, cut_and_filled_up])
+@pytest.mark.parametrize("when", ["in an episode", "after the last"])
+def test_recording_that_something_else_has_changed_is_never_called_saved(
+    tmp_path: Path, damage: Callable[[Path], None], when: str
+) -> None:
+    recorder = Recorder(tmp_path, SESSION, clock=Clock())
+    recorder.begin_episode(EPISODE)
+    steps = random_steps(1500)
+    for step in steps[:-1]:
+        recorder.append(step)
+    recorder.retry()
+    if when == "in an episode":
+        damage(recorder.path)
+    with pytest.raises(StorageError, match="something else has") as told:
+        recorder.append(steps[-1])
+        recorder.end_episode("complete")
+        if when == "after the last":
+            damage(recorder.path)
+        recorder.close("complete")
+    assert not isinstance(told.value, StorageWaitError)
+    assert "stay readable" not in str(told.value)
+    assert not recorder.final_path.exists()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs locks of the system")
+def test_recording_is_locked_against_other_writers(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path, SESSION)
+    code = "import h5py, sys; h5py.File(sys.argv[1], 'r+')"
+    child = subprocess.run([sys.executable, "-c", code, str(recorder.path)], capture_output=True, text=True)
+    assert "lock" in child.stderr
+    path = recorder.close("complete")
+    assert subprocess.run([sys.executable, "-c", code, str(path)]).returncode == 0

@@ -1,0 +1,174 @@
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from disk.writing import (
+    left_over,
+    open_to_append,
+    rename_without_overwriting,
+    scratch_folder,
+    sweep,
+    whole_file,
+    whole_folder,
+    write_whole,
+)
+
+
+def test_rename_gives_the_file_its_name(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("recording")
+    rename_without_overwriting(tmp_path / "a", tmp_path / "b")
+    assert [path.name for path in tmp_path.iterdir()] == ["b"]
+    assert (tmp_path / "b").read_text() == "recording"
+
+
+def test_rename_that_was_cut_short_is_brought_to_its_end(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("recording")
+    os.link(tmp_path / "a", tmp_path / "b")
+    rename_without_overwriting(tmp_path / "a", tmp_path / "b")
+    assert [path.name for path in tmp_path.iterdir()] == ["b"]
+
+
+@pytest.mark.parametrize("hard_links", [True, False])
+def test_rename_never_overwrites(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hard_links: bool) -> None:
+    if not hard_links:
+        monkeypatch.setattr(os, "link", _no_hard_links)
+    (tmp_path / "a").write_text("recording")
+    (tmp_path / "b").write_text("another")
+    with pytest.raises(FileExistsError):
+        rename_without_overwriting(tmp_path / "a", tmp_path / "b")
+    assert (tmp_path / "a").read_text() == "recording"
+    assert (tmp_path / "b").read_text() == "another"
+
+
+def test_rename_works_without_hard_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "link", _no_hard_links)
+    (tmp_path / "a").write_text("recording")
+    rename_without_overwriting(tmp_path / "a", tmp_path / "b")
+    assert [path.name for path in tmp_path.iterdir()] == ["b"]
+    with pytest.raises(FileNotFoundError):
+        rename_without_overwriting(tmp_path / "a", tmp_path / "c")
+    assert not (tmp_path / "c").exists()
+
+
+def _no_hard_links(source: Path, target: Path) -> None:
+    raise PermissionError(errno.EPERM, "Operation not permitted")
+
+
+def test_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    write_whole(path, b"first")
+    with pytest.raises(RuntimeError), whole_file(path, overwrite=True) as fresh:
+        assert fresh.suffix == ".csv"
+        fresh.write_bytes(b"half")
+        raise RuntimeError
+    assert names(tmp_path) == ["a.csv"]
+    assert path.read_bytes() == b"first"
+    with pytest.raises(FileExistsError):
+        write_whole(path, b"second", overwrite=False)
+    assert names(tmp_path) == ["a.csv"]
+    write_whole(path, b"second")
+    assert path.read_bytes() == b"second"
+
+
+def test_folder_appears_whole_or_not_at_all(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    with pytest.raises(RuntimeError), whole_folder(out) as fresh:
+        (fresh / "a").write_bytes(b"half")
+        raise RuntimeError
+    assert names(tmp_path) == []
+    with whole_folder(out) as fresh:
+        (fresh / "below").mkdir()
+        (fresh / "below" / "a").write_bytes(b"whole")
+        assert not out.exists()
+    assert (out / "below" / "a").read_bytes() == b"whole"
+    with pytest.raises(FileExistsError), whole_folder(out):
+        pass
+    assert names(tmp_path) == ["out"]
+
+
+def test_link_in_the_place_of_what_is_written_is_replaced_and_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "outside").write_bytes(b"precious")
+    (tmp_path / "a").symlink_to("outside")
+    write_whole(tmp_path / "a", b"mine")
+    assert (tmp_path / "outside").read_bytes() == b"precious"
+    assert (tmp_path / "a").read_bytes() == b"mine"
+    assert not (tmp_path / "a").is_symlink()
+
+
+def test_something_that_takes_the_place_of_what_is_being_written_is_noticed(tmp_path: Path) -> None:
+    (tmp_path / "outside").write_bytes(b"precious")
+    with pytest.raises(OSError, match="took the place"), whole_file(tmp_path / "a") as fresh:
+        fresh.unlink()
+        fresh.symlink_to(tmp_path / "outside")
+    assert names(tmp_path) == ["outside"]
+
+
+@pytest.mark.parametrize("kind", ["link", "pipe"])
+def test_nothing_is_appended_through_a_link_or_to_a_pipe(tmp_path: Path, kind: str) -> None:
+    (tmp_path / "outside").write_bytes(b"precious")
+    if kind == "link":
+        (tmp_path / "log").symlink_to("outside")
+    else:
+        os.mkfifo(tmp_path / "log")
+    with pytest.raises(OSError, match="plain file"):
+        open_to_append(tmp_path / "log")
+    assert (tmp_path / "outside").read_bytes() == b"precious"
+
+
+def test_what_is_appended_comes_after_what_is_there(tmp_path: Path) -> None:
+    for line in (b"a\n", b"b\n"):
+        with open_to_append(tmp_path / "log") as file:
+            file.write(line)
+    assert (tmp_path / "log").read_bytes() == b"a\nb\n"
+
+
+KILLED = """
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+from disk.writing import whole_file, whole_folder
+with ExitStack() as stack:
+    folder = stack.enter_context(whole_folder(Path("tables")))
+    (folder / "people.csv").write_text("p01")
+    stack.enter_context(whole_file(Path("a.mp4"))).write_text("p01")
+    print("made", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_what_a_killed_process_left_goes_and_what_a_living_one_makes_stays(tmp_path: Path) -> None:
+    child = subprocess.Popen(
+        [sys.executable, "-c", KILLED], cwd=tmp_path, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    with child:
+        assert child.stdout is not None
+        assert child.stdout.readline() == "made\n"
+        (tmp_path / ".racer-notes").touch()
+        made = sorted(set(tmp_path.iterdir()) - {tmp_path / ".racer-notes"})
+        assert len(made) == 2
+        sweep(tmp_path)
+        assert not any(map(left_over, made))
+        assert all(path.exists() for path in made)
+        child.send_signal(signal.SIGKILL)
+    assert all(map(left_over, made))
+    sweep(tmp_path)
+    assert names(tmp_path) == [".racer-notes"]
+
+
+def test_first_writer_to_a_folder_removes_what_was_left_there(tmp_path: Path) -> None:
+    left = tmp_path / ".racer-0123456789abcdef.unfinished"
+    left.mkdir()
+    with scratch_folder(tmp_path) as scratch:
+        assert names(tmp_path) == [scratch.name]
+    assert names(tmp_path) == []
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
