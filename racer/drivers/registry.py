@@ -22,6 +22,10 @@ GROUP = "racer.drivers"
 """Entry point group of installed families."""
 BUILT_IN: dict[str, str] = {
     "pursuit": "racer.drivers.families.pursuit:PURSUIT",
+    "path-tracking": "racer.drivers.families.path_tracking:PATH_TRACKING",
+    "two-point": "racer.drivers.families.two_point:TWO_POINT",
+    "edge-following": "racer.drivers.families.edge_following:EDGE_FOLLOWING",
+    "satisficing": "racer.drivers.families.satisficing:SATISFICING",
     "lander-pilot": "racer.drivers.families.lander_pilot:LANDER_PILOT",
 }
 """Where each family is found: loaded when asked for."""
