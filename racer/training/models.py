@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from compression.errors import TrainingError, WeightsError
 from compression.model.latent_model import LatentModel, load_model
 from compression.model.training import Split, TrainingConfig, TrainingData, train_model
+from racer.drivers.registry import who_drives
 from racer.errors import ConfigError
 from racer.tasks.registry import make_task
 from racer.training.collect import CollectConfig, Collected, collect, read_pictures, split_pictures
@@ -73,6 +74,7 @@ def make_model(config: ModelConfig, progress: Progress = lambda stage, done: Non
     """
     out = config.out.resolve()
     work = config.work or out.with_name(out.name + ".work")
+    drivers: tuple[str, ...] = ()
     if config.task is None:
         assert config.images is not None
         collected = split_pictures(read_pictures(config.images, config.size, config.grey), config.training.seed)
@@ -90,6 +92,7 @@ def make_model(config: ModelConfig, progress: Progress = lambda stage, done: Non
         )
         actions, truth = len(spec.actions), spec.truth
         source = f"driver {config.collect.driver}, with bursts of wrong actions"
+        drivers = (who_drives(config.collect.driver, spec.name),)
     train, held_out = collected["train"], collected["held_out"]
     data = TrainingData(
         train=_split(train, config.task is not None),
@@ -99,6 +102,7 @@ def make_model(config: ModelConfig, progress: Progress = lambda stage, done: Non
         sequential=config.task is not None,
         participants=tuple(f"model_training_{seed}" for seed in train.seeds[:1]),
         seeds=train.seeds,
+        drivers=drivers,
         source=source,
     )
 
