@@ -78,3 +78,22 @@ class FixedMask:
     def choose(self, latent: NDArray[np.float32], sent: int) -> NDArray[np.bool_]:
         """Return the mask of the best-scoring blocks."""
         return best_blocks(self._scores, sent)
+
+
+class RotatingMasks:
+    """The blocks in turn, as many neighbours at a time as are sent: of half of them, the first half and the second.
+
+    Args:
+        blocks: Blocks of the model.
+    """
+
+    def __init__(self, blocks: int) -> None:
+        self._blocks = blocks
+        self._next = 0
+
+    def choose(self, latent: NDArray[np.float32], sent: int) -> NDArray[np.bool_]:
+        """Return the mask of the blocks after those of the last one."""
+        mask = np.zeros(self._blocks, bool)
+        mask[(self._next + np.arange(sent)) % self._blocks] = True
+        self._next = (self._next + sent) % self._blocks
+        return mask

@@ -13,5 +13,10 @@ BUILT_IN: dict[str, str] = {
     "jpeg": "compression.coders.pictures:JPEG",
     "webp": "compression.coders.pictures:WEBP",
     "hold-last": "compression.coders.hold_last:HOLD_LAST",
+    "blind": "compression.coders.silent:BLIND",
+    "zero-bits": "compression.coders.silent:ZERO_BITS",
+    "first-blocks": "compression.coders.blocks:FIRST_BLOCKS",
+    "rotation": "compression.coders.blocks:ROTATION",
+    "random-step": "compression.coders.blocks:RANDOM_STEP",
 }
 """Where each coder is found, in the order in which they are listed: loaded when asked for, as most import torch."""

@@ -15,7 +15,16 @@ from compression.coders.coder import Coder, CoderSettings, LatentReceiver, Laten
 from compression.coders.packet import Layout, layout_for, least_bits
 from compression.fill import FillName
 from compression.fitting.mask_policy import LearnedMask, check_mask
-from compression.masks import FixedMask, MaskInterval, MaskPolicy, RandomMasks, features_of, mask_index, mask_table
+from compression.masks import (
+    FixedMask,
+    MaskInterval,
+    MaskPolicy,
+    RandomMasks,
+    RotatingMasks,
+    features_of,
+    mask_index,
+    mask_table,
+)
 from compression.model.latent_model import LatentModel
 from compression.model.sizes import Sizes
 
@@ -53,6 +62,23 @@ class BlockSender(LatentSender):
         features = np.flatnonzero(features_of(self._mask, self.model.sizes.block_size))
         symbols = self.model.quantizer.encode(latent, features, self.layout.levels)
         return self.layout.pack(mask_index(self._mask), symbols)
+
+
+class RotationSender(BlockSender):
+    """Sends the blocks in turn, from the first in every episode.
+
+    Args:
+        model: The latent model, shared by both ends.
+        layout: What a packet holds.
+    """
+
+    def __init__(self, model: LatentModel, layout: Layout) -> None:
+        super().__init__(model, layout, RotatingMasks(model.sizes.blocks), "step")
+
+    def reset(self) -> None:
+        """Begin a new episode."""
+        super().reset()
+        self._policy = RotatingMasks(self.model.sizes.blocks)
 
 
 class BlockReceiver(LatentReceiver):
@@ -99,17 +125,31 @@ def full_layout(sizes: Sizes) -> Layout:
 def full_ends(model: LatentModel, settings: CoderSettings) -> tuple[BlockSender, BlockReceiver]:
     """Return both ends of condition `full`."""
     layout = full_layout(model.sizes)
-    everything = FixedMask(np.zeros(model.sizes.blocks, np.float32))
-    return BlockSender(model, layout, everything, settings.mask_interval), BlockReceiver(model, layout, settings.fill)
+    return BlockSender(model, layout, _first(model), settings.mask_interval), BlockReceiver(
+        model, layout, settings.fill
+    )
 
 
 def _receiver(model: LatentModel, settings: CoderSettings) -> BlockReceiver:
     return BlockReceiver(model, layout_for(settings.bits, model.sizes), settings.fill)
 
 
-def _random_sender(model: LatentModel, settings: CoderSettings) -> BlockSender:
+def _first(model: LatentModel) -> FixedMask:
+    """Return the policy whose mask is the first blocks, as many as are sent."""
+    return FixedMask(np.zeros(model.sizes.blocks, np.float32))
+
+
+def _first_sender(model: LatentModel, settings: CoderSettings) -> BlockSender:
+    return BlockSender(model, layout_for(settings.bits, model.sizes), _first(model), "episode")
+
+
+def _rotation_sender(model: LatentModel, settings: CoderSettings) -> BlockSender:
+    return RotationSender(model, layout_for(settings.bits, model.sizes))
+
+
+def _random_sender(model: LatentModel, settings: CoderSettings, interval: MaskInterval | None = None) -> BlockSender:
     policy = RandomMasks(model.sizes.blocks, settings.rng)
-    return BlockSender(model, layout_for(settings.bits, model.sizes), policy, settings.mask_interval)
+    return BlockSender(model, layout_for(settings.bits, model.sizes), policy, interval or settings.mask_interval)
 
 
 def _fitted_sender(model: LatentModel, settings: CoderSettings, coder: str) -> BlockSender:
@@ -149,4 +189,28 @@ PICO = Coder(
     needs="pico",
     check=check_mask,
 )
-CODERS = (RANDOM, PERCEPTUAL, PICO)
+FIRST_BLOCKS = Coder(
+    name="first-blocks",
+    summary="the first blocks, those that hold the most information, always",
+    source="A null row: nothing is learnt and nothing chosen; features are in the order of their information.",
+    sender=_first_sender,
+    receiver=_receiver,
+    least_bits=_least_bits,
+)
+ROTATION = Coder(
+    name="rotation",
+    summary="the blocks in turn",
+    source="A null row: as many blocks as fit, then the ones after them, whatever is seen.",
+    sender=_rotation_sender,
+    receiver=_receiver,
+    least_bits=_least_bits,
+)
+RANDOM_STEP = Coder(
+    name="random-step",
+    summary="random blocks, drawn anew in every step",
+    source=f"A null row: `random` with the mask interval of the text of {_PAPER}, whatever the other coders' is.",
+    sender=partial(_random_sender, interval="step"),
+    receiver=_receiver,
+    least_bits=_least_bits,
+)
+CODERS = (RANDOM, PERCEPTUAL, PICO, FIRST_BLOCKS, ROTATION, RANDOM_STEP)

@@ -208,8 +208,8 @@ class Coder:
     least_bits: Callable[[Sizes], int] = any_size
     """The smallest slot that it can use with a model of these sizes."""
     packet_bytes: Callable[[Sizes], int] | None = None
-    """Width of its packets, if they may exceed the slot: shorter ones are padded with zeros and charged without them.
-    None for coders that obey it."""
+    """Width of its packets, if it does not use the slot: shorter ones are padded with zeros and charged without them.
+    0 where nothing is ever sent; None for coders whose packets fill the slot."""
     needs: str | None = None
     """Objective of the fitted file that it needs. One that comes with the latent model serves where none is given."""
     check: Callable[[FittedModel, Sizes], None] | None = None
@@ -217,8 +217,12 @@ class Coder:
 
     @property
     def hard(self) -> bool:
-        """Whether every packet obeys the slot."""
+        """Whether every packet fills the slot and obeys it."""
         return self.packet_bytes is None
+
+    def silent(self, sizes: Sizes) -> bool:
+        """Return whether nothing is ever sent with a model of these sizes."""
+        return self.packet_bytes is not None and self.packet_bytes(sizes) == 0
 
     def read(self, path: Path, model: LatentModel) -> FittedModel:
         """Read the file that this coder needs, fitted for a latent model. Raises MaskError if it is of no use."""

@@ -66,6 +66,8 @@ class FittedRecord:
     """Where the features that were not sent came from in them; empty where that does not matter."""
     task: str = ""
     """Name of the task; empty in files of version 0.1.0, which knew only car-racing."""
+    drivers: tuple[str, ...] = ()
+    """Who drove: families of simulated people, `keyboard` for people; empty where the file does not say."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -173,6 +175,7 @@ def _record(metadata: Mapping[str, str]) -> FittedRecord:
         interval=_text(fields.get("interval", ""), re.compile("|".join((*get_args(MaskInterval), "")))),
         fill=_text(fields.get("fill", ""), re.compile("|".join((*FILLS, "")))),
         task=_text(fields.get("task", ""), _TASK),
+        drivers=_list_of(str, fields.get("drivers", [])),
     )
 
 

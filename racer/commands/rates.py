@@ -24,7 +24,7 @@ from racer.commands.output import print_json, progress_bar
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from racer.rates.curves import Curve, LeastBits
+    from racer.rates.curves import Curve, Estimate, LeastBits, WorstFamily
     from racer.rates.engines import Engine
     from racer.rates.sweep import Driven, Sweep
     from racer.rates.write import Written
@@ -53,10 +53,17 @@ def rates(
         str,
         typer.Option(
             help="Whose driving, with commas between: `simulated` (the family that the task names), families of "
-            "`racer driver list`, or your own as `package.module:factory`."
+            "`racer driver list`, or your own as `package.module:factory`. Of several, the one that a coder serves "
+            "least is named, among those that it was not fitted on."
         ),
     ] = "simulated",
-    coders: Annotated[str, typer.Option(help="Names with commas between; every coder there is if left out.")] = "",
+    coders: Annotated[
+        str,
+        typer.Option(
+            help="Names with commas between; every coder there is if left out. Raw frames, all features and the null "
+            "rows, which learn nothing, are driven in any case."
+        ),
+    ] = "",
     bits: Annotated[
         str, typer.Option(help="Slots, bits per step, with commas between.")
     ] = "1,2,3,5,8,12,18,27,42,85,170",
@@ -84,6 +91,13 @@ def rates(
     mask: MaskOption = None,
     mask_interval: IntervalOption = Interval.episode,
     fill: FillOption = FillChoice.hold,
+    shadow: Annotated[
+        bool,
+        typer.Option(
+            "--shadow",
+            help="Measure in every step whether the same driver would have done the same on the original frame.",
+        ),
+    ] = False,
     out: Annotated[Path, typer.Option(help="Folder to write to; a sweep begun there is gone on with.")] = Path("rates"),
     jobs: Annotated[int | None, typer.Option(min=1, max=256, help="Processes; one per processor if left out.")] = None,
     engine: Annotated[EngineChoice, typer.Option(help="`ray` drives on a Ray cluster.")] = EngineChoice.local,
@@ -118,6 +132,7 @@ def rates(
         seed=seed,
         mask_interval=mask_interval.value,
         fill=fill.value,
+        shadow=shadow,
     )
     if not dry_run:
         refuse_foreign(out, spec)
@@ -129,6 +144,7 @@ def rates(
             return
         if not as_json:
             _print_skipped(sweep)
+            _print_unfair(sweep)
         with progress_bar("cells", shown=not as_json) as advance:
             reached = [0]
 
@@ -199,10 +215,16 @@ def _print_skipped(sweep: Sweep) -> None:
         print(f"left out {skipped.coder} at {', '.join(map(str, skipped.bits))} bits: {skipped.reason}")
 
 
+def _print_unfair(sweep: Sweep) -> None:
+    for coder, drivers in sweep.unfair.items():
+        seen = " and ".join(drivers)
+        print(f"{coder} was fitted to the driving of {seen}: there its rows, marked +, are no evidence for others")
+
+
 def _as_json(sweep: Sweep, driven: Driven, written: Written) -> dict[str, Any]:
     from dataclasses import asdict
 
-    from racer.rates.write import curve_numbers
+    from racer.rates.write import curve_numbers, family_numbers
 
     return {
         "cells": len(driven.scores),
@@ -210,7 +232,9 @@ def _as_json(sweep: Sweep, driven: Driven, written: Written) -> dict[str, Any]:
         "damaged_lines": driven.damaged,
         "skipped": [asdict(skipped) for skipped in sweep.grid.skipped],
         "files": [str(path) for path in written.files],
+        "fitted_on_drivers": {coder: list(drivers) for coder, drivers in sweep.unfair.items()},
         "curves": [curve_numbers(curve) for curve in written.curves],
+        "worst_families": [family_numbers(each) for each in written.worst],
     }
 
 
@@ -224,17 +248,22 @@ def _print_rates(sweep: Sweep, driven: Driven, written: Written, out: Path) -> N
     for place in dict.fromkeys(curve.place for curve in written.curves):
         for noise in dict.fromkeys(curve.noise for curve in written.curves):
             print(f"\n{place}, {noise}")
-            print(f"{'':16}{headings}  {'95 % of raw':>14}  {'99 % of raw':>14}  bits against {ANCHOR}")
+            shares = "".join(f"  {share + ' of raw':>14}  {share + ' normalised':>15}" for share in ("95 %", "99 %"))
+            same = f"  {'same action':>11}" * sweep.plan.config.shadow
+            print(f"{'':16}{headings}{same}  {'of raw':>8}  {'normalised':>24}{shares}  bits against {ANCHOR}")
             for curve in written.curves:
                 if (curve.place, curve.noise) == (place, noise):
                     print(_row(curve, metrics))
     print("\n" + "; ".join(f"{metric.title}: {direction(metric)}" for metric in metrics))
     if all(point.of_raw is None for curve in written.curves for point in curve.points):
         print(f"there are no shares of raw: {metrics[0].title} has no worst value, or nobody gets beyond it")
+    print("normalised: from who sees nothing (0 %) to who sees the original frames (100 %)")
     soft = sorted(sweep.grid.soft)
     if soft:
         print(f"* exceeds the slot: {', '.join(soft)}")
     print(f"every action costs {sweep.uplink_bits} bits on its way back, whatever the coder")
+    if written.worst:
+        _print_worst(written.worst)
     kept = len(driven.scores) - driven.driven
     print(f"\nDrove {driven.driven} cells" + f"; {kept} were there" * bool(kept))
     if driven.damaged and driven.driven:
@@ -245,15 +274,19 @@ def _print_rates(sweep: Sweep, driven: Driven, written: Written, out: Path) -> N
 
 def _row(curve: Curve, metrics: Sequence[Metric]) -> str:
     """Return a line of the table: a coder at its most bits, and what it needs."""
-    from racer.report.wording import amount, heading
+    from racer.report.wording import amount, heading, percent
 
     last = curve.points[-1]
-    name = curve.coder + "*" * last.soft
-    least = [_least(each) for each in curve.least_bits] or ["", ""]
+    name = curve.coder + "*" * last.soft + "+" * (not curve.held_out)
+    pairs = zip(curve.least_bits, curve.least_bits_normalised, strict=True)
+    least = "".join(f"  {_least(of_raw):>14}  {_least(normalised):>15}" for of_raw, normalised in pairs)
     shown = "  ".join(
         f"{amount(metric, last.metrics[metric.name].value):>{len(heading(metric))}}" for metric in metrics
     )
-    line = f"{name:<16}{shown}  {least[0]:>14}  {least[1]:>14}"
+    of_raw = percent(last.of_raw.value if last.of_raw else None)
+    if last.agreement is not None:
+        shown += f"  {percent(last.agreement.value):>11}"
+    line = f"{name:<16}{shown}  {of_raw:>8}  {_share(last.normalised):>24}{least}"
     difference = curve.difference
     if difference is None:
         return line.rstrip()
@@ -262,6 +295,26 @@ def _row(curve: Curve, metrics: Sequence[Metric]) -> str:
     interval = difference.interval
     ends = " (no interval)" if interval is None else f" [{interval.low:+.0f}, {interval.high:+.0f}]"
     return f"{line}  {difference.percent:+.0f} %{ends}"
+
+
+def _share(estimate: Estimate | None) -> str:
+    """Return a share with its interval, such as `98.1 % [97.0, 99.2]`."""
+    from racer.report.wording import percent
+
+    if estimate is None:
+        return "-"
+    ends = estimate.interval
+    told = "" if ends is None else f" [{100 * ends.low:.1f}, {100 * ends.high:.1f}]"
+    return percent(estimate.value) + told
+
+
+def _print_worst(worst: Sequence[WorstFamily]) -> None:
+    print("\nworst family, normalised, of those that the coder was not fitted on")
+    for each in worst:
+        place = ", ".join(filter(None, (str(each.settings), "" if each.noise.kind == "none" else str(each.noise))))
+        bits = f"{each.bits} bits" if each.bits else ""
+        mark = "" if each.held_out else " (fitted on it)"
+        print(f"{place:<16}  {each.coder:<16}{bits:>9}  {_share(each.normalised):>24}  {each.driver}{mark}")
 
 
 def _least(least: LeastBits) -> str:

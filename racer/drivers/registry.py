@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from racer.drivers.driver import Driver, DriverError, DriverFamily
+from racer.tasks.registry import make_task, task_names
 from racer.tasks.task import Task, TaskSpec
 
 KEYBOARD = "keyboard"
@@ -22,6 +23,10 @@ GROUP = "racer.drivers"
 """Entry point group of installed families."""
 BUILT_IN: dict[str, str] = {
     "pursuit": "racer.drivers.families.pursuit:PURSUIT",
+    "path-tracking": "racer.drivers.families.path_tracking:PATH_TRACKING",
+    "two-point": "racer.drivers.families.two_point:TWO_POINT",
+    "edge-following": "racer.drivers.families.edge_following:EDGE_FOLLOWING",
+    "satisficing": "racer.drivers.families.satisficing:SATISFICING",
     "lander-pilot": "racer.drivers.families.lander_pilot:LANDER_PILOT",
 }
 """Where each family is found: loaded when asked for."""
@@ -103,6 +108,19 @@ def family_of(name: str, task: Task) -> DriverFamily:
         others = f"choose {' or '.join(fitting)}" if fitting else "choose your own as package.module:factory"
         raise DriverError(f"drivers of family {name} cannot do {spec.name}; {others}")
     return family
+
+
+def who_drives(name: str, task: str) -> str:
+    """Return what is kept of a driver's name in a fitted file: the family, whichever person of it; or the name itself.
+
+    Args:
+        name: As for `--driver`.
+        task: Name of the task, which decides what `simulated` stands for; it need not be installed.
+    """
+    kind = name.partition(":")[0]
+    if kind == SIMULATED:
+        return make_task(task).spec.driver if task in task_names() else SIMULATED
+    return kind if kind in (KEYBOARD, *family_names()) else name
 
 
 def driver_seed(participant: str) -> int:

@@ -51,6 +51,8 @@ class Job:
     """The most rows, 1 or more."""
     seed: int
     """Of this episode: what the driver, the sender and the noise draw by chance, 0 or more."""
+    shadow: bool = False
+    """Whether the same driver with the same dice also answers the original frame of every step; see `Score`."""
 
     def __post_init__(self) -> None:
         if self.steps < 1:
@@ -72,6 +74,11 @@ class Score:
     """Bits charged in the most expensive step."""
     lost: float
     """Fraction of its steps whose packet was lost, or made nonsense by noise."""
+    agreement: float | None = None
+    """Fraction of its steps in which the driver did what it would have done on the original frame: a second driver, the
+    same person with the same dice, sees the original frames of all states that the first one led to, and its answers
+    change nothing. An estimate of what equation 1 of PICO (arXiv 2108.04219) is about. None where it was not asked for.
+    """
 
 
 Clock = Callable[[], int]
@@ -177,6 +184,10 @@ class _Lane:
         )
         self._driver = make_driver(job.driver, job.task, job.person, job.seed)
         self._driver.reset()
+        self._shadow = make_driver(job.driver, job.task, job.person, job.seed) if job.shadow else None
+        if self._shadow:
+            self._shadow.reset()
+        self._agreed = 0
         self._step_ns = round(spec.step_seconds * 1e9)
         self._tally = Tally(spec)
         self._bits = self._bits_most = self._lost = 0
@@ -215,12 +226,18 @@ class _Lane:
                 self.request = None
                 return
             if isinstance(request, Act):
-                answer = Acted(self._driver.act(request.shown), self._now(), self._now())
+                answer = Acted(self._act(request), self._now(), self._now())
             elif isinstance(request, Row):
                 self._take(request)
                 answer = None
             else:
                 return
+
+    def _act(self, request: Act) -> int:
+        action = self._driver.act(request.shown)
+        if self._shadow:
+            self._agreed += self._shadow.act(request.original) == action
+        return action
 
     def finish(self) -> Score:
         """Close the recording and return how the episode went."""
@@ -229,7 +246,8 @@ class _Lane:
             if self._recorder:
                 self._recorder.end_episode("complete")
                 self._recorder.close("complete")
-        return Score(steps, self._tally.values(), self._bits / steps, self._bits_most, self._lost / steps)
+        agreement = self._agreed / steps if self._shadow else None
+        return Score(steps, self._tally.values(), self._bits / steps, self._bits_most, self._lost / steps, agreement)
 
     def close(self) -> None:
         """Give the trial back, and close the recording of an episode that is not finished as aborted."""

@@ -5,25 +5,28 @@ that a ratio or a difference of two coders is one between the same people and th
 
 Rates are of the task's primary metric, as its *merit*: how far it is above the least that it can be or, where less is
 better, below the most. Where there is no such bound there are no shares of the merit on raw frames.
+
+A share of raw flatters: who sees nothing gets somewhere too. So beside it stands the *normalised score*, (p - blind) /
+(raw - blind): 0 for the same people with their eyes shut, 1 for the original frames.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from racer.rates.driving import CellScore
-from racer.rates.grid import FULL, NO_NOISE, RAW, Grid, Noise, OperatingPoint, TaskSettings
+from racer.rates.grid import BLIND, NO_NOISE, RAW, Grid, Noise, OperatingPoint, TaskSettings
 from racer.rates.rate_difference import monotone, rate_difference, rising_curve
 from racer.report.statistics import BOOTSTRAP_SEED, CONFIDENCE, RESAMPLES, Interval
 from racer.tasks.task import Metric, TaskSpec
 
-ANCHOR = "random"
-"""The coder that the others' rates are compared with."""
+ANCHOR = "coarse"
+"""The coder that the others' rates are compared with: it learns nothing of anybody, and its curve has every slot."""
 SHARES = (0.95, 0.99)
 """Of the merit on raw frames that a coder is asked to keep."""
 DIFFERENCE_RESAMPLES = 1000
@@ -64,8 +67,12 @@ class Point:
     """Of each metric that is compared, by name."""
     of_raw: Estimate | None
     """Merit as a share of that on raw frames at this place; None where it has none, or nobody gets anywhere there."""
+    normalised: Estimate | None
+    """(p - blind) / (raw - blind); None where raw frames bring nobody further than none, or `blind` was not driven."""
     of_clean: Estimate | None
     """Merit as a share of the same coder's without noise; None likewise, and without noise."""
+    agreement: Estimate | None
+    """Share of the steps in which the original frame would have led to the same action; None where it was not asked."""
 
 
 @dataclass(frozen=True)
@@ -107,9 +114,41 @@ class Curve:
     points: tuple[Point, ...]
     """By bits, ascending."""
     least_bits: tuple[LeastBits, ...]
-    """For each of SHARES; empty for `raw` and `full`."""
+    """For each of SHARES of the merit on raw frames; empty for `raw`, `full` and where nothing is sent."""
+    least_bits_normalised: tuple[LeastBits, ...]
+    """For each of SHARES of the normalised score; empty likewise."""
     difference: Difference | None
-    """None for `raw`, `full` and the anchor itself, and where the anchor was not driven."""
+    """None for the same, for the anchor itself, and where the anchor was not driven."""
+    fitted_on: tuple[str, ...] = ()
+    """Families of drivers whose driving the coder was fitted to; empty where it was to none, or nobody knows."""
+
+    @property
+    def flat(self) -> bool:
+        """Whether the slot changes nothing, and nothing exceeds it: a line to compare with."""
+        return not self.least_bits
+
+    @property
+    def held_out(self) -> bool:
+        """Whether whoever drives here is of no family that the coder was fitted on."""
+        return self.driver.partition(":")[0] not in self.fitted_on
+
+
+@dataclass(frozen=True)
+class WorstFamily:
+    """A coder at one slot with the drivers that it serves least."""
+
+    settings: TaskSettings
+    noise: Noise
+    coder: str
+    bits: int
+    families: int
+    """Drivers that were compared: those whose family the coder was not fitted on, or all where there are no others."""
+    driver: str
+    """The one with the lowest normalised score."""
+    held_out: bool
+    """Whether the coder was fitted on none of those compared."""
+    normalised: Estimate
+    """Of that driver; its interval knows nothing of having been chosen as the lowest."""
 
 
 @dataclass(frozen=True)
@@ -118,19 +157,23 @@ class _Means:
 
     merit: Table
     metrics: dict[str, Table]
+    agreement: Table | None
     bits_mean: float
     bits_most: int
     lost: float
     episodes: int
 
 
-def fit_curves(scores: Iterable[CellScore], grid: Grid, spec: TaskSpec) -> tuple[Curve, ...]:
+def fit_curves(
+    scores: Iterable[CellScore], grid: Grid, spec: TaskSpec, fitted_on: Mapping[str, tuple[str, ...]] | None = None
+) -> tuple[Curve, ...]:
     """Return the curves of a finished sweep, by settings of the task, driver, noise and coder.
 
     Args:
         scores: Of every cell of the grid, in any order.
         grid: What was driven.
         spec: Of the task.
+        fitted_on: Families whose driving a coder was fitted to, by coder.
     """
     means = _by_point(scores, spec)
     bounded = math.isfinite(_worst(spec.primary))
@@ -146,9 +189,10 @@ def fit_curves(scores: Iterable[CellScore], grid: Grid, spec: TaskSpec) -> tuple
     for key in dict.fromkeys(_curve_of(cell.point) for cell in grid.cells):
         settings, driver, noise, coder = key
         own = groups[key]
-        raw = means[OperatingPoint(settings, driver, NO_NOISE, RAW, 0)].merit if bounded else None
+        scale = _Scale.of(settings, driver, means, bounded)
+        flat = own[0].bits == 0 and coder not in grid.soft
         anchor = groups.get((settings, driver, noise, ANCHOR))
-        compared = coder not in (RAW, FULL, ANCHOR) and anchor is not None
+        compared = not flat and coder != ANCHOR and anchor is not None
         curves.append(
             Curve(
                 own[0].place,
@@ -156,14 +200,63 @@ def fit_curves(scores: Iterable[CellScore], grid: Grid, spec: TaskSpec) -> tuple
                 driver,
                 noise,
                 coder,
-                tuple(_point(point, means, raw, drawn, coder in grid.soft) for point in own),
-                () if coder in (RAW, FULL) else _least_bits([means[point] for point in own], raw, few),
+                tuple(_point(point, means, scale, drawn, coder in grid.soft) for point in own),
+                () if flat else _least_bits([means[point] for point in own], scale.bottom, scale.raw, few),
+                () if flat else _least_bits([means[point] for point in own], scale.blind, scale.top, few),
                 _difference([means[point] for point in anchor or ()], [means[point] for point in own], few)
                 if compared
                 else None,
+                (fitted_on or {}).get(coder, ()),
             )
         )
     return tuple(curves)
+
+
+def worst_families(curves: Iterable[Curve]) -> tuple[WorstFamily, ...]:
+    """Return each coder at each slot with the driver of the lowest normalised score, where several drove.
+
+    Drivers of a family that the coder was fitted on count only where there are no others.
+    """
+    found: dict[tuple[TaskSettings, Noise, str, int], list[tuple[Curve, Estimate]]] = {}
+    for curve in curves:
+        for point in curve.points:
+            if point.normalised is not None and curve.coder != RAW:
+                place = curve.settings, curve.noise, curve.coder, point.bits
+                found.setdefault(place, []).append((curve, point.normalised))
+    worst = []
+    for (settings, noise, coder, bits), every in found.items():
+        if len(every) < 2:
+            continue
+        fair = [(curve, score) for curve, score in every if curve.held_out] or every
+        lowest, score = min(fair, key=lambda each: each[1].value)
+        worst.append(WorstFamily(settings, noise, coder, bits, len(fair), lowest.driver, lowest.held_out, score))
+    return tuple(worst)
+
+
+@dataclass(frozen=True)
+class _Scale:
+    """What scores of one driver in one place are counted from and up to, float64[participants] each."""
+
+    bottom: Table | None
+    """The least merit that there can be: zeros; None where it has no bound."""
+    raw: Table | None
+    """Merit on raw frames; None likewise."""
+    blind: Table | None
+    """Merit of the blind; None where raw frames bring nobody further, or it was not driven."""
+    top: Table | None
+    """Merit on raw frames; None likewise."""
+
+    @classmethod
+    def of(cls, settings: TaskSettings, driver: str, means: Mapping[OperatingPoint, _Means], bounded: bool) -> _Scale:
+        raw = means[OperatingPoint(settings, driver, NO_NOISE, RAW, 0)].merit
+        found = means.get(OperatingPoint(settings, driver, NO_NOISE, BLIND, 0))
+        blind = found.merit if found is not None and raw.mean() > found.merit.mean() else None
+        return cls(
+            np.zeros_like(raw) if bounded else None,
+            raw if bounded else None,
+            blind,
+            None if blind is None else raw,
+        )
 
 
 def _curve_of(point: OperatingPoint) -> tuple[TaskSettings, str, Noise, str]:
@@ -202,7 +295,10 @@ def _means(group: Sequence[CellScore], spec: TaskSpec) -> _Means:
         )
         for metric in spec.compared
     }
+    agreed = [[episode.agreement for episode in score.episodes] for score in group]
+    asked = all(agreement is not None for own in agreed for agreement in own)
     return _Means(
+        agreement=np.array([np.mean(np.array(own, float)) for own in agreed]) if asked else None,
         merit=_merit(spec.primary, metrics[spec.primary.name]),
         metrics=metrics,
         bits_mean=per_step([episode.bits_mean for episode in every]),
@@ -219,11 +315,10 @@ def _drawn(people: int, resamples: int) -> Table:
 
 
 def _point(
-    point: OperatingPoint, means: dict[OperatingPoint, _Means], raw: Table | None, drawn: Table, soft: bool
+    point: OperatingPoint, means: dict[OperatingPoint, _Means], scale: _Scale, drawn: Table, soft: bool
 ) -> Point:
-    own = means[point]
-    clean = None
-    if raw is not None and point.noise != NO_NOISE:
+    own, clean = means[point], None
+    if scale.raw is not None and point.noise != NO_NOISE:
         clean = means.get(OperatingPoint(point.settings, point.driver, NO_NOISE, point.coder, point.bits))
     return Point(
         bits=point.bits,
@@ -234,8 +329,14 @@ def _point(
         bits_most=own.bits_most,
         lost=own.lost,
         metrics={name: _mean(values, drawn) for name, values in own.metrics.items()},
-        of_raw=None if raw is None else _ratio(own.merit, raw, drawn),
+        of_raw=None if scale.raw is None else _ratio(own.merit, scale.raw, drawn),
+        normalised=(
+            None
+            if scale.blind is None or scale.top is None
+            else _ratio(own.merit - scale.blind, scale.top - scale.blind, drawn)
+        ),
         of_clean=None if clean is None else _ratio(own.merit, clean.merit, drawn),
+        agreement=None if own.agreement is None else _mean(own.agreement, drawn),
     )
 
 
@@ -244,11 +345,14 @@ def _mean(values: Table, drawn: Table) -> Estimate:
 
 
 def _ratio(values: Table, reference: Table, drawn: Table) -> Estimate | None:
-    """Return the ratio of two means; None where the one to divide by is zero."""
+    """Return the ratio of two means; None where the one to divide by is zero.
+
+    Without an interval where people can be drawn with whom it is not above zero.
+    """
     if reference.mean() == 0:
         return None
     below = drawn @ reference
-    interval = _interval(drawn @ values / below) if len(values) > 1 and below.all() else None
+    interval = _interval(drawn @ values / below) if len(values) > 1 and (below > 0).all() else None
     return Estimate(float(values.mean() / reference.mean()), interval)
 
 
@@ -257,14 +361,16 @@ def _interval(found: Table) -> Interval:
     return Interval(float(low), float(high))
 
 
-def _least_bits(own: Sequence[_Means], raw: Table | None, drawn: Table) -> tuple[LeastBits, ...]:
-    if raw is None:
+def _least_bits(own: Sequence[_Means], bottom: Table | None, top: Table | None, drawn: Table) -> tuple[LeastBits, ...]:
+    """Return the least bits that lead so far on the way from one merit to another, float64[participants] each."""
+    if bottom is None or top is None:
         return tuple(LeastBits(share, None, None, None) for share in SHARES)
     rates, mean, resampled = _fitted(own, drawn)
-    return tuple(
-        _least_bits_of(share, rates, mean >= share * raw.mean(), resampled >= share * (drawn @ raw)[:, None])
-        for share in SHARES
-    )
+    found = []
+    for share in SHARES:
+        needed = bottom + share * (top - bottom)
+        found.append(_least_bits_of(share, rates, mean >= needed.mean(), resampled >= (drawn @ needed)[:, None]))
+    return tuple(found)
 
 
 def _least_bits_of(

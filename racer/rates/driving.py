@@ -95,7 +95,7 @@ def _jobs(config: RatesConfig, cell: Cell) -> Iterator[Job]:
         noise_rate=point.noise.rate,
     )
     for seed, dice in zip(person.seeds, person.dice, strict=True):
-        yield Job(point.coder, channel, task, seed, point.driver, person.seed, config.steps, dice)
+        yield Job(point.coder, channel, task, seed, point.driver, person.seed, config.steps, dice, config.shadow)
 
 
 @lru_cache(maxsize=64)

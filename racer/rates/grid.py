@@ -19,6 +19,10 @@ from racer.errors import ConfigError
 from racer.tasks.registry import make_task, parse_settings, task_settings
 
 RAW, FULL = RESERVED
+BLIND = "blind"
+"""Who sees nothing: what a normalised score counts from."""
+NULLS = (BLIND, "zero-bits", "first-blocks", "rotation", "random", "random-step")
+"""Coders that learn nothing, driven in any case: what the others are worth is what they add to these."""
 DEFAULT_BITS = (1, 2, 3, 5, 8, 12, 18, 27, 42, 85, 170)
 STEPS_FACTOR = 1.5
 """Steps of an episode where nobody says otherwise, in those of the task itself: long enough to go astray."""
@@ -132,6 +136,8 @@ class RatesConfig:
     """For coders that choose blocks: once per episode, or in every step."""
     fill: FillName = "hold"
     """Where coders that leave features out take them from."""
+    shadow: bool = False
+    """Whether the same driver also answers the original frames; see `racer.loop.batched.Score.agreement`."""
 
     def __post_init__(self) -> None:
         for name, least, most in (
@@ -164,7 +170,7 @@ class OperatingPoint:
     coder: str
     """`raw`, `full` or the name of a coder."""
     bits: int
-    """The slot; 0 where the slot changes nothing: for `raw`, `full` and coders that do not obey it."""
+    """The slot; 0 where the slot changes nothing: for `raw`, `full` and coders that do not use it."""
 
     @property
     def place(self) -> str:
@@ -223,7 +229,8 @@ class Grid:
 def make_grid(config: RatesConfig, coders: Sequence[Coder], sizes: Sizes) -> Grid:
     """Return the grid of these coders; `raw` and `full` are always driven, as lines to compare with.
 
-    Noise cannot touch `raw`, where nothing crosses. `raw`, `full` and coders that do not obey the slot have one point.
+    Noise cannot touch what nothing crosses for: `raw` and silent coders. `raw`, `full` and coders that do not use the
+    slot have one point.
 
     Args:
         config: What is driven.
@@ -245,14 +252,20 @@ def make_grid(config: RatesConfig, coders: Sequence[Coder], sizes: Sizes) -> Gri
         if coder.hard and len(fitting) < len(config.bits):
             left_out = tuple(bits for bits in sorted(config.bits) if bits < least)
             skipped.append(Skipped(coder.name, left_out, f"it needs {least} bits or more"))
+    silent = {coder.name for coder in coders if coder.silent(sizes)}
     points: list[OperatingPoint] = []
     for settings, driver in product(config.settings, config.drivers):
         points.append(OperatingPoint(settings, driver, NO_NOISE, RAW, 0))
         for noise in (NO_NOISE, *(noise for noise in config.noise if noise != NO_NOISE)):
-            points += [OperatingPoint(settings, driver, noise, name, bits) for name in slots for bits in slots[name]]
+            points += [
+                OperatingPoint(settings, driver, noise, name, bits)
+                for name in slots
+                for bits in slots[name]
+                if noise == NO_NOISE or name not in silent
+            ]
     # People come last in turn: a sweep that was stopped early has driven every point about equally often.
     cells = tuple(Cell(point, person) for person in range(config.participants) for point in points)
-    soft = frozenset(coder.name for coder in coders if not coder.hard)
+    soft = frozenset(coder.name for coder in coders if not coder.hard) - silent
     return Grid(cells, tuple(skipped), (RAW, *slots), soft)
 
 

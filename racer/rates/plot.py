@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from racer.rates.curves import Curve, Estimate, Point
-from racer.rates.grid import FULL, NO_NOISE, RAW
+from racer.rates.grid import BLIND, FULL, NO_NOISE, NULLS, RAW
 from racer.report.drawing import FAINT, INK, Cell, Illustration, canvas, colour_of, label, marker_of, render
-from racer.report.wording import capitalised, direction, heading, measure, scale
+from racer.report.wording import capitalised, direction, heading, measure, percent, scale
 from racer.tasks.task import Metric, TaskSpec
 
 if TYPE_CHECKING:
@@ -17,10 +19,52 @@ if TYPE_CHECKING:
 NOISE_BITS = 12
 """Slot at which coders are compared under noise; the largest one below it where it was not driven."""
 _HEADER = ("place", "coder", "bits_mean", "exceeds_slot", "value", "low", "high")
-_STYLES = {RAW: (0, (5, 2)), FULL: (0, (1, 1))}
+_STYLES = {RAW: (0, (5, 2)), FULL: (0, (1, 1)), BLIND: (0, (3, 1, 1, 1))}
 """Dashes of the lines that the coders are compared with."""
+_OTHER_LINE = (0, (1, 3))
+NORMALISED = "rates_normalised"
+"""Name of the figure of the normalised score."""
 _ACROSS = 3
 """Panels side by side."""
+
+
+@dataclass(frozen=True)
+class _Measure:
+    """What a figure shows of every point."""
+
+    name: str
+    """Of the figure."""
+    title: str
+    heading: str
+    scale: float
+    lowest: float
+    of: Callable[[Point], Estimate | None]
+    told: Callable[[float], str]
+    """Writes a value for those who cannot see the figure."""
+
+    @classmethod
+    def metric(cls, metric: Metric) -> _Measure:
+        return cls(
+            figure_name(metric),
+            metric.title,
+            f"{heading(metric)}, {direction(metric)}",
+            scale(metric),
+            metric.bounds[0],
+            lambda point: point.metrics[metric.name],
+            lambda value: measure(metric, value),
+        )
+
+    @classmethod
+    def normalised(cls, metric: Metric) -> _Measure:
+        return cls(
+            NORMALISED,
+            f"{metric.title}, from blind to raw",
+            f"{metric.title} (% of the way from blind to raw)",
+            100.0,
+            -math.inf,
+            lambda point: point.normalised,
+            percent,
+        )
 
 
 def figure_name(metric: Metric) -> str:
@@ -31,67 +75,73 @@ def figure_name(metric: Metric) -> str:
 def draw_figures(curves: Sequence[Curve], spec: TaskSpec) -> list[Illustration]:
     """Return the figures of a sweep, the primary metric's first; that of a kind of noise only where it was driven."""
     kinds = dict.fromkeys(curve.noise.kind for curve in curves if curve.noise != NO_NOISE)
+    shown = [_Measure.metric(metric) for metric in spec.compared]
+    if any(point.normalised for curve in curves for point in curve.points):
+        shown.insert(1, _Measure.normalised(spec.primary))
     return [
-        *(_against_bits(curves, metric) for metric in spec.compared),
+        *(_against_bits(curves, what) for what in shown),
         *(_against_noise(curves, spec.primary, kind) for kind in kinds),
     ]
 
 
-def _against_bits(curves: Sequence[Curve], metric: Metric) -> Illustration:
-    """Draw one panel per place: a curve for each coder, a line each for `raw` and `full`."""
-    clean = [curve for curve in curves if curve.noise == NO_NOISE]
+def _against_bits(curves: Sequence[Curve], what: _Measure) -> Illustration:
+    """Draw one panel per place: a curve for each coder, a line for each of those that no slot changes."""
+    clean = [curve for curve in curves if curve.noise == NO_NOISE and all(what.of(point) for point in curve.points)]
     places = list(dict.fromkeys(curve.place for curve in clean))
     rows: list[tuple[Cell, ...]] = []
     with canvas(*_size(places), len(places), min(len(places), _ACROSS)) as (figure, panels):
         for axes, place in zip(panels, places, strict=True):
             shown = [curve for curve in clean if curve.place == place]
-            coders = [curve for curve in shown if curve.coder not in (RAW, FULL)]
+            coders = [curve for curve in shown if not curve.flat]
             axes.set_xscale("log", base=2)
             for number, curve in enumerate(coders):
                 # Moved apart by a hair, or intervals at the same slot would hide each other.
                 shift = 2 ** (0.03 * (number - (len(coders) - 1) / 2))
-                _errorbar(axes, curve, [shift * point.bits_mean for point in curve.points], curve.points, metric)
+                _errorbar(axes, curve, [shift * point.bits_mean for point in curve.points], curve.points, what)
             for curve in shown:
-                if curve.coder in (RAW, FULL):
-                    _line(axes, curve, metric)
+                if curve.flat:
+                    _line(axes, curve, what)
             _ticks(axes, [point for curve in coders for point in curve.points])
             axes.set_title(place)
-            axes.set_ylabel(f"{heading(metric)}, {direction(metric)}")
+            axes.set_ylabel(what.heading)
             rows += [
-                (place, curve.coder, point.bits_mean, int(point.soft), *_ends(point.metrics[metric.name]))
+                (place, curve.coder, point.bits_mean, int(point.soft), *_ends(what.of(point)))
                 for curve in shown
                 for point in curve.points
             ]
-        _share_scale(panels, metric)
+        _share_scale(panels, what)
         handles, labels = panels[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside upper left", ncols=_legend_columns(places), fontsize=8.5)
-        alt = f"{capitalised(metric.title)} against bits per step, {' and '.join(places)}: " + "; ".join(
-            f"{label(curve.coder)} {measure(metric, last.metrics[metric.name].value)} at {last.bits_mean:g} bits"
+        alt = f"{capitalised(what.title)} against bits per step, {' and '.join(places)}: " + "; ".join(
+            f"{label(curve.coder)} {what.told(_ends(what.of(last))[0])} at {last.bits_mean:g} bits"
             for curve in clean
             if curve.place == places[0] and (last := curve.points[-1])
         )
-        return render(figure, figure_name(metric), alt, _HEADER, rows)
+        return render(figure, what.name, alt, _HEADER, rows)
 
 
 def _against_noise(curves: Sequence[Curve], metric: Metric, kind: str) -> Illustration:
     """Draw one panel per place: a metric of each coder at one slot against the rate of the noise."""
     places = list(dict.fromkeys(curve.place for curve in curves))
+    what = _Measure.metric(metric)
     rows: list[tuple[Cell, ...]] = []
     with canvas(*_size(places), len(places), min(len(places), _ACROSS)) as (figure, panels):
         for axes, place in zip(panels, places, strict=True):
             shown = [curve for curve in curves if curve.place == place and curve.noise.kind in (kind, NO_NOISE.kind)]
-            for coder in dict.fromkeys(curve.coder for curve in shown if curve.coder != RAW):
+            # Where nothing crosses noise changes nothing.
+            touched = [curve.coder for curve in shown if curve.noise != NO_NOISE]
+            for coder in dict.fromkeys(touched):
                 own = [curve for curve in shown if curve.coder == coder]
                 points = [_at_slot(curve) for curve in own]
                 rates = [curve.noise.rate for curve in own]
-                _errorbar(axes, own[0], rates, points, metric, points[0].bits_mean)
+                _errorbar(axes, own[0], rates, points, what, points[0].bits_mean)
                 rows += [
-                    (place, coder, point.bits_mean, rate, *_ends(point.metrics[metric.name]))
+                    (place, coder, point.bits_mean, rate, *_ends(what.of(point)))
                     for point, rate in zip(points, rates, strict=True)
                 ]
             axes.set_title(place)
             axes.set(xlabel=_RATES[kind], ylabel=heading(metric))
-        _share_scale(panels, metric)
+        _share_scale(panels, what)
         handles, labels = panels[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside upper left", ncols=_legend_columns(places), fontsize=8.5)
         alt = (
@@ -120,9 +170,9 @@ def _legend_columns(places: Sequence[str]) -> int:
 
 
 def _errorbar(
-    axes: Axes, curve: Curve, xs: list[float], points: Sequence[Point], metric: Metric, bits: float | None = None
+    axes: Axes, curve: Curve, xs: list[float], points: Sequence[Point], what: _Measure, bits: float | None = None
 ) -> None:
-    ends = [[scale(metric) * end for end in _ends(point.metrics[metric.name])] for point in points]
+    ends = [[what.scale * end for end in _ends(what.of(point))] for point in points]
     colour, soft = colour_of(curve.coder), points[0].soft
     axes.errorbar(
         xs,
@@ -134,6 +184,8 @@ def _errorbar(
         markerfacecolor="#FFFFFF" if soft else colour,
         markersize=5,
         linewidth=1.3,
+        # Null rows stand back: they are what the others are measured by.
+        linestyle=":" if curve.coder in NULLS else "-",
         elinewidth=0.8,
         capsize=2,
         label=label(curve.coder)
@@ -142,13 +194,14 @@ def _errorbar(
     )
 
 
-def _line(axes: Axes, curve: Curve, metric: Metric) -> None:
+def _line(axes: Axes, curve: Curve, what: _Measure) -> None:
     point = curve.points[0]
     name = curve.coder if not point.bits_mean else f"{curve.coder} ({point.bits_mean:g} bits)"
-    colour, estimate = colour_of(curve.coder), point.metrics[metric.name]
-    value, low, high = (scale(metric) * end for end in _ends(estimate))
-    axes.axhline(value, color=colour, linestyle=_STYLES[curve.coder], linewidth=1.4, label=name, zorder=1)
-    if estimate.interval is not None:
+    colour, estimate = colour_of(curve.coder), what.of(point)
+    value, low, high = (what.scale * end for end in _ends(estimate))
+    style = _STYLES.get(curve.coder, _OTHER_LINE)
+    axes.axhline(value, color=colour, linestyle=style, linewidth=1.4, label=name, zorder=1)
+    if estimate is not None and estimate.interval is not None:
         axes.axhspan(low, high, color=colour, alpha=0.08, linewidth=0, zorder=0)
 
 
@@ -165,11 +218,11 @@ def _ticks(axes: Axes, points: Sequence[Point]) -> None:
     axes.grid(axis="y", color=FAINT, linewidth=0.4)
 
 
-def _share_scale(panels: Sequence[Axes], metric: Metric) -> None:
+def _share_scale(panels: Sequence[Axes], what: _Measure) -> None:
     low = min(axes.get_ylim()[0] for axes in panels)
     high = max(axes.get_ylim()[1] for axes in panels)
     for axes in panels:
-        axes.set_ylim(max(low, scale(metric) * metric.bounds[0]), high)
+        axes.set_ylim(max(low, what.scale * what.lowest), high)
         axes.tick_params(colors=INK)
 
 
@@ -178,8 +231,9 @@ def _at_slot(curve: Curve) -> Point:
     return within[-1] if within else curve.points[0]
 
 
-def _ends(estimate: Estimate) -> tuple[float, float, float]:
+def _ends(estimate: Estimate | None) -> tuple[float, float, float]:
     """Return (value, low, high); a single person's value is its own interval."""
+    assert estimate is not None
     if estimate.interval is None:
         return estimate.value, estimate.value, estimate.value
     return estimate.value, estimate.interval.low, estimate.interval.high

@@ -60,6 +60,8 @@ def settings_of(config: RatesConfig, spec: TaskSpec, model: LatentModel) -> dict
         "code_sha256": code_sha256(config.task),
         "racer": __version__,
     }
+    if config.shadow:
+        settings["shadow"] = 1
     return settings | {name: _version(name) for name in (*_DECIDING, *spec.software)}
 
 

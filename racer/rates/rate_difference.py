@@ -18,6 +18,8 @@ Curve = tuple[Values, Values]
 """(Bits per step, merit), float64[K] each, both rising strictly; K of 1 or more."""
 METHOD = "pchip"
 """Interpolation of log rate over merit: it keeps to the order of the points, where a cubic swings."""
+LEAST_OVERLAP = 0.5
+"""Share of the merit reached by either curve that both must reach."""
 _LEAST_RISE = 1e-9
 """Merit that rises by less than this has not risen."""
 
@@ -65,7 +67,11 @@ def rising_curve(rates: Values, fitted: Values) -> Curve:
 
 
 def rate_difference(anchor: Curve, test: Curve) -> RateDifference:
-    """Return how many percent more bits the tested coder needs than the one it is compared with."""
+    """Return how many percent more bits the tested coder needs than the one it is compared with.
+
+    There is none where the curves share less than half of what they reach, or all that they share lies between two
+    neighbouring points of either: it would tell of the shape that is put between them.
+    """
     (low, high), (test_low, test_high) = anchor[1][[0, -1]], test[1][[0, -1]]
     shared = min(high, test_high) - max(low, test_low)
     everything = max(high, test_high) - min(low, test_low)
@@ -80,9 +86,18 @@ def rate_difference(anchor: Curve, test: Curve) -> RateDifference:
         return RateDifference(None, overlap, better if test_low > low else worse)
     if min(anchor[0][0], test[0][0]) <= 0:
         return RateDifference(None, overlap, "a rate of 0 bits has no logarithm")
+    if overlap < LEAST_OVERLAP:
+        return RateDifference(None, overlap, "the curves share less than half of what they reach")
+    if any(_segments(merits, max(low, test_low), min(high, test_high)) < 2 for _, merits in (anchor, test)):
+        return RateDifference(None, overlap, "all that the curves share lies between two points of one of them")
     from bjontegaard import bd_rate
 
     percent = float(bd_rate(*anchor, *test, method=METHOD, require_matching_points=False, min_overlap=0))
     if not math.isfinite(percent):
         return RateDifference(None, overlap, "the curves share too little")
     return RateDifference(percent, overlap)
+
+
+def _segments(merits: Values, low: float, high: float) -> int:
+    """Return how many pieces between neighbouring points of a curve some merit from `low` to `high` lies in."""
+    return int(((merits[:-1] < high - _LEAST_RISE) & (merits[1:] > low + _LEAST_RISE)).sum())

@@ -70,6 +70,7 @@ class _Episode(_Strict):
     bits_mean: Annotated[float, Field(ge=0, le=1e9)]
     bits_most: Annotated[int, Field(ge=0, le=10**9)]
     lost: Share
+    agreement: Share | None = None
 
 
 class _Line(_Strict):
@@ -271,7 +272,8 @@ def _fields(score: CellScore, brought_sha256: str) -> dict[str, Any]:
         "noise_rate": point.noise.rate,
         "participant": score.cell.participant,
         "episodes": [
-            {"seed": seed} | asdict(episode) for seed, episode in zip(score.seeds, score.episodes, strict=True)
+            {"seed": seed} | {name: value for name, value in asdict(episode).items() if value is not None}
+            for seed, episode in zip(score.seeds, score.episodes, strict=True)
         ],
     }
 

@@ -19,7 +19,7 @@ from racer.errors import ConfigError
 from racer.loop.conditions import ChannelConfig, build_channel, check_use, load_fitted_models, read_fitted
 from racer.rates.driving import CellScore, Plan, read_model
 from racer.rates.engines import Engine
-from racer.rates.grid import FULL, RAW, Cell, Grid, RatesConfig, Skipped, make_grid
+from racer.rates.grid import FULL, NULLS, RAW, Cell, Grid, RatesConfig, Skipped, make_grid
 from racer.rates.people import draw_person
 from racer.rates.provenance import brought_by, hashes_of, settings_of
 from racer.rates.results import ResultsError, ResultsFile
@@ -39,6 +39,18 @@ class Sweep:
     grid: Grid
     spec: TaskSpec
     """Of the task."""
+    fitted_on: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    """Families whose driving a coder was fitted to, by coder; only where they are known."""
+
+    @property
+    def unfair(self) -> dict[str, tuple[str, ...]]:
+        """The drivers of this sweep, by coder, whose family the coder was fitted on."""
+        drivers = self.plan.config.drivers
+        found = {
+            coder: tuple(driver for driver in drivers if driver.partition(":")[0] in families)
+            for coder, families in self.fitted_on
+        }
+        return {coder: seen for coder, seen in found.items() if seen}
 
     @property
     def hashes(self) -> dict[str, str]:
@@ -68,7 +80,7 @@ class Driven:
 def prepare_sweep(
     config: RatesConfig, coders: Sequence[str] = (), masks: Sequence[Path] = (), folder: Path | None = None
 ) -> Sweep:
-    """Return a sweep of these coders; of all that there are if none is named.
+    """Return a sweep of these coders; of all that there are if none is named. The null rows are driven in any case.
 
     A coder that cannot be had for the latent model is left out: it lacks its fitted file, or needs what the model has
     not.
@@ -89,11 +101,14 @@ def prepare_sweep(
     task = make_task(config.task, config.settings[0].values)
     config = replace(config, drivers=tuple(_resolved(name, task) for name in config.drivers))
     model = load_task_model(task.spec, folder)
-    # `raw` and `full` are driven in any case, so that naming them is no mistake.
-    found = [find_coder(name) for name in coders or coder_names() if name not in (RAW, FULL)]
+    # What is driven in any case may be named all the same.
+    named = [name for name in coders or coder_names() if name not in (RAW, FULL)]
+    if len(set(named)) != len(named):
+        raise ConfigError("name each coder once")
+    found = [find_coder(name) for name in dict.fromkeys([*NULLS, *named])]
     given = {fitted.record.objective: fitted for fitted in (read_fitted(path, model) for path in masks)}
     channel = ChannelConfig(max(config.bits), config.mask_interval, config.fill)
-    lacking = {coder.name: _lack(coder, given, channel, model, named=bool(coders)) for coder in found}
+    lacking = {coder.name: _lack(coder, given, channel, model, named=coder.name in coders) for coder in found}
     found = [coder for coder in found if not lacking[coder.name]]
     grid = make_grid(config, found, model.sizes)
     fitted = load_fitted_models(grid.coders, masks, model)
@@ -108,7 +123,9 @@ def prepare_sweep(
         tuple(settings_of(config, task.spec, model).items()),
         tuple(hashes_of(config.drivers, task, found, fitted).items()),
     )
-    return Sweep(plan, replace(grid, skipped=grid.skipped + left_out), task.spec)
+    families = {name: _fitted_on(each, given, task.spec) for name, each in fitted.items()}
+    known = tuple((name, found) for name, found in families.items() if found)
+    return Sweep(plan, replace(grid, skipped=grid.skipped + left_out), task.spec, known)
 
 
 def run_sweep(sweep: Sweep, out: Path, engine: Engine, progress: Progress = lambda done, total: None) -> Driven:
@@ -174,6 +191,14 @@ def _resolved(driver: str, task: Task) -> str:
     """Return a driver's name with `simulated` replaced by what it stands for, so that it makes the same cells."""
     kind, colon, rest = driver.partition(":")
     return f"{family_of(SIMULATED, task).name}{colon}{rest}" if kind == SIMULATED else driver
+
+
+def _fitted_on(fitted: FittedModel, given: Mapping[str, FittedModel], spec: TaskSpec) -> tuple[str, ...]:
+    """Return the families whose driving something was fitted to; none where nobody knows."""
+    if fitted.record.drivers or fitted in given.values() or not spec.driver:
+        return fitted.record.drivers
+    # What comes with a model and does not say is of a time when there was one family.
+    return (spec.driver,)
 
 
 def _lack(

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from disk.writing import write_whole
-from racer.rates.curves import Curve, Estimate, fit_curves
+from racer.rates.curves import Curve, Estimate, WorstFamily, fit_curves, worst_families
 from racer.rates.driving import CellScore
 from racer.rates.grid import TaskSettings
-from racer.rates.plot import draw_figures, figure_name
+from racer.rates.plot import NORMALISED, draw_figures, figure_name
 from racer.rates.results import RESULTS, ResultsError
 from racer.rates.sweep import Driven, Sweep
 from racer.report.drawing import Cell
@@ -21,17 +21,31 @@ from racer.report.write import csv_bytes
 from racer.tasks.task import TaskSpec
 
 EPISODES, POINTS, CODERS, NUMBERS = "rates.csv", "rates_summary.csv", "rates_coders.csv", "rates.json"
+FAMILIES = "rates_families.csv"
+"""Written where several families drove."""
 _PLACE_HEADER = ("driver", "noise", "noise_rate", "coder")
 _EPISODES_HEADER = ("bits", "participant", "episode", "seed", "steps")
 _BITS_HEADER = ("bits_mean", "bits_most", "uplink_bits", "lost")
-_POINTS_HEADER = ("bits", "exceeds_slot", "participants", "episodes")
+_POINTS_HEADER = ("bits", "exceeds_slot", "held_out", "participants", "episodes")
 _CODERS_HEADER = (
-    *(f"bits_for_{share}{end}" for share in ("95", "99") for end in ("", "_low", "_high")),
+    "fitted_on",
+    *(
+        f"bits_for_{share}{of}{end}"
+        for of in ("", "_normalised")
+        for share in ("95", "99")
+        for end in ("", "_low", "_high")
+    ),
     "bd_rate_percent",
     "bd_rate_low",
     "bd_rate_high",
     "overlap",
     "reason",
+)
+
+
+_FAMILIES_HEADER = (
+    *("noise", "noise_rate", "coder", "bits", "families", "held_out", "worst_driver"),
+    *("normalised", "normalised_low", "normalised_high"),
 )
 
 
@@ -41,6 +55,8 @@ class Written:
 
     files: tuple[Path, ...]
     curves: tuple[Curve, ...]
+    worst: tuple[WorstFamily, ...]
+    """Empty where one family drove."""
 
 
 def write_rates(sweep: Sweep, driven: Driven, out: Path) -> Written:
@@ -49,32 +65,37 @@ def write_rates(sweep: Sweep, driven: Driven, out: Path) -> Written:
     Raises:
         ResultsError: If the disk refuses; each file is then the old or the new one.
     """
-    curves, spec = fit_curves(driven.scores, sweep.grid, sweep.spec), sweep.spec
+    spec = sweep.spec
+    curves = fit_curves(driven.scores, sweep.grid, spec, dict(sweep.fitted_on))
+    worst = worst_families(curves)
     settings = tuple(f"set_{name}" for name in curves[0].settings.values)
     place = (*settings, *_PLACE_HEADER)
-    estimates = (*(metric.name for metric in spec.compared), "of_raw", "of_clean")
+    estimates = (*(metric.name for metric in spec.compared), "of_raw", "normalised", "of_clean", "agreement")
     ends = tuple(f"{name}{end}" for name in estimates for end in ("", "_low", "_high"))
     values = tuple(metric.name for metric in spec.metrics)
     contents = {
         EPISODES: csv_bytes((*place, *_EPISODES_HEADER, *values, *_BITS_HEADER), _episodes(driven.scores, sweep)),
         POINTS: csv_bytes((*place, *_POINTS_HEADER, *_BITS_HEADER, *ends), _points(curves, sweep)),
         CODERS: csv_bytes((*place, *_CODERS_HEADER), _coders(curves)),
-        NUMBERS: _numbers(sweep, curves),
+        NUMBERS: _numbers(sweep, curves, worst),
     }
+    if worst:
+        contents[FAMILIES] = csv_bytes((*settings, *_FAMILIES_HEADER), _families(worst))
     for figure in draw_figures(curves, spec):
         contents[f"{figure.name}.svg"] = figure.svg
         contents[f"{figure.name}.png"] = figure.png
     for name, data in contents.items():
         _put(out / name, data)
-    return Written(tuple(out / name for name in contents), curves)
+    return Written(tuple(out / name for name in contents), curves, worst)
 
 
 def refuse_foreign(out: Path, spec: TaskSpec) -> None:
     """Raise ResultsError if a sweep begun in this folder would write over what no sweep wrote."""
     if (out / RESULTS).exists():
         return
-    pictures = [f"{figure_name(metric)}.{kind}" for metric in spec.compared for kind in ("png", "svg")]
-    for name in (EPISODES, POINTS, CODERS, NUMBERS, *pictures):
+    names = [*map(figure_name, spec.compared), NORMALISED]
+    pictures = [f"{name}.{kind}" for name in names for kind in ("png", "svg")]
+    for name in (EPISODES, POINTS, CODERS, FAMILIES, NUMBERS, *pictures):
         if (out / name).exists():
             raise ResultsError(
                 f"{out / name} is there, and no sweep that wrote it: it was left as it is; give another --out"
@@ -116,11 +137,12 @@ def _episodes(scores: Iterable[CellScore], sweep: Sweep) -> Iterator[tuple[Cell,
 def _points(curves: Iterable[Curve], sweep: Sweep) -> Iterator[tuple[Cell, ...]]:
     for curve in curves:
         for point in curve.points:
-            estimates = (*point.metrics.values(), point.of_raw, point.of_clean)
+            estimates = (*point.metrics.values(), point.of_raw, point.normalised, point.of_clean, point.agreement)
             yield (
                 *_place(curve),
                 point.bits,
                 int(point.soft),
+                int(curve.held_out),
                 point.participants,
                 point.episodes,
                 point.bits_mean,
@@ -133,14 +155,30 @@ def _points(curves: Iterable[Curve], sweep: Sweep) -> Iterator[tuple[Cell, ...]]
 
 def _coders(curves: Iterable[Curve]) -> Iterator[tuple[Cell, ...]]:
     for curve in curves:
-        if not curve.least_bits:
+        if curve.flat:
             continue
-        least = [number for each in curve.least_bits for number in (each.bits, each.low, each.high)]
+        every = (*curve.least_bits, *curve.least_bits_normalised)
+        least = [number for each in every for number in (each.bits, each.low, each.high)]
         difference = curve.difference
         compared: tuple[Cell, ...] = (None, None, None, None, "")
         if difference is not None:
             compared = difference.percent, *_ends(difference.interval), difference.overlap, difference.reason
-        yield *_place(curve), *least, *compared
+        yield *_place(curve), " ".join(curve.fitted_on), *least, *compared
+
+
+def _families(worst: Iterable[WorstFamily]) -> Iterator[tuple[Cell, ...]]:
+    for each in worst:
+        yield (
+            *_settings(each.settings),
+            each.noise.kind,
+            each.noise.rate,
+            each.coder,
+            each.bits,
+            each.families,
+            int(each.held_out),
+            each.driver,
+            *_estimate(each.normalised),
+        )
 
 
 def _place(curve: Curve) -> tuple[Cell, ...]:
@@ -162,10 +200,15 @@ def _ends(interval: Interval | None) -> tuple[Cell, Cell]:
 
 def curve_numbers(curve: Curve) -> dict[str, Any]:
     """Return a curve as plain numbers and texts."""
-    return asdict(curve) | {"settings": curve.settings.values}
+    return asdict(curve) | {"settings": curve.settings.values, "held_out": curve.held_out}
 
 
-def _numbers(sweep: Sweep, curves: tuple[Curve, ...]) -> bytes:
+def family_numbers(worst: WorstFamily) -> dict[str, Any]:
+    """Return a coder's worst family as plain numbers and texts."""
+    return asdict(worst) | {"settings": worst.settings.values}
+
+
+def _numbers(sweep: Sweep, curves: tuple[Curve, ...], worst: tuple[WorstFamily, ...]) -> bytes:
     """Return all statistics as JSON, with the settings that they follow from."""
     config = sweep.plan.config
     content = {
@@ -177,7 +220,9 @@ def _numbers(sweep: Sweep, curves: tuple[Curve, ...]) -> bytes:
         ],
         "uplink_bits": sweep.uplink_bits,
         "brought": sweep.hashes,
+        "fitted_on": dict(sweep.fitted_on),
         "skipped": [asdict(skipped) for skipped in sweep.grid.skipped],
         "curves": [curve_numbers(curve) for curve in curves],
+        "worst_families": [family_numbers(each) for each in worst],
     }
     return (json.dumps(content, indent=1, allow_nan=False) + "\n").encode()

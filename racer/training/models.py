@@ -18,6 +18,7 @@ from compression.model.latent_model import LatentModel, load_model
 from compression.model.training import Split, TrainingConfig, TrainingData, train_model
 from disk.reading import read_plain
 from disk.writing import scratch_folder, sync_folder, write_whole
+from racer.drivers.registry import who_drives
 from racer.errors import ConfigError
 from racer.tasks.registry import make_task
 from racer.training.collect import CollectConfig, Collected, collect, read_pictures, split_pictures
@@ -75,6 +76,7 @@ def make_model(config: ModelConfig, progress: Progress = lambda stage, done: Non
     """
     out = config.out.resolve()
     work = config.work or out.with_name(out.name + ".work")
+    drivers: tuple[str, ...] = ()
     if config.task is None:
         assert config.images is not None
         collected = split_pictures(read_pictures(config.images, config.size, config.grey), config.training.seed)
@@ -92,6 +94,7 @@ def make_model(config: ModelConfig, progress: Progress = lambda stage, done: Non
         )
         actions, truth = len(spec.actions), spec.truth
         source = f"driver {config.collect.driver}, with bursts of wrong actions"
+        drivers = (who_drives(config.collect.driver, spec.name),)
     train, held_out = collected["train"], collected["held_out"]
     data = TrainingData(
         train=_split(train, config.task is not None),
@@ -101,6 +104,7 @@ def make_model(config: ModelConfig, progress: Progress = lambda stage, done: Non
         sequential=config.task is not None,
         participants=tuple(f"model_training_{seed}" for seed in train.seeds[:1]),
         seeds=train.seeds,
+        drivers=drivers,
         source=source,
     )
 

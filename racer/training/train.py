@@ -22,6 +22,7 @@ from compression.fitting.recorded import RecordedEpisode
 from compression.masks import MaskInterval
 from compression.model.latent_model import LatentModel
 from disk.writing import write_whole
+from racer.drivers.registry import who_drives
 from racer.errors import RacerError
 from racer.recordings.models import NotHereError, find_model
 from racer.sitting.protocol import EXPLORED
@@ -56,6 +57,8 @@ class TrainingSet:
     sessions: tuple[str, ...]
     seeds: tuple[int, ...]
     """Of the trials."""
+    drivers: tuple[str, ...]
+    """Who drove; see `compression.fitting.fitted.FittedRecord`."""
 
 
 def read_training_set(paths: Iterable[Path], masked: bool = True, model_folder: Path | None = None) -> TrainingSet:
@@ -136,6 +139,7 @@ def read_training_set(paths: Iterable[Path], masked: bool = True, model_folder: 
         participants=tuple(sorted({info.participant for info in taken})),
         sessions=tuple(info.session_id for info in taken),
         seeds=tuple(sorted({seed for _, seed in done})),
+        drivers=tuple(sorted({who_drives(info.driver, info.task.name) for info in taken})),
     )
 
 
@@ -235,6 +239,7 @@ def train(
         interval=loaded.interval if masked else "",
         fill=loaded.fill if masked else "",
         task=loaded.task,
+        drivers=loaded.drivers,
     )
     write_new(out, dump_fitted(tensors, record))
     return summary

@@ -161,6 +161,7 @@ def record_for(
         seeds=(*range(FIRST_TRACK, FIRST_TRACK + len(PILOTS) * len(SPEEDS)), *tracks),
         config=config,
         task=TASK,
+        drivers=("pursuit",),
     )
 
 

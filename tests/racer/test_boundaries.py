@@ -109,6 +109,22 @@ def test_drivers_that_evaluate_know_nothing_of_compression() -> None:
     assert knowing == set()
 
 
+def test_families_of_drivers_know_nothing_of_each_other() -> None:
+    families = {name: tree for name, tree in TREES.items() if below("racer.drivers.families", name)}
+    for name, tree in families.items():
+        others = {other for other in families if other not in (name, "racer.drivers.families")}
+        assert not {each for each in imported(tree) if any(below(other, each) for other in others)}, name
+    # What they share is the car and the hand on its wheel; how they see and decide is their own.
+    (shared,) = {
+        each.partition(".Hand")[0]
+        for name, tree in families.items()
+        for each in imported(tree)
+        if below("racer.drivers", each) and not below("racer.drivers.driver", each) and each.endswith(".Hand")
+    }
+    assert shared == "racer.drivers.wheel"
+    assert not {each for each in imported(TREES[shared]) if below("racer.drivers", each) or below("compression", each)}
+
+
 def test_networks_and_recordings_are_left_to_the_packages_that_know_how_they_are_kept() -> None:
     knowing = {
         name

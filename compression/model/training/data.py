@@ -53,6 +53,8 @@ class TrainingData:
     """Who did the task; they must not evaluate what is fitted to it."""
     seeds: tuple[int, ...] = ()
     """Of the trials that were trained on."""
+    drivers: tuple[str, ...] = ()
+    """Families of simulated people whose driving it is; empty where nobody knows."""
     source: str = ""
     """Where the frames come from, in a few words, for the card."""
 

@@ -246,6 +246,7 @@ def _fit(
                 seeds=data.seeds,
                 config=settings,
                 task=data.task,
+                drivers=data.drivers,
             ),
         )
 

@@ -25,17 +25,17 @@ PAGE = ROOT / "docs" / "how-to.md"
 
 def example() -> str:
     """Return the module that the page shows."""
-    shown = re.search(r"<!-- file: rotation.py -->\n```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    shown = re.search(r"<!-- file: carousel.py -->\n```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
     assert shown is not None
     return shown[1]
 
 
-def install(folder: Path, entry_point: str = "rotation = rotation:ROTATION", code: str | None = None) -> None:
+def install(folder: Path, entry_point: str = "carousel = carousel:CAROUSEL", code: str | None = None) -> None:
     """Lay a package into a folder as an installer would."""
-    (folder / "rotation.py").write_text(example() if code is None else code)
-    metadata = folder / "rotation_coder-1.0.dist-info"
+    (folder / "carousel.py").write_text(example() if code is None else code)
+    metadata = folder / "carousel_coder-1.0.dist-info"
     metadata.mkdir()
-    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: rotation-coder\nVersion: 1.0\n")
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: carousel-coder\nVersion: 1.0\n")
     (metadata / "entry_points.txt").write_text(f"[racer.coders]\n{entry_point}\n")
 
 
@@ -50,7 +50,7 @@ def racer(*arguments: str, packages: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-PLAY = ("play", "--condition", "rotation", "--driver", "simulated", "--headless", "--episodes", "1", "--steps", "20")
+PLAY = ("play", "--condition", "carousel", "--driver", "simulated", "--headless", "--episodes", "1", "--steps", "20")
 
 
 def test_the_example_has_fewer_than_forty_lines_of_code() -> None:
@@ -62,14 +62,14 @@ def test_the_example_drives_once_it_is_installed(tmp_path: Path) -> None:
     played = racer(*PLAY, "--bits", "8", "--json", packages=tmp_path)
     assert played.returncode == 0, played.stderr
     (episode,) = json.loads(played.stdout)["episodes"]
-    assert (episode["condition"], episode["steps"]) == ("rotation", 20)
+    assert (episode["condition"], episode["steps"]) == ("carousel", 20)
 
 
 def test_the_example_conceals_what_noise_takes_away_and_is_recorded_and_verified(tmp_path: Path) -> None:
     install(tmp_path)
     episodes = [word for phase in ("practice", "evaluation") for word in (f"--{phase}", "1")]
     noise = ("--noise", "erasures", "--noise-rate", "0.4", "--bits", "12")
-    start = ("session", "start", "p01", "--protocol", "evaluation", "--conditions", "rotation", "--steps", "20")
+    start = ("session", "start", "p01", "--protocol", "evaluation", "--conditions", "carousel", "--steps", "20")
     started = racer(*start, *episodes, *noise, "--driver", "simulated", "--headless", "--json", packages=tmp_path)
     assert started.returncode == 0, started.stderr
     verified = racer("session", "verify", json.loads(started.stdout)["recording"], "--json", packages=tmp_path)
@@ -84,17 +84,17 @@ def installer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Calla
     monkeypatch.syspath_prepend(tmp_path)
     coding.forget_installed()
     yield partial(install, tmp_path)
-    sys.modules.pop("rotation", None)
+    sys.modules.pop("carousel", None)
     coding.forget_installed()
 
 
 @pytest.mark.parametrize(
     ("entry_point", "code", "told"),
     [
-        ("rotation = rotation:ROTATION", "raise RuntimeError('half\\ninstalled')", "RuntimeError: half installed"),
-        ("rotation = rotation:ROTATION", "ROTATION = 'no coder'", "offers no Coder of the name rotation"),
-        ("rotation = rotation:MISSING", "", "cannot be loaded"),
-        ("rotations = rotation:ROTATION", "", "did you mean 'rotations'?"),
+        ("carousel = carousel:CAROUSEL", "raise RuntimeError('half\\ninstalled')", "RuntimeError: half installed"),
+        ("carousel = carousel:CAROUSEL", "CAROUSEL = 'no coder'", "offers no Coder of the name carousel"),
+        ("carousel = carousel:MISSING", "", "cannot be loaded"),
+        ("carousels = carousel:CAROUSEL", "", "did you mean 'carousels'?"),
     ],
 )
 def test_a_package_that_offers_no_such_coder_is_named_in_one_line(
@@ -102,19 +102,19 @@ def test_a_package_that_offers_no_such_coder_is_named_in_one_line(
 ) -> None:
     installer(entry_point, code)
     with pytest.raises(CoderError) as refusal:
-        coding.find_coder("rotation")
+        coding.find_coder("carousel")
     assert told in str(refusal.value)
     assert "\n" not in str(refusal.value)
 
 
 def test_a_broken_package_is_listed_and_keeps_no_other_coder_away(installer: Callable[..., None]) -> None:
     installer(code="raise RuntimeError")
-    assert coding.coder_names() == (*BUILT_IN, "rotation")
+    assert coding.coder_names() == (*BUILT_IN, "carousel")
     assert coding.find_coder("random").name == "random"
 
 
 def test_an_installed_package_cannot_take_the_name_of_a_built_in_condition(installer: Callable[..., None]) -> None:
-    installer("raw = rotation:ROTATION\nrandom = rotation:ROTATION", "raise RuntimeError")
+    installer("raw = carousel:CAROUSEL\nrandom = carousel:CAROUSEL", "raise RuntimeError")
     assert coding.coder_names() == tuple(BUILT_IN)
     assert coding.find_coder("random").summary == "random blocks"
 

@@ -312,7 +312,14 @@ def test_without_a_window_everything_else_is_looked_at(tmp_path: Path, command: 
     arguments = ["--headless", "--json", "--data", str(tmp_path / "recordings")]
     result = CliRunner().invoke(command, arguments)
     told = json.loads(result.stdout)
-    assert [check["name"] for check in told["checks"]] == [*MACHINE_CHECKS, "drawing", "disk", "model", "pico mask", "step"]
+    assert [check["name"] for check in told["checks"]] == [
+        *MACHINE_CHECKS,
+        "drawing",
+        "disk",
+        "model",
+        "pico mask",
+        "step",
+    ]
     assert all(check["status"] == "ok" for check in told["checks"] if check["name"] not in ("disk", "timer", "step"))
     assert result.exit_code == (told["verdict"] == "fail")
     assert list(tmp_path.iterdir()) == []

@@ -159,6 +159,18 @@ def test_a_job_names_the_person_and_its_own_seed_decides_the_persons_luck(
     assert asked == [("simulated", 3, 5), ("simulated", 4, 9)]
 
 
+def test_a_shadow_answers_the_original_frames_and_changes_nothing(drive: Drive) -> None:
+    fast = make_task("car-racing", {"speed": 100.0})
+    jobs = [replace(JOB, condition=name, task=fast, steps=80) for name in ("raw", "full", "blind")]
+    bare, watched = drive(jobs), drive([replace(job, shadow=True) for job in jobs])
+    assert [score.agreement for score in bare] == [None] * 3
+    assert [replace(score, agreement=None) for score in watched] == bare
+    raw, full, blind = (score.agreement for score in watched)
+    assert raw == 1.0, "who sees the original frames agrees with their shadow"
+    assert full is not None and blind is not None
+    assert 0 < blind < full
+
+
 def test_bits_and_losses_are_counted(drive: Drive) -> None:
     lossy = ChannelConfig(bits=12, noise="erasures", noise_rate=1.0)
     scores = drive([JOB, replace(JOB, condition="raw"), replace(JOB, condition="full"), replace(JOB, channel=lossy)])

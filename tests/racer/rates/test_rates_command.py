@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 from compression.errors import CompressionError
 from racer.commands.rates import rates
 from racer.errors import ConfigError, RacerError
+from racer.rates.grid import NULLS
 from racer.rates.results import RESULTS, ResultsError
 
 app = typer.Typer()
@@ -43,21 +44,25 @@ def test_a_sweep_prints_what_it_left_out_what_it_found_and_what_it_wrote(tmp_pat
     assert "road progress (%)  time off the road (%)" in output
     assert "road progress: higher is better; time off the road: lower is better" in output
     assert "every action costs 2 bits on its way back" in output
-    assert "Drove 4 cells\n" in output
+    assert "Drove 9 cells\n" in output
+    assert "pico was fitted to the driving of pursuit: there its rows, marked +, are no evidence for others" in output
+    assert "normalised: from who sees nothing (0 %) to who sees the original frames (100 %)" in output
     assert f"Next: look at {tmp_path / 'rates' / 'rates_progress.png'}" in output
     names = {path.name for path in (tmp_path / "rates").iterdir() if not path.name.startswith(".")}
     pictures = {f"rates_{name}.{kind}" for name in ("progress", "off_road") for kind in ("svg", "png")}
+    # In four steps nobody gets further with open eyes than with shut ones, so there is no figure of the normalised.
     assert names == {RESULTS, "rates.csv", "rates_summary.csv", "rates_coders.csv", "rates.json", *pictures}
     found = json.loads(run(tmp_path, "--set", "speed=50", "--json"))
-    assert (found["cells"], found["driven"], found["damaged_lines"]) == (4, 0, 0)
-    assert [curve["coder"] for curve in found["curves"]] == ["raw", "full", "random", "pico"]
+    assert (found["cells"], found["driven"], found["damaged_lines"]) == (9, 0, 0)
+    assert [curve["coder"] for curve in found["curves"]] == ["raw", "full", *NULLS, "pico"]
+    assert found["fitted_on_drivers"] == {"pico": ["pursuit"]}
 
 
 def test_a_dry_run_says_how_much_there_is_and_writes_nothing(tmp_path: Path) -> None:
     arguments = ["--participants", "3", "--episodes", "2", "--noise", "erasures", "--noise-rate", "0.1", "--dry-run"]
-    assert "42 cells, 84 episodes, 336 steps at most\nabout " in run(tmp_path, *arguments)
+    assert "90 cells, 180 episodes, 720 steps at most\nabout " in run(tmp_path, *arguments)
     found = json.loads(run(tmp_path, *arguments, "--json"))
-    assert (found["cells"], found["episodes"], found["steps"]) == (42, 84, 336)
+    assert (found["cells"], found["episodes"], found["steps"]) == (90, 180, 720)
     assert 0 < found["seconds"] < 3600
     assert list(tmp_path.iterdir()) == []
 

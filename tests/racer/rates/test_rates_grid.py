@@ -44,6 +44,13 @@ def test_a_coder_that_does_not_obey_the_slot_is_driven_once_whatever_the_slots_a
     assert (grid.skipped, grid.soft) == ((), {"jpeg"})
 
 
+def test_a_coder_that_sends_nothing_is_driven_once_exceeds_nothing_and_noise_does_not_touch_it() -> None:
+    config = replace(ONE, bits=(1, 12), noise=(Noise("erasures", 0.1),))
+    grid = make_grid(config, [coder("blind", padded=0), coder("one")], SIZES)
+    assert [cell.point.noise for cell in grid.cells if cell.point.coder == "blind"] == [NO_NOISE]
+    assert grid.soft == frozenset()
+
+
 def test_noise_comes_on_top_of_none_and_never_touches_raw() -> None:
     noise = (Noise("erasures", 0.1), Noise("gaussian", 1.0))
     config = replace(CONFIG, bits=(12,), noise=noise, participants=2)

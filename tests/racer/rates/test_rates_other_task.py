@@ -20,7 +20,7 @@ from racer.errors import ConfigError
 from racer.rates import provenance
 from racer.rates.driving import drive_all
 from racer.rates.engines import LocalEngine
-from racer.rates.grid import RatesConfig, sweep_settings
+from racer.rates.grid import NULLS, RatesConfig, sweep_settings
 from racer.rates.people import draw_person
 from racer.rates.provenance import code_sha256
 from racer.rates.sweep import Sweep, prepare_sweep, run_sweep
@@ -121,12 +121,13 @@ def test_coders_that_cannot_be_had_for_a_model_are_left_out_with_the_reason(
 ) -> None:
     sweep = prepare_sweep(config("guess"), folder=still)
     reasons = {skipped.coder: skipped.reason for skipped in sweep.grid.skipped}
-    assert {"raw", "full", "random", "coarse"} < set(sweep.grid.coders)
+    assert {"raw", "full", "blind", "random", "coarse"} < set(sweep.grid.coders)
+    assert "needs a world model" in reasons["zero-bits"]
     assert "predictive" not in sweep.grid.coders and reasons["predictive"]
     (tmp_path / "bare").mkdir()
     shutil.copy(grey / "model.safetensors", tmp_path / "bare")
     bare = prepare_sweep(config(), ("coarse", "random"), folder=tmp_path / "bare")
-    assert bare.grid.coders == ("raw", "full", "random")
+    assert bare.grid.coders == ("raw", "full", *NULLS)
     assert any(
         skipped.coder == "coarse" and "none comes with this latent model" in skipped.reason
         for skipped in bare.grid.skipped

@@ -94,6 +94,16 @@ def test_any_flipped_bit_takes_one_line_and_no_other(
     assert path.read_bytes() == b"".join([*lines[:2], damaged, *lines[3:]]), "nothing is taken away"
 
 
+def test_agreement_is_kept_where_it_was_asked_for_and_no_line_names_it_where_it_was_not(tmp_path: Path) -> None:
+    asked = replace(SCORES[0], episodes=tuple(replace(each, agreement=0.25) for each in SCORES[0].episodes))
+    with opened(tmp_path, SETTINGS) as results:
+        results.append(asked, BROUGHT)
+        results.append(SCORES[1], BROUGHT)
+    assert kept(tmp_path) == [asked, SCORES[1]]
+    _, one, other = (tmp_path / RESULTS).read_bytes().splitlines()
+    assert b'"agreement":0.25' in one and b"agreement" not in other
+
+
 def line_of(**changes: Any) -> bytes:
     fields: dict[str, Any] = {
         "settings": {"handling": "stock", "skip_zoom": True, "speed": 50.0},

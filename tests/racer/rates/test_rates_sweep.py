@@ -22,7 +22,7 @@ from racer.loop.batched import LANES
 from racer.rates.driving import MixedVersionsError, Plan, drive, drive_all
 from racer.rates.engines import Engine, LocalEngine
 from racer.rates.estimate import spread
-from racer.rates.grid import NO_NOISE, Noise, make_grid
+from racer.rates.grid import NO_NOISE, NULLS, Noise, make_grid
 from racer.rates.people import draw_person
 from racer.rates.results import RESULTS, ResultsError
 from racer.rates.sweep import Driven, Sweep, prepare_sweep, run_sweep
@@ -31,8 +31,9 @@ from racer.rates.write import EPISODES, NUMBERS, write_rates
 ROOT = Path(__file__).parents[3]
 FOLDER = Path(__file__).parent
 NOISY = replace(TINY, noise=(Noise("erasures", 0.5),))
-CELLS = 2 * (1 + 2 * 3)
-"""Of NOISY: raw, and without noise and with it full and two coders; for each of two people."""
+CELLS = 2 * (3 + 2 * 6)
+"""Of NOISY: raw and two rows of no bits, and without noise and with it full, pico and four null rows; for each of two
+people."""
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +69,8 @@ def test_every_cell_is_driven_and_cars_go_different_ways(ran: Path, sweep: Sweep
     assert len(rows) == CELLS * NOISY.episodes
     assert {row["steps"] for row in rows} == {"80"}
     assert len({row["progress"] for row in rows}) > 4, "equal numbers would show nothing below"
-    assert {row["coder"]: row["bits_mean"] for row in rows if row["bits"] == "0"} == {"raw": "0.0", "full": "170.0"}
+    unslotted = {"raw": "0.0", "full": "170.0", "blind": "0.0", "zero-bits": "0.0"}
+    assert {row["coder"]: row["bits_mean"] for row in rows if row["bits"] == "0"} == unslotted
     assert all(row["bits_mean"] == f"{row['bits']}.0" for row in rows if row["coder"] in CODERS)
     assert {row["uplink_bits"] for row in rows} == {"2"}
     assert {float(row["lost"]) > 0 for row in rows if row["noise"] == "erasures"} == {True}
@@ -136,10 +138,10 @@ def test_damaged_lines_are_driven_again_and_the_table_is_the_same(ran: Path, swe
 def test_a_sweep_grows_and_shrinks_without_driving_anything_twice(ran: Path, tmp_path: Path) -> None:
     (tmp_path / RESULTS).write_bytes((ran / RESULTS).read_bytes())
     other = finish(prepare_sweep(replace(TINY, bits=(5, 12)), ("pico",)), tmp_path)
-    assert (other.driven, len(other.scores)) == (2, 2 * 4), "pico at 12 bits is new to two people"
-    assert other.others == CELLS + 2 - len(other.scores)
+    assert (other.driven, len(other.scores)) == (10, 2 * 14), "five coders at 12 bits are new to two people"
+    assert other.others == CELLS + 10 - len(other.scores)
     again = finish(prepare_sweep(NOISY, CODERS), tmp_path)
-    assert (again.driven, again.others) == (0, 2)
+    assert (again.driven, again.others) == (0, 10)
     assert contents(tmp_path) == contents(ran)
 
 
@@ -203,7 +205,7 @@ def test_a_coder_is_not_driven_from_seeds_that_it_was_fitted_to(tmp_path: Path, 
 
 def test_a_coder_that_lacks_its_fitted_file_is_left_out_with_the_reason_even_if_it_is_named() -> None:
     sweep = prepare_sweep(TINY, ("perceptual", "random"))
-    assert sweep.grid.coders == ("raw", "full", "random")
+    assert sweep.grid.coders == ("raw", "full", *NULLS)
     (skipped,) = sweep.grid.skipped
     assert (skipped.coder, skipped.bits) == ("perceptual", (5,))
     assert "it needs a file fitted to perceptual, and none comes with this latent model" in skipped.reason
@@ -220,14 +222,15 @@ def test_a_coder_that_there_is_not_is_refused_with_the_nearest() -> None:
 def test_a_cell_does_not_depend_on_what_is_driven_beside_it(ran: Path, sweep: Sweep) -> None:
     together = {score.cell: score for score in run_sweep(sweep, ran, LocalEngine(1)).scores}
     cells = [cell for cell in sweep.grid.cells if cell.participant == 0 and cell.point.bits]
-    assert len(cells) == 4
+    assert len(cells) == 10
     for cell in cells[1:3]:
         assert list(drive(sweep.plan, [cell])) == [together[cell]]
 
 
 def test_raw_is_spared_by_noise_and_other_points_are_not(ran: Path, sweep: Sweep) -> None:
     of = {score.cell: score for score in run_sweep(sweep, ran, LocalEngine(1)).scores}
-    assert {cell.point.noise for cell in of if cell.point.coder == "raw"} == {NO_NOISE}
+    silent = {cell.point.noise for cell in of if cell.point.coder in ("raw", "blind", "zero-bits")}
+    assert silent == {NO_NOISE}
     noisy = [cell for cell in of if cell.point.noise != NO_NOISE]
     clean = [replace(cell, point=replace(cell.point, noise=NO_NOISE)) for cell in noisy]
     assert any(of[one].episodes != of[other].episodes for one, other in zip(noisy, clean, strict=True))
@@ -268,7 +271,8 @@ def test_numbers_are_written_with_what_they_follow_from(ran: Path, sweep: Sweep)
     numbers = json.loads((ran / NUMBERS).read_bytes())
     assert numbers["settings"] == dict(sweep.plan.settings)
     assert numbers["config"]["noise"] == [{"kind": "erasures", "rate": 0.5}]
-    assert {curve["coder"] for curve in numbers["curves"]} == {"raw", "full", *CODERS}
+    assert {curve["coder"] for curve in numbers["curves"]} == {"raw", "full", "pico", *NULLS}
+    assert numbers["fitted_on"] == {"pico": ["pursuit"]} and numbers["worst_families"] == []
     assert numbers["config"]["settings"] == [{"handling": "stock", "skip_zoom": True, "speed": 100.0}]
     assert (numbers["settings"]["task"], numbers["uplink_bits"]) == ("car-racing", 2)
     assert [metric["name"] for metric in numbers["metrics"]] == ["progress", "off_road"]
@@ -293,7 +297,7 @@ def test_every_driver_has_cells_of_its_own(tmp_path: Path, monkeypatch: pytest.M
     sweep = prepare_sweep(config, ("random",))
     driven = run_sweep(sweep, tmp_path / "rates", LocalEngine(1))
     assert {score.cell.point.driver for score in driven.scores} == {"pursuit", "still_driver:make"}
-    assert len(driven.scores) == 2 * 3
+    assert len(driven.scores) == 2 * (2 + len(NULLS))
     (tmp_path / "still_driver.py").write_text(source.replace("return 1", "return 0"))
     with pytest.raises(ResultsError, match="holds results of raw and still_driver:make with another fitted file or"):
         run_sweep(prepare_sweep(config, ("random",)), tmp_path / "rates", LocalEngine(1))
