@@ -23,6 +23,9 @@ GROUP = "racer.drivers"
 BUILT_IN: dict[str, str] = {
     "pursuit": "racer.drivers.families.pursuit:PURSUIT",
     "lander-pilot": "racer.drivers.families.lander_pilot:LANDER_PILOT",
+    "viewer-network": "racer.drivers.families.viewers:VIEWER_NETWORK",
+    "viewer-neighbours": "racer.drivers.families.viewers:VIEWER_NEIGHBOURS",
+    "viewer-trees": "racer.drivers.families.viewers:VIEWER_TREES",
 }
 """Where each family is found: loaded when asked for."""
 _MOST_DIGITS = 18

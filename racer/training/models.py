@@ -18,7 +18,9 @@ from compression.model.latent_model import LatentModel, load_model
 from compression.model.training import Split, TrainingConfig, TrainingData, train_model
 from racer.errors import ConfigError
 from racer.tasks.registry import make_task
+from racer.tasks.task import TaskSpec
 from racer.training.collect import CollectConfig, Collected, collect, read_pictures, split_pictures
+from racer.training.probe import readable
 from racer.training.relevance import explained
 from racer.training.sheets import draw_reconstructions, draw_traversals
 
@@ -76,10 +78,11 @@ def make_model(config: ModelConfig, progress: Progress = lambda stage, done: Non
     if config.task is None:
         assert config.images is not None
         collected = split_pictures(read_pictures(config.images, config.size, config.grey), config.training.seed)
-        actions, truth, source = 2, "", f"{sum(len(part.frames) for part in collected.values())} pictures"
+        actions, sequential, source = 2, False, f"{sum(len(part.frames) for part in collected.values())} pictures"
     else:
         spec = make_task(config.task, config.settings).spec
-        config.training.sizes(spec.frame, len(spec.actions), sequential=True)  # before anything is collected
+        sequential = spec.paced
+        config.training.sizes(spec.frame, len(spec.actions), sequential)  # before anything is collected
         collected = collect(
             config.task,
             config.settings,
@@ -88,15 +91,15 @@ def make_model(config: ModelConfig, progress: Progress = lambda stage, done: Non
             config.jobs,
             lambda done: progress("frames", _COLLECTING * done),
         )
-        actions, truth = len(spec.actions), spec.truth
-        source = f"driver {config.collect.driver}, with bursts of wrong actions"
+        actions = len(spec.actions)
+        source = f"driver {config.collect.driver}, with bursts of wrong actions" if sequential else "its pictures"
     train, held_out = collected["train"], collected["held_out"]
     data = TrainingData(
-        train=_split(train, config.task is not None),
-        held_out=_split(held_out, config.task is not None),
+        train=_split(train, sequential),
+        held_out=_split(held_out, sequential),
         task=config.task or "",
         actions=actions,
-        sequential=config.task is not None,
+        sequential=sequential,
         participants=tuple(f"model_training_{seed}" for seed in train.seeds[:1]),
         seeds=train.seeds,
         source=source,
@@ -110,8 +113,8 @@ def make_model(config: ModelConfig, progress: Progress = lambda stage, done: Non
         folder = Path(place)
         card = train_model(data, folder, work / "stages", config.training, told, config.device)
         model = load_model(folder)
-        if truth and (shares := _explained(model, held_out)) is not None:
-            card["held_out"]["explained"] = {"by": truth, **shares}
+        if config.task is not None:
+            card["held_out"] |= _meaning(model, held_out, spec)
         (folder / RECONSTRUCTIONS).write_bytes(draw_reconstructions(model, held_out.frames))
         (folder / TRAVERSALS).write_bytes(draw_traversals(model))
         (folder / CARD).write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
@@ -142,6 +145,21 @@ def _split(collected: Collected, sequential: bool) -> Split:
     if not sequential:
         return Split(collected.frames)
     return Split(collected.frames, collected.actions, collected.starts)
+
+
+def _meaning(model: LatentModel, held_out: Collected, spec: TaskSpec) -> dict[str, Any]:
+    """Return what the card says of the latents and of what lies behind the frames; nothing where nobody knows it."""
+    if spec.traits:
+        latents = np.concatenate(
+            [
+                model.encode_frames(np.array(held_out.frames[first : first + 256]))
+                for first in range(0, len(held_out.frames), 256)
+            ]
+        )
+        return {"readable": readable(latents, held_out.truth, spec.traits)}
+    if spec.truth and spec.paced and (shares := _explained(model, held_out)) is not None:
+        return {"explained": {"by": spec.truth, **shares}}
+    return {}
 
 
 def _explained(model: LatentModel, held_out: Collected) -> dict[str, Any] | None:
