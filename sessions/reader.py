@@ -250,14 +250,22 @@ class Episode:
         metric, values = self.task.metric(name), self[name]
         if self.task.paced or not len(values):
             return metric.of_trial(values)
-        stimulus = self["stimulus"]
-        trials = np.split(values, np.flatnonzero(stimulus[1:] != stimulus[:-1]) + 1)
+        trials = np.split(values, trial_starts(self["stimulus"])[1:])
         return float(np.mean([metric.of_trial(trial) for trial in trials]))
 
     @property
     def metrics(self) -> dict[str, float]:
         """What the episode comes to in every metric of the task."""
         return {metric.name: self.trial_value(metric.name) for metric in self.task.metrics}
+
+
+def trial_starts(stimulus: NDArray[np.integer[Any]]) -> NDArray[np.intp]:
+    """Return the steps at which the trials of a block begin, int[E], from their seeds, int[T]: 0 and where one changes.
+
+    Neighbouring trials have different seeds.
+    """
+    starts: NDArray[np.intp] = np.concatenate([[0], np.flatnonzero(stimulus[1:] != stimulus[:-1]) + 1]).astype(np.intp)
+    return starts
 
 
 class _Episodes(Sequence[Episode]):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +34,19 @@ class RecordedEpisode:
             raise TrainingError("an episode's latents, received latents, masks and actions do not belong together")
         if not (np.isfinite(self.latents).all() and np.isfinite(self.received).all()):
             raise TrainingError("an episode holds latents that are not finite")
+
+    def split(self, starts: NDArray[np.integer]) -> list[RecordedEpisode]:
+        """Return the pieces that begin at these steps, int[E], ascending from 0, such as trials that stand alone."""
+        return [
+            RecordedEpisode(
+                self.latents[begin:end],
+                self.received[begin:end],
+                self.actions[begin:end],
+                self.masks[begin:end],
+                self.original,
+            )
+            for begin, end in pairwise([*starts.tolist(), len(self.actions)])
+        ]
 
 
 def with_steps(episodes: Iterable[RecordedEpisode], sizes: Sizes) -> list[RecordedEpisode]:

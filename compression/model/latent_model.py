@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -116,6 +116,21 @@ class LatentModel:
                 hidden, _ = self.world_model(z[:, step], a[:, step], hidden)
                 states[:, step + 1] = hidden.numpy()
         return states
+
+    def for_actions(self, actions: int) -> LatentModel:
+        """Return this model for a task of so many actions.
+
+        The pictures of one world serve several questions. Actions count for nothing in a model of pictures that do not
+        follow one another.
+
+        Raises:
+            SizeError: If its world model knows another number of them.
+        """
+        if actions == self.sizes.actions:
+            return self
+        if self.world_model is not None:
+            raise SizeError(f"this latent model is of {self.sizes.actions} actions, not {actions}")
+        return replace(self, sizes=replace(self.sizes, actions=actions))
 
     def fitted_path(self, objective: str) -> Path | None:
         """Return the file that comes with the model and was fitted for an objective; None if there is none."""

@@ -38,7 +38,7 @@ def model_train(
     driver: Annotated[
         str, typer.Option(help="Who does the task: `simulated`, a family, or your own as `package.module:factory`.")
     ] = "simulated",
-    runs: Annotated[int, typer.Option(min=2, max=100_000, help="Trials to train on.")] = 320,
+    runs: Annotated[int, typer.Option(min=2, max=100_000, help="Trials, or blocks of pictures, to train on.")] = 320,
     held_out_runs: Annotated[int, typer.Option(min=2, max=100_000, help="Trials that nothing is trained on.")] = 40,
     vae_steps: Annotated[int, typer.Option(min=1, help="Gradient steps of the autoencoder.")] = 5000,
     world_model_steps: Annotated[int, typer.Option(min=1, help="Gradient steps of the world model.")] = 1500,
@@ -166,6 +166,10 @@ def _card_lines(card: dict[str, Any]) -> list[str]:
         for point in explained.get("at", ()):
             settings = ", ".join(f"{name} {value}" for name, value in point["settings"].items())
             lines.append(f"                at {settings}: {_percent(point)}")
+    if readable := held_out.get("readable"):
+        for what, kind in (("right", "accuracy"), ("of its variance", "explained")):
+            read = ", ".join(f"{name} {100 * by[kind]:.0f} %" for name, by in readable.items() if kind in by)
+            lines += [f"can be read     {read} {what}"] * bool(read)
     return lines
 
 

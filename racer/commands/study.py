@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from racer.commands.care import finish_begun
-from racer.commands.options import JsonOption, ModelOption, TaskOption
+from racer.commands.options import JsonOption, ModelOption
 from racer.commands.output import print_json, progress_bar
 
 app = typer.Typer(help="Plan, run and analyse a whole study.", no_args_is_help=True)
@@ -26,6 +26,9 @@ class Preset(StrEnum):
 
     default = "default"
     paper = "paper"
+    digits = "digits"
+    vehicles = "vehicles"
+    faces = "faces"
 
 
 class BuiltInLanguage(StrEnum):
@@ -39,16 +42,23 @@ class BuiltInLanguage(StrEnum):
 def study_init(
     name: Annotated[str, typer.Argument(help="Of the study and its folder: letters, digits, - and _.")],
     preset: Annotated[
-        Preset, typer.Option(help="`default`: varied tracks, stock handling. `paper`: the released experiment.")
+        Preset,
+        typer.Option(
+            help="`default`: varied tracks, stock handling. `paper`: the released experiment. `digits`, `vehicles`, "
+            "`faces`: single pictures under a question."
+        ),
     ] = Preset.default,
     language: Annotated[BuiltInLanguage, typer.Option(help="Of the screens.")] = BuiltInLanguage.en,
-    task: TaskOption = "car-racing",
+    task: Annotated[
+        str | None, typer.Option(help="What is done; see `racer task list`. That of the preset if left out.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Make a folder with a study file in which every setting is explained."""
-    from racer.study.init import init_study
+    from racer.study.init import init_study, task_of
     from racer.tasks.registry import make_task
 
+    task = task_of(preset.value, task)
     path = init_study(name, preset.value, Path(), language.value, task)
     if as_json:
         print_json({"study": str(path)})

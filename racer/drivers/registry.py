@@ -28,6 +28,9 @@ BUILT_IN: dict[str, str] = {
     "edge-following": "racer.drivers.families.edge_following:EDGE_FOLLOWING",
     "satisficing": "racer.drivers.families.satisficing:SATISFICING",
     "lander-pilot": "racer.drivers.families.lander_pilot:LANDER_PILOT",
+    "viewer-network": "racer.drivers.families.viewers:VIEWER_NETWORK",
+    "viewer-neighbours": "racer.drivers.families.viewers:VIEWER_NEIGHBOURS",
+    "viewer-trees": "racer.drivers.families.viewers:VIEWER_TREES",
 }
 """Where each family is found: loaded when asked for."""
 _MOST_DIGITS = 18

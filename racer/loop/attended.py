@@ -188,6 +188,10 @@ class EpisodeRun:
             self._pacer.begin()
 
     def _act(self, request: Act, hud: Hud) -> Acted:
+        person = isinstance(self._driver, KeyboardDriver)
+        if person and self._spec.fixation_seconds:
+            fixated_ns = self._display.show(_cross(self._spec.frame), hud)
+            self._display.wait(fixated_ns + round(self._spec.fixation_seconds * 1e9))
         begun = self._clock()
         shown_ns = self._display.show(request.shown, hud, self._beside(request.original))
         display_ns = self._clock() - begun
@@ -196,8 +200,8 @@ class EpisodeRun:
             self._pacer.shown(shown_ns)
             self._pacer.paused(self._display.wait(self._pacer.decide_at()))
         elif not self._spec.paced:
-            if isinstance(self._driver, KeyboardDriver):
-                self._display.await_answer()
+            if person:
+                shown_ns += self._display.await_answer()  # during a pause there was nothing to see
             else:  # whoever watches has time to see what is answered, and simulated time passes
                 self._display.wait(shown_ns + round(self._spec.step_seconds * 1e9))
         action = self._driver.act(request.shown)
@@ -221,7 +225,7 @@ class EpisodeRun:
         setup, primary = self._setup, self._spec.primary
         done = request.step / plan.steps
         if not self._spec.paced:
-            return Hud(heading, done, mark=setup.mark)  # answers are not commented on
+            return Hud(f"{heading}: {setup.text.title}", done, mark=setup.mark)  # answers are not commented on
         low, high = primary.bounds
         value = request.metrics[primary.name] if request.metrics else max(low, min(high, 0.0))
         said = f"{100 * value:.0f} %" if primary.unit == "fraction" else f"{value:.3g}"
@@ -229,3 +233,13 @@ class EpisodeRun:
 
     def _beside(self, original: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
         return original if self._setup.beside else None
+
+
+def _cross(shape: tuple[int, int, int]) -> NDArray[np.uint8]:
+    """Return what is looked at before a frame of a shape: a cross in the middle of grey, uint8[H, W, C]."""
+    height, width, _ = shape
+    frame = np.full(shape, 128, np.uint8)
+    row, column, arm, half = height // 2, width // 2, max(min(height, width) // 16, 2), max(min(height, width) // 64, 1)
+    frame[row - half : row + half, column - arm : column + arm] = 16
+    frame[row - arm : row + arm, column - half : column + half] = 16
+    return frame

@@ -8,7 +8,7 @@ request at a time (a person in a window, `racer.loop.attended`) or those of many
     for request in answers: Encode -> latent; Decode -> frame; Act -> Acted; Row -> nothing
 
 An episode of a paced task is one trial. One of a task that waits for answers is a block of them: where a trial is over,
-another begins, until the block has as many rows as were asked for.
+another begins, and the channel anew, until the block has as many rows as were asked for.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ class Row:
 
 
 Request = Encode | Decode | Act | Row
-_MILLION = 1_000_000
+_POOL = 500_000
 Episode = Generator[Request, Any, None]
 
 
@@ -143,18 +143,28 @@ def episode(
                     return
                 if number + 1 < steps:
                     trial.close()
-                    stimulus = seed_in_block(seed, number + 1)
+                    stimulus = seed_after(stimulus, seed, number + 1)
                     trial = task.start(stimulus)
+                    # What is to be seen has nothing to do with what was: neither end may go by it.
+                    channel.reset()
+                    action, metrics = spec.start_action, None
     finally:
         trial.close()
 
 
-def seed_in_block(first: int, number: int) -> int:
-    """Return the seed of a later trial of a block, given that of its first one and the rows before it.
+def seed_after(before: int, first: int, number: int) -> int:
+    """Return the seed of a later trial of a block, other than that of the trial before.
 
-    It is drawn from the million that the first one lies in: sittings, the training of models and sweeps keep apart.
+    It is drawn from the half million that the block's first one lies in: pilots, evaluated people, the training of
+    models and sweeps keep apart.
+
+    Args:
+        before: Seed of the trial before.
+        first: Seed of the first trial of the block.
+        number: Rows of the block before this trial.
     """
-    return first // _MILLION * _MILLION + int(np.random.default_rng([first, number]).integers(_MILLION))
+    seed = first // _POOL * _POOL + int(np.random.default_rng([first, number]).integers(_POOL))
+    return seed if seed != before else seed ^ 1  # what received it knows the trials by their seeds
 
 
 class Tally:

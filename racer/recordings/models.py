@@ -67,6 +67,6 @@ def _fitting(model: LatentModel, record: TaskRecord) -> LatentModel:
     """Return the model. Raises NotHereError if what was recorded cannot have been made with it."""
     sizes, actions = model.sizes, len(record.actions)
     same = (sizes.frame, sizes.latents, sizes.blocks) == (record.frame, record.latents, record.blocks)
-    if not same or (record.paced and sizes.actions != actions):
+    if not same or (sizes.actions != actions and (record.paced or model.world_model is not None)):
         raise NotHereError(f"it names latent model {model.sha256[:12]}, whose sizes are not those of its columns")
-    return model
+    return model.for_actions(actions)

@@ -87,17 +87,22 @@ def layout_of(episode: EpisodeInfo, sizes: Sizes) -> Layout:
 
 
 def downlinks(info: SessionInfo, episode: EpisodeInfo, columns: Columns) -> Iterator[Downlink]:
-    """Yield what crossed to the receiver in an episode.
+    """Yield what crossed to the receiver in an episode; where one is number 0, the channel began anew.
 
     Args:
         info: About the session.
         episode: What the episode says of itself.
         columns: What was recorded of it.
     """
-    actions = [info.task.neutral or 0, *applied_actions(episode, columns).tolist()]
+    before, seeds = info.task.neutral or 0, columns["stimulus"].tolist()
+    actions = applied_actions(episode, columns).tolist()
     rows = zip(columns["packet"], columns["arrived"].tolist(), columns["bits"].tolist(), strict=True)
-    for step, (packet, arrived, bits) in enumerate(rows):
-        yield Downlink(step, packet.tobytes() if arrived else None, actions[step], bits)
+    number = 0
+    for row, (packet, arrived, bits) in enumerate(rows):
+        if row and seeds[row] != seeds[row - 1]:  # the next trial of a block
+            number, before = 0, info.task.neutral or 0
+        yield Downlink(number, packet.tobytes() if arrived else None, before, bits)
+        number, before = number + 1, actions[row]
 
 
 def receiver_end(info: SessionInfo, episode: EpisodeInfo, model: LatentModel, recording: Path) -> ReceiverEnd:

@@ -172,6 +172,8 @@ class Received(ModelCheck):
         try:
             end = receiver_end(self._info, info, self._model, self._path)
             for downlink in downlinks(self._info, info, columns):
+                if downlink.step == 0:
+                    end.reset()
                 received = end.take(downlink)
                 latents.append(received.latent)
                 masks.append(received.mask)

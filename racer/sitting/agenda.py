@@ -172,8 +172,14 @@ def remaining(agenda: Sequence[AgendaItem], done: Done, welcome: Page | None) ->
 
 
 def heading(plans: Sequence[EpisodePlan], plan: EpisodePlan, texts: Texts) -> str:
-    """Return, for example, `Practice 2 of 5`, counting the episodes of a phase without naming conditions."""
-    same = [other.number for other in plans if other.phase == plan.phase]
+    """Return, for example, `Practice 2 of 5`, counting the episodes of a phase without naming conditions.
+
+    Phases that take turns are counted as one: nobody is to know which comes next.
+    """
+    runs = [phase for phase, _ in groupby(other.phase for other in plans)]
+    turns = {phase for phase in runs if runs.count(phase) > 1}
+    phases = turns if plan.phase in turns else {plan.phase}
+    same = [other.number for other in plans if other.phase in phases]
     pattern: str = getattr(texts, plan.phase)
     return pattern.format(number=same.index(plan.number) + 1, count=len(same))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import cycle, islice
 from typing import Literal, get_args
 
@@ -21,6 +21,9 @@ EXPLORED = ("random", "pico", "perceptual")
 DEFAULT_STEPS = 100
 SESSION_SEEDS = 1_000_000
 """Seeds of trials in sittings lie below this; latent models are trained on those from here on."""
+PILOT_SEEDS = SESSION_SEEDS // 2
+"""Where trials stand alone, those of pilots lie below this, and those of evaluated people from here on: a world of few
+pictures shows nobody who is evaluated what masks were trained on."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +80,13 @@ class EpisodePlan:
 
 
 def plan_episodes(
-    config: ProtocolConfig, participant: str, seed: int, order: int, shunned: frozenset[int] = frozenset()
+    config: ProtocolConfig,
+    participant: str,
+    seed: int,
+    order: int,
+    shunned: frozenset[int] = frozenset(),
+    *,
+    alone: bool = False,
 ) -> list[EpisodePlan]:
     """Return the episodes of a sitting in order.
 
@@ -91,8 +100,14 @@ def plan_episodes(
         order: Number of this participant among those evaluated; picks the order of conditions.
         shunned: Seeds of trials that must not be met: those that something was fitted to. Named ones are met all the
             same.
+        alone: Whether trials stand alone, in a task that waits for answers. It is then decided by chance, block by
+            block, what of a pilot's calibration and exploration comes next (the paper's algorithm 1 does so for every
+            picture), and pilots and evaluated people meet seeds of two pools.
     """
-    drawn = _trial_seeds(participant, seed, shunned)
+    pool = range(SESSION_SEEDS)
+    if alone:
+        pool = pool[:PILOT_SEEDS] if config.protocol == "pilot" else pool[PILOT_SEEDS:]
+    drawn = _trial_seeds(participant, seed, shunned, pool)
     plan: list[EpisodePlan] = []
 
     def seeds(count: int) -> list[int]:
@@ -106,6 +121,8 @@ def plan_episodes(
     if config.protocol == "pilot":
         block("calibration", "full", seeds(config.calibration))
         block("exploration", config.explore, seeds(config.exploration))
+        if alone:
+            plan[config.practice :] = _mixed(plan[config.practice :], participant, seed)
     else:
         evaluated = seeds(config.evaluation)
         for condition in condition_order(config.conditions, order):
@@ -130,12 +147,21 @@ def balanced_rows(size: int) -> list[list[int]]:
     return rows if size % 2 == 0 else rows + [row[::-1] for row in rows]
 
 
-def _trial_seeds(participant: str, seed: int, shunned: frozenset[int]) -> Iterator[int]:
-    digest = hashlib.sha256(f"{seed}/{participant}".encode()).digest()
-    rng = np.random.default_rng(int.from_bytes(digest[:8], "big"))
+def _mixed(plan: list[EpisodePlan], participant: str, seed: int) -> list[EpisodePlan]:
+    """Return episodes in an order drawn by chance, numbered anew."""
+    order = _chances(f"order/{seed}/{participant}").permutation(len(plan))
+    return [replace(plan[old], number=each.number) for old, each in zip(order, plan, strict=True)]
+
+
+def _chances(name: str) -> np.random.Generator:
+    return np.random.default_rng(int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big"))
+
+
+def _trial_seeds(participant: str, seed: int, shunned: frozenset[int], pool: range) -> Iterator[int]:
+    rng = _chances(f"{seed}/{participant}")
     seen = set(shunned)
     while True:
-        found = int(rng.integers(SESSION_SEEDS))
+        found = int(rng.integers(pool.start, pool.stop))
         if found not in seen:
             seen.add(found)
             yield found

@@ -179,7 +179,9 @@ def start_session(
             config = replace(config, participant=participant)
             _refuse_trainers(config, fitted)
             shunned = frozenset(seed for each in fitted.values() for seed in each.record.seeds)
-            plans = plan_episodes(config.protocol, participant, config.seed, order, shunned)
+            plans = plan_episodes(
+                config.protocol, participant, config.seed, order, shunned, alone=not config.task.spec.paced
+            )
             if earlier is not None:
                 earlier.check_plan(plans)
             driver = driver or open_driver(config.driver, config.task, driver_seed(participant), keys)

@@ -15,14 +15,18 @@ from racer.study.file import STUDY_FILE, StudyFileError
 from racer.tasks.registry import DEFAULT_TASK, describe_settings, make_task
 from racer.window.texts import load_texts
 
-PresetName = Literal["default", "paper"]
+PresetName = Literal["default", "paper", "digits", "vehicles", "faces"]
 PRESETS: tuple[str, ...] = get_args(PresetName)
-"""`default`: this package's experiment. `paper`: the released one, to the letter."""
+"""`default`: this package's experiment. `paper`: the released one, to the letter. The others: single pictures, as in
+the paper's section 5."""
+_PICTURES = {"digits": 16, "vehicles": 30, "faces": 30}
+"""Presets of single pictures, each named as its task, and the bits of a picture: half of the blocks, at two levels a
+feature or a little more."""
 
 _FOLDER = Path(__file__).parent / "presets"
 
 
-def init_study(name: str, preset: str, parent: Path, language: str, task: str = DEFAULT_TASK) -> Path:
+def init_study(name: str, preset: str, parent: Path, language: str, task: str | None = None) -> Path:
     """Make a study and return its file. Nothing that exists is overwritten.
 
     Args:
@@ -30,7 +34,7 @@ def init_study(name: str, preset: str, parent: Path, language: str, task: str = 
         preset: Which experiment to begin from, of `PRESETS`.
         parent: Where the folder goes; it may exist, without a study file.
         language: Of the screens, a built-in one: `en` or `de`.
-        task: What people do.
+        task: What people do; that of the preset, or else car-racing, if None.
 
     Raises:
         ParticipantNameError: If the name cannot be a folder's.
@@ -56,17 +60,24 @@ def init_study(name: str, preset: str, parent: Path, language: str, task: str = 
     return path
 
 
-def preset_text(preset: str, task: str = DEFAULT_TASK) -> str:
+def task_of(preset: str, task: str | None) -> str:
+    """Return the task of a preset; for `default` any, which may be left out. Raises ConfigError as `preset_text`."""
+    if preset not in PRESETS:
+        raise ConfigError(f"there is no preset {preset[:80]!r}; choose from {', '.join(PRESETS)}")
+    own = preset if preset in _PICTURES else DEFAULT_TASK
+    if task not in (None, own) and preset != "default":
+        raise ConfigError(f"preset {preset} is an experiment with {own}; use --preset default with task {task}")
+    return own if task is None else task
+
+
+def preset_text(preset: str, task: str | None = None) -> str:
     """Return a preset's study file; its title is `TITLE` and its language `LANGUAGE`, to be replaced.
 
     Raises:
         ConfigError: If there is no such preset, or it is that of another task.
         TaskError: If there is no such task.
     """
-    if preset not in PRESETS:
-        raise ConfigError(f"there is no preset {preset[:80]!r}; choose from {', '.join(PRESETS)}")
-    if preset == "paper" and task != DEFAULT_TASK:
-        raise ConfigError(f"preset paper is an experiment with {DEFAULT_TASK}; use --preset default with task {task}")
+    task = task_of(preset, task)
     spec = make_task(task).spec
     own = {"handling": "forgiving"} if preset == "paper" else {}
     parts = {
@@ -75,8 +86,9 @@ def preset_text(preset: str, task: str = DEFAULT_TASK) -> str:
         "STEPS": str(spec.steps),
         "PACE": _toml(spec.pace),
         "AFTER": _toml(list(spec.questionnaires)),
+        "BITS": str(_PICTURES.get(preset)),
     }
-    text = (_FOLDER / f"{preset}.toml").read_text(encoding="utf-8")
+    text = (_FOLDER / f"{'pictures' if preset in _PICTURES else preset}.toml").read_text(encoding="utf-8")
     return re.sub(rf"(?<![A-Z])({'|'.join(parts)})(?![A-Z])", lambda found: parts[found[1]], text)
 
 

@@ -65,7 +65,8 @@ def run_study(
     Args:
         study: The study.
         participants: How many to evaluate; as many as the study plans if None.
-        driver: Who drives: `simulated`, or `package.module:factory`.
+        driver: Who drives: `simulated`, a family, or `package.module:factory`. Where the task names a family of pilots,
+            `simulated` ones are of that, so that none that trained a mask says how good it is.
         jobs: Sittings at a time; one for each processor if None.
         progress: Told how far it is.
         iterations: Gradient steps of each network in training.
@@ -94,7 +95,8 @@ def run_study(
         return lambda done: progress(what, before + done, total)
 
     with _alone(study) as unfinished:
-        recorded = _simulate(study, "pilot", pilots, driver, unfinished, jobs, of("pilots", 0))
+        piloting = study.file.make_task().spec.pilot_driver if driver == SIMULATED else ""
+        recorded = _simulate(study, "pilot", pilots, piloting or driver, unfinished, jobs, of("pilots", 0))
         progress("training", pilots, total)
         masks = train_study(study, iterations=iterations)
         people = of("participants", pilots + len(trains))

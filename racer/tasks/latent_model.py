@@ -32,13 +32,13 @@ def load_task_model(spec: TaskSpec, folder: Path | None = None) -> LatentModel:
         ("frames of", model.sizes.frame, spec.frame),
         ("a number of actions of", model.sizes.actions, len(spec.actions)),
     ):
-        # Pictures without actions are modelled without a world model, which alone looks at actions.
-        if has != needs and not (what.startswith("a number") and not spec.paced):
+        # Pictures are modelled without a world model, which alone looks at actions.
+        if has != needs and not (what.startswith("a number") and not spec.paced and model.world_model is None):
             raise ConfigError(
                 f"the latent model in {folder} has {what} {_sized(has)}, and task {spec.name} has {_sized(needs)}; "
                 f"nothing was changed: train one with `racer model train --task {spec.name}`"
             )
-    return model
+    return model.for_actions(len(spec.actions))
 
 
 def _sized(value: int | tuple[int, ...]) -> str:

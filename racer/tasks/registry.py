@@ -32,6 +32,9 @@ BUILT_IN: dict[str, str] = {
     "car-racing": "racer.tasks.car_racing.task:CarRacing",
     "car-racing-clutter": "racer.tasks.car_racing.task:CarRacingClutter",
     "lunar-lander": "racer.tasks.lunar_lander.task:LunarLander",
+    "digits": "racer.tasks.pictures.task:Digits",
+    "vehicles": "racer.tasks.pictures.task:Vehicles",
+    "faces": "racer.tasks.pictures.task:Faces",
 }
 """Where each task is found, in the order in which they are listed: loaded when asked for."""
 

@@ -91,6 +91,9 @@ class TaskSpec:
     """What holding the keys of two actions means: the neutral action, or that whose key went down last."""
     driver: str = ""
     """The family of simulated people that drives where `simulated` is asked for; see `racer.drivers`."""
+    pilot_driver: str = ""
+    """The family that pilots a simulated study, where it is another one than `driver`: none that a mask is trained on
+    then says how good it is."""
     model: Path | None = None
     """Folder of the latent model that comes with the task, made by `racer model train`; None: one must be named."""
     steps: int = 100
@@ -99,6 +102,8 @@ class TaskSpec:
     """Steps per second where nobody says otherwise, 1 to 50."""
     step_seconds: float = 0.02
     """Simulated time that a step takes."""
+    fixation_seconds: float = 0.0
+    """For how long a person sees a cross before each frame of a task that waits for answers, 0 to 5."""
     questionnaires: tuple[str, ...] = ("nasa-tlx",)
     """Built-in questionnaires that new studies ask after each condition."""
     operating_points: tuple[Mapping[str, Any], ...] = ({},)
@@ -107,6 +112,9 @@ class TaskSpec:
     """Settings under which frames are collected to train its latent model on; the operating points where empty."""
     truth: str = ""
     """What `Trial.truth` tells of, such as `the road's position`; empty where trials have no such method."""
+    traits: tuple[str, ...] = ()
+    """Names of the numbers that it tells, where each stands for itself: the card of a latent model says how well each
+    can be read from a latent."""
     software: tuple[str, ...] = ()
     """Installed packages that decide what a trial comes to, such as `gymnasium`."""
     drawing: Callable[[], str] | None = None
@@ -136,6 +144,8 @@ class TaskSpec:
             raise ConfigError(f"task {self.name}: neutral must be the index of an action; got {self.neutral}")
         if "en" not in self.texts:
             raise ConfigError(f"task {self.name}: there must be a text in English, `en`")
+        if not 0 <= self.fixation_seconds <= 5:
+            raise ConfigError(f"task {self.name}: fixation must last 0 to 5 seconds; got {self.fixation_seconds}")
         if self.steps < 1 or not 1 <= self.pace <= 50 or not self.step_seconds > 0:
             raise ConfigError(f"task {self.name}: steps must be 1 or more and the pace lie between 1 and 50")
 

@@ -1,7 +1,8 @@
 """Frames to train a latent model on: a task done by its own simulated people, or pictures from a folder.
 
 People act as they do, with bursts of one wrong action, so that bad places are seen too. No seed of a trial, person or
-burst is shared by the splits, nor with sittings, whose seeds lie below 1,000,000, or sweeps, whose lie above 10^9.
+burst is shared by the splits, nor with sittings, whose seeds lie below 1,000,000, or sweeps, whose lie above 10^9. A
+task that waits for answers gets them by chance: its pictures follow from seeds, and a run is a block of them.
 
 Each run is a file of its own, so that a collection that was interrupted goes on where it was.
 """
@@ -26,7 +27,9 @@ from disk.reading import open_plain, read_plain
 from disk.writing import whole_stream, write_whole
 from racer.drivers.registry import SIMULATED, make_driver
 from racer.errors import ConfigError, RacerError
+from racer.loop.episode import seed_after
 from racer.tasks.registry import make_task
+from racer.tasks.task import Task
 from racer.workers import in_parallel
 
 FIRST_SEED = {"train": 1_000_000, "held_out": 2_000_000}
@@ -50,9 +53,9 @@ class CollectConfig:
     """How much to collect."""
 
     runs: int = 320
-    """Trials to train on, each from a seed of its own."""
+    """Trials to train on, each from a seed of its own; blocks of trials where the task waits for answers."""
     held_out_runs: int = 40
-    """Trials that nothing is trained on."""
+    """The same, that nothing is trained on."""
     driver: str = SIMULATED
     """Who acts."""
 
@@ -87,7 +90,7 @@ class Collected:
     truth: NDArray[np.float64]
     """float64[N, K], what lies behind each frame, as the task's trials tell; K is 0 where they do not."""
     seeds: tuple[int, ...]
-    """Of the trials, one each."""
+    """Of the trials, one each; of blocks those of their first ones."""
     settings: tuple[tuple[tuple[str, Any], ...], ...] = ()
     """Of the task in each trial: names and values."""
 
@@ -135,7 +138,8 @@ def collect(
     Raises:
         RacerError: If the task cannot be done, or the folder belongs to another collection or cannot be written.
     """
-    make_driver(config.driver, make_task(task, settings), FIRST_SEED["train"])  # before anything is written
+    if (made := make_task(task, settings)).spec.paced:
+        make_driver(config.driver, made, FIRST_SEED["train"])  # before anything is written
     _claim(folder, {"task": task, "settings": dict(settings), **asdict(config)})
     plans = {split: plan_runs(task, settings, config, split, folder) for split in FIRST_SEED}
     everything = [run for runs in plans.values() for run in runs]
@@ -153,12 +157,22 @@ def collect(
 
 
 def collect_run(run: Run) -> None:
-    """Do one trial and write its frames, actions and truth."""
-    rng = np.random.default_rng([run.seed, 2])
+    """Do one trial, or a block of them, and write its frames, actions and truth."""
     task = make_task(run.task, dict(run.settings))
+    rows = list(_paced_rows(task, run) if task.spec.paced else _block_rows(task, run))
+    frames, actions, truth = zip(*rows, strict=True)
+    with whole_stream(run.path) as file:
+        np.savez(file, frames=np.stack(frames), actions=np.array(actions, np.uint8), truth=np.stack(truth))
+
+
+_Row = tuple[NDArray[np.uint8], int, NDArray[np.float64]]
+"""A frame, the action taken on seeing it, and the truth behind it."""
+
+
+def _paced_rows(task: Task, run: Run) -> Iterator[_Row]:
+    rng = np.random.default_rng([run.seed, 2])
     driver = make_driver(run.driver, task, run.seed)
     driver.reset()
-    frames, actions, truth = [], [], []
     wrong_steps = wrong_action = 0
     with closing(task.start(run.seed)) as trial:
         for _ in range(run.steps):
@@ -168,13 +182,24 @@ def collect_run(run: Run) -> None:
                 wrong_steps, wrong_action = int(rng.integers(*BURST)), int(rng.integers(len(task.spec.actions)))
             if wrong_steps > 0:
                 wrong_steps, action = wrong_steps - 1, wrong_action
-            frames.append(frame)
-            actions.append(action)
-            truth.append(_truth_of(trial))
+            yield frame, action, _truth_of(trial)
             if trial.step(action).over:
-                break
-    with whole_stream(run.path) as file:
-        np.savez(file, frames=np.stack(frames), actions=np.array(actions, np.uint8), truth=np.stack(truth))
+                return
+
+
+def _block_rows(task: Task, run: Run) -> Iterator[_Row]:
+    rng = np.random.default_rng([run.seed, 2])
+    seed, trial = run.seed, task.start(run.seed)
+    try:
+        for number in range(run.steps):
+            action = int(rng.integers(len(task.spec.actions)))
+            yield trial.frame(), action, _truth_of(trial)
+            if trial.step(action).over:
+                trial.close()
+                seed = seed_after(seed, run.seed, number + 1)
+                trial = task.start(seed)
+    finally:
+        trial.close()
 
 
 def read_pictures(folder: Path, size: int, grey: bool) -> Collected:

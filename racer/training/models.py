@@ -21,7 +21,9 @@ from disk.writing import scratch_folder, sync_folder, write_whole
 from racer.drivers.registry import who_drives
 from racer.errors import ConfigError
 from racer.tasks.registry import make_task
+from racer.tasks.task import TaskSpec
 from racer.training.collect import CollectConfig, Collected, collect, read_pictures, split_pictures
+from racer.training.probe import readable
 from racer.training.relevance import explained
 from racer.training.sheets import draw_reconstructions, draw_traversals
 
@@ -80,10 +82,11 @@ def make_model(config: ModelConfig, progress: Progress = lambda stage, done: Non
     if config.task is None:
         assert config.images is not None
         collected = split_pictures(read_pictures(config.images, config.size, config.grey), config.training.seed)
-        actions, truth, source = 2, "", f"{sum(len(part.frames) for part in collected.values())} pictures"
+        actions, sequential, source = 2, False, f"{sum(len(part.frames) for part in collected.values())} pictures"
     else:
         spec = make_task(config.task, config.settings).spec
-        config.training.sizes(spec.frame, len(spec.actions), sequential=True)  # before anything is collected
+        sequential = spec.paced
+        config.training.sizes(spec.frame, len(spec.actions), sequential)  # before anything is collected
         collected = collect(
             config.task,
             config.settings,
@@ -92,16 +95,16 @@ def make_model(config: ModelConfig, progress: Progress = lambda stage, done: Non
             config.jobs,
             lambda done: progress("frames", _COLLECTING * done),
         )
-        actions, truth = len(spec.actions), spec.truth
-        source = f"driver {config.collect.driver}, with bursts of wrong actions"
-        drivers = (who_drives(config.collect.driver, spec.name),)
+        actions = len(spec.actions)
+        source = f"driver {config.collect.driver}, with bursts of wrong actions" if sequential else "its pictures"
+        drivers = (who_drives(config.collect.driver, spec.name),) if sequential else ()
     train, held_out = collected["train"], collected["held_out"]
     data = TrainingData(
-        train=_split(train, config.task is not None),
-        held_out=_split(held_out, config.task is not None),
+        train=_split(train, sequential),
+        held_out=_split(held_out, sequential),
         task=config.task or "",
         actions=actions,
-        sequential=config.task is not None,
+        sequential=sequential,
         participants=tuple(f"model_training_{seed}" for seed in train.seeds[:1]),
         seeds=train.seeds,
         drivers=drivers,
@@ -115,8 +118,8 @@ def make_model(config: ModelConfig, progress: Progress = lambda stage, done: Non
     with scratch_folder(_made(config.out)) as folder:
         card = train_model(data, folder, work / "stages", config.training, told, config.device)
         model = load_model(folder)
-        if truth and (shares := _explained(model, held_out)) is not None:
-            card["held_out"]["explained"] = {"by": truth, **shares}
+        if config.task is not None:
+            card["held_out"] |= _meaning(model, held_out, spec)
         write_whole(folder / RECONSTRUCTIONS, draw_reconstructions(model, held_out.frames))
         write_whole(folder / TRAVERSALS, draw_traversals(model))
         write_whole(folder / CARD, (json.dumps(card, indent=2) + "\n").encode())
@@ -148,6 +151,21 @@ def _split(collected: Collected, sequential: bool) -> Split:
     if not sequential:
         return Split(collected.frames)
     return Split(collected.frames, collected.actions, collected.starts)
+
+
+def _meaning(model: LatentModel, held_out: Collected, spec: TaskSpec) -> dict[str, Any]:
+    """Return what the card says of the latents and of what lies behind the frames; nothing where nobody knows it."""
+    if spec.traits:
+        latents = np.concatenate(
+            [
+                model.encode_frames(np.array(held_out.frames[first : first + 256]))
+                for first in range(0, len(held_out.frames), 256)
+            ]
+        )
+        return {"readable": readable(latents, held_out.truth, spec.traits)}
+    if spec.truth and spec.paced and (shares := _explained(model, held_out)) is not None:
+        return {"explained": {"by": spec.truth, **shares}}
+    return {}
 
 
 def _explained(model: LatentModel, held_out: Collected) -> dict[str, Any] | None:

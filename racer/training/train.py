@@ -26,6 +26,7 @@ from racer.drivers.registry import who_drives
 from racer.errors import RacerError
 from racer.recordings.models import NotHereError, find_model
 from racer.sitting.protocol import EXPLORED
+from sessions.reader import trial_starts
 
 POSITIVE_PHASE, NEGATIVE_PHASE = "calibration", "exploration"
 _OF_MASKS = ("objective", "blocks", "imagined")
@@ -109,9 +110,8 @@ def read_training_set(paths: Iterable[Path], masked: bool = True, model_folder: 
                 if negative:
                     explored.add((episode.info.mask_interval, episode.info.fill, int(masks[0].sum())))
                 seeds |= set(np.unique(episode.stimulus).tolist())
-                episodes.append(
-                    RecordedEpisode(episode.latent, episode.received, episode.action, masks, original=positive)
-                )
+                recorded = RecordedEpisode(episode.latent, episode.received, episode.action, masks, original=positive)
+                episodes += [recorded] if info.task.paced else recorded.split(trial_starts(episode.stimulus))
             # Recordings of one sitting, resumed after a crash, continue each other and may share trials.
             sitting = _beginning(session_id, resumed)
             trials = {(info.participant, seed): sitting for seed in seeds}

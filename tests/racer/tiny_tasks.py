@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from tiny_models import GREY
 
 from compression.model.sizes import Sizes
-from racer.loop.episode import seed_in_block
+from racer.loop.episode import seed_after
 from racer.tasks import registry
 from racer.tasks.task import Action, Metric, Outcome, TaskSpec, TaskText
 
@@ -179,4 +179,7 @@ def installed() -> Iterator[None]:
 
 def block_seeds(first: int, count: int) -> list[int]:
     """Return the seeds of a block's trials."""
-    return [first, *(seed_in_block(first, number) for number in range(1, count))]
+    seeds = [first]
+    for number in range(1, count):
+        seeds.append(seed_after(seeds[-1], first, number))
+    return seeds

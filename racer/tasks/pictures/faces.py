@@ -1,0 +1,133 @@
+"""The world `faces`: schematic faces before a scene that means nothing. Nobody's picture is in it."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from racer.tasks.pictures.canvas import Canvas, color_of, mixed
+from racer.tasks.pictures.worlds import DrawnWorld, Question, Traits
+from racer.tasks.task import Action
+
+SIDE = 64
+_PALE, _DEEP = (238, 204, 178), (112, 74, 52)
+_FAIR, _BLACK = (204, 170, 104), (38, 30, 28)
+
+
+def _draw(rng: np.random.Generator) -> dict[str, float]:
+    traits = {name: float(rng.random() < 0.5) for name in ("glasses", "hat", "dark_lenses", "long_hair")}
+    for name, low, high in (
+        ("hat_light", 0.25, 0.75),
+        ("hat_hue", 0.0, 1.0),
+        ("smile", -1.0, 1.0),
+        ("gaze", -1.0, 1.0),
+        ("turn", -1.0, 1.0),
+        ("across", 27.0, 37.0),
+        ("down", 31.0, 36.0),
+        ("size", 0.9, 1.1),
+        ("narrow", 0.85, 1.05),
+        ("skin", 0.0, 1.0),
+        ("hair", 0.0, 1.0),
+        ("shirt_hue", 0.0, 1.0),
+        ("shirt_light", 0.2, 0.95),
+        ("wall_hue", 0.0, 1.0),
+        ("wall_depth", 0.1, 0.7),
+        ("wall_light", 0.2, 1.0),
+        ("floor_hue", 0.0, 1.0),
+        ("floor_light", 0.2, 1.0),
+        ("curtain", 0.0, 64.0),
+        ("curtain_width", 8.0, 24.0),
+        ("curtain_hue", 0.0, 1.0),
+        ("curtain_light", 0.2, 1.0),
+        ("lamp", 0.0, 64.0),
+        ("lamp_height", 4.0, 28.0),
+        ("lamp_radius", 4.0, 10.0),
+        ("lamp_hue", 0.0, 1.0),
+        ("lamp_light", 0.3, 1.0),
+    ):
+        traits[name] = float(rng.uniform(low, high))
+    return traits
+
+
+def _paint(traits: Traits) -> NDArray[np.uint8]:
+    canvas = Canvas(SIDE)
+    wall = color_of(traits["wall_hue"], traits["wall_depth"], traits["wall_light"])
+    canvas.gradient(wall, color_of(traits["floor_hue"], 0.4, traits["floor_light"]), 0, SIDE)
+    half = traits["curtain_width"] / 2
+    curtain = color_of(traits["curtain_hue"], 0.5, traits["curtain_light"])
+    canvas.box(curtain, traits["curtain"] - half, 0, traits["curtain"] + half, SIDE)
+    lamp = color_of(traits["lamp_hue"], 0.5, traits["lamp_light"])
+    canvas.ellipse(lamp, traits["lamp"], traits["lamp_height"], traits["lamp_radius"], traits["lamp_radius"])
+    _paint_person(canvas, traits)
+    return canvas.frame()
+
+
+def _paint_person(canvas: Canvas, traits: Traits) -> None:
+    x, y, unit = traits["across"], traits["down"], 17.0 * traits["size"]
+    wide, turn = unit * 0.78 * traits["narrow"], traits["turn"] * 0.14 * unit
+    skin, hair = mixed(_PALE, _DEEP, traits["skin"]), mixed(_FAIR, _BLACK, traits["hair"])
+    shirt = color_of(traits["shirt_hue"], 0.5, traits["shirt_light"])
+    canvas.ellipse(shirt, x, y + 2.35 * unit, 1.75 * unit, 1.25 * unit)
+    if traits["long_hair"]:
+        canvas.ellipse(hair, x, y + 0.15 * unit, wide * 1.22, unit * 1.2)
+    canvas.box(mixed(skin, (0, 0, 0), 0.2), x - 0.3 * unit, y + 0.6 * unit, x + 0.3 * unit, y + 1.3 * unit)
+    canvas.ellipse(hair, x, y - 0.22 * unit, wide * 1.1, unit * 0.95)
+    canvas.ellipse(skin, x, y + 0.1 * unit, wide, unit * 0.95)
+    canvas.ellipse(hair, x - 0.3 * turn, y - 0.78 * unit, wide * 0.92, unit * 0.34)
+    dark = mixed(skin, (0, 0, 0), 0.35)
+    for side in (-1, 1):
+        eye, level = x + turn + side * 0.36 * unit, y - 0.05 * unit
+        canvas.ellipse((236, 236, 236), eye, level, 0.17 * unit, 0.1 * unit)
+        canvas.ellipse((40, 40, 48), eye + 0.07 * unit * traits["gaze"], level, 0.08 * unit, 0.09 * unit)
+        canvas.bar(
+            hair, (eye - 0.18 * unit, level - 0.24 * unit), (eye + 0.18 * unit, level - 0.24 * unit), 0.08 * unit
+        )
+    canvas.bar(dark, (x + 1.3 * turn, y + 0.1 * unit), (x + 1.3 * turn, y + 0.34 * unit), 0.12 * unit)
+    corner = y + (0.6 - 0.09 * traits["smile"]) * unit
+    lips = mixed(skin, (150, 30, 40), 0.5)
+    for side in (-1, 1):
+        middle = (x + turn, y + (0.6 + 0.07 * traits["smile"]) * unit)
+        canvas.bar(lips, (x + turn + side * 0.32 * unit, corner), middle, 0.1 * unit)
+    if traits["glasses"]:
+        _paint_glasses(canvas, traits, x + turn, y - 0.05 * unit, unit, skin)
+    if traits["hat"]:
+        _paint_hat(canvas, traits, x - 0.3 * turn, y, unit, wide)
+
+
+def _paint_glasses(canvas: Canvas, traits: Traits, x: float, y: float, unit: float, skin: tuple[int, int, int]) -> None:
+    rim = (30, 30, 34)
+    lens = (44, 46, 58) if traits["dark_lenses"] else mixed(skin, (120, 160, 190), 0.6)
+    canvas.bar(rim, (x - 0.72 * unit, y), (x + 0.72 * unit, y), 0.1 * unit)
+    for side in (-1, 1):
+        canvas.ellipse(rim, x + side * 0.36 * unit, y, 0.29 * unit, 0.22 * unit)
+        canvas.ellipse(lens, x + side * 0.36 * unit, y, 0.22 * unit, 0.15 * unit)
+
+
+def _paint_hat(canvas: Canvas, traits: Traits, x: float, y: float, unit: float, wide: float) -> None:
+    hat = color_of(traits["hat_hue"], 0.45, traits["hat_light"])
+    top, brim = y - 1.22 * unit, y - 0.6 * unit
+    outline = ((-1.0, brim), (-0.85, top + 0.1 * unit), (-0.5, top), (0.5, top), (0.85, top + 0.1 * unit), (1.0, brim))
+    canvas.polygon(hat, [(x + share * wide, row) for share, row in outline])
+    canvas.bar(mixed(hat, (0, 0, 0), 0.35), (x - 1.25 * wide, brim), (x + 1.25 * wide, brim), 0.14 * unit)
+
+
+_COVERED = (Action("covered", ("left", "f")), Action("not-covered", ("right", "j")))
+_WORDS = {"en": {"not-covered": "not covered"}, "de": {"covered": "bedeckt", "not-covered": "nicht bedeckt"}}
+EYES = Question(
+    name="eyes",
+    asked={"en": "Are the eyes covered, as by glasses?", "de": "Sind die Augen bedeckt, etwa von einer Brille?"},
+    answers=_COVERED,
+    words=_WORDS,
+    answer=lambda traits: int(not traits["glasses"]),
+    about=("glasses", "dark_lenses"),
+)
+HEAD = Question(
+    name="head",
+    asked={"en": "Is the head covered, as by a hat?", "de": "Ist der Kopf bedeckt, etwa von einem Hut?"},
+    answers=_COVERED,
+    words=_WORDS,
+    answer=lambda traits: int(not traits["hat"]),
+    about=("hat", "hat_light", "hat_hue"),
+)
+FACES = DrawnWorld(SIDE, _draw, _paint, (EYES, HEAD))
+"""The world."""

@@ -1,0 +1,35 @@
+"""Where there are only so many pictures: which of them a seed may show, so that nothing is shown that was trained on.
+
+Seeds are kept apart by what they are for (`racer.training.collect`, `racer.sitting.protocol`, `racer.rates.people`);
+pictures follow the seeds: latent models and simulated people learn from one part, pilots meet another, and a third is
+left to whoever is evaluated, to sweeps and to the model's data card.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Part = Literal["learnt", "piloted", "held-out"]
+_LEARNT = range(1_000_000, 2_000_000)
+_PILOTED = range(500_000)
+_SHARES = 0.45, 0.25
+"""Of the first two parts."""
+
+
+def part_of(seed: int) -> Part:
+    """Return the part that the picture of a seed is taken from."""
+    return "learnt" if seed in _LEARNT else "piloted" if seed in _PILOTED else "held-out"
+
+
+def split(count: int) -> dict[Part, NDArray[np.intp]]:
+    """Return which of so many pictures belong to each part."""
+    order = np.random.default_rng(count).permutation(count)
+    first, second = (round(share * count) for share in (_SHARES[0], sum(_SHARES)))
+    return {
+        "learnt": np.sort(order[:first]),
+        "piloted": np.sort(order[first:second]),
+        "held-out": np.sort(order[second:]),
+    }

@@ -1,0 +1,169 @@
+"""Pictures as tasks: a trial is one picture, one question and one answer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import import_module
+from typing import ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from racer.errors import ConfigError
+from racer.tasks.pictures.worlds import Picture, Question, World
+from racer.tasks.shipped_model import shipped_model
+from racer.tasks.task import Action, Metric, Outcome, TaskSpec, TaskText
+
+FIXATION_SECONDS, ANSWER_SECONDS = 0.3, 0.8
+"""How long a cross is shown before a picture, and how long simulated people take to answer."""
+_TRIALS = 20
+"""Pictures of a block where nobody says otherwise."""
+_LINES = {
+    "en": (
+        "You will see pictures, one after the other. Answer by what you see, without hurry and without delay; nobody "
+        "tells you whether you are right.",
+        "Some pictures are blurred, or wrong in parts: answer all the same. Blocks of pictures: {trials}.",
+    ),
+    "de": (
+        "Sie sehen ein Bild nach dem anderen. Antworten Sie nach dem, was Sie sehen, ohne Eile und ohne Zögern; ob es "
+        "stimmt, erfahren Sie nicht.",
+        "Manche Bilder sind unscharf oder teils falsch: Antworten Sie trotzdem. Blöcke von Bildern: {trials}.",
+    ),
+}
+
+
+class Pictures:
+    """What all tasks of pictures have in common."""
+
+    world_name: ClassVar[str]
+    summary: ClassVar[str]
+    software: ClassVar[tuple[str, ...]] = ("numpy",)
+    question: str
+
+    def __post_init__(self) -> None:
+        names = [question.name for question in self.world.questions]
+        if self.question not in names:
+            raise ConfigError(f"question must be one of {', '.join(names)}; got {self.question!r}")
+
+    @property
+    def world(self) -> World:
+        """Where the pictures come from."""
+        module = import_module(f"racer.tasks.pictures.{self.world_name}")
+        world: World = getattr(module, self.world_name.upper())
+        return world
+
+    @property
+    def asked(self) -> Question:
+        """The question."""
+        return next(question for question in self.world.questions if question.name == self.question)
+
+    @property
+    def spec(self) -> TaskSpec:
+        """Everything that Racer needs to know of it."""
+        question, world = self.asked, self.world
+        return TaskSpec(
+            name=self.world_name,
+            summary=self.summary,
+            frame=world.frame,
+            actions=question.answers,
+            metrics=_metrics(question.answers),
+            texts={language: _text(question, language) for language in _LINES},
+            paced=False,
+            driver="viewer-trees",
+            pilot_driver="viewer-network",
+            model=shipped_model(self.world_name),
+            steps=_TRIALS,
+            step_seconds=ANSWER_SECONDS,
+            fixation_seconds=FIXATION_SECONDS,
+            questionnaires=(),
+            operating_points=tuple({"question": each.name} for each in world.questions),
+            training_points=({"question": self.question},),
+            truth="the traits of the pictures",
+            traits=world.traits,
+            software=self.software,
+        )
+
+    def start(self, seed: int) -> Look:
+        """Show the picture of a seed."""
+        return Look(self.asked, self.world.picture(seed), self.world.traits)
+
+
+class Look:
+    """One trial.
+
+    Args:
+        question: What is asked.
+        picture: Of what.
+        names: The traits that are told, in order.
+    """
+
+    def __init__(self, question: Question, picture: Picture, names: tuple[str, ...]) -> None:
+        self._picture, self._names = picture, names
+        self.right = question.answer(picture.traits)
+        """Index of the right answer."""
+
+    def frame(self) -> NDArray[np.uint8]:
+        """Return the picture, uint8[H, W, C]."""
+        return self._picture.frame.copy()
+
+    def step(self, action: int) -> Outcome:
+        """Take the answer."""
+        return Outcome({"correct": float(action == self.right), "right": float(self.right)}, over=True)
+
+    def truth(self) -> NDArray[np.float64]:
+        """Return the traits of the picture, float64[K]."""
+        return np.array([self._picture.traits[name] for name in self._names], np.float64)
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
+@dataclass(frozen=True)
+class Digits(Pictures):
+    """Read handwritten digits: scikit-learn's 1,797, of which whoever is evaluated meets those that nothing learnt."""
+
+    question: Literal["digit", "thickness"] = "digit"
+    """`digit`: which one it is. `thickness`: thick or thin."""
+    world_name: ClassVar[str] = "digits"
+    summary: ClassVar[str] = "read handwritten digits"
+    software: ClassVar[tuple[str, ...]] = ("numpy", "scikit-learn")
+
+
+@dataclass(frozen=True)
+class Vehicles(Pictures):
+    """Judge vehicles in drawn scenes."""
+
+    question: Literal["worth", "paint"] = "worth"
+    """`worth`: less than 20,000? `paint`: dark or light?"""
+    world_name: ClassVar[str] = "vehicles"
+    summary: ClassVar[str] = "judge what vehicles are worth, or their paint"
+
+
+@dataclass(frozen=True)
+class Faces(Pictures):
+    """Check drawn faces."""
+
+    question: Literal["eyes", "head"] = "eyes"
+    """`eyes`: covered? `head`: covered?"""
+    world_name: ClassVar[str] = "faces"
+    summary: ClassVar[str] = "check whether faces are covered"
+
+
+def _metrics(answers: tuple[Action, ...]) -> tuple[Metric, ...]:
+    return (
+        Metric(
+            "correct",
+            "whether the answer is the right one",
+            "fraction",
+            better="higher",
+            low=0.0,
+            high=1.0,
+            boolean=True,
+            label="right answers",
+        ),
+        Metric("right", "index of the right answer", "answer", low=0.0, high=float(len(answers) - 1)),
+    )
+
+
+def _text(question: Question, language: str) -> TaskText:
+    return TaskText(question.asked[language], _LINES[language], question.words.get(language, {}))
