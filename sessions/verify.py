@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from sessions.comparison import first_difference
 from sessions.errors import RecordingError
 from sessions.names import PARTIAL_SUFFIX, SUFFIX, recording_name
-from sessions.reader import Episode, Session
+from sessions.reader import Episode, Session, trial_starts
 from sessions.schema import FRAME
 
 Outcome = Literal["ok", "skipped", "warn", "fail"]
@@ -241,12 +241,16 @@ class Masks(Check):
     name = "masks"
 
     def episode(self, episode: Episode, columns: Columns) -> Iterator[Finding]:
-        """Compare each mask with the first."""
+        """Compare each mask with the first of its trial."""
         masks = columns["mask"]
         if episode.info.noisy:
             masks = masks[:0]  # of a packet that was lost nothing arrived, and flipped bits may name any mask
         fixed = episode.info.condition in _FIXED_MASK and episode.info.mask_interval == "episode"
-        if fixed and (changes := (masks != masks[:1]).any(axis=1)).any():
+        first = np.zeros(len(masks), np.intp)
+        if not episode.task.paced and len(masks):
+            starts = trial_starts(columns["stimulus"])
+            first = np.repeat(starts, np.diff([*starts, len(masks)]))
+        if fixed and (changes := (masks != masks[first]).any(axis=1)).any():
             yield self.failed(episode, f"mask changes at step {np.flatnonzero(changes)[0]} of an episode with one mask")
         if episode.info.condition in ("raw", "full") and not masks.all():
             yield self.failed(episode, f"mask leaves blocks out in condition {episode.info.condition}")

@@ -41,6 +41,12 @@ def model_train(
     runs: Annotated[int, typer.Option(min=2, max=100_000, help="Trials, or blocks of pictures, to train on.")] = 320,
     held_out_runs: Annotated[int, typer.Option(min=2, max=100_000, help="Trials that nothing is trained on.")] = 40,
     vae_steps: Annotated[int, typer.Option(min=1, help="Gradient steps of the autoencoder.")] = 5000,
+    batch: Annotated[
+        int,
+        typer.Option(
+            min=2, max=4096, help="Frames per step: a quarter of them, in four times the steps, learns sooner."
+        ),
+    ] = 128,
     world_model_steps: Annotated[int, typer.Option(min=1, help="Gradient steps of the world model.")] = 1500,
     mirror: Annotated[
         bool, typer.Option("--mirror", help="Mirror every other batch left to right, where such frames can be seen.")
@@ -73,6 +79,7 @@ def model_train(
             latents=latents,
             blocks=blocks,
             vae_steps=vae_steps,
+            batch=batch,
             world_model_steps=world_model_steps,
             mirror=mirror,
             seed=seed,

@@ -83,7 +83,8 @@ class Row:
 
 
 Request = Encode | Decode | Act | Row
-_POOL = 500_000
+POOL = 500_000
+"""Seeds from which those of a block are drawn."""
 Episode = Generator[Request, Any, None]
 
 
@@ -163,8 +164,16 @@ def seed_after(before: int, first: int, number: int) -> int:
         first: Seed of the first trial of the block.
         number: Rows of the block before this trial.
     """
-    seed = first // _POOL * _POOL + int(np.random.default_rng([first, number]).integers(_POOL))
+    seed = first // POOL * POOL + int(np.random.default_rng([first, number]).integers(POOL))
     return seed if seed != before else seed ^ 1  # what received it knows the trials by their seeds
+
+
+def block_seeds(first: int, rows: int) -> list[int]:
+    """Return the seeds of the trials of a block, each of one row, given that of the first one."""
+    seeds = [first]
+    while len(seeds) < rows:
+        seeds.append(seed_after(seeds[-1], first, len(seeds)))
+    return seeds
 
 
 class Tally:

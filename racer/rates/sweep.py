@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from disk.reading import read_plain
 from racer.drivers.registry import SIMULATED, family_of
 from racer.errors import ConfigError
 from racer.loop.conditions import ChannelConfig, build_channel, check_use, load_fitted_models, read_fitted
+from racer.loop.episode import POOL, block_seeds
 from racer.rates.driving import CellScore, Plan, read_model
 from racer.rates.engines import Engine
 from racer.rates.grid import FULL, NULLS, RAW, Cell, Grid, RatesConfig, Skipped, make_grid
@@ -228,14 +229,15 @@ def _lack(
 
 def _check_unseen(config: RatesConfig, spec: TaskSpec, fitted: Mapping[str, FittedModel]) -> None:
     """Raise ConfigError if a coder was fitted to a trial that it would be driven on."""
-    people: Iterable[int] = range(config.participants)
-    driven = np.sort([seed for number in people for seed in draw_person(config.seed, number, config.episodes).seeds])
-    # In a task that waits for answers every step may begin a trial from the next seed.
-    trials = 1 if spec.paced else config.steps
+    people = (draw_person(config.seed, number, config.episodes) for number in range(config.participants))
+    begun = {seed for person in people for seed in person.seeds}
     for name, model in fitted.items():
-        seeds = np.array(model.record.seeds, np.int64)
-        after = seeds - driven[np.searchsorted(driven, seeds, "right") - 1]
-        if (seen := seeds[(after >= 0) & (after < trials)]).size:
+        met = begun
+        if not spec.paced:  # an episode is a block of trials, all of one pool
+            pools = {seed // POOL for seed in model.record.seeds}
+            near = [first for first in begun if first // POOL in pools]
+            met = {seed for first in near for seed in block_seeds(first, config.steps)}
+        if seen := met.intersection(model.record.seeds):
             raise ConfigError(
-                f"{name} was fitted to a trial from seed {seen.min()}, which this sweep has too: give another --seed"
+                f"{name} was fitted to a trial from seed {min(seen)}, which this sweep has too: give another --seed"
             )

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from tiny_models import GREY
 
 from compression.model.sizes import Sizes
-from racer.loop.episode import seed_after
 from racer.tasks import registry
 from racer.tasks.task import Action, Metric, Outcome, TaskSpec, TaskText
 
@@ -175,11 +174,3 @@ def installed() -> Iterator[None]:
         registry.forget_installed()
         yield
     registry.forget_installed()
-
-
-def block_seeds(first: int, count: int) -> list[int]:
-    """Return the seeds of a block's trials."""
-    seeds = [first]
-    for number in range(1, count):
-        seeds.append(seed_after(seeds[-1], first, number))
-    return seeds

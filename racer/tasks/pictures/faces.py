@@ -17,33 +17,25 @@ _FAIR, _BLACK = (204, 170, 104), (38, 30, 28)
 def _draw(rng: np.random.Generator) -> dict[str, float]:
     traits = {name: float(rng.random() < 0.5) for name in ("glasses", "hat", "dark_lenses", "long_hair")}
     for name, low, high in (
-        ("hat_light", 0.25, 0.75),
+        ("hat_light", 0.65, 1.0),
         ("hat_hue", 0.0, 1.0),
         ("smile", -1.0, 1.0),
         ("gaze", -1.0, 1.0),
         ("turn", -1.0, 1.0),
-        ("across", 27.0, 37.0),
-        ("down", 31.0, 36.0),
-        ("size", 0.9, 1.1),
-        ("narrow", 0.85, 1.05),
+        ("across", 29.5, 34.5),
+        ("down", 32.0, 35.0),
+        ("size", 0.95, 1.05),
         ("skin", 0.0, 1.0),
         ("hair", 0.0, 1.0),
         ("shirt_hue", 0.0, 1.0),
-        ("shirt_light", 0.2, 0.95),
+        ("shirt_light", 0.15, 1.0),
         ("wall_hue", 0.0, 1.0),
-        ("wall_depth", 0.1, 0.7),
-        ("wall_light", 0.2, 1.0),
-        ("floor_hue", 0.0, 1.0),
-        ("floor_light", 0.2, 1.0),
+        ("wall_light", 0.15, 1.0),
+        ("floor_light", 0.15, 1.0),
         ("curtain", 0.0, 64.0),
-        ("curtain_width", 8.0, 24.0),
-        ("curtain_hue", 0.0, 1.0),
-        ("curtain_light", 0.2, 1.0),
-        ("lamp", 0.0, 64.0),
-        ("lamp_height", 4.0, 28.0),
-        ("lamp_radius", 4.0, 10.0),
-        ("lamp_hue", 0.0, 1.0),
-        ("lamp_light", 0.3, 1.0),
+        ("curtain_light", 0.1, 1.0),
+        ("lamp", 0.0, 1.0),
+        ("lamp_light", 0.2, 1.0),
     ):
         traits[name] = float(rng.uniform(low, high))
     return traits
@@ -51,20 +43,18 @@ def _draw(rng: np.random.Generator) -> dict[str, float]:
 
 def _paint(traits: Traits) -> NDArray[np.uint8]:
     canvas = Canvas(SIDE)
-    wall = color_of(traits["wall_hue"], traits["wall_depth"], traits["wall_light"])
-    canvas.gradient(wall, color_of(traits["floor_hue"], 0.4, traits["floor_light"]), 0, SIDE)
-    half = traits["curtain_width"] / 2
-    curtain = color_of(traits["curtain_hue"], 0.5, traits["curtain_light"])
-    canvas.box(curtain, traits["curtain"] - half, 0, traits["curtain"] + half, SIDE)
-    lamp = color_of(traits["lamp_hue"], 0.5, traits["lamp_light"])
-    canvas.ellipse(lamp, traits["lamp"], traits["lamp_height"], traits["lamp_radius"], traits["lamp_radius"])
+    wall = color_of(traits["wall_hue"], 0.45, traits["wall_light"])
+    canvas.gradient(wall, color_of(traits["wall_hue"], 0.25, traits["floor_light"]), 0, SIDE)
+    canvas.box(color_of(0.95, 0.35, traits["curtain_light"]), traits["curtain"] - 9, 0, traits["curtain"] + 9, SIDE)
+    lamp = 8 + 48 * round(traits["lamp"])
+    canvas.ellipse(color_of(0.12, 0.4, traits["lamp_light"]), lamp, 14, 8, 8)
     _paint_person(canvas, traits)
     return canvas.frame()
 
 
 def _paint_person(canvas: Canvas, traits: Traits) -> None:
     x, y, unit = traits["across"], traits["down"], 17.0 * traits["size"]
-    wide, turn = unit * 0.78 * traits["narrow"], traits["turn"] * 0.14 * unit
+    wide, turn = unit * 0.74, traits["turn"] * 0.14 * unit
     skin, hair = mixed(_PALE, _DEEP, traits["skin"]), mixed(_FAIR, _BLACK, traits["hair"])
     shirt = color_of(traits["shirt_hue"], 0.5, traits["shirt_light"])
     canvas.ellipse(shirt, x, y + 2.35 * unit, 1.75 * unit, 1.25 * unit)
@@ -89,17 +79,17 @@ def _paint_person(canvas: Canvas, traits: Traits) -> None:
         middle = (x + turn, y + (0.6 + 0.07 * traits["smile"]) * unit)
         canvas.bar(lips, (x + turn + side * 0.32 * unit, corner), middle, 0.1 * unit)
     if traits["glasses"]:
-        _paint_glasses(canvas, traits, x + turn, y - 0.05 * unit, unit, skin)
+        _paint_glasses(canvas, traits, x + turn, y - 0.05 * unit, unit)
     if traits["hat"]:
         _paint_hat(canvas, traits, x - 0.3 * turn, y, unit, wide)
 
 
-def _paint_glasses(canvas: Canvas, traits: Traits, x: float, y: float, unit: float, skin: tuple[int, int, int]) -> None:
+def _paint_glasses(canvas: Canvas, traits: Traits, x: float, y: float, unit: float) -> None:
     rim = (30, 30, 34)
-    lens = (44, 46, 58) if traits["dark_lenses"] else mixed(skin, (120, 160, 190), 0.6)
+    lens = (36, 38, 48) if traits["dark_lenses"] else (90, 110, 130)
     canvas.bar(rim, (x - 0.72 * unit, y), (x + 0.72 * unit, y), 0.1 * unit)
     for side in (-1, 1):
-        canvas.ellipse(rim, x + side * 0.36 * unit, y, 0.29 * unit, 0.22 * unit)
+        canvas.ellipse(rim, x + side * 0.36 * unit, y, 0.31 * unit, 0.24 * unit)
         canvas.ellipse(lens, x + side * 0.36 * unit, y, 0.22 * unit, 0.15 * unit)
 
 
@@ -108,7 +98,7 @@ def _paint_hat(canvas: Canvas, traits: Traits, x: float, y: float, unit: float, 
     top, brim = y - 1.22 * unit, y - 0.6 * unit
     outline = ((-1.0, brim), (-0.85, top + 0.1 * unit), (-0.5, top), (0.5, top), (0.85, top + 0.1 * unit), (1.0, brim))
     canvas.polygon(hat, [(x + share * wide, row) for share, row in outline])
-    canvas.bar(mixed(hat, (0, 0, 0), 0.35), (x - 1.25 * wide, brim), (x + 1.25 * wide, brim), 0.14 * unit)
+    canvas.bar(mixed(hat, (0, 0, 0), 0.75), (x - 1.25 * wide, brim), (x + 1.25 * wide, brim), 0.14 * unit)
 
 
 _COVERED = (Action("covered", ("left", "f")), Action("not-covered", ("right", "j")))

@@ -20,7 +20,7 @@ _WORTH = (34_000, 17_000, 12_000, 13_000)
 _ALLOYS, _LIMIT = 6_000, 20_000
 _LENGTH = 38.0
 """Of a vehicle of size 1, frame pixels; all lengths below are in shares of it."""
-_GLASS: Color = (96, 116, 128)
+_GLASS: Color = (192, 210, 220)
 _TYRE: Color = (34, 34, 36)
 _HULLS: tuple[tuple[Point, ...], ...] = (
     ((-0.50, 0.0), (-0.50, 0.13), (-0.30, 0.20), (0.05, 0.20), (0.50, 0.10), (0.50, 0.0)),
@@ -33,7 +33,7 @@ _CABINS: tuple[tuple[Point, ...], ...] = (
     ((-0.28, 0.20), (-0.12, 0.31), (0.04, 0.31), (0.20, 0.19)),
     ((-0.32, 0.23), (-0.20, 0.38), (0.08, 0.38), (0.22, 0.23)),
     ((-0.49, 0.23), (-0.45, 0.38), (0.08, 0.38), (0.22, 0.23)),
-    ((-0.49, 0.26), (-0.48, 0.50), (0.22, 0.50), (0.38, 0.26)),
+    ((-0.49, 0.26), (-0.48, 0.47), (0.22, 0.47), (0.38, 0.26)),
 )
 _AXLES, _TYRE_RADIUS, _RIM_RADIUS = (-0.31, 0.31), 0.115, 0.085
 
@@ -45,44 +45,34 @@ def _draw(rng: np.random.Generator) -> dict[str, float]:
     for name, low, high in (
         ("shade", 0.0, 1.0),
         ("hue", 0.0, 1.0),
-        ("across", 26.0, 38.0),
-        ("road", 48.0, 54.0),
-        ("size", 0.9, 1.1),
-        ("horizon", 26.0, 34.0),
+        ("across", 29.0, 35.0),
+        ("road", 50.0, 53.0),
+        ("size", 0.95, 1.05),
+        ("horizon", 27.0, 32.0),
         ("sky_hue", 0.0, 1.0),
-        ("sky_depth", 0.0, 0.75),
-        ("sky_light", 0.3, 1.0),
-        ("dusk_hue", 0.0, 1.0),
-        ("dusk_light", 0.3, 1.0),
+        ("sky_light", 0.2, 1.0),
+        ("dusk_light", 0.2, 1.0),
         ("ground_hue", 0.0, 1.0),
-        ("ground_light", 0.15, 0.85),
-        ("road_light", 0.2, 0.7),
-        ("house", 0.0, 64.0),
-        ("house_width", 10.0, 26.0),
-        ("house_height", 8.0, 26.0),
-        ("house_hue", 0.0, 1.0),
-        ("house_light", 0.2, 1.0),
-        ("disc", 0.0, 64.0),
-        ("disc_height", 4.0, 20.0),
-        ("disc_radius", 4.0, 11.0),
-        ("disc_hue", 0.0, 1.0),
-        ("disc_light", 0.3, 1.0),
+        ("ground_light", 0.1, 0.9),
+        ("road_light", 0.15, 0.75),
+        ("house", 8.0, 56.0),
+        ("house_light", 0.1, 1.0),
+        ("disc", 8.0, 56.0),
+        ("disc_light", 0.2, 1.0),
     ):
         traits[name] = float(rng.uniform(low, high))
-    return traits | {"left": float(rng.random() < 0.5)}
+    return traits
 
 
 def _paint(traits: Traits) -> NDArray[np.uint8]:
     canvas = Canvas(SIDE)
     horizon, road = traits["horizon"], traits["road"]
-    sky = color_of(traits["sky_hue"], traits["sky_depth"], traits["sky_light"])
-    canvas.gradient(sky, color_of(traits["dusk_hue"], 0.4, traits["dusk_light"]), 0, horizon)
-    disc = color_of(traits["disc_hue"], 0.5, traits["disc_light"])
-    canvas.ellipse(disc, traits["disc"], traits["disc_height"], traits["disc_radius"], traits["disc_radius"])
-    house, half = traits["house"], traits["house_width"] / 2
-    wall = color_of(traits["house_hue"], 0.45, traits["house_light"])
-    canvas.box(wall, house - half, horizon - traits["house_height"], house + half, horizon)
-    ground = color_of(traits["ground_hue"], 0.5, traits["ground_light"])
+    sky = color_of(traits["sky_hue"], 0.45, traits["sky_light"])
+    canvas.gradient(sky, color_of(traits["sky_hue"], 0.25, traits["dusk_light"]), 0, horizon)
+    canvas.ellipse(color_of(0.12, 0.4, traits["disc_light"]), traits["disc"], 9, 7, 7)
+    house = traits["house"]
+    canvas.box(color_of(0.04, 0.3, traits["house_light"]), house - 9, horizon - 17, house + 9, horizon)
+    ground = color_of(traits["ground_hue"], 0.45, traits["ground_light"])
     canvas.gradient(ground, mixed(ground, (0, 0, 0), 0.25), horizon, road - 6)
     asphalt = color_of(0.6, 0.06, traits["road_light"])
     canvas.gradient(asphalt, mixed(asphalt, (0, 0, 0), 0.2), road - 6, SIDE)
@@ -92,21 +82,21 @@ def _paint(traits: Traits) -> NDArray[np.uint8]:
 
 def _paint_vehicle(canvas: Canvas, traits: Traits) -> None:
     body = body_of(traits)
-    length, facing = _LENGTH * traits["size"], -1.0 if traits["left"] else 1.0
+    length = _LENGTH * traits["size"]
     sill = traits["road"] - 0.06 * length
 
     def at(point: Point) -> Point:
-        return traits["across"] + facing * point[0] * length, sill - point[1] * length
+        return traits["across"] + point[0] * length, sill - point[1] * length
 
     light = 0.22 + 0.12 * traits["shade"] if traits["dark"] else 0.66 + 0.12 * traits["shade"]
-    paint = color_of(traits["hue"], 0.35, light)
+    paint = color_of(traits["hue"], 0.3, light)
     canvas.polygon(paint, [at(corner) for corner in _CABINS[body]])
     left = min(x for x, _ in _CABINS[body])
     middle = sum(x for x, _ in _CABINS[body]) / 4
     foot, top = _CABINS[body][0][1], _CABINS[body][1][1]
-    pane = [(middle + 0.82 * (x - middle), foot + 0.8 * (y - foot) + 0.1 * (top - foot)) for x, y in _CABINS[body]]
+    pane = [(middle + 0.86 * (x - middle), foot + 0.86 * (y - foot) + 0.05 * (top - foot)) for x, y in _CABINS[body]]
     if body == BODIES.index("van"):  # no panes behind the driver
-        pane = [(max(x, middle + 0.02), y) for x, y in pane]
+        pane = [(max(x, middle - 0.05), y) for x, y in pane]
     canvas.polygon(_GLASS, [at(corner) for corner in pane])
     if body != BODIES.index("sports"):
         post = middle if body != BODIES.index("van") else left

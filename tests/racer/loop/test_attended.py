@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 from racing_builders import CAR_RACING, SESSION, STRAIGHT, Clock, Replayer, ScriptedDisplay
 from tiny_models import GREY, tiny_model
-from tiny_tasks import LEVELS, Drift, Shades, block_seeds, shade_of
+from tiny_tasks import LEVELS, Drift, Shades, shade_of
 
 import sessions
 from compression.model.latent_model import LatentModel
@@ -20,13 +20,14 @@ from racer.drivers.keyboard import HeldKeys, KeyboardDriver
 from racer.loop.attended import EpisodeResult, EpisodeRun, Setup, Unrecorded
 from racer.loop.conditions import ChannelConfig
 from racer.loop.display import EndSession, Hud, RedoEpisode
+from racer.loop.episode import block_seeds
 from racer.loop.pacing import Pacer
 from racer.loop.simulated_time import SimulatedClock, SimulatedDisplay
 from racer.sitting.agenda import Drive
 from racer.sitting.protocol import EpisodePlan
 from racer.sitting.run import Sitting, SittingResult, SittingRun
 from racer.tasks.record import record_of
-from racer.tasks.task import Task
+from racer.tasks.task import Task, TaskSpec
 from racer.window.texts import english
 
 MS = 1_000_000
@@ -79,6 +80,16 @@ class Scripted(ScriptedDisplay):
         self.asked.append(self.clock())
         self.clock.now_ns += 7 * MS
         return 0
+
+
+@dataclass(frozen=True)
+class Fixated(Shades):
+    """`Shades` with a cross before each picture."""
+
+    @property
+    def spec(self) -> TaskSpec:
+        """As of `Shades`."""
+        return replace(super().spec, fixation_seconds=0.3)
 
 
 @pytest.fixture(scope="module")
@@ -152,10 +163,23 @@ def test_an_answer_is_timed_by_the_key_and_nobody_is_hurried(levels: LatentModel
     assert result.pace is not None and result.pace.steps == 0
 
 
+def test_a_person_looks_at_a_cross_before_every_picture(levels: LatentModel, tmp_path: Path) -> None:
+    task = Fixated()
+    keys = HeldKeys(task.spec)
+    display = Scripted(keys=keys, answers=[1])
+    run = EpisodeRun(setup_of(task, levels), KeyboardDriver(keys), display, Unrecorded(), clock=display.clock)
+    run.run(BLOCK, "Round")
+    assert len(display.frames) == 10
+    assert all(np.array_equal(frame, display.frames[0]) for frame in display.frames[::2])
+    assert len(np.unique(display.frames[0])) == 2 and len(display.waits) == 5
+    shown = [asked - 500 * MS for asked in display.asked]
+    assert [picture - 2 * MS for picture in shown] == display.waits
+
+
 def test_answers_are_not_commented_on(levels: LatentModel, tmp_path: Path) -> None:
     seat = seated(levels, tmp_path, [0])
     seat.run()
-    assert seat.display.huds == [Hud("Round", trial / 5) for trial in range(5)]
+    assert seat.display.huds == [Hud("Round: How bright?", trial / 5) for trial in range(5)]
 
 
 def test_no_answer_is_timed_before_its_picture(levels: LatentModel) -> None:

@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 from racing_builders import CAR_RACING, SESSION
 from tiny_models import tiny_model
-from tiny_tasks import LEVELS, Shades, block_seeds, shade_of
+from tiny_tasks import LEVELS, Shades, shade_of
 
 import sessions
 from compression.fitting.fitted import FittedModel
@@ -20,6 +20,7 @@ from racer.errors import ConfigError
 from racer.loop.attended import Unrecorded
 from racer.loop.batched import GROUP, Clock, Job, Score, in_groups, simulate
 from racer.loop.conditions import ChannelConfig, load_fitted_models
+from racer.loop.episode import block_seeds
 from racer.recordings.verification import verify_recordings
 from racer.sitting.start import StartConfig, resolved
 from racer.software import software

@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 from racing_builders import CAR_RACING, RIGHT, SESSION, STRAIGHT
 from tiny_models import GREY, tiny_model
-from tiny_tasks import LEVELS, Drift, Shades, block_seeds
+from tiny_tasks import LEVELS, Drift, Shades
 
 import sessions
 from compression.channel import Bypass, Channel, Downlink
@@ -22,7 +22,7 @@ from racer.loop.attended import EpisodeRun, Setup
 from racer.loop.batched import Clock, Job, simulate
 from racer.loop.conditions import ChannelConfig, build_channel, condition_names, load_fitted_models
 from racer.loop.display import NoDisplay
-from racer.loop.episode import Act, Acted, Decode, Encode, Request, Row, Tally, episode
+from racer.loop.episode import Act, Acted, Decode, Encode, Request, Row, Tally, block_seeds, episode
 from racer.loop.patience import PatientRecorder
 from racer.sitting.protocol import EpisodePlan
 from racer.tasks.record import record_of

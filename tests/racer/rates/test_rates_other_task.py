@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 from compression.model.latent_model import load_model
 from racer.commands.rates import rates
 from racer.errors import ConfigError
+from racer.loop.episode import block_seeds
 from racer.rates import provenance
 from racer.rates.driving import drive_all
 from racer.rates.engines import LocalEngine
@@ -148,12 +149,12 @@ def test_a_task_that_waits_for_answers_is_driven_in_blocks_of_trials(still: Path
 
 
 def test_a_block_of_trials_has_no_trial_that_something_was_fitted_to(still: Path, tmp_path: Path) -> None:
-    first = max(draw_person(0, 0, 2).seeds)
+    seeds = block_seeds(max(draw_person(0, 0, 2).seeds), 13)
     last, after = (
-        write_mask(tmp_path / f"{name}.safetensors", load_model(still), seeds=(first + later,))
+        write_mask(tmp_path / f"{name}.safetensors", load_model(still), seeds=(seeds[later],))
         for name, later in (("last", 11), ("after", 12))
     )
-    with pytest.raises(ConfigError, match=f"pico was fitted to a trial from seed {first + 11}"):
+    with pytest.raises(ConfigError, match=f"pico was fitted to a trial from seed {seeds[11]}"):
         prepare_sweep(replace(config("guess"), participants=1), ("pico",), [last], still)
     prepare_sweep(replace(config("guess"), participants=1), ("pico",), [after], still)
 

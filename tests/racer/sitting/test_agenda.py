@@ -8,7 +8,18 @@ from hypothesis import strategies as st
 
 from racer.drivers.keyboard import Bindings, default_bindings
 from racer.loop.display import Page
-from racer.sitting.agenda import AgendaItem, Asking, Consent, Done, Drive, Screens, make_agenda, paragraphs, remaining
+from racer.sitting.agenda import (
+    AgendaItem,
+    Asking,
+    Consent,
+    Done,
+    Drive,
+    Screens,
+    heading,
+    make_agenda,
+    paragraphs,
+    remaining,
+)
 from racer.sitting.protocol import ProtocolConfig, plan_episodes
 from racer.sitting.questionnaires import Item, Questionnaire
 from racer.tasks.registry import make_task
@@ -161,3 +172,9 @@ def test_wherever_it_was_interrupted_the_rest_holds_every_drive_and_question_tha
 def test_pages_that_came_before_what_is_done_do_not_come_again() -> None:
     rest = outline(remaining(agenda(), Done(3, frozenset({"consent", "start/0/-/before/first"})), WELCOME))
     assert rest[:4] == ["Welcome back", "start/0/-", TEXTS.break_title, "random"]
+
+
+def test_phases_that_take_turns_are_counted_as_one() -> None:
+    plans = plan_episodes(ProtocolConfig("pilot", practice=1, calibration=8, exploration=8), "p01", 0, 0, alone=True)
+    headings = [heading(plans, plan, TEXTS) for plan in plans]
+    assert headings == ["Practice 1 of 1", *(f"Round {number} of 16" for number in range(1, 17))]

@@ -11,15 +11,16 @@ from typing import Any
 import numpy as np
 import pytest
 from tiny_models import GREY, write_tiny_model
-from tiny_tasks import LEVELS, Drift, block_seeds, installed
+from tiny_tasks import LEVELS, Drift, installed
 
 import sessions
 from compression.model.latent_model import load_model
 from racer.errors import ConfigError
 from racer.loop.conditions import ChannelConfig
+from racer.loop.episode import block_seeds
 from racer.recordings.verification import verify_recordings
 from racer.sitting.play import PlayConfig, play_episodes
-from racer.sitting.protocol import ProtocolConfig
+from racer.sitting.protocol import PILOT_SEEDS, ProtocolConfig
 from racer.sitting.start import SimulatedIdentity, StartConfig, start_session
 from racer.tasks.registry import make_task
 
@@ -47,11 +48,10 @@ def config(task: str, models: Path, data: Path, protocol: ProtocolConfig, **othe
         protocol=protocol,
         task=make_task(task),
         model=models / task,
-        channel=ChannelConfig(bits=30),
         driver=f"tiny_tasks:onlooker_of_{task}",
         headless=True,
         data=data,
-        **others,
+        **{"channel": ChannelConfig(bits=30), **others},
     )
 
 
@@ -110,6 +110,30 @@ def test_blocks_of_a_self_paced_task_are_recorded_trial_by_trial(models: Path, t
         evaluated = [episode.stimulus.tolist() for episode in session.episodes[1:]]
         assert evaluated == [evaluated[0]] * 3
     check_verified(result.path, models / "shades")
+
+
+def test_nothing_of_a_picture_reaches_the_next_one(models: Path, tmp_path: Path) -> None:
+    model, longer = load_model(models / "shades"), replace(EVALUATION, steps=12, conditions=("random",))
+    result = start_session(config("shades", models, tmp_path, longer, channel=ChannelConfig(bits=5)))
+    assert result.path is not None
+    with sessions.open(result.path) as session:
+        (episode,) = (each for each in session.episodes if each.info.condition == "random")
+        missing = ~np.repeat(episode.mask, model.sizes.block_size, axis=1)
+        assert missing.any()
+        assert np.array_equal(episode.received[missing], np.broadcast_to(model.mean, episode.received.shape)[missing])
+        # A mask per episode is one per picture where pictures stand alone.
+        assert len(np.unique(episode.mask, axis=0)) > 1
+    check_verified(result.path, models / "shades")
+
+
+def test_pilots_and_evaluated_people_never_meet_the_same_picture(models: Path, tmp_path: Path) -> None:
+    met = {}
+    for protocol in (replace(PILOT, calibration=3, exploration=3), EVALUATION):
+        result = start_session(config("shades", models, tmp_path / protocol.protocol, protocol))
+        assert result.path is not None
+        with sessions.open(result.path) as session:
+            met[protocol.protocol] = np.concatenate([episode.stimulus for episode in session.episodes])
+    assert met["pilot"].max() < PILOT_SEEDS <= met["evaluation"].min()
 
 
 @pytest.mark.parametrize(("task", "protocol"), [("drift", PILOT), ("shades", EVALUATION)])
