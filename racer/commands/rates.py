@@ -98,6 +98,13 @@ def rates(
             help="Measure in every step whether the same driver would have done the same on the original frame.",
         ),
     ] = False,
+    margin: Annotated[
+        float,
+        typer.Option(
+            help="Share of the normalised score, above 0 and below 1, within which a coder is said to keep it; set it "
+            "before you look."
+        ),
+    ] = 0.05,
     out: Annotated[Path, typer.Option(help="Folder to write to; a sweep begun there is gone on with.")] = Path("rates"),
     jobs: Annotated[int | None, typer.Option(min=1, max=256, help="Processes; one per processor if left out.")] = None,
     engine: Annotated[EngineChoice, typer.Option(help="`ray` drives on a Ray cluster.")] = EngineChoice.local,
@@ -116,6 +123,8 @@ def rates(
 
     if bool(noise) != bool(noise_rate):
         raise ConfigError("--noise and --noise-rate belong together: give each at least once, or neither")
+    if not 0 < margin < 1:
+        raise ConfigError(f"--margin must lie above 0 and below 1; got {margin:g}")
     if address is not None and engine is not EngineChoice.ray:
         raise ConfigError("--address is that of a Ray cluster: add --engine ray, or leave it out")
     points = sweep_settings(task, settings or ())
@@ -155,7 +164,7 @@ def rates(
             driven = run_sweep(sweep, out, driving, progress)
     finally:
         driving.close()
-    written = write_rates(sweep, driven, out)
+    written = write_rates(sweep, driven, out, margin)
     if as_json:
         print_json(_as_json(sweep, driven, written))
     else:
@@ -309,12 +318,17 @@ def _share(estimate: Estimate | None) -> str:
 
 
 def _print_worst(worst: Sequence[WorstFamily]) -> None:
+    from racer.report.wording import p_value
+
     print("\nworst family, normalised, of those that the coder was not fitted on")
     for each in worst:
+        kept = each.kept
+        within = f"within {100 * kept.margin:g} %: {p_value(kept.p)}, by flips {p_value(kept.p_flip)}" if kept else ""
         place = ", ".join(filter(None, (str(each.settings), "" if each.noise.kind == "none" else str(each.noise))))
         bits = f"{each.bits} bits" if each.bits else ""
         mark = "" if each.held_out else " (fitted on it)"
-        print(f"{place:<16}  {each.coder:<16}{bits:>9}  {_share(each.normalised):>24}  {each.driver}{mark}")
+        row = f"{place:<16}  {each.coder:<16}{bits:>9}  {_share(each.normalised):>24}  {each.driver + mark:<26}"
+        print(f"{row}  {within}".rstrip())
 
 
 def _least(least: LeastBits) -> str:

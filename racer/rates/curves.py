@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from racer.rates.driving import CellScore
 from racer.rates.grid import BLIND, NO_NOISE, RAW, Grid, Noise, OperatingPoint, TaskSettings
 from racer.rates.rate_difference import monotone, rate_difference, rising_curve
+from racer.report.equivalence import MARGIN, Kept, kept
 from racer.report.statistics import BOOTSTRAP_SEED, CONFIDENCE, RESAMPLES, Interval
 from racer.tasks.task import Metric, TaskSpec
 
@@ -69,6 +70,8 @@ class Point:
     """Merit as a share of that on raw frames at this place; None where it has none, or nobody gets anywhere there."""
     normalised: Estimate | None
     """(p - blind) / (raw - blind); None where raw frames bring nobody further than none, or `blind` was not driven."""
+    kept: Kept | None
+    """Whether the normalised score lies within the margin of 1; None likewise, and for a single person."""
     of_clean: Estimate | None
     """Merit as a share of the same coder's without noise; None likewise, and without noise."""
     agreement: Estimate | None
@@ -149,6 +152,8 @@ class WorstFamily:
     """Whether the coder was fitted on none of those compared."""
     normalised: Estimate
     """Of that driver; its interval knows nothing of having been chosen as the lowest."""
+    kept: Kept | None
+    """Whether that lies within the margin of 1; None for a single person."""
 
 
 @dataclass(frozen=True)
@@ -165,7 +170,11 @@ class _Means:
 
 
 def fit_curves(
-    scores: Iterable[CellScore], grid: Grid, spec: TaskSpec, fitted_on: Mapping[str, tuple[str, ...]] | None = None
+    scores: Iterable[CellScore],
+    grid: Grid,
+    spec: TaskSpec,
+    fitted_on: Mapping[str, tuple[str, ...]] | None = None,
+    margin: float = MARGIN,
 ) -> tuple[Curve, ...]:
     """Return the curves of a finished sweep, by settings of the task, driver, noise and coder.
 
@@ -174,6 +183,7 @@ def fit_curves(
         grid: What was driven.
         spec: Of the task.
         fitted_on: Families whose driving a coder was fitted to, by coder.
+        margin: Share of the normalised score on raw frames that may be lost where a coder is said to keep it.
     """
     means = _by_point(scores, spec)
     bounded = math.isfinite(_worst(spec.primary))
@@ -189,7 +199,7 @@ def fit_curves(
     for key in dict.fromkeys(_curve_of(cell.point) for cell in grid.cells):
         settings, driver, noise, coder = key
         own = groups[key]
-        scale = _Scale.of(settings, driver, means, bounded)
+        scale = _Scale.of(settings, driver, means, bounded, margin)
         flat = own[0].bits == 0 and coder not in grid.soft
         anchor = groups.get((settings, driver, noise, ANCHOR))
         compared = not flat and coder != ANCHOR and anchor is not None
@@ -217,19 +227,21 @@ def worst_families(curves: Iterable[Curve]) -> tuple[WorstFamily, ...]:
 
     Drivers of a family that the coder was fitted on count only where there are no others.
     """
-    found: dict[tuple[TaskSettings, Noise, str, int], list[tuple[Curve, Estimate]]] = {}
+    found: dict[tuple[TaskSettings, Noise, str, int], list[tuple[Curve, Point, Estimate]]] = {}
     for curve in curves:
         for point in curve.points:
             if point.normalised is not None and curve.coder != RAW:
                 place = curve.settings, curve.noise, curve.coder, point.bits
-                found.setdefault(place, []).append((curve, point.normalised))
+                found.setdefault(place, []).append((curve, point, point.normalised))
     worst = []
     for (settings, noise, coder, bits), every in found.items():
         if len(every) < 2:
             continue
-        fair = [(curve, score) for curve, score in every if curve.held_out] or every
-        lowest, score = min(fair, key=lambda each: each[1].value)
-        worst.append(WorstFamily(settings, noise, coder, bits, len(fair), lowest.driver, lowest.held_out, score))
+        fair = [each for each in every if each[0].held_out] or every
+        curve, point, score = min(fair, key=lambda each: each[2].value)
+        worst.append(
+            WorstFamily(settings, noise, coder, bits, len(fair), curve.driver, curve.held_out, score, point.kept)
+        )
     return tuple(worst)
 
 
@@ -245,9 +257,17 @@ class _Scale:
     """Merit of the blind; None where raw frames bring nobody further, or it was not driven."""
     top: Table | None
     """Merit on raw frames; None likewise."""
+    margin: float
 
     @classmethod
-    def of(cls, settings: TaskSettings, driver: str, means: Mapping[OperatingPoint, _Means], bounded: bool) -> _Scale:
+    def of(
+        cls,
+        settings: TaskSettings,
+        driver: str,
+        means: Mapping[OperatingPoint, _Means],
+        bounded: bool,
+        margin: float,
+    ) -> _Scale:
         raw = means[OperatingPoint(settings, driver, NO_NOISE, RAW, 0)].merit
         found = means.get(OperatingPoint(settings, driver, NO_NOISE, BLIND, 0))
         blind = found.merit if found is not None and raw.mean() > found.merit.mean() else None
@@ -256,7 +276,15 @@ class _Scale:
             raw if bounded else None,
             blind,
             None if blind is None else raw,
+            margin,
         )
+
+    def normalised(self, merit: Table, drawn: Table) -> tuple[Estimate | None, Kept | None]:
+        """Return (merit - blind) / (raw - blind), and whether it lies within the margin of 1."""
+        if self.blind is None or self.top is None:
+            return None, None
+        gained, gap = merit - self.blind, self.top - self.blind
+        return _ratio(gained, gap, drawn), kept(gained, gap, self.margin) if len(merit) > 1 else None
 
 
 def _curve_of(point: OperatingPoint) -> tuple[TaskSettings, str, Noise, str]:
@@ -318,6 +346,7 @@ def _point(
     point: OperatingPoint, means: dict[OperatingPoint, _Means], scale: _Scale, drawn: Table, soft: bool
 ) -> Point:
     own, clean = means[point], None
+    normalised, within = scale.normalised(own.merit, drawn)
     if scale.raw is not None and point.noise != NO_NOISE:
         clean = means.get(OperatingPoint(point.settings, point.driver, NO_NOISE, point.coder, point.bits))
     return Point(
@@ -330,11 +359,8 @@ def _point(
         lost=own.lost,
         metrics={name: _mean(values, drawn) for name, values in own.metrics.items()},
         of_raw=None if scale.raw is None else _ratio(own.merit, scale.raw, drawn),
-        normalised=(
-            None
-            if scale.blind is None or scale.top is None
-            else _ratio(own.merit - scale.blind, scale.top - scale.blind, drawn)
-        ),
+        normalised=normalised,
+        kept=within,
         of_clean=None if clean is None else _ratio(own.merit, clean.merit, drawn),
         agreement=None if own.agreement is None else _mean(own.agreement, drawn),
     )

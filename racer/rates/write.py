@@ -16,6 +16,7 @@ from racer.rates.plot import NORMALISED, draw_figures, figure_name
 from racer.rates.results import RESULTS, ResultsError
 from racer.rates.sweep import Driven, Sweep
 from racer.report.drawing import Cell
+from racer.report.equivalence import MARGIN, Kept
 from racer.report.statistics import Interval
 from racer.report.write import csv_bytes
 from racer.tasks.task import TaskSpec
@@ -43,9 +44,12 @@ _CODERS_HEADER = (
 )
 
 
+_KEPT = ("within_margin_p", "within_margin_p_flip")
+"""Of the two one-sided tests that the normalised score lies within the margin of 1; see `racer.report.equivalence`."""
 _FAMILIES_HEADER = (
     *("noise", "noise_rate", "coder", "bits", "families", "held_out", "worst_driver"),
     *("normalised", "normalised_low", "normalised_high"),
+    *_KEPT,
 )
 
 
@@ -59,14 +63,20 @@ class Written:
     """Empty where one family drove."""
 
 
-def write_rates(sweep: Sweep, driven: Driven, out: Path) -> Written:
+def write_rates(sweep: Sweep, driven: Driven, out: Path, margin: float = MARGIN) -> Written:
     """Write the files of a finished sweep, in place of those of an earlier one.
+
+    Args:
+        sweep: What was driven.
+        driven: What came of it.
+        out: Folder to write to.
+        margin: See `fit_curves`.
 
     Raises:
         ResultsError: If the disk refuses; each file is then the old or the new one.
     """
     spec = sweep.spec
-    curves = fit_curves(driven.scores, sweep.grid, spec, dict(sweep.fitted_on))
+    curves = fit_curves(driven.scores, sweep.grid, spec, dict(sweep.fitted_on), margin)
     worst = worst_families(curves)
     settings = tuple(f"set_{name}" for name in curves[0].settings.values)
     place = (*settings, *_PLACE_HEADER)
@@ -75,9 +85,9 @@ def write_rates(sweep: Sweep, driven: Driven, out: Path) -> Written:
     values = tuple(metric.name for metric in spec.metrics)
     contents = {
         EPISODES: csv_bytes((*place, *_EPISODES_HEADER, *values, *_BITS_HEADER), _episodes(driven.scores, sweep)),
-        POINTS: csv_bytes((*place, *_POINTS_HEADER, *_BITS_HEADER, *ends), _points(curves, sweep)),
+        POINTS: csv_bytes((*place, *_POINTS_HEADER, *_BITS_HEADER, *ends, *_KEPT), _points(curves, sweep)),
         CODERS: csv_bytes((*place, *_CODERS_HEADER), _coders(curves)),
-        NUMBERS: _numbers(sweep, curves, worst),
+        NUMBERS: _numbers(sweep, curves, worst, margin),
     }
     if worst:
         contents[FAMILIES] = csv_bytes((*settings, *_FAMILIES_HEADER), _families(worst))
@@ -150,6 +160,7 @@ def _points(curves: Iterable[Curve], sweep: Sweep) -> Iterator[tuple[Cell, ...]]
                 sweep.uplink_bits,
                 point.lost,
                 *(number for estimate in estimates for number in _estimate(estimate)),
+                *_kept(point.kept),
             )
 
 
@@ -178,6 +189,7 @@ def _families(worst: Iterable[WorstFamily]) -> Iterator[tuple[Cell, ...]]:
             int(each.held_out),
             each.driver,
             *_estimate(each.normalised),
+            *_kept(each.kept),
         )
 
 
@@ -194,6 +206,10 @@ def _estimate(estimate: Estimate | None) -> tuple[Cell, Cell, Cell]:
     return (None, None, None) if estimate is None else (estimate.value, *_ends(estimate.interval))
 
 
+def _kept(kept: Kept | None) -> tuple[Cell, Cell]:
+    return (None, None) if kept is None else (kept.p, kept.p_flip)
+
+
 def _ends(interval: Interval | None) -> tuple[Cell, Cell]:
     return (None, None) if interval is None else (interval.low, interval.high)
 
@@ -208,7 +224,7 @@ def family_numbers(worst: WorstFamily) -> dict[str, Any]:
     return asdict(worst) | {"settings": worst.settings.values}
 
 
-def _numbers(sweep: Sweep, curves: tuple[Curve, ...], worst: tuple[WorstFamily, ...]) -> bytes:
+def _numbers(sweep: Sweep, curves: tuple[Curve, ...], worst: tuple[WorstFamily, ...], margin: float) -> bytes:
     """Return all statistics as JSON, with the settings that they follow from."""
     config = sweep.plan.config
     content = {
@@ -221,6 +237,7 @@ def _numbers(sweep: Sweep, curves: tuple[Curve, ...], worst: tuple[WorstFamily, 
         "uplink_bits": sweep.uplink_bits,
         "brought": sweep.hashes,
         "fitted_on": dict(sweep.fitted_on),
+        "margin": margin,
         "skipped": [asdict(skipped) for skipped in sweep.grid.skipped],
         "curves": [curve_numbers(curve) for curve in curves],
         "worst_families": [family_numbers(each) for each in worst],

@@ -1,0 +1,82 @@
+"""Tests of the claim that something keeps a share of a score: a margin is set first, and doubt counts against it.
+
+That a difference was not found proves nothing. Two one-sided tests turn the burden of proof round (D. J. Schuirmann,
+Journal of Pharmacokinetics and Biopharmaceutics 15, 1987): the claim stands where both "it keeps less" and "it keeps
+more" are rejected. Tests by t lean on the normal distribution; those by flipping signs on nothing but symmetry (Fisher,
+The Design of Experiments, 1935), and are exact.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from racer.report.statistics import BOOTSTRAP_SEED
+
+MARGIN = 0.05
+"""Of the score on raw frames; a claim beyond it wants more people."""
+_MOST_EXACT = 20
+"""People up to whom all flips are gone through; beyond, as many of them are drawn."""
+_DRAWN = 2**17
+_ROUNDING = 1e-12
+
+Values = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Whether values lie within a margin of a reference, paired person by person."""
+
+    margin: float
+    """Share of the mean reference that they may fall short of it or exceed it by."""
+    p: float
+    """The larger p of the two one-sided t-tests."""
+    p_flip: float
+    """The same of two one-sided sign-flip tests."""
+
+
+def kept(values: Values, reference: Values, margin: float) -> Kept:
+    """Return the two one-sided tests that the mean of values lies within a margin of the mean reference.
+
+    A ratio of means is tested by a difference: that it exceeds 1 - margin is that values - (1 - margin) * reference
+    has a mean above zero, whatever the reference varies.
+
+    Args:
+        values: float64[people], two or more.
+        reference: float64[people].
+        margin: Above 0.
+    """
+    short, beyond = values - (1 - margin) * reference, (1 + margin) * reference - values
+    return Kept(margin, max(_above_zero(short), _above_zero(beyond)), max(sign_flip(short), sign_flip(beyond)))
+
+
+def sign_flip(differences: Values) -> float:
+    """Return p of the one-sided test that the mean difference, float64[people], is above zero.
+
+    That is the share of all ways to flip the signs of the differences, the one observed included, whose mean is at
+    least the observed one; of 21 people or more, of 131072 ways that are drawn.
+    """
+    differences = np.asarray(differences, np.float64)
+    # Sums are exact to about this; whoever ties with the observation counts.
+    least = differences.sum() - _ROUNDING * np.abs(differences).sum()
+    if len(differences) <= _MOST_EXACT:
+        sums = np.zeros(1)
+        for difference in differences:
+            sums = np.concatenate([sums + difference, sums - difference])
+        return float((sums >= least).mean())
+    rng = np.random.default_rng(BOOTSTRAP_SEED)
+    found = sum(
+        int((rng.choice((-1.0, 1.0), (_DRAWN // 32, len(differences))) @ differences >= least).sum()) for _ in range(32)
+    )
+    return (found + 1) / (_DRAWN + 1)
+
+
+def _above_zero(differences: Values) -> float:
+    """Return p of the one-sided t-test that a mean is above zero."""
+    from scipy import stats
+
+    if np.ptp(differences) <= _ROUNDING * np.abs(differences).max():
+        return 0.0 if differences[0] > 0 else 1.0
+    return float(stats.ttest_1samp(differences, 0.0, alternative="greater").pvalue)
