@@ -5,10 +5,12 @@ The commands live in `racer.commands`. Heavy imports happen inside them, so that
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import tempfile
 import traceback
+from contextlib import suppress
 from typing import Annotated, Any
 
 import typer
@@ -21,6 +23,9 @@ from racer.commands.output import print_json
 from racer.commands.play import play
 from racer.commands.rates import rates
 from racer.commands.train import train
+
+_ENDING = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+"""Signals that end a command as Ctrl-C does."""
 
 app = typer.Typer(
     name="racer",
@@ -60,9 +65,25 @@ def root(
 
 def main() -> None:
     """Run the command line: one clear line and exit code 2 for bad input, 130 when interrupted, 70 for a defect."""
-    # A polite kill ends a session as Ctrl-C does: the recording is closed.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    sys.exit(_run())
+    for number in _ENDING:
+        # A polite kill and a terminal that is closed end a session as Ctrl-C does: the recording is closed.
+        if signal.getsignal(number) == signal.SIG_DFL:  # nohup and its like have them ignored
+            signal.signal(number, signal.default_int_handler)
+    code = _run()
+    for number in _ENDING:  # everything is closed: another Ctrl-C now would only leave a traceback
+        signal.signal(number, signal.SIG_IGN)
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError):  # nobody reads it any more; Python would complain once more at its end
+            with suppress(OSError, ValueError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+            code = code or 141
+    sys.exit(code)
+
+
+def _interrupted() -> int:
+    return _fail("interrupted; what was recorded is saved", 130)
 
 
 def _run() -> int:
@@ -72,11 +93,16 @@ def _run() -> int:
     usage_error: type[Any] = next(base for base in BadParameter.__mro__ if base.__name__ == "ClickException")
     try:
         code = app(standalone_mode=False, prog_name="racer")
-        if code == 130:  # typer turns Ctrl-C into this code by itself, and says nothing
-            return _fail("interrupted; what was recorded is saved", 130)
-        return code if isinstance(code, int) else 0
+        # typer turns Ctrl-C into this code by itself, and says nothing
+        return _interrupted() if code == 130 else code if isinstance(code, int) else 0
     except KeyboardInterrupt:
-        return _fail("interrupted; what was recorded is saved", 130)
+        return _interrupted()
+    except SystemExit as ending:
+        if isinstance(ending.__context__, BrokenPipeError):  # typer makes it a 1
+            return 141
+        return ending.code if isinstance(ending.code, int) else 1
+    except BrokenPipeError:
+        return 141
     except typer.Abort:
         return _fail("interrupted", 130)
     except usage_error as error:
@@ -113,7 +139,8 @@ def _is_for_the_user(error: Exception) -> bool:
 def _fail(message: str, code: int) -> int:
     # One line, whatever a file or a library put into it, and nothing that steers the terminal.
     line = "".join(character if character.isprintable() else " " for character in message)
-    print(f"racer: {line}", file=sys.stderr)
+    with suppress(OSError, ValueError):  # of a terminal that is closed
+        print(f"racer: {line}", file=sys.stderr, flush=True)
     return code
 
 

@@ -77,6 +77,7 @@ def study_status(study: StudyArgument = None, as_json: JsonOption = False) -> No
     """Say who has driven, what is missing and what comes next."""
     from dataclasses import asdict
 
+    from compression.tensor_files import one_line
     from racer.recordings.listing import escape
     from racer.study.file import find_study, load_study
     from racer.study.status import study_status as status_of
@@ -91,7 +92,7 @@ def study_status(study: StudyArgument = None, as_json: JsonOption = False) -> No
     def listed(names: tuple[str, ...]) -> str:
         return f": {', '.join(names)}" if names else ""
 
-    print(status.title)
+    print(one_line(status.title))
     print(f"pilots        {len(status.pilots)} of {status.pilots_planned}{listed(status.pilots)}")
     if status.masks_missing or not status.masks_withdrawn:
         print(f"masks         {'missing' + listed(status.masks_missing) if status.masks_missing else 'all there'}")

@@ -99,6 +99,8 @@ class RayEngine:
                     address=address,
                     num_cpus=jobs if address is None else None,
                     include_dashboard=False if address is None else None,
+                    # Its own would listen to the whole network, and run whatever it is sent.
+                    _node_ip_address="127.0.0.1" if address is None else None,
                     log_to_driver=False,
                     logging_level=logging.ERROR,
                 )

@@ -30,6 +30,8 @@ class Sitting:
     texts: Texts
     respondent: np.random.Generator | None = None
     """Draws the answers to questionnaires where nobody sits there to give them; None asks at the display."""
+    windowed: bool = False
+    """Whether there is a window, at which somebody may sit whoever drives."""
 
 
 @dataclass(frozen=True)
@@ -174,7 +176,7 @@ class SittingRun:
 
     def _wait_for_room(self, error: StorageWaitError) -> None:
         """Tell whoever sits there that the disk refuses, until they want to try again."""
-        if self._sitting.respondent is not None:
+        if self._sitting.respondent is not None and not self._sitting.windowed:
             raise error  # nobody sits there
         texts = self._sitting.texts
         self._note("pause", "storage", self._clock())

@@ -278,7 +278,7 @@ def _sitting(
         mark=texts.trial_run_mark if config.trial_run else "",
     )
     respondent = None if attended else np.random.default_rng([seed, len(plans)])
-    return Sitting(agenda, setup, texts, respondent)
+    return Sitting(agenda, setup, texts, respondent, windowed=not config.headless)
 
 
 def _session_info(

@@ -15,17 +15,18 @@ from racer.cli import main
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Racer]:
     """Run a command line in this process, in a folder of its own."""
     monkeypatch.chdir(tmp_path)
-    handler = signal.getsignal(signal.SIGTERM)
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
 
     def run_command(arguments: str) -> Outcome:
         monkeypatch.setattr(sys, "argv", ["racer", *arguments.split()])
         capsys.readouterr()
         with pytest.raises(SystemExit) as ending:
             main()
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
         return Outcome(ending.value.code, *capsys.readouterr())
 
     yield run_command
-    signal.signal(signal.SIGTERM, handler)
 
 
 @pytest.fixture

@@ -500,3 +500,11 @@ def test_a_defect_of_racers_own_is_one_line_and_a_file_with_the_details(
     log = Path(outcome.err.split()[-1])
     assert "ZeroDivisionError: by nobody" in log.read_text()
     log.unlink()
+
+
+def test_a_reader_that_goes_away_ends_a_command_without_a_word(tmp_path: Path) -> None:
+    process = started("task show car-racing", tmp_path)
+    assert process.stdout is not None
+    process.stdout.close()
+    assert process.stderr is not None
+    assert (process.stderr.read(), process.wait(timeout=60)) == ("", 141)

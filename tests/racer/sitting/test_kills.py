@@ -50,7 +50,7 @@ def test_killed_sessions_open_verify_repair_and_lack_less_than_a_second() -> Non
     assert summary["ms_lost"]["max"] < 1000
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_interrupted_session_closes_its_recording_and_says_so_in_one_line(
     tmp_path: Path, number: signal.Signals
 ) -> None:
