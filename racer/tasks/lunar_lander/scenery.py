@@ -11,9 +11,9 @@ FRAME_SIZE = 64
 """Pixels of a frame's side."""
 CRAFT_COLUMN, CRAFT_ROW = 32, 20
 """Pixel corner at which the craft's middle is drawn, always: the camera follows it."""
-NEEDLE_SECONDS = 1.0
+NEEDLE_SECONDS = 1.5
 """The needle points to where the craft would be this much simulated time later if it went on as it does."""
-LONGEST_NEEDLE = 4.0
+LONGEST_NEEDLE = 5.0
 """Units; faster craft have a needle of this length."""
 PAD_WIDTH, PAD_DEPTH = 4.0, 0.45
 """Units."""
@@ -26,7 +26,7 @@ SPACE: Color = (6, 9, 32)
 """Sky far above the ground."""
 HORIZON: Color = (32, 46, 80)
 """Sky at the foot of the field."""
-STAR: Color = (112, 120, 140)
+STAR: Color = (84, 92, 114)
 GROUND: Color = (96, 98, 120)
 BEAM: Color = (56, 34, 6)
 """Added to the sky above the pad."""

@@ -26,7 +26,7 @@ _ROWS = (np.arange(FRAME_SIZE, dtype=np.float32) + 0.5 - CRAFT_ROW)[:, None]
 _COLUMNS = np.arange(FRAME_SIZE, dtype=np.float32) + 0.5 - CRAFT_COLUMN
 """Of the pixels' middles, from the craft's."""
 _FROM_CRAFT = np.hypot(_ROWS, _COLUMNS)
-_NEAR_NEEDLE = (_FROM_CRAFT < 30).astype(np.float32)
+_NEAR_NEEDLE = (_FROM_CRAFT < 35).astype(np.float32)
 _NEAR_LEGS = (_FROM_CRAFT < 10).astype(np.float32)
 _SKY_ROWS = CRAFT_ROW - 8
 """Rows of the frame above the craft, where no mountain stands."""

@@ -27,9 +27,9 @@ _CEILING = _FIELD
 """Units above the field's foot from where on the sky looks alike."""
 _STARS = 90
 _FLAG_HEIGHT, _FLAG_WIDTH = 1.0, 0.2
-_LEG_HALF, _LEG_WIDTH = stock.LEG_H / stock.SCALE, 0.36
-"""Units. Legs are drawn thrice as wide as they are, which would be less than a pixel."""
-_NEEDLE_WIDTH = 0.45
+_LEG_HALF, _LEG_WIDTH = 1.2 * stock.LEG_H / stock.SCALE, 0.6
+"""Units. Legs are drawn larger than they are: their width alone would be less than a pixel."""
+_NEEDLE_WIDTH = 0.8
 _HULL_FOOT, _FLAME_LENGTH, _FLAME_WIDTH = -10 / stock.SCALE, 1.1, 0.6
 _JET_FROM, _JET_UP, _JET_LENGTH, _JET_WIDTH = 0.5, 0.47, 0.8, 0.35
 _ARROW = 5
