@@ -92,7 +92,7 @@ def plan_episodes(
         shunned: Seeds of trials that must not be met: those that something was fitted to. Named ones are met all the
             same.
     """
-    drawn = _trial_seeds(participant, seed, shunned)
+    drawn = trial_seeds(participant, seed, shunned)
     plan: list[EpisodePlan] = []
 
     def seeds(count: int) -> list[int]:
@@ -130,7 +130,8 @@ def balanced_rows(size: int) -> list[list[int]]:
     return rows if size % 2 == 0 else rows + [row[::-1] for row in rows]
 
 
-def _trial_seeds(participant: str, seed: int, shunned: frozenset[int]) -> Iterator[int]:
+def trial_seeds(participant: str, seed: int, shunned: frozenset[int]) -> Iterator[int]:
+    """Yield the seeds of trials that follow from a participant's name and the study's seed, without end, each once."""
     digest = hashlib.sha256(f"{seed}/{participant}".encode()).digest()
     rng = np.random.default_rng(int.from_bytes(digest[:8], "big"))
     seen = set(shunned)
