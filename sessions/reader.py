@@ -37,6 +37,7 @@ from sessions.schema import (
     episode_columns,
     episode_name,
 )
+from sessions.seal import ATTRIBUTE
 from sessions.storage.readonly import ReadOnlyFile
 from sessions.storage.untrusted import Table, open_group, refusing
 from sessions.task_record import TaskRecord
@@ -114,6 +115,19 @@ class Session:
     def answers(self) -> list[Answer]:
         """Return the answered questionnaire items in the order recorded."""
         return [Answer(*row) for row in self._rows("answers", ANSWER_DTYPE, ANSWER_CHUNK)]
+
+    @property
+    def seal(self) -> str:
+        """What the file says its seal is; empty where it has none. See `sessions.seal`."""
+        with refusing(self.path):
+            return read_attribute(self._file, ATTRIBUTE, str) if ATTRIBUTE in self._file.attrs else ""
+
+    def table_bytes(self, name: str) -> bytes:
+        """Return the bytes of all rows of a table, `events` or `answers`."""
+        dtype, chunk = {"events": (EVENT_DTYPE, EVENT_CHUNK), "answers": (ANSWER_DTYPE, ANSWER_CHUNK)}[name]
+        with refusing(self.path):
+            table = Table(self._file, name, dtype, (), chunk, MOST_TABLE_ROWS, self._size)
+            return table.load(0, table.rows).tobytes()
 
     def close(self) -> None:
         """Let go of the file."""

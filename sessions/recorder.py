@@ -42,6 +42,7 @@ from sessions.schema import (
     Step,
     episode_name,
 )
+from sessions.seal import ATTRIBUTE, Chain
 from sessions.storage.committed_file import ChangedError
 from sessions.storage.interrupts import interrupts_held
 from sessions.storage.staging import StagedFile
@@ -91,6 +92,8 @@ class Recorder:
         self.final_path = folder / name
         self.path = folder / (name.removesuffix(SUFFIX) + PARTIAL_SUFFIX)
         self._task = info.task
+        self._chain = Chain(info)
+        self._rejected: list[int] = []
         self._clock = clock
         self._keep_frames = keep_frames
         self._in_background = in_background
@@ -155,6 +158,7 @@ class Recorder:
         with self._storing():
             episode.set_status(status)
             self._write_rows()
+            self._chain.add_episode(episode.info, status, episode.steps, episode.digests)
             self._last_episode, self._episode = episode, None
             self._staged.wait()
             self._flush(wait=not self._in_background)
@@ -170,6 +174,8 @@ class Recorder:
             raise RuntimeError("only an episode that has ended can be rejected")
         with self._storing():
             self._last_episode.reject()
+            if self._episodes - 1 not in self._rejected:
+                self._rejected.append(self._episodes - 1)
             self._flush()
 
     def event(self, kind: str, detail: str, time_ns: int, episode: int, step: int) -> None:
@@ -215,6 +221,12 @@ class Recorder:
                     self._episode.set_status("aborted")
                 self._file.attrs["status"] = status
                 self._write_rows()
+                if self._episode is not None:
+                    ended = self._episode
+                    self._chain.add_episode(ended.info, "aborted", ended.steps, ended.digests)
+                    self._last_episode, self._episode = ended, None
+                events, answers = self._events.digest, self._answers.digest
+                self._file.attrs[ATTRIBUTE] = self._chain.close(status, events, answers, self._rejected)
                 self._file.close()
                 self._staged.check()
                 self._sealed = True

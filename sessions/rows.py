@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from operator import index
 from typing import Any
@@ -50,10 +51,24 @@ class EpisodeRows:
         self._group.attrs["rejected"] = False
         self.set_status("running")
         self._metrics = {metric.name for metric in task.metrics}
+        self.info = info
+        self.status: Status = "running"
+        columns = episode_columns(task, info.packet_bytes, info.linked, keep_frames)
+        self._hashes = {name: hashlib.sha256() for name in columns}
         self._columns = [
             (column, column.limits, np.zeros((BLOCK_ROWS, *column.shape), column.dtype), _create(self._group, column))
-            for column in episode_columns(task, info.packet_bytes, info.linked, keep_frames).values()
+            for column in columns.values()
         ]
+
+    @property
+    def steps(self) -> int:
+        """Rows written."""
+        return self._written
+
+    @property
+    def digests(self) -> dict[str, str]:
+        """SHA-256 of the bytes written of each column, by name."""
+        return {name: digest.hexdigest() for name, digest in self._hashes.items()}
 
     @property
     def full(self) -> bool:
@@ -81,14 +96,16 @@ class EpisodeRows:
         if not count:
             return 0
         start, stop = self._written, self._written + count
-        for _, _, block, dataset in self._columns:
+        for column, _, block, dataset in self._columns:
             _append_rows(dataset, start, block[:count])
+            self._hashes[column.name].update(block[:count].tobytes())
         self._n_steps.write(np.array(stop, np.int64))
         self._written, self._held = stop, 0
         return count
 
     def set_status(self, status: Status) -> None:
         """Write the attribute `status`."""
+        self.status = status
         self._group.attrs["status"] = status
 
     def reject(self) -> None:
@@ -111,7 +128,13 @@ class TableRows:
         self._limits = {field: h5py.check_string_dtype(dtype[field]) for field in dtype.names or ()}
         self._held: list[tuple[int | bytes, ...]] = []
         self._written = 0
+        self._hash = hashlib.sha256()
         self._dataset = parent.create_dataset(name, (0,), maxshape=(None,), chunks=chunk, dtype=dtype)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the bytes written."""
+        return self._hash.hexdigest()
 
     @property
     def full(self) -> bool:
@@ -146,7 +169,9 @@ class TableRows:
             return
         stop = self._written + len(self._held)
         self._dataset.resize(stop, axis=0)
-        self._dataset[self._written : stop] = np.array(self._held, self._dtype)
+        rows = np.array(self._held, self._dtype)
+        self._dataset[self._written : stop] = rows
+        self._hash.update(rows.tobytes())
         self._written, self._held = stop, []
 
 

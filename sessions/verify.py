@@ -9,6 +9,7 @@ episode is read once and handed to all checks, so that no more than one episode 
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ from sessions.errors import RecordingError
 from sessions.names import PARTIAL_SUFFIX, SUFFIX, recording_name
 from sessions.reader import Episode, Session, trial_starts
 from sessions.schema import FRAME
+from sessions.seal import Chain
 
 Outcome = Literal["ok", "skipped", "warn", "fail"]
 OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
@@ -113,7 +115,7 @@ def verify(path: Path, more: Iterable[Check] = ()) -> list[Finding]:
 
 def structure_checks() -> list[Check]:
     """Return fresh checks of what a recording must be whatever software made it."""
-    return [Name(), State(), Times(), Values(), Bits(), Masks()]
+    return [Name(), State(), Times(), Values(), Bits(), Masks(), Seal()]
 
 
 class Name(Check):
@@ -256,6 +258,39 @@ class Masks(Check):
             yield self.failed(episode, f"mask leaves blocks out in condition {episode.info.condition}")
         if episode.info.condition == "raw" and columns["received"].tobytes() != columns["latent"].tobytes():
             yield self.failed(episode, "received differs from latent in condition raw")
+
+
+class Seal(Check):
+    """What the file holds is what was recorded when it was sealed."""
+
+    name = "seal"
+
+    def session(self, session: Session) -> Iterator[Finding]:
+        """Begin the chain anew."""
+        self._chain = Chain(session.info)
+        self._rejected: list[int] = []
+        yield from ()
+
+    def episode(self, episode: Episode, columns: Columns) -> Iterator[Finding]:
+        """Add an episode."""
+        digests = {name: hashlib.sha256(columns[name].tobytes()).hexdigest() for name in columns}
+        if FRAME in episode.columns:
+            digest = hashlib.sha256()
+            for start in range(0, episode.n_steps, _FRAME_ROWS):
+                digest.update(episode.rows(FRAME, start, start + _FRAME_ROWS).tobytes())
+            digests[FRAME] = digest.hexdigest()
+        self._chain.add_episode(episode.info, episode.status, episode.n_steps, digests)
+        self._rejected += [episode.index] * episode.rejected
+        yield from ()
+
+    def end(self, session: Session) -> Iterator[Finding]:
+        """Close the chain, and compare."""
+        if not session.seal:
+            yield self.found("skipped", "it was not sealed: its session was killed, or an earlier version recorded it")
+            return
+        digests = [hashlib.sha256(session.table_bytes(name)).hexdigest() for name in ("events", "answers")]
+        if self._chain.close(session.status, digests[0], digests[1], self._rejected) != session.seal:
+            yield self.found("fail", "something in it was changed after it had been sealed")
 
 
 def _read(episode: Episode) -> Columns:

@@ -252,7 +252,7 @@ def _print_verification(result: Verification) -> None:
                 key = finding.check, finding.detail
                 skipped[key] = skipped.get(key, 0) + 1
     for (check, reason), count in skipped.items():
-        _say(f"skipped  {check} of {_count(count, 'recording')}: {reason}")
+        _say(f"not checked  {check} of {_count(count, 'recording')}: {reason}")
     failed = sum(recording.outcome == "fail" for recording in result.recordings)
     if result.expected is not None and result.sittings != result.expected:
         _say(f"FAIL  {_count(result.sittings, 'complete sitting')}, and {result.expected} expected")

@@ -16,6 +16,7 @@ from compression.model.latent_model import use_one_thread
 from racer.errors import ConfigError
 from racer.recordings.expectation import Counts, Pace, Plan, Weights
 from racer.recordings.recomputation import Packets, Received, Replay
+from racer.recordings.schedule import Schedule
 from racer.workers import in_parallel
 from sessions.names import PARTIAL_SUFFIX, SUFFIX
 from sessions.verify import OUTCOMES, Check, Columns, Finding, Outcome, verify
@@ -151,7 +152,7 @@ def verify_recording(path: Path, replay: bool = True, model: Path | None = None)
     """Check one recording by itself; it must not be written meanwhile. See `verify_recordings`."""
     use_one_thread()
     plan, contents = Plan(), _Contents()
-    checks: list[Check] = [plan, Weights(model), Packets(model), Received(model), Pace()]
+    checks: list[Check] = [plan, Schedule(), Weights(model), Packets(model), Received(model), Pace()]
     findings = verify(path, [*checks, *([Replay()] if replay else []), contents])
     if contents.info is None:
         return Verified(path, tuple(findings))

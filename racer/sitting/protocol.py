@@ -107,7 +107,7 @@ def plan_episodes(
     pool = range(SESSION_SEEDS)
     if alone:
         pool = pool[:PILOT_SEEDS] if config.protocol == "pilot" else pool[PILOT_SEEDS:]
-    drawn = _trial_seeds(participant, seed, shunned, pool)
+    drawn = trial_seeds(participant, seed, shunned, pool)
     plan: list[EpisodePlan] = []
 
     def seeds(count: int) -> list[int]:
@@ -157,7 +157,10 @@ def _chances(name: str) -> np.random.Generator:
     return np.random.default_rng(int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big"))
 
 
-def _trial_seeds(participant: str, seed: int, shunned: frozenset[int], pool: range) -> Iterator[int]:
+def trial_seeds(
+    participant: str, seed: int, shunned: frozenset[int], pool: range = range(SESSION_SEEDS)
+) -> Iterator[int]:
+    """Yield the seeds of trials that follow from a participant's name and the study's seed, without end, each once."""
     rng = _chances(f"{seed}/{participant}")
     seen = set(shunned)
     while True:

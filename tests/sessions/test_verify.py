@@ -66,8 +66,12 @@ def recording(original: Path, tmp_path: Path) -> Path:
 
 
 def outcomes(path: Path) -> dict[str, str]:
-    """Return the checks that are not in order, and their outcome."""
-    return {finding.check: finding.outcome for finding in verify(path) if finding.outcome != "ok"}
+    """Return the checks that are not in order, and their outcome, but for the seal, which every change breaks."""
+    return {
+        finding.check: finding.outcome
+        for finding in verify(path)
+        if finding.outcome != "ok" and finding.check != "seal"
+    }
 
 
 def detail(path: Path, check: str) -> str:
@@ -75,9 +79,14 @@ def detail(path: Path, check: str) -> str:
     return found
 
 
+CHECKS = ["readable", "name", "state", "times", "values", "bits", "masks", "seal"]
+
+
 def test_untouched_recording_passes_every_check(original: Path) -> None:
     findings = verify(original)
-    assert [finding.check for finding in findings] == ["readable", "name", "state", "times", "values", "bits", "masks"]
+    assert [finding.check for finding in findings] == [
+        *["readable", "name", "state", "times", "values", "bits", "masks", "seal"]
+    ]
     assert {(finding.outcome, finding.detail) for finding in findings} == {("ok", "")}
 
 
@@ -279,3 +288,79 @@ def test_one_damaged_time_is_always_found(
         column[:] = values
     assert outcomes(path) == {"times": "fail"}
     assert "time_ns" in detail(path, "times")
+
+
+# The seal ---------------------------------------------------------------------------------------------------------
+
+
+def seal(path: Path) -> str:
+    (found,) = [finding.outcome for finding in verify(path) if finding.check == "seal"]
+    return found
+
+
+def edit_answer(file: h5py.File) -> None:
+    row = file["answers"][0]
+    row["answer"] = b"7"
+    file["answers"][0] = row
+
+
+def edit_event(file: h5py.File) -> None:
+    row = file["events"][0]
+    row["time_ns"] += 1
+    file["events"][0] = row
+
+
+CHANGES: dict[str, Callable[[h5py.File], object]] = {
+    "an answer": edit_answer,
+    "an event": edit_event,
+    "the driver": lambda file: file.attrs.update(driver="somebody"),
+    "the study": lambda file: file.attrs.update(study="another"),
+    "the status": lambda file: file.attrs.update(status="aborted"),
+    "a rejection": lambda file: file["episodes/000"].attrs.update(rejected=True),
+    "all times of an episode": lambda file: file["episodes/000/response_ns"].write_direct(
+        file["episodes/000/response_ns"][:] + 1
+    ),
+    "a label": lambda file: file["episodes/000"].attrs.update(phase="practice2"),
+    "a frame": lambda file: file["episodes/001/frame"].write_direct(255 - file["episodes/001/frame"][:]),
+    "the last episode": lambda file: file["episodes"].__delitem__("001"),
+}
+
+
+@pytest.fixture
+def sealed(tmp_path: Path) -> Path:
+    """A recording with frames, an event and an answer, and a rejected episode that is driven again."""
+    with Recorder(tmp_path, SESSION, keep_frames=True) as recorder:
+        recorder.answer("consent/0/-/consent", "accepted", 1)
+        recorder.event("key_down", "left", 2, 0, 0)
+        for index in range(2):
+            recorder.begin_episode(EPISODE)
+            for step in random_steps(70, seed=index, frame=True):
+                recorder.append(step)
+            recorder.end_episode("complete")
+        recorder.reject_episode()
+        return recorder.close("complete")
+
+
+def test_sealed_recording_is_as_it_was_recorded(sealed: Path) -> None:
+    assert seal(sealed) == "ok"
+
+
+@pytest.mark.parametrize("what", CHANGES)
+def test_seal_tells_that_something_was_changed(sealed: Path, what: str) -> None:
+    with h5py.File(sealed, "r+") as file:
+        CHANGES[what](file)
+    assert seal(sealed) == "fail"
+
+
+def test_recording_without_a_seal_is_not_checked(sealed: Path) -> None:
+    with h5py.File(sealed, "r+") as file:
+        del file.attrs["seal"]
+    assert seal(sealed) == "skipped"
+
+
+def test_episode_that_runs_when_the_session_ends_is_sealed_too(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path, SESSION)
+    recorder.begin_episode(EPISODE)
+    for step in random_steps(70):
+        recorder.append(step)
+    assert seal(recorder.close("aborted")) == "ok"

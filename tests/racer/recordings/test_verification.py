@@ -30,8 +30,8 @@ from racer.workers import in_parallel
 
 STEPS = 5
 CONDITIONS = ("raw", "random", "pico", "full")
-CHECKS = ["readable", "name", "state", "times", "values", "bits", "masks"]
-CHECKS += ["plan", "weights", "packets", "received", "pace", "replay", "unique"]
+CHECKS = ["readable", "name", "state", "times", "values", "bits", "masks", "seal"]
+CHECKS += ["plan", "schedule", "weights", "packets", "received", "pace", "replay", "unique"]
 PROTOCOL = ProtocolConfig("evaluation", practice=1, evaluation=1, steps=STEPS, conditions=CONDITIONS)
 
 
@@ -61,7 +61,10 @@ def recording(original: Path, tmp_path: Path) -> Path:
 
 
 def failing(recording: Verified) -> dict[str, str]:
-    return {finding.check: finding.detail for finding in recording.findings if finding.outcome == "fail"}
+    """Return what fails, but for the seal, which every change breaks."""
+    found = {finding.check: finding.detail for finding in recording.findings if finding.outcome == "fail"}
+    found.pop("seal", None)
+    return found
 
 
 def outcomes(path: Path, **options: Any) -> dict[str, str]:
@@ -277,6 +280,7 @@ def test_recordings_of_version_0_1_0_pass_every_check(participant: str, tmp_path
     # Elsewhere than where they were made, physics may differ.
     assert found.pop("replay") in ("ok", "skipped")
     assert found.pop("received") in ("ok", "warn")
+    assert found.pop("seal") == "skipped"
     assert set(found.values()) == {"ok"}
 
 
@@ -344,6 +348,9 @@ def test_same_episodes_under_another_session_id_are_found(original: Path, record
 
 def resumed(first: Path, second: Path) -> None:
     """Make two copies of one session into a sitting in two parts: its first two episodes and the rest."""
+    for path in (first, second):
+        with h5py.File(path, "r+") as file:
+            del file.attrs["seal"]
     with h5py.File(first, "r+") as file:
         file.attrs["status"] = "aborted"
         for name in ("002", "003", "004"):
@@ -437,3 +444,56 @@ def test_folders_stand_for_their_recordings_and_a_finished_one_for_its_original(
     for nothing in (tmp_path / "absent", tmp_path / "absent.h5"):
         with pytest.raises(ConfigError, match="check the name"):
             find_files([nothing])
+
+
+# What follows from name, seed and order ---------------------------------------------------------------------------
+
+
+def relabel(path: Path, labels: dict[str, str]) -> None:
+    with h5py.File(path, "r+") as file:
+        for episode in file["episodes"].values():
+            episode.attrs["condition"] = labels.get(episode.attrs["condition"], episode.attrs["condition"])
+
+
+def test_exchanged_labels_are_found(recording: Path) -> None:
+    relabel(recording, {"random": "pico", "pico": "random"})
+    assert "was due" in failing(verify_recording(recording))["schedule"]
+
+
+def test_exchanged_labels_are_found_where_the_order_is_changed_with_them(recording: Path) -> None:
+    relabel(recording, {"random": "pico", "pico": "random"})
+
+    def exchange(config: dict[str, Any]) -> None:
+        names = {"random": "pico", "pico": "random"}
+        config["protocol"]["conditions"] = [names.get(name, name) for name in config["protocol"]["conditions"]]
+
+    configure(recording, exchange)
+    found = failing(verify_recording(recording))
+    assert "not the one that was to be drawn" in found["schedule"]
+
+
+def test_person_who_was_renamed_everywhere_is_found(recording: Path) -> None:
+    configure(recording, lambda config: config.update(participant="p02"))
+    with h5py.File(recording, "r+") as file:
+        file.attrs["participant"] = "p02"
+    renamed = recording.rename(recording.with_name(recording.name.replace("p01_", "p02_")))
+    assert "on seed" in failing(verify_recording(renamed))["schedule"]
+
+
+@pytest.mark.parametrize("name", ["participant", "driver", "trial_run"])
+def test_what_the_session_says_otherwise_than_its_configuration_is_found(recording: Path, name: str) -> None:
+    values = {"participant": "p02", "driver": "keyboard", "trial_run": True}
+    with h5py.File(recording, "r+") as file:
+        file.attrs[name] = values[name]
+    assert name in failing(verify_recording(recording))["schedule"]
+
+
+def test_episode_taken_out_of_the_middle_is_found(recording: Path) -> None:
+    with h5py.File(recording, "r+") as file:
+        episodes = file["episodes"]
+        last = len(episodes) - 1
+        del episodes["002"]
+        for index in range(3, last + 1):
+            episodes.move(f"{index:03d}", f"{index - 1:03d}")
+        file.attrs["status"] = "aborted"
+    assert "was due" in failing(verify_recording(recording))["schedule"]
