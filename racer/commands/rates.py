@@ -228,6 +228,9 @@ def _print_unfair(sweep: Sweep) -> None:
     for coder, drivers in sweep.unfair.items():
         seen = " and ".join(drivers)
         print(f"{coder} was fitted to the driving of {seen}: there its rows, marked +, are no evidence for others")
+    for coder, families in sweep.fitted_on:
+        if not families:
+            print(f"{coder} does not say whose driving it was fitted to: its rows may be of the same people")
 
 
 def _as_json(sweep: Sweep, driven: Driven, written: Written) -> dict[str, Any]:

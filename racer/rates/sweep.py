@@ -41,7 +41,7 @@ class Sweep:
     spec: TaskSpec
     """Of the task."""
     fitted_on: tuple[tuple[str, tuple[str, ...]], ...] = ()
-    """Families whose driving a coder was fitted to, by coder; only where they are known."""
+    """Families whose driving a coder was fitted to, by coder that was fitted; none where its file does not say."""
 
     @property
     def unfair(self) -> dict[str, tuple[str, ...]]:
@@ -124,9 +124,8 @@ def prepare_sweep(
         tuple(settings_of(config, task.spec, model).items()),
         tuple(hashes_of(config.drivers, task, found, fitted).items()),
     )
-    families = {name: _fitted_on(each, given, task.spec) for name, each in fitted.items()}
-    known = tuple((name, found) for name, found in families.items() if found)
-    return Sweep(plan, replace(grid, skipped=grid.skipped + left_out), task.spec, known)
+    families = tuple((name, _fitted_on(each, given, task.spec)) for name, each in fitted.items())
+    return Sweep(plan, replace(grid, skipped=grid.skipped + left_out), task.spec, families)
 
 
 def run_sweep(sweep: Sweep, out: Path, engine: Engine, progress: Progress = lambda done, total: None) -> Driven:

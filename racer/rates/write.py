@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -96,6 +97,9 @@ def write_rates(sweep: Sweep, driven: Driven, out: Path, margin: float = MARGIN)
         contents[f"{figure.name}.png"] = figure.png
     for name, data in contents.items():
         _put(out / name, data)
+    for name in {FAMILIES, f"{NORMALISED}.png", f"{NORMALISED}.svg"} - contents.keys():
+        with suppress(OSError):
+            (out / name).unlink()  # of an earlier state of this sweep
     return Written(tuple(out / name for name in contents), curves, worst)
 
 

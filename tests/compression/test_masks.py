@@ -4,8 +4,19 @@ from math import comb
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from compression.masks import FixedMask, MaskPolicy, RandomMasks, best_blocks, features_of, mask_index, mask_table
+from compression.masks import (
+    FixedMask,
+    MaskPolicy,
+    RandomMasks,
+    RotatingMasks,
+    best_blocks,
+    features_of,
+    mask_index,
+    mask_table,
+)
 
 LATENT = np.zeros(32, np.float32)
 
@@ -92,3 +103,13 @@ def test_a_fixed_mask_sends_its_best_scores_whatever_the_latent() -> None:
     policy = FixedMask(np.array([0, 9, 1, 8, 2, 7, 3, 6], np.float32))
     for latent in (LATENT, LATENT + 5):
         assert np.flatnonzero(policy.choose(latent, 4)).tolist() == [1, 3, 5, 7]
+
+
+@given(blocks=st.integers(1, 12), data=st.data())
+def test_blocks_in_turn_are_all_sent_equally_often(blocks: int, data: st.DataObject) -> None:
+    sent = data.draw(st.integers(1, blocks))
+    policy = RotatingMasks(blocks)
+    masks = [policy.choose(np.zeros(1, np.float32), sent) for _ in range(blocks)]
+    assert all(mask.sum() == sent for mask in masks)
+    assert (np.sum(masks, axis=0) == sent).all()
+    assert masks[0][:sent].all()

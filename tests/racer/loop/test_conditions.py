@@ -246,10 +246,11 @@ def test_a_packet_that_is_lost_is_reported_recorded_as_zeros_and_paid_for(condit
     )
     steps = [transmitted(noisy, frame) for frame in frames(3, 8)]
     assert {step.received.arrived for step in steps} == {True, False}
-    assert [any(step.packet) for step in steps] == [step.received.arrived for step in steps]
+    sends = bool(quiet.packet_bytes)
+    assert [any(step.packet) for step in steps] == [step.received.arrived and sends for step in steps]
     assert noisy.packet_bytes == quiet.packet_bytes == len(steps[0].packet)
     assert (noisy.bits, noisy.noisy, quiet.noisy) == (quiet.bits, True, False)
-    assert all(0 < step.bits <= noisy.bits for step in steps)
+    assert all((step.bits > 0) == sends and step.bits <= noisy.bits for step in steps)
 
 
 def test_a_mask_of_other_weights_is_refused(tmp_path: Path, model: LatentModel) -> None:
