@@ -226,7 +226,11 @@ def test_any_whole_number_will_do_and_comes_back_as_int(module: WriteModule, act
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
-        ("keyboards", "choose keyboard, simulated, pursuit, lander-pilot, or your own as package.module:factory"),
+        (
+            "keyboards",
+            "choose keyboard, simulated, pursuit, lander-pilot, viewer-network, viewer-neighbours, viewer-trees, or your "
+            "own as package.module:factory",
+        ),
         ("their_driver:", "choose keyboard, simulated"),
         ("", "choose keyboard, simulated"),
         ("simulated:fast", "a number of 0 or more"),
