@@ -20,8 +20,9 @@ from racer.drivers.registry import driver_seed
 from racer.errors import ConfigError
 from racer.recordings.expectation import config_part
 from racer.recordings.receiving import recorded_sizes
-from racer.sitting.protocol import EpisodePlan, ProtocolConfig, plan_episodes, trial_seeds
+from racer.sitting.protocol import EpisodePlan, ProtocolConfig, plan_episodes, seed_pool, trial_seeds
 from sessions import Episode, Session, SessionInfo
+from sessions.reader import trial_starts
 from sessions.verify import Check, Columns, Finding
 
 _RANDOM = "random"
@@ -95,7 +96,8 @@ class Schedule(Check):
     def _drawn(self) -> frozenset[int]:
         """Return the seeds that may have been drawn for this person, whatever was passed over."""
         assert self._plans is not None
-        draws = trial_seeds(self._info.participant, _seed(self._info), frozenset())
+        pool = seed_pool(self._info.protocol, not self._info.task.paced)
+        draws = trial_seeds(self._info.participant, _seed(self._info), frozenset(), pool)
         return frozenset(islice(draws, len(self._plans) + _MOST_PASSED_OVER))
 
     def _masks(self, offset: int) -> Iterator[Finding]:
@@ -109,8 +111,11 @@ class Schedule(Check):
             except CompressionError:
                 continue  # as the check of packets says
             policy = RandomMasks(sizes.blocks, np.random.default_rng([seed, offset + before]))
-            draws = len(masks) if episode.info.mask_interval == "step" else 1
-            drawn = np.array([policy.choose(np.zeros(0, np.float32), sent) for _ in range(draws)])
+            begins = np.zeros(len(masks), bool)
+            begins[[0] if self._info.task.paced else trial_starts(episode.stimulus)] = True
+            new = begins | (episode.info.mask_interval == "step")
+            drawn = np.array([policy.choose(np.zeros(0, np.float32), sent) for _ in range(new.sum())])
+            drawn = drawn[new.cumsum() - 1]
             if (differing := np.flatnonzero((masks != drawn).any(axis=1))).size:
                 yield self.failed(episode, f"mask at step {differing[0]} is not the one that was to be drawn")
 
@@ -130,6 +135,7 @@ def _plans(info: SessionInfo, protocol: dict[str, object]) -> list[EpisodePlan] 
             _FORMER_NAMES.get(name, name): tuple(value) if isinstance(value, list) else value
             for name, value in protocol.items()
         }
-        return plan_episodes(ProtocolConfig(**fields), info.participant, seed, order)  # type: ignore[arg-type]
+        config = ProtocolConfig(**fields)  # type: ignore[arg-type]
+        return plan_episodes(config, info.participant, seed, order, alone=not info.task.paced)
     except (TypeError, ValueError, ConfigError):
         return None

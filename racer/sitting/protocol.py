@@ -104,10 +104,7 @@ def plan_episodes(
             block, what of a pilot's calibration and exploration comes next (the paper's algorithm 1 does so for every
             picture), and pilots and evaluated people meet seeds of two pools.
     """
-    pool = range(SESSION_SEEDS)
-    if alone:
-        pool = pool[:PILOT_SEEDS] if config.protocol == "pilot" else pool[PILOT_SEEDS:]
-    drawn = trial_seeds(participant, seed, shunned, pool)
+    drawn = trial_seeds(participant, seed, shunned, seed_pool(config.protocol, alone))
     plan: list[EpisodePlan] = []
 
     def seeds(count: int) -> list[int]:
@@ -157,9 +154,14 @@ def _chances(name: str) -> np.random.Generator:
     return np.random.default_rng(int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big"))
 
 
-def trial_seeds(
-    participant: str, seed: int, shunned: frozenset[int], pool: range = range(SESSION_SEEDS)
-) -> Iterator[int]:
+def seed_pool(protocol: str, alone: bool) -> range:
+    """Return the seeds of trials that a sitting draws from; `alone` says whether trials stand alone."""
+    if not alone:
+        return range(SESSION_SEEDS)
+    return range(PILOT_SEEDS) if protocol == "pilot" else range(PILOT_SEEDS, SESSION_SEEDS)
+
+
+def trial_seeds(participant: str, seed: int, shunned: frozenset[int], pool: range) -> Iterator[int]:
     """Yield the seeds of trials that follow from a participant's name and the study's seed, without end, each once."""
     rng = _chances(f"{seed}/{participant}")
     seen = set(shunned)

@@ -19,7 +19,7 @@ SOURCES = {
 }
 TREES = {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in SOURCES.items()}
 OF_DRIVING = {"off_road", "road_patches", "FRAME_SIZE"}
-TASKS = ("car_racing", "lunar_lander")
+TASKS = ("car_racing", "lunar_lander", "pictures")
 
 
 def imported(tree: ast.AST) -> Iterator[str]:

@@ -12,9 +12,9 @@ from compression.model.sizes import Sizes
 from racer.drivers.keyboard import default_bindings
 from racer.errors import ConfigError
 from racer.study.file import StudyFile, StudyFileError, load_study
-from racer.study.init import PRESETS, init_study, preset_text
+from racer.study.init import PRESETS, init_study, preset_text, task_of
 from racer.tasks.car_racing.task import CarRacing
-from racer.tasks.registry import DEFAULT_TASK, GROUP, TaskError, describe_settings, make_task, task_names
+from racer.tasks.registry import GROUP, TaskError, describe_settings, make_task, task_names
 from sessions import ParticipantNameError
 
 KEY = re.compile(r"[a-z_]+ = ")
@@ -86,6 +86,19 @@ def test_the_paper_preset_is_the_released_experiment(tmp_path: Path) -> None:
     assert file.masks.pico == "pilot"
 
 
+@pytest.mark.parametrize("world", ["digits", "vehicles", "faces"])
+def test_a_preset_of_pictures_is_a_study_of_its_task(tmp_path: Path, world: str) -> None:
+    file = load_study(init_study("demo", world, tmp_path, "en")).file
+    assert file.task.name == world == task_of(world, None)
+    assert file.conditions == ("raw", "full", "random", "perceptual", "pico")
+    assert file.channel.fill == "prior" and file.masks_needed == ("perceptual", "pico")
+    # The paper's 1000 incomplete pictures, and 100 of each condition.
+    assert file.pilots * file.episodes.exploration * (file.episodes.steps or 0) == 1000
+    assert file.episodes.evaluation * (file.episodes.steps or 0) == 100
+    with pytest.raises(ConfigError, match=f"preset {world} is an experiment with {world}"):
+        init_study("other", world, tmp_path, "en", "car-racing")
+
+
 @pytest.mark.parametrize("preset", PRESETS)
 def test_a_preset_explains_every_key(preset: str) -> None:
     text = preset_text(preset)
@@ -99,8 +112,9 @@ def test_a_preset_explains_every_key(preset: str) -> None:
     for name, field in StudyFile.model_fields.items():
         keys = set(getattr(field.annotation, "model_fields", ())) - {"custom"}
         assert name in said and keys <= set(said[name] if keys else ()), name
-    assert set(said["keys"]) == {action.name for action in make_task().spec.actions if action.keys}
-    assert {setting.name for setting in describe_settings(DEFAULT_TASK)} <= set(said["task"])
+    task = task_of(preset, None)
+    assert set(said["keys"]) == {action.name for action in make_task(task).spec.actions if action.keys}
+    assert {setting.name for setting in describe_settings(task)} <= set(said["task"])
 
 
 @pytest.mark.parametrize("preset", PRESETS)
@@ -146,7 +160,9 @@ def test_a_file_in_the_way_is_left_alone(tmp_path: Path) -> None:
 def test_what_a_study_cannot_be_made_of_is_refused_before_anything_is_written(tmp_path: Path) -> None:
     with pytest.raises(ParticipantNameError, match="study name"):
         init_study("../demo", "default", tmp_path, "en")
-    with pytest.raises(ConfigError, match="there is no preset 'papre'; choose from default, paper"):
+    with pytest.raises(
+        ConfigError, match="there is no preset 'papre'; choose from default, paper, digits, vehicles, faces"
+    ):
         init_study("demo", "papre", tmp_path, "en")
     with pytest.raises(ConfigError, match="preset paper is an experiment with car-racing; use --preset default"):
         init_study("demo", "paper", tmp_path, "en", "lunar-lander")

@@ -76,7 +76,7 @@ def test_the_default_is_car_racing_with_its_defaults() -> None:
     ("name", "told"),
     [
         ("lunar-landr", "there is no task 'lunar-landr'; did you mean 'lunar-lander'?"),
-        ("", "choose from car-racing, car-racing-clutter, lunar-lander"),
+        ("", "choose from car-racing, car-racing-clutter, lunar-lander, digits, vehicles, faces"),
         ("chess\nboxing", "there is no task 'chess boxing'; choose from"),
         ("x" * 5000, "or install the package that has it"),
     ],
