@@ -16,7 +16,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,8 +24,10 @@ from numpy.typing import NDArray
 from compression.coders.coder import LatentReceiver, LatentSender, Receiver, Sender
 from compression.coders.packing import packet_bytes, value_from_packet
 from compression.errors import PacketError
-from compression.model.latent_model import LatentModel
 from compression.noise import Link
+
+if TYPE_CHECKING:
+    from compression.model.latent_model import LatentModel
 
 Made = TypeVar("Made")
 Clock = Callable[[], int]

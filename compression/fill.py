@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal, Protocol, get_args
+from typing import TYPE_CHECKING, Literal, Protocol, get_args
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from compression.model.world_model import WorldModel
+if TYPE_CHECKING:
+    from compression.model.world_model import WorldModel
 
 FillName = Literal["prior", "hold", "predict"]
 _REACH = 4.0
@@ -121,6 +121,8 @@ class PredictFill:
 
     def reset(self) -> None:
         """Forget the episode's history."""
+        import torch  # here, as names of fills are asked for where nothing is filled in
+
         self._hidden = torch.zeros(1, self._world_model.hidden)
         self._shown: NDArray[np.float32] | None = None
 
@@ -128,6 +130,8 @@ class PredictFill:
         self, values: NDArray[np.float32], sent: NDArray[np.bool_], action: int, packet: bytes
     ) -> NDArray[np.float32]:
         """Return the received values over the predicted ones."""
+        import torch
+
         expected = self._mean
         if self._shown is not None:
             with torch.inference_mode():

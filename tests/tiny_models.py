@@ -12,9 +12,11 @@ from numpy.typing import NDArray
 from compression.coders.levels import gaussian_losses
 from compression.coders.predictive import ANCHORS
 from compression.coders.rl_allocation import shapes_for
+from compression.fitting.config import OBJECTIVES
 from compression.fitting.fitted import FittedRecord, dump_fitted
-from compression.fitting.mask_policy import OBJECTIVES, MaskNetwork
-from compression.model.latent_model import FILE_NAME, LatentModel, load_model, save_model
+from compression.fitting.mask_policy import MaskNetwork
+from compression.model.header import FILE_NAME
+from compression.model.latent_model import LatentModel, load_model, save_model
 from compression.model.quantizer import fit_codebook
 from compression.model.sizes import Sizes
 from compression.model.vae import VAE

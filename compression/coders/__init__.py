@@ -19,4 +19,5 @@ BUILT_IN: dict[str, str] = {
     "rotation": "compression.coders.blocks:ROTATION",
     "random-step": "compression.coders.blocks:RANDOM_STEP",
 }
-"""Where each coder is found, in the order in which they are listed: loaded when asked for, as most import torch."""
+"""Where each coder is found, in the order in which they are listed: loaded when asked for. They import torch where
+they code: which coders there are, and what slots they need, is also asked where nothing is coded."""

@@ -7,6 +7,7 @@ is not counted; here both are one integer below 2**bits, see `compression.coders
 from __future__ import annotations
 
 from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +15,6 @@ from numpy.typing import NDArray
 from compression.coders.coder import Coder, CoderSettings, LatentReceiver, LatentSender
 from compression.coders.packet import Layout, layout_for, least_bits
 from compression.fill import FillName
-from compression.fitting.mask_policy import LearnedMask, check_mask
 from compression.masks import (
     FixedMask,
     MaskInterval,
@@ -25,8 +25,11 @@ from compression.masks import (
     mask_index,
     mask_table,
 )
-from compression.model.latent_model import LatentModel
 from compression.model.sizes import Sizes
+
+if TYPE_CHECKING:
+    from compression.fitting.fitted import FittedModel
+    from compression.model.latent_model import LatentModel
 
 FULL_SLOT, FULL_FEATURES = 85, 16
 """Condition `full`: all features, in a slot of 85 bits for every 16 of them (the paper's 5.3 bits a feature)."""
@@ -153,8 +156,16 @@ def _random_sender(model: LatentModel, settings: CoderSettings, interval: MaskIn
 
 
 def _fitted_sender(model: LatentModel, settings: CoderSettings, coder: str) -> BlockSender:
+    from compression.fitting.mask_policy import LearnedMask
+
     policy = LearnedMask(settings.fitted_for(coder), model.sizes)
     return BlockSender(model, layout_for(settings.bits, model.sizes), policy, settings.mask_interval)
+
+
+def _check_mask(fitted: FittedModel, sizes: Sizes) -> None:
+    from compression.fitting.mask_policy import check_mask
+
+    check_mask(fitted, sizes)
 
 
 def _least_bits(sizes: Sizes) -> int:
@@ -177,7 +188,7 @@ PERCEPTUAL = Coder(
     receiver=_receiver,
     least_bits=_least_bits,
     needs="perceptual",
-    check=check_mask,
+    check=_check_mask,
 )
 PICO = Coder(
     name="pico",
@@ -187,7 +198,7 @@ PICO = Coder(
     receiver=_receiver,
     least_bits=_least_bits,
     needs="pico",
-    check=check_mask,
+    check=_check_mask,
 )
 FIRST_BLOCKS = Coder(
     name="first-blocks",

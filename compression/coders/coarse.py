@@ -9,6 +9,7 @@ earn a single level are shown at their mean.
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +18,10 @@ from compression.coders.coder import Coder, CoderSettings, LatentReceiver, Laten
 from compression.coders.levels import allocate, gaussian_losses
 from compression.coders.packing import packet_from_value, symbols_from_value, value_from_packet, value_from_symbols
 from compression.fitting.fitted import FittedModel, require_shapes
-from compression.model.latent_model import LatentModel
 from compression.model.sizes import Sizes
+
+if TYPE_CHECKING:
+    from compression.model.latent_model import LatentModel
 
 NAME = "coarse"
 

@@ -8,6 +8,7 @@ with transmission delay", 1963, on what operators make of it). Pictures are thos
 from __future__ import annotations
 
 from math import ceil
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,8 +17,10 @@ from compression.coders.coarse import NAME as COARSE
 from compression.coders.coarse import blocks_of, check_coarse, coarse_levels
 from compression.coders.coder import Coder, CoderSettings, LatentReceiver, LatentSender
 from compression.coders.packing import packet_from_value, symbols_from_value, value_from_packet, value_from_symbols
-from compression.model.latent_model import LatentModel
 from compression.model.sizes import Sizes
+
+if TYPE_CHECKING:
+    from compression.model.latent_model import LatentModel
 
 NAME = "hold-last"
 FEATURE_BITS = 1.875

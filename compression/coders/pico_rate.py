@@ -10,6 +10,7 @@ the fill supplies it. Unlike PICO's mask, the allocation is the same in every st
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,9 +20,11 @@ from compression.coders.coder import Coder, CoderSettings, LatentReceiver
 from compression.coders.levels import allocate
 from compression.coders.packing import symbols_from_value, value_from_packet
 from compression.fitting.fitted import FittedModel, require_shapes
-from compression.model.latent_model import LatentModel
 from compression.model.quantizer import MOST_LEVELS
 from compression.model.sizes import Sizes
+
+if TYPE_CHECKING:
+    from compression.model.latent_model import LatentModel
 
 NAME = "pico-rate"
 

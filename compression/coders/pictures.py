@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from functools import partial
 from io import BytesIO
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from warnings import catch_warnings
 
 import numpy as np
@@ -16,8 +16,10 @@ from numpy.typing import NDArray
 
 from compression.coders.coder import Coder, CoderSettings
 from compression.errors import CoderError, PacketError
-from compression.model.latent_model import LatentModel
 from compression.model.sizes import Sizes
+
+if TYPE_CHECKING:
+    from compression.model.latent_model import LatentModel
 
 _LEAST_WIDTH = 4096
 """Bytes of the widest packets of frames of 64x64 pixels and less, headers included."""

@@ -13,9 +13,9 @@ Steps are counted at both ends, lost ones included.
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from compression.coders.coder import Coder, CoderSettings, LatentReceiver, LatentSender
@@ -23,9 +23,11 @@ from compression.coders.packing import packet_from_value, value_from_packet
 from compression.coders.schedule import Dynamics, Reading, Schedule
 from compression.errors import PacketError
 from compression.fitting.fitted import FittedModel, Shapes, require_shapes
-from compression.model.latent_model import LatentModel
 from compression.model.sizes import Sizes
-from compression.model.world_model import WorldModel
+
+if TYPE_CHECKING:
+    from compression.model.latent_model import LatentModel
+    from compression.model.world_model import WorldModel
 
 NAME = "predictive"
 ANCHORS = (2, 3, 5, 8, 12, 24)
@@ -81,6 +83,8 @@ class Forecast:
 
     def reset(self) -> None:
         """Begin a new episode."""
+        import torch
+
         self._step = 0
         self._hidden = torch.zeros(1, self._world_model.hidden)
         self.latent = self._start
@@ -93,6 +97,8 @@ class Forecast:
 
     def advance(self, action: int) -> tuple[Reading, ...]:
         """Foresee the next step and return its readings; `action` is the last one applied."""
+        import torch
+
         readings = self.readings
         if self._step:
             with torch.inference_mode():
@@ -196,6 +202,10 @@ def _touched(readings: tuple[Reading, ...], sizes: Sizes) -> NDArray[np.bool_]:
 @lru_cache(maxsize=4)
 def _world_model(fitted: FittedModel, sizes: Sizes) -> WorldModel:
     """Return the fitted predictor. It has no state: both ends of many channels may share it."""
+    import torch
+
+    from compression.model.world_model import WorldModel
+
     with torch.device("meta"):
         network = WorldModel(sizes)
     names = network.state_dict()

@@ -17,6 +17,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from functools import lru_cache
 from itertools import accumulate, product
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,8 +27,10 @@ from compression.coders.packing import packet_from_value, symbols_from_value, va
 from compression.errors import CoderError, PacketError, SlotError
 from compression.fill import Fill
 from compression.fitting.fitted import FittedModel, Shapes, require_shapes
-from compression.model.latent_model import LatentModel
 from compression.model.sizes import Sizes
+
+if TYPE_CHECKING:
+    from compression.model.latent_model import LatentModel
 
 NAME = "rl-allocation"
 MOST_BLOCKS = 8

@@ -7,6 +7,7 @@ tasks, and a receiver that knows the game and the actions foresees some of it.
 from __future__ import annotations
 
 from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,8 +15,10 @@ from numpy.typing import NDArray
 from compression.coders.coder import Coder, CoderSettings, LatentReceiver, LatentSender
 from compression.errors import PacketError
 from compression.fill import FillName
-from compression.model.latent_model import LatentModel
 from compression.model.sizes import Sizes
+
+if TYPE_CHECKING:
+    from compression.model.latent_model import LatentModel
 
 
 class SilentSender(LatentSender):

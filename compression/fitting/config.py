@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from compression.errors import TrainingError
-from compression.fitting.mask_policy import OBJECTIVES
 from compression.model.sizes import Sizes
+
+OBJECTIVES = ("pico", "perceptual")
+"""What masks are fitted for."""
 
 
 @dataclass(frozen=True)

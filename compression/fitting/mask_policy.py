@@ -11,8 +11,6 @@ from compression.fitting.fitted import FittedModel, require_shapes
 from compression.masks import best_blocks
 from compression.model.sizes import Sizes
 
-OBJECTIVES = ("pico", "perceptual")
-"""What masks are fitted for."""
 _UNITS = 64
 _PREFIX = "policy."
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -19,22 +19,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from compression.errors import CoderError, SizeError, WeightsError
+from compression.errors import CoderError, SizeError
 from compression.fill import Fill, FillName, HoldFill, PredictFill, PriorFill
+from compression.model.header import FILE_NAME, FORMAT, LARGEST_FILE, fitted_path, no_model, sizes_of, unreadable
 from compression.model.quantizer import Quantizer
 from compression.model.sizes import Sizes
 from compression.model.vae import VAE
 from compression.model.world_model import WorldModel
 from compression.tensor_files import TensorFileError, dump_tensors, parse_tensors
 from disk.reading import read_plain
-
-FILE_NAME = "model.safetensors"
-FORMAT = "racer-model-2"
-_FIRST_FORMAT, _FIRST_SIZES = "racer-codec-1", Sizes((64, 64, 3), 32, 8, 3, 256, 512)
-"""The only sizes of the first format, which does not name them."""
-LARGEST_FILE = 64_000_000
-"""Bytes."""
-_SHIPPED = Path(__file__).parents[1] / "weights"
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,8 +127,7 @@ class LatentModel:
 
     def fitted_path(self, objective: str) -> Path | None:
         """Return the file that comes with the model and was fitted for an objective; None if there is none."""
-        path = self.folder / f"{objective}.safetensors" if self.folder else None
-        return path if path and path.is_file() else None
+        return fitted_path(self.folder, objective) if self.folder else None
 
 
 def use_one_thread() -> None:
@@ -149,11 +141,6 @@ def use_one_thread() -> None:
 def images_from_frames(frames: Tensor) -> Tensor:
     """Return images float32[N, C, H, W] in [0, 1] of frames uint8[N, H, W, C], in channels-last memory."""
     return frames.permute(0, 3, 1, 2).float().div_(255)
-
-
-def shipped_model(name: str) -> Path:
-    """Return the folder of a latent model that comes with this package, such as `car-racing`."""
-    return _SHIPPED / name
 
 
 def save_model(
@@ -199,7 +186,7 @@ def load_model(folder: Path) -> LatentModel:
     try:
         status = path.stat()
     except (OSError, ValueError) as error:
-        raise _unreadable(path, error) from error
+        raise unreadable(path, error) from error
     return _load(path, status.st_mtime_ns, status.st_size)
 
 
@@ -208,7 +195,7 @@ def _load(path: Path, changed_ns: int, size: int) -> LatentModel:
     try:
         data = read_plain(path, LARGEST_FILE)
         arrays, metadata = parse_tensors(data)
-        sizes = _sizes(metadata)
+        sizes = sizes_of(metadata)
         with torch.device("meta"):  # sizes are not believed before the tensors were found to have them
             vae = VAE(sizes)
             world_model = WorldModel(sizes) if sizes.hidden else None
@@ -227,10 +214,9 @@ def _load(path: Path, changed_ns: int, size: int) -> LatentModel:
             raise ValueError(f"the codebook must have {sizes.latents} features")
         quantizer = Quantizer(arrays["quantizer.codebook"])
     except OSError as error:
-        raise _unreadable(path, error) from error
+        raise unreadable(path, error) from error
     except (TensorFileError, SizeError, KeyError, RuntimeError, TypeError, ValueError, RecursionError) as error:
-        reason = str(error).splitlines()[0]
-        raise WeightsError(f"{path} holds no latent model of this version ({reason}); {_again(path)}") from error
+        raise no_model(path, error) from error
     vae.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return LatentModel(
         sizes=sizes,
@@ -244,34 +230,8 @@ def _load(path: Path, changed_ns: int, size: int) -> LatentModel:
     )
 
 
-def _sizes(metadata: Mapping[str, str]) -> Sizes:
-    """Return the sizes that a file names. Raises SizeError or ValueError if they are none."""
-    if metadata.get("format") == _FIRST_FORMAT:
-        return _FIRST_SIZES
-    if metadata.get("format") != FORMAT:
-        raise ValueError("another format")
-    named = json.loads(metadata["sizes"])
-    if not isinstance(named, dict) or set(named) != {field.name for field in fields(Sizes)}:
-        raise ValueError("it names no sizes")
-    frame = named.pop("frame")
-    if not isinstance(frame, list) or len(frame) != 3:
-        raise ValueError("it names no size of frames")
-    return Sizes(frame=tuple(frame), **named)
-
-
 def _fill_network(network: nn.Module, arrays: Mapping[str, NDArray[np.float32]], prefix: str) -> None:
     tensors = {
         name.removeprefix(prefix): torch.from_numpy(array) for name, array in arrays.items() if name.startswith(prefix)
     }
     network.load_state_dict(tensors, assign=True)
-
-
-def _unreadable(path: Path, error: Exception) -> WeightsError:
-    reason = getattr(error, "strerror", None) or error
-    return WeightsError(f"cannot read latent model {path}: {reason}; {_again(path)}")
-
-
-def _again(path: Path) -> str:
-    if _SHIPPED in path.parents:
-        return "reinstall racer"
-    return "check the folder, or make the model again with `racer model train`"

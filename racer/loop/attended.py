@@ -5,13 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from compression.fitting.fitted import FittedModel
-from compression.model.latent_model import LatentModel
 from racer.drivers.driver import Driver
 from racer.drivers.keyboard import KeyboardDriver
 from racer.loop.conditions import ChannelConfig, build_channel
@@ -22,6 +21,9 @@ from racer.loop.patience import PatientRecorder
 from racer.sitting.protocol import EpisodePlan
 from racer.tasks.task import Task, TaskText
 from sessions import EpisodeInfo, Step
+
+if TYPE_CHECKING:
+    from compression.model.latent_model import LatentModel
 
 
 @dataclass(frozen=True)

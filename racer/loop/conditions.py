@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import get_args
+from typing import TYPE_CHECKING, get_args
 
 import numpy as np
 
@@ -19,10 +19,12 @@ from compression.errors import CoderError, MaskError
 from compression.fill import FILLS, FillName
 from compression.fitting.fitted import FittedModel, objective_of
 from compression.masks import MaskInterval
-from compression.model.latent_model import LatentModel
 from compression.model.sizes import Sizes
 from compression.noise import Link, NoiseName, check_noise
 from racer.errors import ConfigError
+
+if TYPE_CHECKING:
+    from compression.model.latent_model import LatentModel
 
 DEFAULT_BITS = 85
 

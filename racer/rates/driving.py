@@ -11,7 +11,8 @@ from pathlib import Path
 
 from compression.coders.coder import find_coder
 from compression.fitting.fitted import FittedModel
-from compression.model.latent_model import FILE_NAME, LARGEST_FILE, LatentModel, use_one_thread
+from compression.model.header import FILE_NAME, LARGEST_FILE
+from compression.model.latent_model import LatentModel, use_one_thread
 from disk.reading import read_plain
 from disk.writing import write_whole
 from racer.errors import RacerError

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import sessions
 from compression.fitting.fitted import FittedModel
-from compression.model.latent_model import LatentModel
 from racer import __version__
 from racer.errors import RacerError
 from racer.sitting.agenda import Done
@@ -18,6 +17,7 @@ from racer.sitting.leases import Leases
 from racer.sitting.protocol import EpisodePlan
 
 if TYPE_CHECKING:
+    from compression.model.latent_model import LatentModel
     from racer.sitting.start import StartConfig
 
 _MUST_AGREE = {

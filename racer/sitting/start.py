@@ -8,14 +8,13 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 import sessions
 from compression.coders.packet import CHANNEL_FORMAT
 from compression.fitting.fitted import FittedModel
-from compression.model.latent_model import LatentModel, use_one_thread
 from racer.drivers.driver import DriverError
 from racer.drivers.keyboard import HeldKeys, check_bindings
 from racer.drivers.registry import KEYBOARD, driver_seed
@@ -37,6 +36,9 @@ from racer.tasks.record import record_of
 from racer.tasks.registry import make_task, task_settings
 from racer.tasks.task import Task
 from racer.window.texts import Language, english
+
+if TYPE_CHECKING:
+    from compression.model.latent_model import LatentModel
 
 _PREFIXES = {"pilot": "pilot", "evaluation": "p"}
 """Of the names given to participants who come without one, by protocol; those of trial runs begin with `trial`."""
@@ -141,6 +143,8 @@ def start_session(
     Raises:
         RacerError, CompressionError, RecordingError: If it cannot be run; whatever was recorded is safe.
     """
+    from compression.model.latent_model import use_one_thread  # brings torch, which a look at a study can do without
+
     use_one_thread()
     spec, text = config.task.spec, config.task.spec.text(config.language.code)
     model = load_task_model(spec, config.model)

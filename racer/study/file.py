@@ -15,6 +15,7 @@ from typing import Annotated, Any, Self
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from compression.errors import CompressionError
+from compression.model.header import fitted_path
 from disk.reading import open_plain
 from racer.drivers.keyboard import check_bindings
 from racer.errors import ConfigError, RacerError
@@ -40,7 +41,7 @@ from racer.study.sections import (
     TaskSection,
     Title,
 )
-from racer.tasks.latent_model import load_task_model
+from racer.tasks.latent_model import model_folder, task_sizes
 from racer.tasks.registry import make_task
 from racer.tasks.task import Task
 from racer.toml_text import MOST_BYTES, parse_toml
@@ -326,15 +327,16 @@ def _check_file(path: Path, key: str, name: str, folder: bool = False) -> None:
 def _check_model(study: Study) -> None:
     """Refuse a latent model that is not the task's, slots too small for it, and masks that do not come with it."""
     try:
-        model = load_task_model(study.file.make_task().spec, study.model)
+        spec = study.file.make_task().spec
+        sizes, folder = task_sizes(spec, study.model), model_folder(spec, study.model)
     except (RacerError, CompressionError) as error:
         raise StudyFileError(study.path, f"task.model: {error}") from error
     try:
-        check_conditions(study.file.shown, study.file.channel_config(), model.sizes)
+        check_conditions(study.file.shown, study.file.channel_config(), sizes)
     except ConfigError as error:
         raise StudyFileError(study.path, f"channel.bits: {error}") from error
     for condition in study.file.masks_needed:
-        if study.file.masks.source(condition) == SHIPPED and model.fitted_path(condition) is None:
+        if study.file.masks.source(condition) == SHIPPED and fitted_path(folder, condition) is None:
             reason = 'none comes with the latent model; use "pilot", or a file in the study\'s folder'
             raise StudyFileError(study.path, f"masks.{Masks.key(condition)}: {reason}")
 

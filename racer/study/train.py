@@ -5,14 +5,17 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from compression.fitting.config import PicoConfig
 from compression.fitting.fitted import trained_on
 from racer.study.file import Study, StudyFileError
 from racer.study.sections import PILOT, Masks
 from racer.study.sitting import completed
-from racer.training.train import Summary, train
 from sessions.maintenance.withdrawn import read_withdrawn
+
+if TYPE_CHECKING:
+    from racer.training.train import Summary
 
 
 def masks_to_train(study: Study) -> list[str]:
@@ -57,6 +60,8 @@ def train_study(
         StudyFileError: If no pilot has completed a sitting.
         TrainingDataError, TrainingError: If the pilots' recordings are of no use.
     """
+    from racer.training.train import train  # brings torch
+
     conditions = masks_to_train(study)
     pilots = completed(study, "pilot")
     if conditions and not pilots:

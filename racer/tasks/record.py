@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from compression.model.latent_model import LatentModel
+from typing import TYPE_CHECKING
+
 from racer.tasks.registry import TaskError, make_task, task_settings
 from racer.tasks.task import Task
 from sessions import TaskRecord
+
+if TYPE_CHECKING:
+    from compression.model.latent_model import LatentModel
 
 
 def record_of(task: Task, model: LatentModel) -> TaskRecord:

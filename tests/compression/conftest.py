@@ -7,7 +7,8 @@ import pytest
 from numpy.typing import NDArray
 from tiny_models import GREY, LARGE, STILL, tiny_model
 
-from compression.model.latent_model import LatentModel, load_model, shipped_model
+from compression.model.header import shipped_model
+from compression.model.latent_model import LatentModel, load_model
 
 TINY = {"grey": GREY, "large": LARGE, "still": STILL}
 

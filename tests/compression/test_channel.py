@@ -37,7 +37,8 @@ import hashlib, json, sys
 from compression.channel import Downlink, ReceiverEnd
 from compression.coders.blocks import BlockReceiver
 from compression.coders.packet import layout_for
-from compression.model.latent_model import load_model, shipped_model
+from compression.model.header import shipped_model
+from compression.model.latent_model import load_model
 model = load_model(shipped_model("car-racing"))
 for line in sys.stdin:
     episode = json.loads(line)

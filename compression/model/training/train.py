@@ -28,7 +28,8 @@ from compression.fitting.importance import Matrix, action_importance, picture_im
 from compression.fitting.pico_rate import fit_drivers
 from compression.fitting.predictive import LEAST_STEPS, PredictiveConfig, fit_predictive
 from compression.fitting.recorded import RecordedEpisode
-from compression.model.latent_model import FILE_NAME, LatentModel, load_model, save_model
+from compression.model.header import FILE_NAME
+from compression.model.latent_model import LatentModel, load_model, save_model
 from compression.model.quantizer import fit_codebook
 from compression.model.sizes import Sizes
 from compression.model.training.card import measure

@@ -16,7 +16,8 @@ from tiny_models import GREY, tiny_model
 
 from compression.coders.coder import CoderSettings, Receiver, Sender, find_coder
 from compression.errors import CoderError, PacketError
-from compression.model.latent_model import LatentModel, load_model, shipped_model
+from compression.model.header import shipped_model
+from compression.model.latent_model import LatentModel, load_model
 
 Image = pytest.importorskip("PIL.Image")
 NAMES = ["jpeg", "webp"]

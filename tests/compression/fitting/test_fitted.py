@@ -36,7 +36,8 @@ from compression.fitting.fitted import (
 )
 from compression.fitting.mask_policy import LearnedMask, MaskNetwork
 from compression.masks import best_blocks
-from compression.model.latent_model import LatentModel, shipped_model
+from compression.model.header import shipped_model
+from compression.model.latent_model import LatentModel
 from compression.model.sizes import Sizes
 
 SIZES = Sizes((64, 64, 3), latents=32, blocks=8, actions=3, hidden=256, dense=512)

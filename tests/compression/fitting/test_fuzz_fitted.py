@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from compression.coders.coder import find_coder
 from compression.errors import MaskError
 from compression.fitting.mask_policy import LearnedMask
-from compression.model.latent_model import LatentModel, shipped_model
+from compression.model.header import shipped_model
+from compression.model.latent_model import LatentModel
 
 SOUND = (shipped_model("car-racing") / "pico.safetensors").read_bytes()
 ANY_JSON = st.recursive(

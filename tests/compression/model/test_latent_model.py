@@ -21,15 +21,8 @@ from torch import Tensor, nn
 
 from compression.errors import CoderError, WeightsError
 from compression.fill import HoldFill, PredictFill, PriorFill
-from compression.model.latent_model import (
-    FILE_NAME,
-    LARGEST_FILE,
-    LatentModel,
-    images_from_frames,
-    load_model,
-    save_model,
-    shipped_model,
-)
+from compression.model.header import FILE_NAME, LARGEST_FILE, shipped_model
+from compression.model.latent_model import LatentModel, images_from_frames, load_model, save_model
 from compression.model.vae import VAE
 
 SHIPPED = shipped_model("car-racing") / FILE_NAME

@@ -8,7 +8,8 @@ import pytest
 
 from compression.coders import BUILT_IN
 from compression.coders.coder import find_coder
-from compression.model.latent_model import FILE_NAME, LatentModel, shipped_model
+from compression.model.header import FILE_NAME, shipped_model
+from compression.model.latent_model import LatentModel
 
 LARGEST = 12_000_000
 FOLDER = shipped_model("car-racing")

@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 import compression
 from compression.coders.coder import CoderSettings, find_coder
 from compression.errors import TrainingError
-from compression.model.latent_model import FILE_NAME, load_model
+from compression.model.header import FILE_NAME
+from compression.model.latent_model import load_model
 from compression.model.training import Split, TrainingConfig, TrainingData, train_model
 
 ROOT = Path(compression.__file__).parents[1]

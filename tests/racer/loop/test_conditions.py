@@ -13,8 +13,8 @@ from tiny_models import GREY, STILL, tiny_model
 from compression.channel import Bypass, Channel, Received
 from compression.errors import MaskError, NoiseError
 from compression.fill import FILLS, FillName
+from compression.fitting.config import OBJECTIVES
 from compression.fitting.fitted import FittedModel, FittedRecord, dump_fitted, load_fitted
-from compression.fitting.mask_policy import OBJECTIVES
 from compression.masks import MaskInterval
 from compression.model.latent_model import LatentModel
 from racer.errors import ConfigError

@@ -15,7 +15,8 @@ from task_builders import COUNTING, installing
 from training_builders import collect_short_runs, draw_noise
 
 from compression.errors import CompressionError
-from compression.model.latent_model import FILE_NAME, load_model
+from compression.model.header import FILE_NAME
+from compression.model.latent_model import load_model
 from compression.model.training import TrainingConfig
 from racer.errors import ConfigError, RacerError
 from racer.tasks.registry import GROUP, make_task
