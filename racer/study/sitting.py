@@ -13,6 +13,7 @@ from racer.sitting.protocol import ProtocolName
 from racer.sitting.questionnaires import Questionnaire
 from racer.sitting.resume import running_sessions, to_resume, unfinished
 from racer.sitting.start import StartConfig, StudyMark
+from racer.study.deciding import differing, recorded_sha256
 from racer.study.file import Study, StudyFileError
 from racer.study.sections import PILOT, Masks
 
@@ -73,8 +74,9 @@ def refuse_a_mixture(study: Study, driver: str) -> None:
     """
     for sitting in completed(study, "evaluation"):
         info = sitting.info
-        if info.config.get("study_settings_sha256") != study.settings_sha256:
-            problem = "was evaluated with this file as it was before it was changed"
+        if recorded_sha256(info.config) != study.settings_sha256:
+            changed = ", ".join(differing(info.config, study.settings)[:3])
+            problem = f"was evaluated with this file as it was before {changed or 'it'} was changed"
         elif (info.driver == KEYBOARD) != (driver == KEYBOARD):
             problem = "is simulated" if driver == KEYBOARD else "is a person"
         else:
