@@ -88,6 +88,21 @@ def refuse_a_mixture(study: Study, driver: str) -> None:
         )
 
 
+def remarks(study: Study, protocol: ProtocolName, driver: str) -> list[str]:
+    """Return what an experimenter may want to know before a new sitting begins, one line each."""
+    sittings = _sittings(study)
+    pilots, done = _completed(sittings, "pilot"), _completed(sittings, protocol)
+    planned = study.file.pilots if protocol == "pilot" else study.file.participants
+    found = []
+    if len(done) >= planned:
+        found.append(
+            f"{len(done)} of {planned} planned {protocol} sittings are complete; this is one more than planned"
+        )
+    if protocol == "evaluation" and driver == KEYBOARD and any(each.info.driver != KEYBOARD for each in pilots):
+        found.append("the pilots of this study were simulated, and a person comes now")
+    return found
+
+
 def sitting_config(
     study: Study,
     protocol: ProtocolName,

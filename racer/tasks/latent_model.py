@@ -29,14 +29,14 @@ def load_task_model(spec: TaskSpec, folder: Path | None = None) -> LatentModel:
         )
     model = load_model(folder)
     for what, has, needs in (
-        ("frames of", model.sizes.frame, spec.frame),
-        ("a number of actions of", model.sizes.actions, len(spec.actions)),
+        ("frames of {}", model.sizes.frame, spec.frame),
+        ("{} actions", model.sizes.actions, len(spec.actions)),
     ):
         # Pictures without actions are modelled without a world model, which alone looks at actions.
-        if has != needs and not (what.startswith("a number") and not spec.paced):
+        if has != needs and (spec.paced or what != "{} actions"):
             raise ConfigError(
-                f"the latent model in {folder} has {what} {_sized(has)}, and task {spec.name} has {_sized(needs)}; "
-                f"nothing was changed: train one with `racer model train --task {spec.name}`"
+                f"the latent model in {folder} has {what.format(_sized(has))}, and task {spec.name} has "
+                f"{_sized(needs)}; nothing was changed: train one with `racer model train --task {spec.name}`"
             )
     return model
 

@@ -507,8 +507,8 @@ def test_a_study_takes_from_its_task_what_it_does_not_say(tmp_path: Path) -> Non
     ("other", "told"),
     [
         ({"frame": (40, 40, 1)}, "has frames of 40x40x1, and task car-racing has 64x64x3"),
-        ({"actions": 4}, "has a number of actions of 4, and task car-racing has 3"),
-        ({"actions": 2}, "has a number of actions of 2"),
+        ({"actions": 4}, "has 4 actions, and task car-racing has 3"),
+        ({"actions": 2}, "has 2 actions"),
     ],
 )
 def test_a_latent_model_of_other_sizes_is_refused(tmp_path: Path, other: dict[str, Any], told: str) -> None:

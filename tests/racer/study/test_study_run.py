@@ -18,6 +18,7 @@ from tiny_models import write_tiny_model
 
 import sessions
 from compression.model.sizes import Sizes
+from racer.drivers.registry import KEYBOARD
 from racer.errors import ConfigError, RacerError
 from racer.recordings.verification import verify_recording
 from racer.recordings.withdrawal import find_traces, remove_person
@@ -26,7 +27,7 @@ from racer.sitting.protocol import condition_order
 from racer.sitting.start import start_session
 from racer.study.file import Study, StudyFileError, load_study
 from racer.study.run import UNFINISHED, run_study
-from racer.study.sitting import completed, next_protocol, protocol_to_resume, sitting_config
+from racer.study.sitting import completed, next_protocol, protocol_to_resume, remarks, sitting_config
 from racer.study.status import study_status
 from racer.study.train import train_study
 from racer.tasks.car_racing.task import CarRacing
@@ -268,6 +269,14 @@ def test_status_report_and_the_next_session_agree_on_a_study_whose_file_was_chan
     assert len(report_study(longer.recordings).participants) == 3
     with pytest.raises(StudyFileError, match=r"before episodes\.steps was changed"):
         sitting_config(longer, "evaluation", None, driver="simulated", headless=True)
+
+
+def test_sittings_beyond_the_plan_and_people_after_simulated_pilots_are_remarked_on(ran: Study, tmp_path: Path) -> None:
+    beyond, simulated = remarks(ran, "evaluation", KEYBOARD)
+    assert beyond == "3 of 3 planned evaluation sittings are complete; this is one more than planned"
+    assert "pilots of this study were simulated" in simulated
+    more = copied(ran, tmp_path / "more", TINY.replace("participants = 3", "participants = 4"))
+    assert remarks(more, "evaluation", "simulated") == []
 
 
 def test_a_simulated_person_who_has_withdrawn_does_not_come_back(ran: Study, tmp_path: Path) -> None:
