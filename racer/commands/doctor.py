@@ -66,7 +66,7 @@ def _print_checks(checks: list[Check]) -> None:
     console.print(
         {
             "ok": f"Ready. {following}",
-            "warn": f"Ready, but look at the {warnings} marked `warn`. {following}",
-            "fail": f"Not ready: mend the {failures} marked `fail`, then run racer doctor again",
+            "warn": f"Ready, but look at what is marked `warn` ({warnings}). {following}",
+            "fail": f"Not ready: fix what is marked `fail` ({failures}), then run racer doctor again",
         }[verdict(checks)]
     )

@@ -105,7 +105,7 @@ def rates(
             "before you look."
         ),
     ] = 0.05,
-    out: Annotated[Path, typer.Option(help="Folder to write to; a sweep begun there is gone on with.")] = Path("rates"),
+    out: Annotated[Path, typer.Option(help="Folder to write to; a sweep begun there is continued.")] = Path("rates"),
     jobs: Annotated[int | None, typer.Option(min=1, max=256, help="Processes; one per processor if left out.")] = None,
     engine: Annotated[EngineChoice, typer.Option(help="`ray` drives on a Ray cluster.")] = EngineChoice.local,
     address: Annotated[str | None, typer.Option(help="Of the Ray cluster; one on this machine if left out.")] = None,

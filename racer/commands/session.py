@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -179,7 +180,7 @@ def _study_sitting(
     """Return the configuration of a study's next sitting; what the study file says cannot be given as an option."""
     from racer.errors import ConfigError
     from racer.study.file import load_study
-    from racer.study.sitting import next_protocol, protocol_to_resume, sitting_config
+    from racer.study.sitting import next_protocol, protocol_to_resume, remarks, sitting_config
 
     own = {
         "participant",
@@ -203,9 +204,13 @@ def _study_sitting(
             )
     loaded = load_study(study)
     next_one = protocol_to_resume(loaded, participant, trial_run) if resume else next_protocol(loaded)
+    kind = protocol.value if protocol else next_one
+    if not resume and not trial_run:
+        for remark in remarks(loaded, kind, driver):
+            print(f"racer: {remark}", file=sys.stderr)
     return sitting_config(
         loaded,
-        protocol.value if protocol else next_one,
+        kind,
         participant,
         driver=driver,
         headless=headless,

@@ -102,6 +102,10 @@ def study_status(study: StudyArgument = None, as_json: JsonOption = False) -> No
     print(f"orders        {' '.join(map(str, status.orders))} (participants who completed each order of conditions)")
     if status.unfinished:
         print(f"unfinished    {', '.join(status.unfinished)}: running now, or to go on with by --resume")
+    if status.changed:
+        what = ", ".join(dict.fromkeys(key for keys in status.changed.values() for key in keys)) or "the study file"
+        who = ", ".join(status.changed)
+        print(f"changed       {escape(what)} since {who} took part: nobody can join them until it is changed back")
     for path, reason in status.unusable.items():
         print(f"left out      {escape(path)}: {escape(reason)}")
     print(f"Next: {status.next}")

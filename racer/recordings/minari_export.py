@@ -70,6 +70,12 @@ class MinariSummary:
     """Episodes whose last observation repeats the one before, because they cannot be done again as they were."""
 
 
+def _suggested(name: str) -> str:
+    """Return a name like this one that a dataset may have."""
+    stem = re.sub(r"[^-_A-Za-z0-9]+", "-", re.sub(r"-?v\d*$", "", name)).strip("-")
+    return f"{stem or 'recordings'}-v0"
+
+
 def export_minari(
     paths: Iterable[Path],
     out: Path,
@@ -96,8 +102,8 @@ def export_minari(
     out = Path(out)
     if not _NAME.fullmatch(out.name):
         raise ConfigError(
-            f"a Minari dataset is named like driving-v0, in letters, digits, - and _; got {out.name[:80]!r}; nothing "
-            f"was written: use --out {out.parent / 'driving-v0'}"
+            f"the name of a Minari dataset has letters, digits, - and _, and ends in a version such as -v0; got "
+            f"{out.name[:80]!r}; nothing was written: use --out {out.parent / _suggested(out.name)}"
         )
     minari = import_extra("minari", MINARI, "export to Minari")
     storages = import_extra("minari.dataset.minari_storage", MINARI, "export to Minari")

@@ -13,6 +13,7 @@ import sessions
 from racer.drivers.registry import KEYBOARD
 from racer.loop.conditions import in_order, may_be_condition
 from racer.sitting.answers import declined
+from racer.study.deciding import recorded_sha256
 
 _ROUNDING = 1e-6
 """Share by which rounding may lead a metric, recorded in single precision, out of its bounds."""
@@ -138,7 +139,7 @@ def settings_of(info: sessions.SessionInfo) -> dict[str, Any]:
         "packet format": config.get("channel_format"),
         "fitted file": info.fitted_sha256,
         "kind of driver": info.driver == KEYBOARD,
-        "study file": config.get("study_settings_sha256"),
+        "study file": recorded_sha256(config),
         "use of the channel": config.get("channel"),
         "number of steps per episode": protocol.get("steps"),
         "number of episodes per condition": protocol.get("evaluation"),

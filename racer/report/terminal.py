@@ -15,7 +15,8 @@ def print_report(report: StudyReport) -> None:
     """Print the analysis of a study."""
     # Wide enough for every row: a table that is cut off or folded can neither be read nor searched.
     console = Console(width=10_000, highlight=False)
-    who = "participants, simulated" if report.simulated else "participants"
+    who = "participant" if len(report.participants) == 1 else "participants"
+    who += ", simulated" if report.simulated else ""
     console.print(f"{len(report.participants)} {who}: {escape(', '.join(report.participants))}")
     table = Table(box=box.SIMPLE_HEAD)
     table.add_column("condition")

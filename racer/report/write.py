@@ -157,7 +157,8 @@ def _refuse_foreign(out: Path, files: Path, overwrite: bool) -> None:
             raise ReportFileError(f"{files} is no folder and was left as it is; the report needs one of that name")
         if out.exists() and not overwrite and not _is_report(out):
             raise ReportFileError(
-                f"{out} is no report of Racer's and was left as it is; give another name with --out, or add --overwrite"
+                f"{out} is not a report that Racer wrote and was left as it is; give another name with --out, or add "
+                "--overwrite"
             )
     except OSError as error:
         raise ReportFileError(f"cannot write {out}: {error.strerror}; give another name with --out") from error

@@ -22,6 +22,7 @@ from racer.errors import ConfigError, RacerError
 from racer.loop.conditions import MASKED_CONDITIONS, ChannelConfig, check_conditions
 from racer.sitting.protocol import EVALUATED, ProtocolConfig, ProtocolName
 from racer.sitting.questionnaires import Questionnaire
+from racer.study.deciding import settings_sha256
 from racer.study.problems import explain, misfit
 from racer.study.sections import (
     MASK_SUFFIX,
@@ -54,8 +55,6 @@ MASKS = "masks"
 """Folder of the masks trained from its pilots."""
 _FEWEST_EPISODES = 2
 """Of each kind that a mask can be trained on: one is held out."""
-_PLANNING = ("title", "participants", "pilots", "experimenter")
-"""Settings that change nothing for whoever has been recorded."""
 MOST_SETTINGS = 100_000
 """Bytes of a study's settings as JSON, which every recording keeps."""
 
@@ -202,14 +201,11 @@ class Study:
 
     @property
     def settings_sha256(self) -> str:
-        """Hash of what decides how people are recorded: not of the title, nor of how many are planned.
+        """Hash of what decides how people are recorded, 64 hexadecimal digits; see `racer.study.deciding`.
 
-        64 hexadecimal digits. Sittings are analysed together, and resumed, where it is the same.
+        Sittings are analysed together, and resumed, where it is the same.
         """
-        deciding = {name: value for name, value in self.settings.items() if name not in _PLANNING}
-        needed = {Masks.key(condition) for condition in self.file.masks_needed}
-        deciding["masks"] = {key: source for key, source in deciding["masks"].items() if key in needed}
-        return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()
+        return settings_sha256(self.settings)
 
     def mask_path(self, condition: str) -> Path | None:
         """Return the mask file of a condition; None where it needs none or takes the shipped one.

@@ -13,6 +13,7 @@ from racer.sitting.protocol import ProtocolName
 from racer.sitting.questionnaires import Questionnaire
 from racer.sitting.resume import running_sessions, to_resume, unfinished
 from racer.sitting.start import StartConfig, StudyMark
+from racer.study.deciding import differing, recorded_sha256
 from racer.study.file import Study, StudyFileError
 from racer.study.sections import PILOT, Masks
 
@@ -73,8 +74,9 @@ def refuse_a_mixture(study: Study, driver: str) -> None:
     """
     for sitting in completed(study, "evaluation"):
         info = sitting.info
-        if info.config.get("study_settings_sha256") != study.settings_sha256:
-            problem = "was evaluated with this file as it was before it was changed"
+        if recorded_sha256(info.config) != study.settings_sha256:
+            changed = ", ".join(differing(info.config, study.settings)[:3])
+            problem = f"was evaluated with this file as it was before {changed or 'it'} was changed"
         elif (info.driver == KEYBOARD) != (driver == KEYBOARD):
             problem = "is simulated" if driver == KEYBOARD else "is a person"
         else:
@@ -84,6 +86,21 @@ def refuse_a_mixture(study: Study, driver: str) -> None:
             f"{info.participant} {problem}, and cannot be compared with whoever comes now; nothing was recorded: "
             "make a study of its own with `racer study init`, or move the earlier recordings away",
         )
+
+
+def remarks(study: Study, protocol: ProtocolName, driver: str) -> list[str]:
+    """Return what an experimenter may want to know before a new sitting begins, one line each."""
+    sittings = _sittings(study)
+    pilots, done = _completed(sittings, "pilot"), _completed(sittings, protocol)
+    planned = study.file.pilots if protocol == "pilot" else study.file.participants
+    found = []
+    if len(done) >= planned:
+        found.append(
+            f"{len(done)} of {planned} planned {protocol} sittings are complete; this is one more than planned"
+        )
+    if protocol == "evaluation" and driver == KEYBOARD and any(each.info.driver != KEYBOARD for each in pilots):
+        found.append("the pilots of this study were simulated, and a person comes now")
+    return found
 
 
 def sitting_config(

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import sessions
 from racer.sitting.protocol import balanced_rows
 from racer.sitting.resume import unfinished
+from racer.study.deciding import differing, recorded_sha256
 from racer.study.file import Study
 from racer.study.sitting import completed
 from racer.study.train import masks_of_withdrawn, masks_to_train
@@ -34,7 +35,10 @@ class StudyStatus:
     unfinished: tuple[str, ...]
     """Who has begun and not completed a sitting: running now, or to be resumed."""
     unusable: dict[str, str]
-    """Recordings that belong to no sitting or were made with other settings than the study file has now, and why."""
+    """Recordings that belong to no sitting, and why."""
+    changed: dict[str, tuple[str, ...]]
+    """Participants who were recorded with other settings than the study file has now, and in what it differs; they are
+    analysed together, and nobody can join them."""
     next: str
     """The next command."""
 
@@ -47,10 +51,11 @@ def study_status(study: Study) -> StudyStatus:
     """
     pilots, evaluated = completed(study, "pilot"), completed(study, "evaluation")
     sittings, unusable = sessions.find_sittings(sessions.find_recordings(study.recordings))
+    changed: dict[str, tuple[str, ...]] = {}
     for sitting in sittings:
-        if sitting.info.config.get("study_settings_sha256") != study.settings_sha256:
-            reason = "it was recorded with other settings than the study file has now"
-            unusable |= dict.fromkeys(sitting.paths, reason)
+        info = sitting.info
+        if not info.trial_run and recorded_sha256(info.config) != study.settings_sha256:
+            changed[info.participant] = tuple(differing(info.config, study.settings))
     left = [sitting for sitting in unfinished(sittings, None, None) if not sitting.info.trial_run]
     given = Counter(sitting.info.config.get("order") for sitting in evaluated)
     missing, tainted = masks_to_train(study), masks_of_withdrawn(study)
@@ -77,6 +82,7 @@ def study_status(study: Study) -> StudyStatus:
         masks_missing=tuple(missing),
         masks_withdrawn=tainted,
         unfinished=tuple(sitting.info.participant for sitting in left),
+        changed=changed,
         unusable={str(path): reason for path, reason in unusable.items()},
         next=following,
     )

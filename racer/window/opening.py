@@ -11,6 +11,8 @@ import pygame
 from racer.errors import NoDisplayError, RacerError
 
 SMALLEST_WINDOW: Final = (320, 240)
+_FRAME = (16, 80)
+"""Pixels beside and above a window that its frame and the desktop's panel may take."""
 """Width and height, pixels."""
 _NOT_A_SCREEN: Final = ("dummy", "offscreen")
 
@@ -42,6 +44,8 @@ def open_window(title: str, size: tuple[int, int], fullscreen: bool) -> pygame.W
         if driver == "x11":
             # By default SDL sends each frame through OpenGL: without a GPU that takes 2 to 9 ms instead of 0.3.
             os.environ.setdefault("SDL_FRAMEBUFFER_ACCELERATION", "0")
+        if driver not in _NOT_A_SCREEN:
+            size = fitting(size, pygame.display.get_desktop_sizes()[0])
         window = pygame.Window(title, size, resizable=True, fullscreen_desktop=fullscreen)
         window.minimum_size = SMALLEST_WINDOW
         window.get_surface()
@@ -49,6 +53,12 @@ def open_window(title: str, size: tuple[int, int], fullscreen: bool) -> pygame.W
         pygame.display.quit()
         raise _no_display(str(error)) from None
     return window
+
+
+def fitting(size: tuple[int, int], desktop: tuple[int, int]) -> tuple[int, int]:
+    """Return the size of a window that fits a desktop, title bar and panel included; widths and heights in pixels."""
+    room = desktop[0] - _FRAME[0], desktop[1] - _FRAME[1]
+    return max(min(size[0], room[0]), SMALLEST_WINDOW[0]), max(min(size[1], room[1]), SMALLEST_WINDOW[1])
 
 
 def require_pygame_ce() -> None:

@@ -54,8 +54,8 @@ _ENGLISH = TaskText(
     "Keep the car on the road",
     (
         "You steer: {left} to the left, {right} to the right. The car drives by itself.",
-        "There are {trials} short drives. The picture may be blurred or partly wrong: drive as well as you can by what "
-        "you see.",
+        "Number of short drives: {trials}. The picture may be blurred or partly wrong: drive as well as you can by "
+        "what you see.",
     ),
     {"left": "left", "right": "right"},
     "Road",
@@ -64,8 +64,8 @@ _GERMAN = TaskText(
     "Bleiben Sie auf der Straße",
     (
         "Sie lenken: {left} nach links, {right} nach rechts. Gas gibt das Auto von selbst.",
-        "Es gibt {trials} kurze Fahrten. Das Bild kann unscharf oder stellenweise falsch sein: Fahren Sie so gut, wie "
-        "es nach dem geht, was Sie sehen.",
+        "Zahl der kurzen Fahrten: {trials}. Das Bild kann unscharf oder stellenweise falsch sein: Fahren Sie so gut, "
+        "wie es nach dem geht, was Sie sehen.",
     ),
     {"left": "links", "straight": "geradeaus", "right": "rechts"},
     "Weg",

@@ -262,7 +262,7 @@ def test_a_report_replaces_an_earlier_one_and_its_files_and_keeps_what_others_pu
 def test_a_page_that_is_no_report_is_left_as_it_is(small: Path, tmp_path: Path) -> None:
     out = tmp_path / "thesis.html"
     out.write_text("my thesis")
-    with pytest.raises(ReportFileError, match="no report of Racer's and was left as it is"):
+    with pytest.raises(ReportFileError, match="not a report that Racer wrote and was left as it is"):
         write_report(small, out)
     assert out.read_text() == "my thesis"
     assert not (tmp_path / "thesis_files").exists()

@@ -507,8 +507,8 @@ def test_a_study_takes_from_its_task_what_it_does_not_say(tmp_path: Path) -> Non
     ("other", "told"),
     [
         ({"frame": (40, 40, 1)}, "has frames of 40x40x1, and task car-racing has 64x64x3"),
-        ({"actions": 4}, "has a number of actions of 4, and task car-racing has 3"),
-        ({"actions": 2}, "has a number of actions of 2"),
+        ({"actions": 4}, "has 4 actions, and task car-racing has 3"),
+        ({"actions": 2}, "has 2 actions"),
     ],
 )
 def test_a_latent_model_of_other_sizes_is_refused(tmp_path: Path, other: dict[str, Any], told: str) -> None:
@@ -660,3 +660,12 @@ def test_planning_more_people_changes_nothing_for_those_who_have_driven(tmp_path
     longer = settings('title = "one"\nparticipants = 6\n[episodes]\nsteps = 101')
     assert before[0] != planned[0]
     assert before[1] == planned[1] != longer[1]
+    worded = settings('title = "one"\nlanguage = "de"\n[screens]\nconsent = "Yes?"\ninstructions = "Go"')
+    again = settings('title = "one"\nlanguage = "en"\n[screens]\nconsent = "Do you agree?"')
+    assert worded[1] == again[1] != before[1], "whether there is a consent decides, and not its words"
+
+    def asked(text: str, low: str, points: int) -> str:
+        item = f'{{id = "a", text = "{text}", low = "{low}", high = "b", points = {points}}}'
+        return settings(f'title = "one"\n[[questionnaires.custom]]\nname = "q"\nitems = [{item}]')[1]
+
+    assert asked("Why?", "a", 5) == asked("What?", "c", 5) != asked("Why?", "a", 7)

@@ -18,14 +18,16 @@ from tiny_models import write_tiny_model
 
 import sessions
 from compression.model.sizes import Sizes
+from racer.drivers.registry import KEYBOARD
 from racer.errors import ConfigError, RacerError
 from racer.recordings.verification import verify_recording
 from racer.recordings.withdrawal import find_traces, remove_person
+from racer.report.study import report_study
 from racer.sitting.protocol import condition_order
 from racer.sitting.start import start_session
 from racer.study.file import Study, StudyFileError, load_study
 from racer.study.run import UNFINISHED, run_study
-from racer.study.sitting import completed, next_protocol, protocol_to_resume, sitting_config
+from racer.study.sitting import completed, next_protocol, protocol_to_resume, remarks, sitting_config
 from racer.study.status import study_status
 from racer.study.train import train_study
 from racer.tasks.car_racing.task import CarRacing
@@ -175,7 +177,7 @@ def test_files_behind_a_link_in_a_study_from_somebody_else_are_left_alone(tmp_pa
 
 def test_what_an_earlier_version_of_the_file_recorded_is_not_taken_for_this_ones(ran: Study, tmp_path: Path) -> None:
     study = copied(ran, tmp_path / "changed", TINY.replace("steps = 8", "steps = 9"))
-    with pytest.raises(StudyFileError, match="p01 was evaluated with this file as it was before it was changed"):
+    with pytest.raises(StudyFileError, match=r"p01 was evaluated with this file as it was before \S+ was changed"):
         run_study(study, jobs=1)
     with pytest.raises(StudyFileError, match="cannot be compared"):
         sitting_config(study, "evaluation", None)
@@ -251,6 +253,30 @@ def test_a_pilot_who_withdraws_leaves_a_study_that_can_go_on(ran: Study, tmp_pat
     status = study_status(study)
     assert (status.masks_missing, status.masks_withdrawn) == (("pico",), {})
     assert status.next == f"racer session start --study {study.folder}"
+
+
+def test_status_report_and_the_next_session_agree_on_a_study_whose_file_was_changed(ran: Study, tmp_path: Path) -> None:
+    text = TINY.replace("tiny", "Tiny").replace("participants = 3", "participants = 4")
+    worded = copied(ran, tmp_path / "worded", text + '[screens]\ninstructions = "Go"\n')
+    status = study_status(worded)
+    assert (status.changed, status.unusable, len(status.participants)) == ({}, {}, 3)
+    assert len(report_study(worded.recordings).participants) == 3
+    assert sitting_config(worded, "evaluation", None, driver="simulated", headless=True)
+    longer = copied(ran, tmp_path / "longer", TINY.replace("steps = 8", "steps = 9"))
+    status = study_status(longer)
+    assert status.changed == dict.fromkeys(("pilot01", "p01", "p02", "p03"), ("episodes.steps",))
+    assert (status.unusable, len(status.participants)) == ({}, 3)
+    assert len(report_study(longer.recordings).participants) == 3
+    with pytest.raises(StudyFileError, match=r"before episodes\.steps was changed"):
+        sitting_config(longer, "evaluation", None, driver="simulated", headless=True)
+
+
+def test_sittings_beyond_the_plan_and_people_after_simulated_pilots_are_remarked_on(ran: Study, tmp_path: Path) -> None:
+    beyond, simulated = remarks(ran, "evaluation", KEYBOARD)
+    assert beyond == "3 of 3 planned evaluation sittings are complete; this is one more than planned"
+    assert "pilots of this study were simulated" in simulated
+    more = copied(ran, tmp_path / "more", TINY.replace("participants = 3", "participants = 4"))
+    assert remarks(more, "evaluation", "simulated") == []
 
 
 def test_a_simulated_person_who_has_withdrawn_does_not_come_back(ran: Study, tmp_path: Path) -> None:

@@ -1,0 +1,76 @@
+"""Which of a study's settings decide what people do: sittings are analysed together where these are the same.
+
+Planning (how many people, the title) and wording (texts, language, questions) decide nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from racer.loop.conditions import MASKED_CONDITIONS
+
+_PLANNING = ("title", "participants", "pilots", "experimenter", "language")
+_WORDS_OF_ITEMS = ("text", "low", "high")
+
+
+def deciding(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the deciding ones of a study's settings, as recordings keep them; what has another form is kept whole."""
+    found = {name: value for name, value in settings.items() if name not in _PLANNING}
+    episodes = settings.get("episodes")
+    explored = episodes.get("explore") if isinstance(episodes, dict) and settings.get("pilots") else None
+    if isinstance(found.get("masks"), dict):
+        shown = [*_listed(settings.get("conditions")), explored]
+        needed = {condition.replace("-", "_") for condition in MASKED_CONDITIONS if condition in shown}
+        found["masks"] = {key: source for key, source in found["masks"].items() if key in needed}
+    if isinstance(found.get("screens"), dict):
+        # Whether there is a consent decides what people do, and how it is worded does not.
+        screens = {name: value for name, value in found["screens"].items() if name != "instructions"}
+        found["screens"] = screens | {"consent": bool(screens.get("consent"))}
+    if isinstance(found.get("questionnaires"), dict):
+        custom = [_wordless(entry) for entry in _listed(found["questionnaires"].get("custom"))]
+        found["questionnaires"] = found["questionnaires"] | {"custom": custom}
+    return found
+
+
+def settings_sha256(settings: Mapping[str, Any]) -> str:
+    """Return the hash of the deciding ones of a study's settings, 64 hexadecimal digits."""
+    return hashlib.sha256(json.dumps(deciding(settings), sort_keys=True).encode()).hexdigest()
+
+
+def recorded_sha256(config: Mapping[str, Any]) -> str | None:
+    """Return the hash of what decided when a session was recorded, given its configuration; None where it had none."""
+    settings = config.get("study")
+    told: str | None = config.get("study_settings_sha256")
+    return settings_sha256(settings) if isinstance(settings, dict) else told
+
+
+def differing(config: Mapping[str, Any], settings: Mapping[str, Any]) -> list[str]:
+    """Return the deciding settings, such as `channel.bits`, in which a session's configuration differs from a study."""
+    recorded = config.get("study")
+    return sorted(_paths(deciding(recorded), deciding(settings))) if isinstance(recorded, dict) else []
+
+
+def _paths(one: Mapping[str, Any], other: Mapping[str, Any], before: str = "") -> Iterator[str]:
+    for name in {**one, **other}:
+        first, second = one.get(name), other.get(name)
+        if isinstance(first, dict) and isinstance(second, dict):
+            yield from _paths(first, second, f"{before}{name}.")
+        elif first != second:
+            yield f"{before}{name}"
+
+
+def _wordless(entry: Any) -> Any:
+    if not isinstance(entry, dict):
+        return entry
+    items = [
+        {name: value for name, value in item.items() if name not in _WORDS_OF_ITEMS} if isinstance(item, dict) else item
+        for item in _listed(entry.get("items"))
+    ]
+    return entry | {"items": items}
+
+
+def _listed(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, list | tuple) else []
