@@ -14,13 +14,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from racer.rates.driving import CellScore
-from racer.rates.grid import BLIND, NO_NOISE, RAW, Grid, Noise, OperatingPoint, TaskSettings
+from racer.rates.grid import BLIND, NO_NOISE, RAW, SLOTTED_NULLS, Grid, Noise, OperatingPoint, TaskSettings
 from racer.rates.rate_difference import monotone, rate_difference, rising_curve
 from racer.report.equivalence import MARGIN, Kept, kept
 from racer.report.statistics import BOOTSTRAP_SEED, CONFIDENCE, RESAMPLES, Interval
@@ -70,6 +70,8 @@ class Point:
     """Merit as a share of that on raw frames at this place; None where it has none, or nobody gets anywhere there."""
     normalised: Estimate | None
     """(p - blind) / (raw - blind); None where raw frames bring nobody further than none, or `blind` was not driven."""
+    over: dict[str, Estimate]
+    """Normalised score less that of a null row in the same slot, by null row; empty likewise, and without a slot."""
     kept: Kept | None
     """Whether the normalised score lies within the margin of 1; None likewise, and for a single person."""
     of_clean: Estimate | None
@@ -286,6 +288,20 @@ class _Scale:
         gained, gap = merit - self.blind, self.top - self.blind
         return _ratio(gained, gap, drawn), kept(gained, gap, self.margin) if len(merit) > 1 else None
 
+    def over_nulls(
+        self, point: OperatingPoint, means: Mapping[OperatingPoint, _Means], drawn: Table
+    ) -> dict[str, Estimate]:
+        """Return by how much of the way from blind to raw a point lies above each null row in its slot."""
+        found = {}
+        for name in SLOTTED_NULLS:
+            null = means.get(replace(point, coder=name))
+            if point.bits and null is not None and name != point.coder and self.blind is not None:
+                assert self.top is not None
+                above = _ratio(means[point].merit - null.merit, self.top - self.blind, drawn)
+                if above is not None:
+                    found[name] = above
+        return found
+
 
 def _curve_of(point: OperatingPoint) -> tuple[TaskSettings, str, Noise, str]:
     return point.settings, point.driver, point.noise, point.coder
@@ -360,6 +376,7 @@ def _point(
         metrics={name: _mean(values, drawn) for name, values in own.metrics.items()},
         of_raw=None if scale.raw is None else _ratio(own.merit, scale.raw, drawn),
         normalised=normalised,
+        over=scale.over_nulls(point, means, drawn),
         kept=within,
         of_clean=None if clean is None else _ratio(own.merit, clean.merit, drawn),
         agreement=None if own.agreement is None else _mean(own.agreement, drawn),

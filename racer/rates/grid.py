@@ -21,7 +21,9 @@ from racer.tasks.registry import make_task, parse_settings, task_settings
 RAW, FULL = RESERVED
 BLIND = "blind"
 """Who sees nothing: what a normalised score counts from."""
-NULLS = (BLIND, "zero-bits", "first-blocks", "rotation", "random", "random-step")
+SLOTTED_NULLS = ("first-blocks", "rotation", "random", "random-step")
+"""Null rows that fill the slot as others do."""
+NULLS = (BLIND, "zero-bits", *SLOTTED_NULLS)
 """Coders that learn nothing, driven in any case: what the others are worth is what they add to these."""
 DEFAULT_BITS = (1, 2, 3, 5, 8, 12, 18, 27, 42, 85, 170)
 STEPS_FACTOR = 1.5

@@ -266,6 +266,22 @@ def test_bits_for_a_share_of_the_normalised_score_are_at_least_those_for_the_sha
     assert [(least.share, least.bits) for least in curve.least_bits_normalised] == [(0.95, 85), (0.99, None)]
 
 
+def test_what_a_coder_adds_to_a_null_row_in_the_same_slot_is_paired() -> None:
+    def progress(point: OperatingPoint, person: int) -> float:
+        return 0.9 * half_saved(point, person) if point.coder == "first-blocks" else over_blind(point, person)
+
+    coders = [*NULL_AND_ONE, coder("first-blocks")]
+    scores, grid = scored(CONFIG, coders, progress)
+    curves = fit_curves(scores, grid)
+    for point in of(curves, "theirs").points:
+        assert set(point.over) == {"first-blocks"}
+        above = (0.6 * 0.8 - 0.9 * 0.05 * np.log2(point.bits)) / (0.6 * 0.4)
+        assert point.over["first-blocks"].value == pytest.approx(above)
+        interval = point.over["first-blocks"].interval
+        assert interval is not None and interval.high - interval.low < 1e-9, "people differ alike in all"
+    assert all(point.over == {} for name in ("raw", "blind", "first-blocks") for point in of(curves, name).points)
+
+
 def test_where_open_eyes_bring_nobody_further_there_is_no_normalised_score() -> None:
     scores, grid = scored(CONFIG, NULL_AND_ONE, lambda point, person: 0.3)
     curves = fit_curves(scores, grid)
