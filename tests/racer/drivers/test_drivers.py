@@ -228,8 +228,8 @@ def test_any_whole_number_will_do_and_comes_back_as_int(module: WriteModule, act
     [
         (
             "keyboards",
-            "choose keyboard, simulated, pursuit, lander-pilot, viewer-network, viewer-neighbours, viewer-trees, or your "
-            "own as package.module:factory",
+            "choose keyboard, simulated, pursuit, lander-pilot, viewer-network, viewer-neighbours, viewer-trees, or "
+            "your own as package.module:factory",
         ),
         ("their_driver:", "choose keyboard, simulated"),
         ("", "choose keyboard, simulated"),

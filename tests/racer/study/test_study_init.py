@@ -160,7 +160,9 @@ def test_a_file_in_the_way_is_left_alone(tmp_path: Path) -> None:
 def test_what_a_study_cannot_be_made_of_is_refused_before_anything_is_written(tmp_path: Path) -> None:
     with pytest.raises(ParticipantNameError, match="study name"):
         init_study("../demo", "default", tmp_path, "en")
-    with pytest.raises(ConfigError, match="there is no preset 'papre'; choose from default, paper, digits, vehicles, faces"):
+    with pytest.raises(
+        ConfigError, match="there is no preset 'papre'; choose from default, paper, digits, vehicles, faces"
+    ):
         init_study("demo", "papre", tmp_path, "en")
     with pytest.raises(ConfigError, match="preset paper is an experiment with car-racing; use --preset default"):
         init_study("demo", "paper", tmp_path, "en", "lunar-lander")
