@@ -76,7 +76,7 @@ class Canvas:
     def frame(self) -> NDArray[np.uint8]:
         """Return the frame, uint8[side, side, 3]: means of FINE x FINE pixels, rounded half up."""
         cells = self._pixels.reshape(self._side, FINE, self._side, FINE, 3)
-        total = sum(cells[:, row, :, column].astype(np.uint16) for row in range(FINE) for column in range(FINE))
+        total = cells.sum(axis=(1, 3), dtype=np.uint16)
         frame: NDArray[np.uint8] = ((total + FINE**2 // 2) // FINE**2).astype(np.uint8)
         return frame
 

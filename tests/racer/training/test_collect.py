@@ -14,10 +14,12 @@ from PIL import Image
 
 from racer.drivers.registry import make_driver
 from racer.errors import ConfigError, RacerError
+from racer.loop.episode import block_seeds
 from racer.rates.people import FIRST_SEED as OF_SWEEPS
 from racer.sitting.protocol import SESSION_SEEDS
 from racer.tasks.registry import make_task, task_names
 from racer.training.collect import (
+    FIRST_SEED,
     CollectConfig,
     Collected,
     Run,
@@ -208,6 +210,19 @@ def test_amounts_that_cannot_be_are_refused_in_one_line(change: dict[str, int]) 
     with pytest.raises(ConfigError) as refusal:
         CollectConfig(**change)  # type: ignore[arg-type]
     tell_in_one_line(refusal, "between 2 and 100000")
+
+
+def test_a_run_of_a_task_that_waits_for_answers_is_a_block_of_pictures(tmp_path: Path) -> None:
+    collected = collect("digits", {}, tmp_path / "frames", CollectConfig(2, 2, driver="nobody"), jobs=1)
+    for split, first in FIRST_SEED.items():
+        part = collected[split]
+        assert len(part.frames) >= 80 and part.seeds == (first, first + 1)
+        assert set(np.unique(part.actions).tolist()) == set(range(10))
+        seeds = block_seeds(first, int(part.starts[1]))
+        task = make_task("digits")
+        for seed, frame in zip(seeds, part.frames, strict=False):
+            assert np.array_equal(task.start(seed).frame(), frame)
+        assert part.truth.shape == (len(part.frames), 11)
 
 
 # Pictures -----------------------------------------------------------------------------------------------------------

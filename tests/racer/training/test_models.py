@@ -19,6 +19,7 @@ from compression.model.header import FILE_NAME
 from compression.model.latent_model import load_model
 from compression.model.training import TrainingConfig
 from racer.errors import ConfigError, RacerError
+from racer.tasks.latent_model import load_task_model
 from racer.tasks.registry import GROUP, make_task
 from racer.training.collect import CollectConfig, collect_run, plan_runs
 from racer.training.models import CARD, RECONSTRUCTIONS, TRAVERSALS, ModelConfig, make_model, read_card
@@ -240,6 +241,19 @@ def test_a_model_may_be_made_in_the_folder_where_one_is(tmp_path: Path, monkeypa
     monkeypatch.chdir(tmp_path / "here")
     make_model(config)
     assert set(files_of(tmp_path / "here")) == FILES
+
+
+def test_pictures_of_a_task_have_no_world_model_and_the_card_says_what_can_be_read(tmp_path: Path) -> None:
+    config = ModelConfig(tmp_path / "out", task="digits", collect=CollectConfig(2, 2), training=BRIEF, jobs=1)
+    card = make_model(config)
+    model = load_model(tmp_path / "out")
+    assert model.world_model is None and model.sizes.actions == 10
+    read = card["held_out"]["readable"]
+    assert set(read) >= {"is_0", "thick"} and all(0 <= each["accuracy"] <= 1 for each in read.values())
+    assert "explained" not in card["held_out"] and "bursts" not in card["data"]["source"]
+    # The pictures of a world serve every question about them.
+    thin = make_task("digits", {"question": "thickness"}).spec
+    assert load_task_model(thin, tmp_path / "out").sizes.actions == 2
 
 
 def test_sizes_that_no_model_has_are_refused_before_frames_are_collected(tmp_path: Path) -> None:
