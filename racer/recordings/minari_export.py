@@ -49,6 +49,7 @@ itself, seen as original frames, with Racer and the task installed."""
 
 _AT_OBSERVATION = ("bits", "uplink_bits", "arrived", "mask", "packet", "received", "latent", "time_ns", "response_ns")
 _MOST_TEXT_BYTES = 2**13
+ALGORITHM_NAME = "recorded drivers: people and simulated participants"
 _NAME = re.compile(r"[-_A-Za-z0-9]+-v[0-9]+", re.ASCII)
 
 Progress = Callable[[int, int], None]
@@ -210,7 +211,7 @@ def _dataset_metadata(minari: Any, dataset_id: str, task: TaskRecord, original: 
     return {
         "dataset_id": dataset_id,
         "minari_version": minari.__version__,
-        "algorithm_name": "recorded drivers: people and simulated participants",
+        "algorithm_name": ALGORITHM_NAME,
         "description": DESCRIPTION.replace("\n\n", "\0")
         .replace("\n", " ")
         .replace("\0", "\n\n")

@@ -28,8 +28,7 @@ _FORMER_FOLDER = ".claims"
 _TEXTS = frozenset({".csv", ".html", ".json", ".jsonl", ".md", ".svg", ".toml", ".tsv", ".txt"})
 """Endings of files that are searched for the person."""
 _MOST_TEXT_BYTES = 2**28
-_DESCRIPTIONS = ("dataset_description.json", "data/metadata.json")
-"""What lies in the folder of an export: of tables, and of a Minari dataset."""
+_MOST_DESCRIPTION_BYTES = 2**24
 
 Kind = Literal["mask", "report", "export", "mention"]
 
@@ -129,12 +128,25 @@ def _whole(path: Path, root: Path) -> Trace:
     for folder in path.parents:
         if not folder.is_relative_to(root) or folder == root:
             break
-        if any((folder / name).is_file() for name in _DESCRIPTIONS):
+        if _is_export(folder):
             inside = sorted(_everything(folder), key=lambda each: (-len(each.parts), each))
             return Trace(folder, "export", (*inside, folder))
     if page_and_files := report_of(path):
         return Trace(page_and_files[0], "report", page_and_files)
     return Trace(path, "mention", ())
+
+
+def _is_export(folder: Path) -> bool:
+    """Return whether a folder says that Racer exported it: as tables, or as a Minari dataset."""
+    from racer.recordings.minari_export import ALGORITHM_NAME
+    from sessions.export.dictionary import DATASET_NAME, DESCRIPTION_NAME
+
+    marks = (DESCRIPTION_NAME, "name", DATASET_NAME), ("data/metadata.json", "algorithm_name", ALGORITHM_NAME)
+    for name, key, value in marks:
+        with suppress(OSError, ValueError, RecursionError, AttributeError):
+            if json.loads(read_plain(folder / name, _MOST_DESCRIPTION_BYTES)).get(key) == value:
+                return True
+    return False
 
 
 def _pattern(withdrawal: Withdrawal) -> re.Pattern[bytes]:

@@ -56,7 +56,12 @@ def open_window(title: str, size: tuple[int, int], fullscreen: bool) -> pygame.W
 
 
 def fitting(size: tuple[int, int], desktop: tuple[int, int]) -> tuple[int, int]:
-    """Return the size of a window that fits a desktop, title bar and panel included; widths and heights in pixels."""
+    """Return the size of a window that fits a desktop, title bar and panel included; widths and heights in pixels.
+
+    One of just the desktop's size is meant to fill it.
+    """
+    if size == desktop:
+        return size
     room = desktop[0] - _FRAME[0], desktop[1] - _FRAME[1]
     return max(min(size[0], room[0]), SMALLEST_WINDOW[0]), max(min(size[1], room[1]), SMALLEST_WINDOW[1])
 

@@ -14,6 +14,7 @@ from sessions.schema import ROW_MEANING, SCHEMA_VERSION
 
 DESCRIPTION_NAME = "dataset_description.json"
 
+DATASET_NAME = "Racer recordings"
 README_NAME = "README.md"
 README = """# Recordings, exported by Racer
 
@@ -50,7 +51,7 @@ def describe_tables(tables: Sequence[Table], tasks: Iterable[str], sessions: int
     return {
         "@context": "https://schema.org/",
         "@type": "Dataset",
-        "name": "Racer recordings",
+        "name": DATASET_NAME,
         "description": (
             f"{sessions} recorded session{'s' * (sessions != 1)} of people or simulated participants who did "
             f"{', '.join(tasks)} by what a latent channel transmitted: one table each of sessions, episodes, steps, "

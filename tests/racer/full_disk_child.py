@@ -1,9 +1,10 @@
-"""A sitting whose disk goes wrong in mid-episode: `full_disk_child.py FOLDER TROUBLE PATIENCE`.
+"""A sitting whose disk goes wrong in mid-episode: `full_disk_child.py FOLDER TROUBLE PATIENCE [DRIVER]`.
 
 TROUBLE is `full`: a ballast file fills the disk; `read-only`: nothing in the folder can be renamed any more; or
 `deleted`: the recording is deleted. PATIENCE is `mend`: whoever sits there sees to it when asked; or `leave`: they
-end the session. Prints what they were shown and how the sitting went as JSON. A recording that cannot go on is
-reported as the command line does it: one line, exit code 2.
+end the session. DRIVER is `program` for one that nobody sits with, or `windowed` for one with a window. Prints what
+was shown and how the sitting went as JSON. A recording that cannot go on is reported as the command line does it: one
+line, exit code 2.
 """
 
 from __future__ import annotations
@@ -98,13 +99,15 @@ class TimedReplayer(Replayer):
         return super().act(frame)
 
 
-def main(folder: Path, trouble: str, patience: str) -> None:
+def main(folder: Path, trouble: str, patience: str, driver: str = "person") -> None:
     """Run the sitting."""
     clock = Clock()
     display = TroubledDisplay(clock=clock, folder=folder, trouble=trouble, patience=patience)
     setup = Setup(CAR_RACING, ChannelConfig(), car_racing_model(), {}, seed=3, text=CAR_RACING.spec.text("en"))
     plans = [EpisodePlan(number, "exploration", "random", 11 + number, STEPS) for number in range(EPISODES)]
-    sitting = Sitting(tuple(Drive(plan, "") for plan in plans), setup, english().texts)
+    respondent = None if driver == "person" else np.random.default_rng(0)
+    drives = tuple(Drive(plan, "") for plan in plans)
+    sitting = Sitting(drives, setup, english().texts, respondent, windowed=driver == "windowed")
     if trouble == "read-only" and os.geteuid() == 0:
         CAR_RACING.start(0).close()  # imports what nobody may not be allowed to read
         os.setuid(NOBODY)  # root may write everywhere
@@ -116,7 +119,7 @@ def main(folder: Path, trouble: str, patience: str) -> None:
 
 if __name__ == "__main__":
     try:
-        main(Path(sys.argv[1]), sys.argv[2], sys.argv[3])
+        main(Path(sys.argv[1]), *sys.argv[2:])
     except sessions.RecordingError as error:
         print(error, file=sys.stderr)
         sys.exit(2)

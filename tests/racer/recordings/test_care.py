@@ -308,6 +308,9 @@ def test_traces_are_listed_and_removed_when_asked_for(
     (files / "report.json").write_text(json.dumps({"made_by": GENERATOR, "files": ["report.json", "figure.csv"]}))
     (files / "figure.csv").write_text("p01,0.5")
     (files / "notes.txt").write_text("mine")
+    foreign = tmp_path / "brains" / "dataset_description.json"
+    foreign.parent.mkdir()
+    foreign.write_text('{"Name": "somebody else\'s", "who": "p01"}')
     notes = tmp_path / "notes.md"
     notes.write_text("p01 was late")
     (tmp_path / "p011.csv").write_text("p011,xp01")
@@ -320,6 +323,7 @@ def test_traces_are_listed_and_removed_when_asked_for(
             str(tmp_path / "tables"): "export",
             str(page): "report",
             str(notes): "mention",
+            str(foreign): "mention",
             str(away): "mask",
         }
         listed = run("withdraw", "p01", "--data", data, "--dry-run").output
@@ -332,7 +336,9 @@ def test_traces_are_listed_and_removed_when_asked_for(
     assert not page.exists()
     assert [path.name for path in files.iterdir()] == ["notes.txt"]
     assert not mask.exists()
-    assert all(path.exists() for path in (other_mask, other, notes, tmp_path / "theirs", tmp_path / "p011.csv"))
+    assert all(
+        path.exists() for path in (other_mask, other, notes, foreign, tmp_path / "theirs", tmp_path / "p011.csv")
+    )
 
 
 def test_traces_of_somebody_who_has_withdrawn_can_be_removed_afterwards(

@@ -28,7 +28,9 @@ ENVIRONMENT = {
 }
 
 
-def on_a_small_disk(tmp_path: Path, patience: str) -> tuple[subprocess.CompletedProcess[str], Path]:
+def on_a_small_disk(
+    tmp_path: Path, patience: str, driver: str = "person"
+) -> tuple[subprocess.CompletedProcess[str], Path]:
     """Mount 1 MB of memory where only the child sees it, run it there, and copy out what it left."""
     if not shutil.which("unshare"):
         pytest.skip("needs unshare (util-linux)")
@@ -36,10 +38,10 @@ def on_a_small_disk(tmp_path: Path, patience: str) -> tuple[subprocess.Completed
     disk.mkdir()
     copy.mkdir()
     script = (
-        'mount -t tmpfs -o size=1m tmpfs "$1" || exit 99; "$2" "$3" "$1" full "$5"; code=$?; '
+        'mount -t tmpfs -o size=1m tmpfs "$1" || exit 99; "$2" "$3" "$1" full "$5" "$6"; code=$?; '
         'rm -f "$1/ballast"; cp "$1"/* "$4"; exit $code'
     )
-    arguments = ["sh", disk, sys.executable, CHILD, copy, patience]
+    arguments = ["sh", disk, sys.executable, CHILD, copy, patience, driver]
     result = subprocess.run(
         ["unshare", "--map-root-user", "--mount", "sh", "-c", script, *arguments],
         capture_output=True,
@@ -90,6 +92,18 @@ def test_session_given_up_on_a_full_disk_keeps_what_was_flushed_and_says_so_in_o
         steps = sum(episode.n_steps for episode in session.episodes)
     assert f"the {steps} steps flushed before stay readable" in line
     assert TROUBLE_AT - FLUSH_NS // full_disk_child.STEP_NS <= steps <= TROUBLE_AT
+
+
+def test_driver_of_ones_own_in_a_window_waits_and_one_without_ends_with_a_line(tmp_path: Path) -> None:
+    for driver in ("windowed", "program"):
+        (tmp_path / driver).mkdir()
+    result, folder = on_a_small_disk(tmp_path / "windowed", "mend", "windowed")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert assert_nothing_is_missing(folder) == [("pause", "storage"), ("resume", "storage")]
+    result, _ = on_a_small_disk(tmp_path / "program", "mend", "program")
+    assert (result.returncode, result.stdout) == (2, "")
+    (line,) = result.stderr.splitlines()
+    assert "stay readable" in line
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs the rights of POSIX")
