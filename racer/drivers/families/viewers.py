@@ -81,7 +81,8 @@ class Neighbours:
     def probabilities(self, seen: NDArray[np.float32]) -> Answers:
         """See `Reader`."""
         found: Answers = self._neighbours.predict_proba(self._directions.transform(seen))
-        return 0.98 * found + 0.02 / found.shape[1]  # nobody is certain
+        certain: Answers = 0.98 * found + 0.02 / found.shape[1]  # nobody is
+        return certain
 
 
 class Trees:
@@ -147,7 +148,7 @@ class Viewer:
     def act(self, frame: NDArray[np.uint8]) -> int:
         """Return the index of an answer on seeing a frame, uint8[H, W, C]."""
         chances = self.probabilities(frame[None])[0]
-        return int(min(np.searchsorted(np.cumsum(chances), self._rng.random()), len(chances) - 1))
+        return min(int(np.searchsorted(np.cumsum(chances), self._rng.random())), len(chances) - 1)
 
     def probabilities(self, frames: NDArray[np.uint8]) -> Answers:
         """Return how probable each answer is on seeing frames, uint8[N, H, W, C]."""
