@@ -19,6 +19,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from math import comb, log2
 from pathlib import Path
 
@@ -87,14 +88,13 @@ def _run(arguments: argparse.Namespace) -> list[dict[str, object]]:
     for pilot in range(arguments.pilots):
         policies: dict[str, Callable[[np.random.Generator], MaskPolicy]] = {
             "random": lambda rng: RandomMasks(model.sizes.blocks, rng),
-            "first blocks (fixed)": lambda rng: FixedMask(np.zeros(model.sizes.blocks, np.float32)),
+            "first blocks (fixed)": partial(_fixed, np.zeros(model.sizes.blocks, np.float32)),
         }
         for name, task in tasks.items():
             network, frequency = _trained(arguments, task, model, pilot)
             print(f"# {time.monotonic() - begun:.0f} s: pilot {pilot}, {name}: {frequency}", file=sys.stderr)
-            policies[f"pico for {name}"] = lambda rng, network=network: _Learned(network)
-            scores = np.array(frequency, np.float32)
-            policies[f"most sent for {name} (fixed)"] = lambda rng, scores=scores: FixedMask(scores)
+            policies[f"pico for {name}"] = partial(_learned, network)
+            policies[f"most sent for {name} (fixed)"] = partial(_fixed, np.array(frequency, np.float32))
         for bits, label, policy, layout in _channels(model, slots, policies, pilot):
             shown = _across(model, latents, layout, policy, arguments.fill)
             for name, people in judges.items():
@@ -137,6 +137,14 @@ def _channels(
             named = log2(comb(layout.blocks, layout.sent)) if label.endswith("(fixed)") else 0.0
             channels.append((slot - named, label, policy(np.random.default_rng([pilot, slot])), layout))
     return channels
+
+
+def _learned(network: MaskNetwork, rng: np.random.Generator) -> MaskPolicy:
+    return _Learned(network)
+
+
+def _fixed(scores: NDArray[np.float32], rng: np.random.Generator) -> MaskPolicy:
+    return FixedMask(scores)
 
 
 class _Learned:
