@@ -53,6 +53,8 @@ def root(
     as_json: Annotated[bool, typer.Option("--json", help="With --version: print what Racer runs on, as JSON.")] = False,
 ) -> None:
     """Handle the options that stand before any command."""
+    if as_json and not version:
+        raise typer.BadParameter("--json goes with --version here; for a command, put it after the command's name.")
     if as_json:
         from racer.software import everything
 

@@ -227,10 +227,11 @@ typedef struct {
     double cosine, sine, zoom, x, y; /* Of the turn; pixels per unit of the world; the world's origin, pixels. */
 } Camera;
 
-enum { MARGIN = 4 };
-/* Pixels by which an outline may spill over its shape. */
+enum { MARGIN = 4, FARTHEST = 30000 };
+/* Pixels by which an outline may spill over its shape; beyond which a corner is no 16-bit number with room to spare. */
 
-/* Return whether a shape of the world may be seen; where it may, it is ready to be drawn. */
+/* Return whether a shape of the world may be seen; where it may, it is ready to be drawn. One with a corner that is no
+   number, or far beyond anything a game has, is not. */
 static int make_shape(Shape *shape, const double *corners, const uint8_t *rgb, const Camera *camera) {
     double columns[CORNERS], rows[CORNERS];
     int left = 1, right = 1, below = 1, above = 1; /* Whether all corners lie there. */
@@ -238,6 +239,7 @@ static int make_shape(Shape *shape, const double *corners, const uint8_t *rgb, c
         double x = corners[2 * i], y = corners[2 * i + 1];
         columns[i] = (camera->cosine * x - camera->sine * y) * camera->zoom + camera->x;
         rows[i] = (camera->sine * x + camera->cosine * y) * camera->zoom + camera->y;
+        if (!(columns[i] > -FARTHEST && columns[i] < FARTHEST && rows[i] > -FARTHEST && rows[i] < FARTHEST)) return 0;
         left &= !(columns[i] > -MARGIN), right &= !(columns[i] < WIDTH + MARGIN);
         above &= !(rows[i] > FIRST - MARGIN), below &= !(rows[i] < HEIGHT + MARGIN);
     }

@@ -6,6 +6,7 @@ pygame draws.
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 from types import ModuleType
 from typing import Any
@@ -103,6 +104,11 @@ def _agrees(seed: int) -> bool:
     corners = middles + reach * rng.uniform(-1, 1, (24, 4, 2))
     corners[::4] = np.round(corners[::4])
     corners[::6, 1, 0], corners[::6, 2, 1] = corners[::6, 0, 0], corners[::6, 1, 1]  # plumb and level edges
+    # Seen from anywhere: the turn must round as it does in Python.
+    turn, zoom, (x, y) = rng.uniform(-3, 3), rng.uniform(1, 16), rng.uniform(-400, 400, 2)
+    view = (math.cos(turn), math.sin(turn), zoom, x, y)
+    world = np.stack(_turned(corners - (x, y), view[0], -view[1]), axis=2) / zoom
+    corners = np.stack(_turned(world, view[0], view[1]), axis=2) * zoom + (x, y)
     colors = rng.integers(0, 256, (25, 3))
     canvas, sheet, box = pygame.Surface((stock.WINDOW_W, stock.WINDOW_H), 0, 32), new_sheet(), (480, 280, 600, 390)
     canvas.fill(colors[-1].tolist())
@@ -110,9 +116,13 @@ def _agrees(seed: int) -> bool:
         draw_polygon(canvas, outline, color)
     for surface in (canvas, sheet):
         pygame.draw.polygon(surface, colors[0].tolist(), [(490.7, 300.2), (580.1, 290.9), (560.0, 380.5)])
-    view = (1.0, 0.0, 1.0, 0.0, 0.0)
-    ours = draw_scene(colors[-1].tolist(), corners, colors[:-1].astype(np.uint8), view, sheet, box)
+    ours = draw_scene(colors[-1].tolist(), world, colors[:-1].astype(np.uint8), view, sheet, box)
     return np.array_equal(ours, pixels(reduced(canvas)))
+
+
+def _turned(points: NDArray[np.float64], cosine: float, sine: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    x, y = points[..., 0], points[..., 1]
+    return cosine * x - sine * y, sine * x + cosine * y
 
 
 def whole(color: Any) -> list[int]:

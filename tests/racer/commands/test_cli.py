@@ -25,6 +25,7 @@ from compression.model.latent_model import LatentModel
 from compression.model.sizes import Sizes
 from racer.drivers.registry import GROUP as DRIVERS
 from racer.drivers.registry import family_names
+from racer.tasks.car_racing import raster
 from racer.tasks.registry import GROUP as TASKS
 from racer.tasks.registry import describe_settings, make_task, task_names, task_settings
 
@@ -95,6 +96,12 @@ def test_help_is_answered_without_loading_anything_heavy(tmp_path: Path) -> None
 
 def test_the_version_is_told(run: Racer) -> None:
     assert run("--version") == Outcome(0, f"racer {racer.__version__}\n", "")
+
+
+def test_the_version_as_json_says_what_racer_runs_on(run: Racer, refuse: Refuse) -> None:
+    told = strictly(run("--version --json").out)
+    assert (told["racer"], told["drawing"]["car-racing"]) == (racer.__version__, raster.drawn_by())
+    refuse("--json task list", "--json goes with --version")
 
 
 @pytest.mark.parametrize(

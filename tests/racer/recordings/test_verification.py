@@ -497,3 +497,20 @@ def test_episode_taken_out_of_the_middle_is_found(recording: Path) -> None:
             episodes.move(f"{index:03d}", f"{index - 1:03d}")
         file.attrs["status"] = "aborted"
     assert "was due" in failing(verify_recording(recording))["schedule"]
+
+
+def test_a_sitting_continued_among_episodes_that_look_alike_is_in_order(tmp_path: Path) -> None:
+    pilot = replace(PROTOCOL, protocol="pilot", practice=0, calibration=1, exploration=5, seeds=(42,), steps=3)
+    path = record(tmp_path, protocol=pilot)
+    with h5py.File(path, "r+") as file:
+        del file.attrs["seal"]
+        file.attrs["resumes"] = file.attrs["session_id"]
+        file.attrs["session_id"] = "ffffff"
+        for name in ("000", "001", "002", "003"):
+            del file["episodes"][name]
+        for index, name in enumerate(("004", "005")):
+            file["episodes"].move(name, f"{index:03d}")
+    assert "schedule" not in failing(verify_recording(path))
+    with h5py.File(path, "r+") as file:
+        file["episodes/001/mask"][:] = file["episodes/001/mask"][()][:, ::-1]
+    assert "not the one that was to be drawn" in failing(verify_recording(path))["schedule"]

@@ -73,6 +73,16 @@ def test_a_turned_and_shifted_world_is_seen_as_pygame_draws_it() -> None:
 
 
 @needs_compiled
+@pytest.mark.parametrize("corner", [math.nan, math.inf, -math.inf, 1e300, -40_000.0])
+def test_a_corner_that_cannot_be_leaves_its_shape_out(corner: float) -> None:
+    shapes = np.array([[[10, 200], [900, 200], [900, 700], [10, 700]]] * 2, np.float64)
+    shapes[1, 2, 0] = corner
+    colors, view = np.array([[9, 99, 199], [255, 0, 0]], np.uint8), (1.0, 0.0, 1.0, 0.0, 0.0)
+    ours = raster.draw_scene([0, 0, 0], shapes, colors, view, raster.new_sheet(), NOWHERE)
+    assert np.array_equal(ours, by_pygame((0, 0, 0), shapes[:1], colors[:1]))
+
+
+@needs_compiled
 def test_what_lies_on_top_is_drawn_last_and_taken_away() -> None:
     sheet = raster.new_sheet()
     sheet.fill((100, 120, 140, 255), (300, 500, 200, 100))
