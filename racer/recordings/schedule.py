@@ -47,11 +47,10 @@ class Schedule(Check):
         self._named = bool(asked.get("seeds") or asked.get("tracks"))
         if self._plans is None:
             yield self.found("skipped", "the configuration does not say what the plan follows from")
-        protocol = asked.get("protocol")
-        config = session.info.config | ({"protocol": protocol} if isinstance(protocol, str) else {})
+        config = session.info.config | {"protocol": asked.get("protocol")}
         for name in ("participant", "protocol", "driver", "trial_run"):
             told = getattr(session.info, name)
-            if config.get(name, told) != told:
+            if config.get(name) not in (None, told):
                 yield self.found("fail", f"{name} is {told!r} and the configuration says {str(config[name])[:60]!r}")
 
     def episode(self, episode: Episode, columns: Columns) -> Iterator[Finding]:

@@ -59,7 +59,9 @@ ALLOWED = {
     "racer/window/texts.py": {
         "(files('racer.window') / 'languages' / f'{language}.toml').read_bytes": "the package's own"
     },
-    "racer/study/init.py": {"(_FOLDER / f'{preset}.toml').read_text": "the package's own"},
+    "racer/study/init.py": {
+        "(_FOLDER / f\"{('pictures' if preset in _PICTURES else preset)}.toml\").read_text": "the package's own"
+    },
     "compression/coders/pictures.py": {
         "self._pillow.fromarray(frame[:, :, 0] if frame.shape[2] == 1 else frame).save": "to memory",
         "self._pillow.open": "from memory",

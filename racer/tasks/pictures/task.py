@@ -30,6 +30,12 @@ _LINES = {
         "Manche Bilder sind unscharf oder teils falsch: Antworten Sie trotzdem. Blöcke von Bildern: {trials}.",
     ),
 }
+_ANSWERS, _FOR = {"en": "Answers", "de": "Antworten"}, {"en": "for", "de": "für"}
+_QUOTED = {"en": "“{}”", "de": "„{}“"}
+_KEYS_THEMSELVES = {
+    "en": "Answer with the digit's key, in the row of digits or on the number pad.",
+    "de": "Antworten Sie mit der Taste der Ziffer, in der Ziffernreihe oder auf dem Ziffernblock.",
+}
 
 
 class Pictures:
@@ -166,4 +172,15 @@ def _metrics(answers: tuple[Action, ...]) -> tuple[Metric, ...]:
 
 
 def _text(question: Question, language: str) -> TaskText:
-    return TaskText(question.asked[language], _LINES[language], question.words.get(language, {}))
+    given = question.words.get(language, {})
+    words = {answer.name: given.get(answer.name, answer.name) for answer in question.answers}
+    if all(words[answer.name] in answer.keys for answer in question.answers):
+        keys = _KEYS_THEMSELVES[language]
+    else:
+        pairs = [
+            f"{{{name.replace('-', '_')}}} {_FOR[language]} {_QUOTED[language].format(word)}"
+            for name, word in words.items()
+        ]
+        keys = f"{_ANSWERS[language]}: {', '.join(pairs)}."
+    before, *after = _LINES[language]
+    return TaskText(question.asked[language], (before, keys, *after), words)

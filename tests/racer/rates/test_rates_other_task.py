@@ -160,7 +160,7 @@ def test_a_block_of_trials_has_no_trial_that_something_was_fitted_to(still: Path
 
 
 def test_a_model_of_other_sizes_is_refused_in_one_line(still: Path) -> None:
-    with pytest.raises(ConfigError, match="has frames of 28x28x1, and task crossing has 40x40x1") as refusal:
+    with pytest.raises(ConfigError, match="for frames of 28x28x1, and task crossing has frames of 40x40") as refusal:
         prepare_sweep(config(), folder=still)
     assert len(str(refusal.value).splitlines()) == 1
 

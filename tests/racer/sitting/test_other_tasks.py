@@ -181,13 +181,13 @@ def refused(settings: StartConfig, told: str) -> None:
 
 def test_a_model_of_other_frames_is_refused_with_both_sizes(models: Path, tmp_path: Path) -> None:
     settings = config("drift", models, tmp_path / "data", PILOT)
-    refused(replace(settings, model=models / "shades"), "has frames of 8x8x1, and task drift has 40x40x1")
+    refused(replace(settings, model=models / "shades"), "is for frames of 8x8x1, and task drift has frames of 40x40x1")
 
 
 def test_a_model_of_another_number_of_actions_is_refused_with_both(models: Path, tmp_path: Path) -> None:
     five = write_tiny_model(tmp_path / "five", replace(GREY, actions=5))
     settings = config("drift", models, tmp_path / "data", PILOT)
-    refused(replace(settings, model=five), "has 5 actions, and task drift has 4")
+    refused(replace(settings, model=five), "is for 5 actions, and task drift has 4 actions")
 
 
 def test_a_task_without_a_model_says_how_to_make_one(models: Path, tmp_path: Path) -> None:

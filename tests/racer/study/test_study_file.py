@@ -506,9 +506,9 @@ def test_a_study_takes_from_its_task_what_it_does_not_say(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("other", "told"),
     [
-        ({"frame": (40, 40, 1)}, "has frames of 40x40x1, and task car-racing has 64x64x3"),
-        ({"actions": 4}, "has 4 actions, and task car-racing has 3"),
-        ({"actions": 2}, "has 2 actions"),
+        ({"frame": (40, 40, 1)}, "is for frames of 40x40x1, and task car-racing has frames of 64x64x3"),
+        ({"actions": 4}, "is for 4 actions, and task car-racing has 3 actions"),
+        ({"actions": 2}, "is for 2 actions"),
     ],
 )
 def test_a_latent_model_of_other_sizes_is_refused(tmp_path: Path, other: dict[str, Any], told: str) -> None:
