@@ -323,10 +323,13 @@ def _share(estimate: Estimate | None) -> str:
 def _print_worst(worst: Sequence[WorstFamily]) -> None:
     from racer.report.wording import p_value
 
+    def shown(p: float | None) -> str:
+        return "-" if p is None else p_value(p)
+
     print("\nworst family, normalised, of those that the coder was not fitted on")
     for each in worst:
         kept = each.kept
-        within = f"within {100 * kept.margin:g} %: {p_value(kept.p)}, by flips {p_value(kept.p_flip)}" if kept else ""
+        within = f"within {100 * kept.margin:g} %: {shown(kept.p)}, by flips {shown(kept.p_flip)}" if kept else ""
         place = ", ".join(filter(None, (str(each.settings), "" if each.noise.kind == "none" else str(each.noise))))
         bits = f"{each.bits} bits" if each.bits else ""
         mark = {True: "", False: " (fitted on it)", None: " (fitted on?)"}[each.held_out]

@@ -247,7 +247,7 @@ def test_a_normalised_score_counts_from_who_sees_nothing_to_the_original_frames(
             # All differ alike from their own raw and blind: drawn together, nothing varies.
             assert point.normalised.interval.high - point.normalised.interval.low < 1e-9
     kept = of(curves, "theirs").points[0].kept
-    assert kept is not None and kept.margin == 0.05 and kept.p > 0.99
+    assert kept is not None and kept.margin == 0.05 and kept.p is not None and kept.p > 0.99
     wide = fit(scores, grid, SPEC, margin=0.6)
     assert of(wide, "theirs").points[0].kept.p < 0.001  # type: ignore[union-attr]
     assert of(curves, "theirs").points[0].of_raw.value == pytest.approx(0.8)  # type: ignore[union-attr]
