@@ -54,5 +54,5 @@ class Chain:
         return self._head.hex()
 
     def _add(self, kind: str, content: dict[str, Any]) -> None:
-        text = json.dumps([kind, content], sort_keys=True, default=str)
+        text = json.dumps([kind, content], sort_keys=True, default=int)  # numpy's
         self._head = hashlib.sha256(self._head + text.encode()).digest()

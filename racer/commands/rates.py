@@ -289,7 +289,7 @@ def _row(curve: Curve, metrics: Sequence[Metric]) -> str:
     from racer.report.wording import amount, heading, percent
 
     last = curve.points[-1]
-    name = curve.coder + "*" * last.soft + "+" * (not curve.held_out)
+    name = curve.coder + "*" * last.soft + "+" * (curve.held_out is False)
     pairs = zip(curve.least_bits, curve.least_bits_normalised, strict=True)
     least = "".join(f"  {_least(of_raw):>14}  {_least(normalised):>15}" for of_raw, normalised in pairs)
     shown = "  ".join(
@@ -323,13 +323,16 @@ def _share(estimate: Estimate | None) -> str:
 def _print_worst(worst: Sequence[WorstFamily]) -> None:
     from racer.report.wording import p_value
 
+    def shown(p: float | None) -> str:
+        return "-" if p is None else p_value(p)
+
     print("\nworst family, normalised, of those that the coder was not fitted on")
     for each in worst:
         kept = each.kept
-        within = f"within {100 * kept.margin:g} %: {p_value(kept.p)}, by flips {p_value(kept.p_flip)}" if kept else ""
+        within = f"within {100 * kept.margin:g} %: {shown(kept.p)}, by flips {shown(kept.p_flip)}" if kept else ""
         place = ", ".join(filter(None, (str(each.settings), "" if each.noise.kind == "none" else str(each.noise))))
         bits = f"{each.bits} bits" if each.bits else ""
-        mark = "" if each.held_out else " (fitted on it)"
+        mark = {True: "", False: " (fitted on it)", None: " (fitted on?)"}[each.held_out]
         row = f"{place:<16}  {each.coder:<16}{bits:>9}  {_share(each.normalised):>24}  {each.driver + mark:<26}"
         print(f"{row}  {within}".rstrip())
 

@@ -6,6 +6,7 @@ import importlib
 import os
 import sys
 import zlib
+from collections.abc import Iterable
 from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points
 
@@ -124,6 +125,11 @@ def who_drives(name: str, task: str) -> str:
     if kind == SIMULATED:
         return make_task(task).spec.driver if task in task_names() else SIMULATED
     return kind if kind in (KEYBOARD, *family_names()) else name
+
+
+def was_fitted_on(driver: str, drivers: Iterable[str]) -> bool:
+    """Return whether a driver, or the family that it is of, is among those named in a fitted file; see `who_drives`."""
+    return not {driver, driver.partition(":")[0]}.isdisjoint(drivers)
 
 
 def driver_seed(participant: str) -> int:

@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from racer.drivers.registry import was_fitted_on
 from racer.rates.driving import CellScore
 from racer.rates.grid import BLIND, NO_NOISE, RAW, SLOTTED_NULLS, Grid, Noise, OperatingPoint, TaskSettings
 from racer.rates.rate_difference import monotone, rate_difference, rising_curve
@@ -124,8 +125,8 @@ class Curve:
     """For each of SHARES of the normalised score; empty likewise."""
     difference: Difference | None
     """None for the same, for the anchor itself, and where the anchor was not driven."""
-    fitted_on: tuple[str, ...] = ()
-    """Families of drivers whose driving the coder was fitted to; empty where it was to none, or nobody knows."""
+    fitted_on: tuple[str, ...] | None = ()
+    """Families, or drivers of one's own, whose driving the coder was fitted to; None where its file does not say."""
 
     @property
     def flat(self) -> bool:
@@ -133,9 +134,9 @@ class Curve:
         return not self.least_bits
 
     @property
-    def held_out(self) -> bool:
-        """Whether whoever drives here is of no family that the coder was fitted on."""
-        return self.driver.partition(":")[0] not in self.fitted_on
+    def held_out(self) -> bool | None:
+        """Whether whoever drives here is none whom the coder was fitted on; None where nobody knows."""
+        return None if self.fitted_on is None else not was_fitted_on(self.driver, self.fitted_on)
 
 
 @dataclass(frozen=True)
@@ -150,8 +151,8 @@ class WorstFamily:
     """Drivers that were compared: those whose family the coder was not fitted on, or all where there are no others."""
     driver: str
     """The one with the lowest normalised score."""
-    held_out: bool
-    """Whether the coder was fitted on none of those compared."""
+    held_out: bool | None
+    """Whether the coder was fitted on none of those compared; None where nobody knows."""
     normalised: Estimate
     """Of that driver; its interval knows nothing of having been chosen as the lowest."""
     kept: Kept | None
@@ -184,9 +185,11 @@ def fit_curves(
         scores: Of every cell of the grid, in any order.
         grid: What was driven.
         spec: Of the task.
-        fitted_on: Families whose driving a coder was fitted to, by coder.
+        fitted_on: Families, or drivers of one's own, whose driving a coder was fitted to, by coder that was fitted;
+            none where its file does not say.
         margin: Share of the normalised score on raw frames that may be lost where a coder is said to keep it.
     """
+    fitted = {coder: families or None for coder, families in (fitted_on or {}).items()}
     means = _by_point(scores, spec)
     bounded = math.isfinite(_worst(spec.primary))
     people = max((cell.participant for cell in grid.cells), default=-1) + 1
@@ -218,7 +221,7 @@ def fit_curves(
                 _difference([means[point] for point in anchor or ()], [means[point] for point in own], few)
                 if compared
                 else None,
-                (fitted_on or {}).get(coder, ()),
+                fitted.get(coder, ()),
             )
         )
     return tuple(curves)
@@ -227,7 +230,7 @@ def fit_curves(
 def worst_families(curves: Iterable[Curve]) -> tuple[WorstFamily, ...]:
     """Return each coder at each slot with the driver of the lowest normalised score, where several drove.
 
-    Drivers of a family that the coder was fitted on count only where there are no others.
+    Drivers whom the coder was fitted on, or may have been, count only where there are no others.
     """
     found: dict[tuple[TaskSettings, Noise, str, int], list[tuple[Curve, Point, Estimate]]] = {}
     for curve in curves:

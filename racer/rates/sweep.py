@@ -14,7 +14,7 @@ from compression.errors import CompressionError
 from compression.fitting.fitted import LARGEST_FILE, FittedModel
 from compression.model.latent_model import LatentModel, use_one_thread
 from disk.reading import read_plain
-from racer.drivers.registry import SIMULATED, family_of
+from racer.drivers.registry import SIMULATED, family_of, was_fitted_on
 from racer.errors import ConfigError
 from racer.loop.conditions import ChannelConfig, build_channel, check_use, load_fitted_models, read_fitted
 from racer.loop.episode import POOL, block_seeds
@@ -41,14 +41,14 @@ class Sweep:
     spec: TaskSpec
     """Of the task."""
     fitted_on: tuple[tuple[str, tuple[str, ...]], ...] = ()
-    """Families whose driving a coder was fitted to, by coder that was fitted; none where its file does not say."""
+    """Families, or drivers of one's own, that a coder was fitted to, by coder; none where its file does not say."""
 
     @property
     def unfair(self) -> dict[str, tuple[str, ...]]:
-        """The drivers of this sweep, by coder, whose family the coder was fitted on."""
+        """The drivers of this sweep, by coder, that the coder was fitted on, or on others of their family."""
         drivers = self.plan.config.drivers
         found = {
-            coder: tuple(driver for driver in drivers if driver.partition(":")[0] in families)
+            coder: tuple(driver for driver in drivers if was_fitted_on(driver, families))
             for coder, families in self.fitted_on
         }
         return {coder: seen for coder, seen in found.items() if seen}

@@ -160,7 +160,7 @@ def _points(curves: Iterable[Curve], sweep: Sweep) -> Iterator[tuple[Cell, ...]]
                 *_place(curve),
                 point.bits,
                 int(point.soft),
-                int(curve.held_out),
+                _known(curve.held_out),
                 point.participants,
                 point.episodes,
                 point.bits_mean,
@@ -182,7 +182,7 @@ def _coders(curves: Iterable[Curve]) -> Iterator[tuple[Cell, ...]]:
         compared: tuple[Cell, ...] = (None, None, None, None, "")
         if difference is not None:
             compared = difference.percent, *_ends(difference.interval), difference.overlap, difference.reason
-        yield *_place(curve), " ".join(curve.fitted_on), *least, *compared
+        yield *_place(curve), " ".join(curve.fitted_on or ()), *least, *compared
 
 
 def _families(worst: Iterable[WorstFamily]) -> Iterator[tuple[Cell, ...]]:
@@ -194,7 +194,7 @@ def _families(worst: Iterable[WorstFamily]) -> Iterator[tuple[Cell, ...]]:
             each.coder,
             each.bits,
             each.families,
-            int(each.held_out),
+            _known(each.held_out),
             each.driver,
             *_estimate(each.normalised),
             *_kept(each.kept),
@@ -212,6 +212,10 @@ def _settings(settings: TaskSettings) -> tuple[Cell, ...]:
 
 def _estimate(estimate: Estimate | None) -> tuple[Cell, Cell, Cell]:
     return (None, None, None) if estimate is None else (estimate.value, *_ends(estimate.interval))
+
+
+def _known(value: bool | None) -> Cell:
+    return None if value is None else int(value)
 
 
 def _kept(kept: Kept | None) -> tuple[Cell, Cell]:

@@ -31,8 +31,8 @@ class Kept:
 
     margin: float
     """Share of the mean reference that they may fall short of it or exceed it by."""
-    p: float
-    """The larger p of the two one-sided t-tests."""
+    p: float | None
+    """The larger p of the two one-sided t-tests; None where what one of them asks about is alike for all people."""
     p_flip: float
     """The same of two one-sided sign-flip tests."""
 
@@ -49,7 +49,8 @@ def kept(values: Values, reference: Values, margin: float) -> Kept:
         margin: Above 0.
     """
     short, beyond = values - (1 - margin) * reference, (1 + margin) * reference - values
-    return Kept(margin, max(_above_zero(short), _above_zero(beyond)), max(sign_flip(short), sign_flip(beyond)))
+    either = [p for p in (_above_zero(short), _above_zero(beyond)) if p is not None]
+    return Kept(margin, max(either) if len(either) == 2 else None, max(sign_flip(short), sign_flip(beyond)))
 
 
 def sign_flip(differences: Values) -> float:
@@ -73,10 +74,10 @@ def sign_flip(differences: Values) -> float:
     return (found + 1) / (_DRAWN + 1)
 
 
-def _above_zero(differences: Values) -> float:
-    """Return p of the one-sided t-test that a mean is above zero."""
+def _above_zero(differences: Values) -> float | None:
+    """Return p of the one-sided t-test that a mean is above zero; None where nothing varies, which says nothing."""
     from scipy import stats
 
     if np.ptp(differences) <= _ROUNDING * np.abs(differences).max():
-        return 0.0 if differences[0] > 0 else 1.0
+        return None
     return float(stats.ttest_1samp(differences, 0.0, alternative="greater").pvalue)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -61,6 +61,8 @@ def run_study(
     iterations: int = PicoConfig.iterations,
 ) -> StudyRun:
     """Simulate a study; sittings and masks that are there already are kept, so that it can be interrupted.
+
+    Whoever has withdrawn is replaced by somebody new, who meets the conditions in the same order.
 
     Args:
         study: The study.
@@ -117,26 +119,23 @@ def _simulate(
 ) -> int:
     """Record the sittings of one protocol that are not there yet and return how many they were."""
     there = {sitting.info.participant for sitting in completed(study, protocol)}
-    prefix = "pilot" if protocol == "pilot" else "p"
     orders = len(balanced_rows(len(study.file.conditions))) if protocol == "evaluation" else 1
-    withdrawn = read_withdrawn(study.recordings)
-    missing = {f"{prefix}{place + 1:02d}": place for place in range(count)}
-    missing = {name: place for name, place in missing.items() if name not in there and not withdrawn.has_name(name)}
+    missing = [each for each in _people(study, protocol, count, there) if each.name not in there]
     done = count - len(missing)
     progress(done)
     if not missing:
         return 0
-    refuse_again(study, protocol, missing)
+    refuse_again(study, protocol, [each.name for each in missing])
     common = sitting_config(study, protocol, None, driver=driver, headless=True)
     configs = [
         replace(
             common,
-            participant=name,
+            participant=each.name,
             data=unfinished,
-            order=place % orders,
-            simulated=_identity(study, protocol, place),
+            order=each.stands_for % orders,
+            simulated=_identity(study, protocol, each.place),
         )
-        for name, place in missing.items()
+        for each in missing
     ]
     for path in in_parallel(_record, configs, jobs, "a sitting"):
         rename_without_overwriting(path, study.recordings / path.name)
@@ -146,11 +145,41 @@ def _simulate(
     return len(configs)
 
 
+@dataclass(frozen=True)
+class _Person:
+    """Somebody who takes part."""
+
+    name: str
+    place: int
+    """Among all who ever took part, from 0."""
+    stands_for: int
+    """The place whose order of conditions they meet: their own, or that of whom they replace."""
+
+
+def _people(study: Study, protocol: ProtocolName, count: int, there: Collection[str]) -> list[_Person]:
+    """Return as many people as are wanted: those whose names come first, and others for those who have withdrawn."""
+    withdrawn = read_withdrawn(study.recordings)
+    prefix = "pilot" if protocol == "pilot" else "p"
+    people: list[_Person] = []
+    vacant: list[int] = []
+    place = 0
+    while len(people) < count:
+        name, stands_for = f"{prefix}{place + 1:02d}", place if place < count else vacant.pop(0)
+        if name not in there and withdrawn.has_name(name):
+            vacant.append(stands_for)
+        else:
+            people.append(_Person(name, place, stands_for))
+        place += 1
+    return people
+
+
 def _identity(study: Study, protocol: ProtocolName, place: int) -> SimulatedIdentity:
     """Return what names the sitting of the `place`-th pilot or participant, from 0; each study's ids differ."""
     pilot = protocol == "pilot"
     # Counted on from a number of the study's own: were they drawn, two of a thousand might be the same.
-    number = int(study.sha256[:6], 16) + place + (0 if pilot else MOST_PILOTS)
+    # Pilots beyond the most that there are stand in for others, and are counted down from it.
+    counted = place + MOST_PILOTS if not pilot else place if place < MOST_PILOTS else -place
+    number = int(study.sha256[:6], 16) + counted
     before = 0 if pilot else study.file.pilots
     return SimulatedIdentity(f"{number % 16**6:06x}", BEGINNING + (before + place) * BETWEEN_SITTINGS)
 

@@ -23,7 +23,7 @@ from racer.errors import ConfigError
 from racer.tasks.registry import make_task
 from racer.tasks.task import TaskSpec
 from racer.training.collect import CollectConfig, Collected, collect, read_pictures, split_pictures
-from racer.training.probe import readable
+from racer.training.probe import distinct, readable
 from racer.training.relevance import explained
 from racer.training.sheets import draw_reconstructions, draw_traversals
 
@@ -156,13 +156,10 @@ def _split(collected: Collected, sequential: bool) -> Split:
 def _meaning(model: LatentModel, held_out: Collected, spec: TaskSpec) -> dict[str, Any]:
     """Return what the card says of the latents and of what lies behind the frames; nothing where nobody knows it."""
     if spec.traits:
-        latents = np.concatenate(
-            [
-                model.encode_frames(np.array(held_out.frames[first : first + 256]))
-                for first in range(0, len(held_out.frames), 256)
-            ]
-        )
-        return {"readable": readable(latents, held_out.truth, spec.traits)}
+        chosen = distinct(held_out.frames)
+        pieces = [chosen[first : first + 256] for first in range(0, len(chosen), 256)]
+        latents = np.concatenate([model.encode_frames(np.array(held_out.frames[piece])) for piece in pieces])
+        return {"readable": readable(latents, held_out.truth[chosen], spec.traits)}
     if spec.truth and spec.paced and (shares := _explained(model, held_out)) is not None:
         return {"explained": {"by": spec.truth, **shares}}
     return {}

@@ -21,7 +21,8 @@ def readable(
     Empty with fewer than 50 pictures. Traits that are alike in all pictures of a half are left out.
 
     Args:
-        latents: float32[N, L], of pictures in an order without meaning.
+        latents: float32[N, L], of pictures in an order without meaning, none of them twice (`distinct`): the reader
+            would be asked what it was told.
         traits: float64[N, K].
         names: Of the traits.
     """
@@ -50,6 +51,14 @@ def readable(
             error = ((said - truth) ** 2).mean() / truth.var()
             read[name] = {"explained": round(float(max(1 - error, 0.0)), 3)}
     return read
+
+
+def distinct(frames: NDArray[np.uint8]) -> NDArray[np.intp]:
+    """Return where each picture of frames, uint8[N, ...], occurs first, ascending, intp[M]."""
+    first: dict[bytes, int] = {}
+    for index, frame in enumerate(frames):
+        first.setdefault(frame.tobytes(), index)
+    return np.array(list(first.values()), np.intp)
 
 
 def _products(latents: NDArray[np.float64]) -> NDArray[np.float64]:

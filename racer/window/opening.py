@@ -11,9 +11,9 @@ import pygame
 from racer.errors import NoDisplayError, RacerError
 
 SMALLEST_WINDOW: Final = (320, 240)
-_FRAME = (16, 80)
-"""Pixels beside and above a window that its frame and the desktop's panel may take."""
 """Width and height, pixels."""
+_FRAME: Final = (16, 80)
+"""Pixels beside and above a window that its frame and the desktop's panel may take."""
 _NOT_A_SCREEN: Final = ("dummy", "offscreen")
 
 

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -14,9 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from session_builders import EPISODE, SESSION, TASK, random_steps, write_recording
 
-from sessions import Episode, Recorder, Step
+from sessions import Episode, EpisodeInfo, Recorder, Step
 from sessions.maintenance.repair import repair
 from sessions.schema import episode_columns
+from sessions.seal import Chain
 from sessions.verify import OUTCOMES, Check, Columns, Finding, verify
 
 STEPS = 6
@@ -364,3 +366,31 @@ def test_episode_that_runs_when_the_session_ends_is_sealed_too(tmp_path: Path) -
     for step in random_steps(70):
         recorder.append(step)
     assert seal(recorder.close("aborted")) == "ok"
+
+
+def test_numbers_of_numpy_are_sealed_as_the_file_holds_them(tmp_path: Path) -> None:
+    def recorded(folder: Path, info: EpisodeInfo) -> Path:
+        with Recorder(folder, SESSION, clock=lambda: 0) as recorder:
+            recorder.begin_episode(info)
+            for step in random_steps(3):
+                recorder.append(step)
+            recorder.end_episode("complete")
+            return recorder.close("complete")
+
+    numbers: dict[str, Any] = {
+        name: np.int64(getattr(EPISODE, name)) for name in ("seed", "bits_per_step", "packet_bytes")
+    }
+    theirs = recorded(tmp_path / "numpy", replace(EPISODE, **numbers))
+    assert seal(theirs) == "ok"
+    with h5py.File(theirs) as one, h5py.File(recorded(tmp_path / "plain", EPISODE)) as other:
+        assert one.attrs["seal"] == other.attrs["seal"]
+
+
+def test_seal_of_a_recording_stays_what_it_was(tmp_path: Path) -> None:
+    """The bytes that are hashed are part of the format: older recordings must still verify."""
+    chain = Chain(SESSION)
+    chain.add_episode(EPISODE, "complete", 3, {"action": "ab"})
+    assert (
+        chain.close("complete", "cd", "ef", [2, 1])
+        == "a98e1f140f56896c748044b28d5986a7b33464799a83725de2404ad40545ca37"
+    )

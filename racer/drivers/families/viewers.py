@@ -1,8 +1,10 @@
 """Simulated people who answer questions about single pictures: three families that see in ways of their own.
 
 Each family learns from pictures of the part of its world that models learn from, none of which is met in sittings or
-sweeps, and from pictures that no other family has learnt from. A person is somebody of a family with traits of their
-own: how decided they are (temperature), how often they press any key (lapses), and how grainy they see.
+sweeps, and from seeds that no other family has learnt from. In a drawn world those are pictures of its own; where there
+are only so many, as of `digits`, all families and the latent model learn from the same ones: a third of them would
+teach too little. A person is somebody of a family with traits of their own: how decided they are (temperature), how
+often they press any key (lapses), and how grainy they see.
 """
 
 from __future__ import annotations

@@ -61,7 +61,7 @@ def test_people_of_a_family_differ_in_their_traits() -> None:
     assert all(0.5 < each.temperature < 1.5 and 0 <= each.lapses <= 0.04 for each in traits)
 
 
-def test_families_learn_from_pictures_of_their_own_that_nobody_meets() -> None:
+def test_families_learn_from_seeds_of_their_own_that_lead_to_no_picture_that_anybody_meets() -> None:
     starts = [viewers._FIRST_SEED + number * viewers._OF_ONE_FAMILY for number in range(len(FAMILIES))]
     ranges = [range(start, start + viewers._OF_ONE_FAMILY) for start in starts]
     assert all(part_of(seed) == "learnt" for each in ranges for seed in (each[0], each[-1]))

@@ -247,7 +247,7 @@ def test_a_normalised_score_counts_from_who_sees_nothing_to_the_original_frames(
             # All differ alike from their own raw and blind: drawn together, nothing varies.
             assert point.normalised.interval.high - point.normalised.interval.low < 1e-9
     kept = of(curves, "theirs").points[0].kept
-    assert kept is not None and kept.margin == 0.05 and kept.p > 0.99
+    assert kept is not None and kept.margin == 0.05 and kept.p is not None and kept.p > 0.99
     wide = fit(scores, grid, SPEC, margin=0.6)
     assert of(wide, "theirs").points[0].kept.p < 0.001  # type: ignore[union-attr]
     assert of(curves, "theirs").points[0].of_raw.value == pytest.approx(0.8)  # type: ignore[union-attr]
@@ -323,6 +323,23 @@ def test_the_worst_family_is_one_that_the_coder_was_not_fitted_on_where_there_is
     assert (worst["coarse"].families, worst["coarse"].held_out) == (3, False)
     assert "raw" not in worst
     assert worst_families(curve for curve in curves if curve.driver == "pursuit") == ()
+
+
+def test_who_drives_is_not_held_out_from_a_file_that_names_them_or_nobody() -> None:
+    config = replace(CONFIG, bits=(12,), drivers=("mine:slow", "mine:fast", "two-point:7"))
+    scores, grid = scored(config, [*NULL_AND_ONE, coder("silent")], over_blind)
+    fitted_on: dict[str, tuple[str, ...]] = {"theirs": ("mine:slow", "two-point"), "silent": ()}
+    curves = fit(scores, grid, SPEC, fitted_on)
+
+    def held_out(name: str) -> dict[str, bool | None]:
+        return {curve.driver: curve.held_out for curve in curves if curve.coder == name}
+
+    assert held_out("theirs") == {"mine:slow": False, "mine:fast": True, "two-point:7": False}
+    assert held_out("coarse") == dict.fromkeys(config.drivers, True), "nothing was fitted"
+    assert held_out("silent") == dict.fromkeys(config.drivers, None), "nobody knows"
+    worst = {each.coder: each for each in worst_families(curves)}
+    assert (worst["silent"].families, worst["silent"].held_out) == (3, None)
+    assert (worst["theirs"].driver, worst["theirs"].held_out) == ("mine:fast", True)
 
 
 def test_agreement_is_a_mean_over_people_where_it_was_asked_for() -> None:

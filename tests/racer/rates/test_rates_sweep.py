@@ -26,7 +26,7 @@ from racer.rates.grid import NO_NOISE, NULLS, Noise, make_grid
 from racer.rates.people import draw_person
 from racer.rates.results import RESULTS, ResultsError
 from racer.rates.sweep import Driven, Sweep, prepare_sweep, run_sweep
-from racer.rates.write import EPISODES, NUMBERS, write_rates
+from racer.rates.write import EPISODES, NUMBERS, POINTS, write_rates
 
 ROOT = Path(__file__).parents[3]
 FOLDER = Path(__file__).parent
@@ -276,6 +276,24 @@ def test_numbers_are_written_with_what_they_follow_from(ran: Path, sweep: Sweep)
     assert numbers["config"]["settings"] == [{"handling": "stock", "skip_zoom": True, "speed": 100.0}]
     assert (numbers["settings"]["task"], numbers["uplink_bits"]) == ("car-racing", 2)
     assert [metric["name"] for metric in numbers["metrics"]] == ["progress", "off_road"]
+
+
+def test_whether_rows_are_held_out_is_empty_where_a_file_does_not_say_whom_it_was_fitted_on(
+    ran: Path, sweep: Sweep, tmp_path: Path
+) -> None:
+    driven = run_sweep(sweep, ran, LocalEngine(1))
+    silent = replace(sweep, fitted_on=(("pico", ()),))
+    write_rates(silent, driven, tmp_path)
+    with (tmp_path / POINTS).open() as file:
+        told = {row["coder"]: row["held_out"] for row in csv.DictReader(file)}
+    assert told == dict.fromkeys(("raw", "full", *NULLS), "1") | {"pico": ""}
+    curves = json.loads((tmp_path / NUMBERS).read_bytes())["curves"]
+    assert {curve["coder"]: curve["held_out"] for curve in curves}["pico"] is None
+    assert silent.unfair == {}
+    drivers = ("mine:slow", "mine:fast", "two-point:7")
+    own = replace(sweep.plan, config=replace(sweep.plan.config, drivers=drivers))
+    named = replace(sweep, plan=own, fitted_on=(("pico", ("mine:slow", "two-point")),))
+    assert named.unfair == {"pico": ("mine:slow", "two-point:7")}
 
 
 def test_simulated_is_the_family_that_the_task_names() -> None:

@@ -472,6 +472,19 @@ def test_exchanged_labels_are_found_where_the_order_is_changed_with_them(recordi
     assert "not the one that was to be drawn" in found["schedule"]
 
 
+def test_without_random_masks_labels_exchanged_with_the_order_are_for_the_seal_to_find(tmp_path: Path) -> None:
+    """All orders of three conditions are rows of a Latin square, so that any exchange makes another row."""
+    path = record(tmp_path, protocol=replace(PROTOCOL, practice=0, conditions=("full", "coarse", "pico"), steps=3))
+    relabel(path, names := {"full": "coarse", "coarse": "pico", "pico": "full"})
+
+    def exchange(config: dict[str, Any]) -> None:
+        config["protocol"]["conditions"] = [names[name] for name in config["protocol"]["conditions"]]
+
+    configure(path, exchange)
+    found = verify_recording(path, replay=False).findings
+    assert [each.outcome for each in found if each.check in ("schedule", "seal")] == ["fail", "ok"]
+
+
 def test_person_who_was_renamed_everywhere_is_found(recording: Path) -> None:
     configure(recording, lambda config: config.update(participant="p02"))
     with h5py.File(recording, "r+") as file:

@@ -15,6 +15,12 @@ DIFFERENCES = np.array([0.8, -0.3, 1.1, 0.4, 0.9, -0.1, 0.6])
 few = arrays.arrays(np.float64, st.integers(1, 9), elements=st.integers(-20, 20).map(float))
 
 
+def p_of(values: np.ndarray, reference: np.ndarray, margin: float = 0.05) -> float:
+    p = kept(values, reference, margin).p
+    assert p is not None
+    return p
+
+
 def test_a_flip_of_all_signs_is_counted_as_by_hand() -> None:
     flipped = [float(np.dot(signs, DIFFERENCES)) for signs in product((-1, 1), repeat=len(DIFFERENCES))]
     expected = sum(total >= DIFFERENCES.sum() - 1e-9 for total in flipped) / len(flipped)
@@ -49,12 +55,20 @@ def test_what_is_kept_within_the_margin_is_found_and_what_is_not_is_not() -> Non
     rng = np.random.default_rng(0)
     reference = rng.uniform(0.8, 1.2, 12)
     near = reference * (1 + rng.normal(0, 0.02, 12))
-    assert kept(near, reference, 0.05).p < 0.01 > kept(near, reference, 0.05).p_flip
-    assert kept(0.9 * near, reference, 0.05).p > 0.9, "it keeps less"
+    assert p_of(near, reference) < 0.01 > kept(near, reference, 0.05).p_flip
+    assert p_of(0.9 * near, reference) > 0.9, "it keeps less"
     assert kept(1.1 * near, reference, 0.05).p_flip > 0.9, "it keeps more"
-    assert kept(0.93 * near, reference, 0.1).p < 0.05, "a wider margin"
-    assert kept(reference, reference, 0.05).p < 1e-6
-    assert kept(np.ones(4), np.ones(4), 0.05).p == 0.0 and kept(np.ones(4) / 2, np.ones(4), 0.05).p == 1.0
+    assert p_of(0.93 * near, reference, 0.1) < 0.05, "a wider margin"
+    assert p_of(reference, reference) < 1e-6
+
+
+@pytest.mark.parametrize("people", [2, 4])
+def test_of_people_who_do_not_differ_a_t_test_says_nothing(people: int) -> None:
+    alike = np.ones(people)
+    for values in (alike, alike / 2):
+        assert kept(values, alike, 0.05).p is None
+    assert kept(alike, alike, 0.05).p_flip == 2.0**-people
+    assert kept(alike + 0.95 * np.arange(people), alike + np.arange(people), 0.05).p is None, "one side alone"
 
 
 def test_the_claim_is_wrongly_made_as_seldom_as_it_should_be() -> None:
@@ -62,5 +76,8 @@ def test_the_claim_is_wrongly_made_as_seldom_as_it_should_be() -> None:
     reference = rng.uniform(0.9, 1.1, (400, 10))
     edge = 0.95 * reference + rng.normal(0, 0.01, reference.shape)  # on the very edge of the margin
     found = [kept(one, its, 0.05) for one, its in zip(edge, reference, strict=True)]
-    for wrong in (np.mean([each.p < 0.05 for each in found]), np.mean([each.p_flip <= 0.05 for each in found])):
+    for wrong in (
+        np.mean([each.p is not None and each.p < 0.05 for each in found]),
+        np.mean([each.p_flip <= 0.05 for each in found]),
+    ):
         assert 0.02 < wrong < 0.08

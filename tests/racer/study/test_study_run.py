@@ -193,9 +193,9 @@ def test_people_and_simulated_participants_are_not_recorded_into_one_study(ran: 
 def test_a_thousand_simulated_sittings_have_names_of_their_own(ran: Study) -> None:
     from racer.study.run import _identity
 
-    identities = [_identity(ran, "pilot", place) for place in range(100)]
+    identities = [_identity(ran, "pilot", place) for place in range(300)]  # more than a study has: some withdrew
     identities += [_identity(ran, "evaluation", place) for place in range(1000)]
-    assert len({identity.session_id for identity in identities}) == 1100
+    assert len({identity.session_id for identity in identities}) == 1300
 
 
 def test_a_name_with_a_space_is_quoted_in_the_command_that_comes_next(tmp_path: Path) -> None:
@@ -279,11 +279,18 @@ def test_sittings_beyond_the_plan_and_people_after_simulated_pilots_are_remarked
     assert remarks(more, "evaluation", "simulated") == []
 
 
-def test_a_simulated_person_who_has_withdrawn_does_not_come_back(ran: Study, tmp_path: Path) -> None:
+def test_somebody_new_replaces_a_simulated_person_who_has_withdrawn(ran: Study, tmp_path: Path) -> None:
     study = copied(ran, tmp_path / "study", TINY)
-    remove_person(plan_withdrawal("p02", study.recordings), (), datetime(2026, 1, 1, tzinfo=UTC))
+    for gone, there in (("p02", ["p01", "p03", "p04"]), ("p04", ["p01", "p03", "p05"])):
+        remove_person(plan_withdrawal(gone, study.recordings), (), datetime(2026, 1, 1, tzinfo=UTC))
+        told: list[tuple[str, int, int]] = []
+        run = run_study(study, jobs=1, iterations=QUICK, progress=lambda *now, told=told: told.append(now))
+        assert run.recorded == 1 and ("participants", 3, 4) in told and told[-1] == ("participants", 4, 4)
+        people = completed(study, "evaluation")
+        assert sorted(sitting.info.participant for sitting in people) == there
+        assert len({sitting.info.session_id for sitting in people}) == 3
+        assert study_status(study).orders == (2, 1), "in the order of whom they replace"
     assert run_study(study, jobs=1, iterations=QUICK).recorded == 0
-    assert [sitting.info.participant for sitting in completed(study, "evaluation")] == ["p01", "p03"]
 
 
 def test_the_pilots_train_the_levels_of_pico_rate_as_well(ran: Study, tmp_path: Path) -> None:

@@ -21,8 +21,9 @@ from compression.model.training import TrainingConfig
 from racer.errors import ConfigError, RacerError
 from racer.tasks.latent_model import load_task_model
 from racer.tasks.registry import GROUP, make_task
-from racer.training.collect import CollectConfig, collect_run, plan_runs
+from racer.training.collect import CollectConfig, collect, collect_run, plan_runs
 from racer.training.models import CARD, RECONSTRUCTIONS, TRAVERSALS, ModelConfig, make_model, read_card
+from racer.training.probe import distinct, readable
 from racer.training.sheets import DEVIATIONS, GAP
 
 BRIEF = TrainingConfig(
@@ -250,6 +251,11 @@ def test_pictures_of_a_task_have_no_world_model_and_the_card_says_what_can_be_re
     assert model.world_model is None and model.sizes.actions == 10
     read = card["held_out"]["readable"]
     assert set(read) >= {"is_0", "thick"} and all(0 <= each["accuracy"] <= 1 for each in read.values())
+    held_out = collect("digits", {}, tmp_path / "out.work" / "frames", config.collect)["held_out"]
+    once = distinct(held_out.frames)
+    assert len(once) < len(held_out.frames), "some pictures came twice"
+    names = make_task("digits").spec.traits
+    assert read == readable(model.encode_frames(held_out.frames[once]), held_out.truth[once], names)
     assert "explained" not in card["held_out"] and "bursts" not in card["data"]["source"]
     # The pictures of a world serve every question about them.
     thin = make_task("digits", {"question": "thickness"}).spec

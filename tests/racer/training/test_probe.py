@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from racer.training.probe import readable
+from racer.training.probe import distinct, readable
 
 
 def test_what_lies_in_the_latents_can_be_read_and_what_does_not_cannot() -> None:
@@ -26,3 +26,10 @@ def test_what_lies_in_the_latents_can_be_read_and_what_does_not_cannot() -> None
 
 def test_nothing_is_said_of_a_few_pictures() -> None:
     assert readable(np.zeros((20, 3), np.float32), np.zeros((20, 1)), ("a",)) == {}
+
+
+def test_a_picture_that_is_met_twice_counts_once() -> None:
+    pictures = np.random.default_rng(0).integers(0, 256, (60, 4, 4, 1), np.uint8)
+    frames = pictures[[3, 3, 0, 3, 1, 0, 59]]
+    assert distinct(frames).tolist() == [0, 2, 4, 6]
+    assert distinct(pictures).tolist() == list(range(60))
