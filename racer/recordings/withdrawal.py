@@ -71,14 +71,16 @@ def remove_person(withdrawal: Withdrawal, traces: Iterable[Trace], now: datetime
     Raises:
         RecordingError: If the disk refuses, or another withdrawal waits to be finished.
     """
-    traces = list(traces)
-    more = [*_memories(withdrawal.folder), *(file for trace in traces for file in trace.files)]
-    withdraw(withdrawal, now, [path for path in more if path not in set(withdrawal.files)], traces=bool(traces))
-    sweep(study_folder(withdrawal.folder))
+    root = study_folder(withdrawal.folder)
+    going = [file for trace in traces for file in trace.files]
+    withdraw(withdrawal, now, _memories(withdrawal.folder), traces=going, root=root)
+    sweep(root)
 
 
 def finish_withdrawal(folder: Path, now: datetime) -> Withdrawal | None:
     """Finish the withdrawal that was cut short in a data folder; return it, or None where there was none.
+
+    Of what was made of several people's recordings, what was agreed to then goes, and nothing that was made since.
 
     Raises:
         RecordingError, RacerError: If that is not possible.
@@ -88,7 +90,7 @@ def finish_withdrawal(folder: Path, now: datetime) -> Withdrawal | None:
         return None
     left = plan_withdrawal(begun.participant, folder, begun.session_ids)
     refuse_running(left)
-    remove_person(left, find_traces(left) if begun.traces else (), now)
+    remove_person(left, (), now)
     return left
 
 
@@ -151,7 +153,8 @@ def _is_export(folder: Path) -> bool:
 
 def _pattern(withdrawal: Withdrawal) -> re.Pattern[bytes]:
     words = "|".join(map(re.escape, (withdrawal.participant, *withdrawal.session_ids)))
-    return re.compile(rf"(?<![0-9A-Za-z-])({words})(?![0-9A-Za-z-])".encode())
+    # Nor part of a number, as the id 123456 in 0.123456 or in 123456.5.
+    return re.compile(rf"(?<![0-9A-Za-z.-])({words})(?![0-9A-Za-z-]|\.[0-9])".encode())
 
 
 def _mentions(path: Path, pattern: re.Pattern[bytes]) -> bool:

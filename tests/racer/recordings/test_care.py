@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ import sessions
 from compression.model.latent_model import LatentModel
 from racer.commands import care
 from racer.errors import ConfigError
-from racer.recordings.withdrawal import StillDrivingError
+from racer.recordings.withdrawal import StillDrivingError, finish_withdrawal
 from racer.report.page import GENERATOR
 from racer.sitting.leases import FOLDER, Leases
 from racer.sitting.protocol import ProtocolConfig
@@ -339,6 +340,59 @@ def test_traces_are_listed_and_removed_when_asked_for(
     assert all(
         path.exists() for path in (other_mask, other, notes, foreign, tmp_path / "theirs", tmp_path / "p011.csv")
     )
+
+
+def test_numbers_in_an_export_are_no_session_of_the_person(data: Path, tmp_path: Path, run: Racer) -> None:
+    (tmp_path / "study.toml").touch()
+    write_session(data, [scored("random", 0.5)], participant="p03", session_id="123456")
+    other = write_session(data, [scored("random", 0.5)], participant="p02", session_id="0000ff")
+    export_tables([other], tmp_path / "theirs", "csv")
+    (tmp_path / "theirs" / "data" / "more.csv").write_text("0.123456,123456.5,-123456,1234567\n")
+    found = strictly(run("withdraw", "p03", "--data", data, "--dry-run", "--json"))
+    assert found["traces"] == []
+    (tmp_path / "theirs" / "data" / "more.csv").write_text("see 123456.\n")
+    found = strictly(run("withdraw", "p03", "--data", data, "--dry-run", "--json"))
+    assert [trace["kind"] for trace in found["traces"]] == ["export"]
+
+
+def test_exports_made_since_a_withdrawal_was_cut_short_stay(
+    data: Path, tmp_path: Path, run: Racer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "study.toml").touch()
+    write_session(data, [scored("random", 0.5)], participant="p02", session_id="0000ff")
+    export_tables([data], tmp_path / "tables", "csv")
+    unlink = Path.unlink
+
+    def refuse(path: Path, missing_ok: bool = False) -> None:
+        if path.suffix == ".h5":
+            raise PermissionError(13, "Permission denied")
+        unlink(path, missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    assert run("withdraw", "p01", "--data", data, "--yes", "--traces").exit_code == 1
+    monkeypatch.undo()
+    export_tables([data], tmp_path / "since", "csv")
+    listed = run("withdraw", "p01", "--data", data, "--dry-run").output
+    assert f"  {tmp_path / 'tables'}\n" in listed
+    assert f"  {tmp_path / 'since'}\n" not in listed
+    assert finish_withdrawal(data, datetime(2026, 1, 1, tzinfo=UTC)) is not None
+    assert not (tmp_path / "tables").exists()
+    assert (tmp_path / "since").exists()
+
+
+def test_another_persons_interrupted_withdrawal_is_none_of_somebody_unknown(
+    data: Path, run: Racer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path, missing_ok: bool = False) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    run("withdraw", "p01", "--data", data, "--yes")
+    monkeypatch.undo()
+    assert interrupted(data) is not None
+    result = run("withdraw", "p99", "--data", data, "--dry-run")
+    assert "nothing in" in str(result.exception)
+    assert "Would remove" not in result.output
 
 
 def test_traces_of_somebody_who_has_withdrawn_can_be_removed_afterwards(
