@@ -226,6 +226,7 @@ _TRACES = {
     "report": "a report with this person in it",
     "export": "an export with this person in it",
     "mention": "names this person or their sessions",
+    "unknown": "an export that may hold them, of an earlier version; look, and delete it yourself",
 }
 
 

@@ -218,13 +218,17 @@ def test_what_is_swept_is_held_until_it_is_gone(tmp_path: Path, monkeypatch: pyt
 
 @pytest.mark.skipif(os.name != "posix", reason="needs locks that end with the process")
 def test_writer_waits_for_whoever_is_removing_its_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def remove(path: Path, other: int) -> None:
+        os.unlink(path)
+        os.close(other)
+
     def open_and_lose(path: Path, flags: int, mode: int = 0o777) -> int:
         descriptor = os_open(path, flags, mode)
         if flags & os.O_CREAT:
             monkeypatch.setattr(os, "open", os_open)
             other = os_open(path, os.O_RDONLY)
             assert hold(other)
-            Thread(target=lambda: (os.unlink(path), os.close(other))).start()
+            Thread(target=remove, args=(path, other)).start()
         return descriptor
 
     os_open = os.open

@@ -26,7 +26,8 @@ from racer.report.page import GENERATOR
 from racer.sitting.leases import FOLDER, Leases
 from racer.sitting.protocol import ProtocolConfig
 from racer.sitting.start import StartConfig, start_session
-from sessions.export.export import export_tables
+from sessions.export.dictionary import DESCRIPTION_NAME
+from sessions.export.export import export_arrays, export_tables
 from sessions.maintenance.withdraw import interrupted
 from sessions.maintenance.withdrawn import LOG_NAME
 
@@ -340,6 +341,40 @@ def test_traces_are_listed_and_removed_when_asked_for(
     assert all(
         path.exists() for path in (other_mask, other, notes, foreign, tmp_path / "theirs", tmp_path / "p011.csv")
     )
+
+
+def test_exports_that_are_no_text_are_found_too(data: Path, tmp_path: Path, run: Racer) -> None:
+    (tmp_path / "study.toml").touch()
+    other = write_session(data, [scored("random", 0.5)], participant="p02", session_id="0000ff")
+    mine = next(path for path in sessions.find_recordings(data) if path != other)
+    stem = mine.name.removesuffix(".h5")
+    export_tables([data], tmp_path / "tables", "parquet")
+    export_tables([other], tmp_path / "theirs", "parquet")
+    export_arrays([data], tmp_path / "arrays")
+    (tmp_path / "films").mkdir()
+    film, folder, copy = tmp_path / "films" / f"{stem}.mp4", tmp_path / f"{stem}.minari", tmp_path / mine.name
+    film.touch()
+    folder.mkdir()
+    (folder / "data.bin").touch()
+    shutil.copy(mine, copy)
+    former = tmp_path / "former"
+    shutil.copytree(tmp_path / "theirs", former)
+    description = json.loads((former / DESCRIPTION_NAME).read_text())
+    del description["participants"], description["sessions"]
+    (former / DESCRIPTION_NAME).write_text(json.dumps(description))
+    arrays = {path for path in (tmp_path / "arrays").iterdir() if path.name.startswith(stem)}
+    assert arrays
+    found = strictly(run("withdraw", "p01", "--data", data, "--dry-run", "--json"))
+    assert {entry["path"]: entry["kind"] for entry in found["traces"]} == {
+        str(tmp_path / "tables"): "export",
+        **{str(path): "export" for path in (film, folder, *arrays)},
+        str(copy): "mention",
+        str(former): "unknown",
+    }
+    assert run("withdraw", "p01", "--data", data, "--yes", "--traces").exit_code == 0
+    gone = (tmp_path / "tables", film, folder, *arrays)
+    assert not any(path.exists() for path in gone)
+    assert all(path.exists() for path in (other, copy, former, tmp_path / "theirs", tmp_path / "arrays"))
 
 
 def test_numbers_in_an_export_are_no_session_of_the_person(data: Path, tmp_path: Path, run: Racer) -> None:
