@@ -70,12 +70,10 @@ def whole_file(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
         OSError: If the disk refuses.
     """
     sweep_once(path.parent)
-    fresh = _unfinished(path)
-    file = FileIO(fresh, "r+", opener=lambda name, flags: os.open(name, _NEW, 0o666))
+    fresh, file = _new_file(path)
     try:
-        hold(file.fileno())
         yield fresh
-        if not os.path.samestat(os.fstat(file.fileno()), os.stat(fresh, follow_symlinks=False)):
+        if not _has_name(file.fileno(), fresh):
             raise NotPlainError("something else took the place of what was being written")
         os.fsync(file.fileno())
         if os.name == "nt":  # it renames no file that is open
@@ -119,12 +117,8 @@ def scratch_folder(parent: Path) -> Iterator[Path]:
         OSError: If the disk refuses.
     """
     sweep_once(parent)
-    fresh = _unfinished(parent / "scratch")
-    fresh.mkdir()
-    descriptor = os.open(fresh, os.O_RDONLY) if fcntl else None
+    fresh, descriptor = _new_folder(parent)
     try:
-        if descriptor is not None:
-            hold(descriptor)
         yield fresh
     finally:
         if descriptor is not None:
@@ -197,33 +191,60 @@ def sync_folder(folder: Path) -> None:
         _sync(folder)
 
 
-def hold(descriptor: int, *, shared: bool = False) -> bool:
+def hold(descriptor: int, *, shared: bool = False, wait: bool = False) -> bool:
     """Lock an open file or folder for as long as it is open; return whether that was possible.
 
     Args:
         descriptor: Of what is open.
         shared: Whether others may read meanwhile. The lock is advisory: whoever asks for one, as HDF5 does, learns of
             it.
+        wait: Whether to wait for whoever holds it.
     """
     if fcntl is None:
         return False
     try:
-        fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | (0 if wait else fcntl.LOCK_NB))
     except OSError:
         return False
     return True
 
 
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Keep whoever else asks for the same folder waiting until the block has ended, where the system locks folders.
+
+    Raises:
+        OSError: If there is no such folder.
+    """
+    descriptor = os.open(folder, os.O_RDONLY) if fcntl else None
+    try:
+        if descriptor is not None:
+            hold(descriptor, wait=True)
+        yield
+    finally:
+        if descriptor is not None:
+            os.close(descriptor)
+
+
 def left_over(path: Path) -> bool:
     """Return whether something was being made here by a process that has ended."""
+    with _ownerless(path) as left:
+        return left
+
+
+@contextmanager
+def _ownerless(path: Path) -> Iterator[bool]:
+    """Tell whether nobody makes what lies here; if so, whoever has just begun to waits until the block has ended."""
     if fcntl is None or not _UNFINISHED.fullmatch(path.name):
-        return False
+        yield False
+        return
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError:
-        return False
+        yield False
+        return
     try:
-        return hold(descriptor)
+        yield hold(descriptor)
     finally:
         os.close(descriptor)
 
@@ -231,14 +252,14 @@ def left_over(path: Path) -> bool:
 def sweep(folder: Path) -> None:
     """Remove what killed processes left in a folder; what cannot be removed stays."""
     try:
-        left = [path for path in folder.iterdir() if left_over(path)]
+        paths = list(folder.iterdir())
     except OSError:
         return
-    for path in left:
-        with suppress(OSError):
-            if path.is_dir():
+    for path in paths:
+        with _ownerless(path) as left, suppress(OSError):
+            if left and path.is_dir():
                 shutil.rmtree(path)
-            else:
+            elif left:
                 path.unlink()
 
 
@@ -248,6 +269,49 @@ def sweep_once(folder: Path) -> None:
     if place not in _swept:
         _swept.add(place)
         sweep(folder)
+
+
+def _new_file(path: Path) -> tuple[Path, FileIO]:
+    """Make a file to be renamed to `path`, and hold it."""
+    while True:
+        fresh = _unfinished(path)
+        file = FileIO(fresh, "r+", opener=lambda name, flags: os.open(name, _NEW, 0o666))
+        try:
+            hold(file.fileno(), wait=True)
+            if _has_name(file.fileno(), fresh):
+                return fresh, file
+        except BaseException:
+            file.close()
+            raise
+        file.close()  # somebody took it for left over before it was held, and removed it
+
+
+def _new_folder(parent: Path) -> tuple[Path, int | None]:
+    """Make a hidden folder, and hold it where folders can be opened."""
+    while True:
+        fresh = _unfinished(parent / "scratch")
+        fresh.mkdir()
+        if not fcntl:
+            return fresh, None
+        try:
+            descriptor = os.open(fresh, os.O_RDONLY)
+        except FileNotFoundError:  # as above
+            continue
+        try:
+            hold(descriptor, wait=True)
+            if _has_name(descriptor, fresh):
+                return fresh, descriptor
+        except BaseException:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)
+
+
+def _has_name(descriptor: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), os.stat(path, follow_symlinks=False))
+    except FileNotFoundError:
+        return False
 
 
 def _unfinished(path: Path) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -163,13 +164,14 @@ def withdraw(
     from datetime import UTC, datetime
 
     from racer.errors import ConfigError
-    from racer.recordings.withdrawal import find_traces, refuse_running, remove_person
+    from racer.recordings.withdrawal import find_traces, refuse_running, remove_person, study_folder
     from sessions.maintenance.withdraw import interrupted, plan_withdrawal
     from sessions.maintenance.withdrawn import read_withdrawn
 
     if not dry_run:
         finish_begun(data, participant)
     begun = interrupted(data)
+    begun = begun if begun and begun.participant == participant else None
     plan = plan_withdrawal(participant, data, begun.session_ids if begun else ())
     refuse_running(plan)
     found = find_traces(plan)
@@ -179,7 +181,9 @@ def withdraw(
             raise ConfigError(f"nothing in {data} is {participant}'s; nothing was removed: check the name with --data")
         more = ": add --traces to remove what was made of them" if any(trace.files for trace in found) else ""
         raise ConfigError(f"{participant} has been withdrawn from {data} already; nothing more was removed{more}")
-    files = [*plan.files, *(path for trace in going for path in trace.files)]
+    agreed = begun.agreed(study_folder(data)) if begun else []
+    traced = [path for path in agreed if os.path.lexists(path)] + [path for trace in going for path in trace.files]
+    files = [*plan.files, *dict.fromkeys(traced)]
     if not as_json:
         for path in files:
             _say(f"  {path}")
@@ -222,6 +226,7 @@ _TRACES = {
     "report": "a report with this person in it",
     "export": "an export with this person in it",
     "mention": "names this person or their sessions",
+    "unknown": "an export that may hold them, of an earlier version; look, and delete it yourself",
 }
 
 

@@ -31,6 +31,7 @@ from racer.recordings.models import NotHereError, find_task
 from racer.recordings.rerun import RerunError
 from racer.tasks.gymnasium import REWARD, env_spec
 from sessions import Episode, TaskRecord
+from sessions.export.dictionary import whose
 from sessions.export.folder import ExportError, choose_recordings, new_folder
 from sessions.extras import import_extra
 
@@ -118,6 +119,7 @@ def export_minari(
     task = _one_task(tasks)
     total = sum(map(len, accepted.values()))
     written = steps = repeated = 0
+    held: dict[str, sessions.SessionInfo] = {}
     with new_folder(out) as folder:
         storage = storages.MinariStorage.new(
             # Minari 0.5 takes a relative path twice when it adds up sizes.
@@ -138,12 +140,14 @@ def export_minari(
                 continue
             storage.update_episodes([_buffer(minari, episode, drawn)])
             storage.update_episode_metadata([metadata], [written])
+            held[session.info.session_id] = session.info
             written += 1
             steps += episode.n_steps
             repeated += drawn.last_repeated
         if not written:
             raise _nothing(left_out)
-        storage.update_metadata(_dataset_metadata(minari, out.name, task, original))
+        about = _dataset_metadata(minari, out.name, task, original)
+        storage.update_metadata({**about, **whose(held.values())})
         progress(total, total)
     return MinariSummary(out, out.name, len(recordings), written, steps, left_out, repeated)
 

@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from compression.fitting.fitted import LARGEST_FILE
 from compression.tensor_files import read_metadata
@@ -30,7 +30,7 @@ _TEXTS = frozenset({".csv", ".html", ".json", ".jsonl", ".md", ".svg", ".toml", 
 _MOST_TEXT_BYTES = 2**28
 _MOST_DESCRIPTION_BYTES = 2**24
 
-Kind = Literal["mask", "report", "export", "mention"]
+Kind = Literal["mask", "report", "export", "mention", "unknown"]
 
 
 class StillDrivingError(RacerError):
@@ -43,7 +43,8 @@ class Trace:
 
     path: Path
     kind: Kind
-    """A file fitted to what they did; a report's page; an export's folder; a file that names them."""
+    """A file fitted to what they did; a report's page; an export's folder or file; a file that names them; an export
+    that does not say whom it holds."""
     files: tuple[Path, ...]
     """What goes if it is removed, folders after what lies in them; nothing of what only names them, or lies outside of
     the study's folder."""
@@ -71,14 +72,16 @@ def remove_person(withdrawal: Withdrawal, traces: Iterable[Trace], now: datetime
     Raises:
         RecordingError: If the disk refuses, or another withdrawal waits to be finished.
     """
-    traces = list(traces)
-    more = [*_memories(withdrawal.folder), *(file for trace in traces for file in trace.files)]
-    withdraw(withdrawal, now, [path for path in more if path not in set(withdrawal.files)], traces=bool(traces))
-    sweep(study_folder(withdrawal.folder))
+    root = study_folder(withdrawal.folder)
+    going = [file for trace in traces for file in trace.files]
+    withdraw(withdrawal, now, _memories(withdrawal.folder), traces=going, root=root)
+    sweep(root)
 
 
 def finish_withdrawal(folder: Path, now: datetime) -> Withdrawal | None:
     """Finish the withdrawal that was cut short in a data folder; return it, or None where there was none.
+
+    Of what was made of several people's recordings, what was agreed to then goes, and nothing that was made since.
 
     Raises:
         RecordingError, RacerError: If that is not possible.
@@ -88,7 +91,7 @@ def finish_withdrawal(folder: Path, now: datetime) -> Withdrawal | None:
         return None
     left = plan_withdrawal(begun.participant, folder, begun.session_ids)
     refuse_running(left)
-    remove_person(left, find_traces(left) if begun.traces else (), now)
+    remove_person(left, (), now)
     return left
 
 
@@ -104,11 +107,24 @@ def find_traces(withdrawal: Withdrawal) -> list[Trace]:
     own = {path.absolute() for path in withdrawal.files}
     pattern = _pattern(withdrawal)
     found: dict[Path, Trace] = {}
-    for path in _files(root):
+    unknown: list[Path] = []
+    for path in _everything(root):
         recorded = path.name.endswith((SUFFIX, PARTIAL_SUFFIX))
-        if path in own or recorded or path.name == INTENT_NAME or path.parent.name in (FOLDER, _FORMER_FOLDER):
+        if path in own or path.name == INTENT_NAME or path.parent.name in (FOLDER, _FORMER_FOLDER):
             continue
-        if path.suffix == ".safetensors":
+        if not found.keys().isdisjoint(path.parents):
+            continue
+        if withdrawal.names(path):
+            # A copy of a recording is theirs to look at: a rehearsal may have had another person of that name.
+            found[path] = Trace(path, "mention", ()) if recorded else Trace(path, "export", _all_of(path))
+        elif recorded or path.is_symlink():
+            continue
+        elif path.is_dir():
+            if (description := _description(path)) is not None and _tells_nobody(path, description):
+                unknown.append(path)
+        elif not path.is_file():
+            continue
+        elif path.suffix == ".safetensors":
             if _fitted_to(path, withdrawal):
                 found[path] = Trace(path, "mask", (path,))
         elif path.suffix.lower() in _TEXTS and _mentions(path, pattern):
@@ -118,6 +134,8 @@ def find_traces(withdrawal: Withdrawal) -> list[Trace]:
         for path in _listed(place):
             if not path.is_relative_to(root) and _fitted_to(path, withdrawal):
                 found[path] = Trace(path, "mask", ())
+    for path in unknown:
+        found.setdefault(path, Trace(path, "unknown", ()))
     return [found[path] for path in sorted(found)]
 
 
@@ -128,30 +146,46 @@ def _whole(path: Path, root: Path) -> Trace:
     for folder in path.parents:
         if not folder.is_relative_to(root) or folder == root:
             break
-        if _is_export(folder):
-            inside = sorted(_everything(folder), key=lambda each: (-len(each.parts), each))
-            return Trace(folder, "export", (*inside, folder))
+        if _description(folder) is not None:
+            return Trace(folder, "export", _all_of(folder))
     if page_and_files := report_of(path):
         return Trace(page_and_files[0], "report", page_and_files)
     return Trace(path, "mention", ())
 
 
-def _is_export(folder: Path) -> bool:
-    """Return whether a folder says that Racer exported it: as tables, or as a Minari dataset."""
+def _all_of(path: Path) -> tuple[Path, ...]:
+    """Return a file, or a folder after all that lies in it, recordings aside."""
+    if path.is_symlink() or not path.is_dir():
+        return (path,)
+    inside = (each for each in _everything(path) if not each.name.endswith((SUFFIX, PARTIAL_SUFFIX)))
+    return (*sorted(inside, key=lambda each: (-len(each.parts), each)), path)
+
+
+def _tells_nobody(folder: Path, description: dict[str, Any]) -> bool:
+    """Return whether an export says nowhere whom it holds: one of an earlier version whose tables are no text."""
+    return not isinstance(description.get("sessions"), list) and any(
+        path.suffix in (".parquet", ".hdf5", ".arrow") for path in _files(folder)
+    )
+
+
+def _description(folder: Path) -> dict[str, Any] | None:
+    """Return what a folder says of itself if Racer exported it, as tables or as a Minari dataset."""
     from racer.recordings.minari_export import ALGORITHM_NAME
     from sessions.export.dictionary import DATASET_NAME, DESCRIPTION_NAME
 
     marks = (DESCRIPTION_NAME, "name", DATASET_NAME), ("data/metadata.json", "algorithm_name", ALGORITHM_NAME)
     for name, key, value in marks:
         with suppress(OSError, ValueError, RecursionError, AttributeError):
-            if json.loads(read_plain(folder / name, _MOST_DESCRIPTION_BYTES)).get(key) == value:
-                return True
-    return False
+            description: dict[str, Any] = json.loads(read_plain(folder / name, _MOST_DESCRIPTION_BYTES))
+            if description.get(key) == value:
+                return description
+    return None
 
 
 def _pattern(withdrawal: Withdrawal) -> re.Pattern[bytes]:
     words = "|".join(map(re.escape, (withdrawal.participant, *withdrawal.session_ids)))
-    return re.compile(rf"(?<![0-9A-Za-z-])({words})(?![0-9A-Za-z-])".encode())
+    # Nor part of a number, as the id 123456 in 0.123456 or in 123456.5.
+    return re.compile(rf"(?<![0-9A-Za-z.-])({words})(?![0-9A-Za-z-]|\.[0-9])".encode())
 
 
 def _mentions(path: Path, pattern: re.Pattern[bytes]) -> bool:

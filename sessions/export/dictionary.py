@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from sessions.export.tables import Table, TableColumn
-from sessions.schema import ROW_MEANING, SCHEMA_VERSION
+from sessions.schema import ROW_MEANING, SCHEMA_VERSION, SessionInfo
 
 DESCRIPTION_NAME = "dataset_description.json"
 
@@ -38,28 +38,37 @@ def table_path(table: Table, suffix: str) -> str:
     return f"data/description-{table.name}_data{suffix}"
 
 
-def describe_tables(tables: Sequence[Table], tasks: Iterable[str], sessions: int) -> dict[str, Any]:
+def whose(sessions: Iterable[SessionInfo]) -> dict[str, list[str]]:
+    """Return what a description says of whom an export holds, so that it is found when somebody withdraws."""
+    sessions = list(sessions)
+    return {
+        "participants": sorted({info.participant for info in sessions}),
+        "sessions": sorted({info.session_id for info in sessions}),
+    }
+
+
+def describe_tables(tables: Sequence[Table], sessions: Sequence[SessionInfo]) -> dict[str, Any]:
     """Return the content of `dataset_description.json`.
 
     Args:
         tables: That were exported.
-        tasks: Names of what was done.
-        sessions: How many were exported.
+        sessions: That were exported.
     """
     columns = dict.fromkeys(column for table in tables for column in table.columns)
-    tasks = sorted(set(tasks))
+    tasks, count = sorted({info.task.name for info in sessions}), len(sessions)
     return {
         "@context": "https://schema.org/",
         "@type": "Dataset",
         "name": DATASET_NAME,
         "description": (
-            f"{sessions} recorded session{'s' * (sessions != 1)} of people or simulated participants who did "
+            f"{count} recorded session{'s' * (count != 1)} of people or simulated participants who did "
             f"{', '.join(tasks)} by what a latent channel transmitted: one table each of sessions, episodes, steps, "
             f"events and answers. {ROW_MEANING}"
         ),
         "schemaVersion": "Psych-DS 1.5.1",
         "version": f"recording schema {SCHEMA_VERSION}",
         "keywords": ["pragmatic compression", "behaviour", *tasks],
+        **whose(sessions),
         "variableMeasured": [
             _describe(column, [table.name for table in tables if column in table.columns]) for column in columns
         ],

@@ -63,8 +63,7 @@ def export_tables(
     """
     writer = FORMATS[form]
     recordings, left_out = choose_recordings(paths)
-    tasks = [info.task for info in recordings.values()]
-    tables = tables_of(tasks)
+    tables = tables_of(info.task for info in recordings.values())
     episodes = 0
     with new_folder(out) as folder:
         (folder / "data").mkdir()
@@ -80,7 +79,7 @@ def export_tables(
                         writers[name].write(values)
                     episodes += len(session.episodes)
         write_whole(folder / README_NAME, README.encode())
-        description = describe_tables(tables, [task.name for task in tasks], len(recordings))
+        description = describe_tables(tables, list(recordings.values()))
         text = json.dumps(description, indent=2, ensure_ascii=False)
         write_whole(folder / DESCRIPTION_NAME, f"{text}\n".encode())
         progress(len(recordings), len(recordings))

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from disk.reading import open_plain
-from disk.writing import open_new, rename_without_overwriting, scratch_folder, sync_folder, write_all
+from disk.writing import alone, open_new, rename_without_overwriting, scratch_folder, sync_folder, write_all
 from sessions.comparison import first_difference
 from sessions.errors import RecordingError, StorageError
 from sessions.maintenance.withdrawn import Withdrawn, note_withdrawals, read_withdrawn
@@ -125,7 +125,8 @@ def merge(
     if gone.lines and not dry_run:
         try:
             into.mkdir(parents=True, exist_ok=True)
-            note_withdrawals(into, gone.lines)
+            with alone(into):
+                note_withdrawals(into, gone.lines)
         except OSError as error:
             raise StorageError(f"cannot write to {into}: {error.strerror}; merge again") from error
     return MergeResult(tuple(results), tuple(sorted(shared)), tuple(still_here))

@@ -6,17 +6,18 @@ behind, and `interrupted` tells the next one, which withdraws again.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
 from disk.reading import read_plain
-from disk.writing import left_over, sync_folder, write_whole
+from disk.writing import alone, left_over, sync_folder, write_whole
 from sessions.errors import RecordingError, StorageError
 from sessions.maintenance.withdrawn import LogLine, newest_salt, note_withdrawals
 from sessions.names import PARTIAL_SUFFIX, SUFFIX, check_name, check_session_id, recording_name
@@ -25,7 +26,7 @@ from sessions.schema import SessionInfo
 
 INTENT_NAME = ".withdrawing.json"
 """In the data folder while a withdrawal is under way."""
-_MOST_INTENT_BYTES = 2**20
+_MOST_INTENT_BYTES = 2**24
 
 _STEM = re.compile(r"\.?(.+_\d{8}T\d{6}Z_[0-9a-f]{6})(?![0-9A-Za-z]).*", re.ASCII)
 """What the name of a recording, and of what was made from it, begins with."""
@@ -42,6 +43,15 @@ class Withdrawal:
     """Recordings and what was made from them, in the folder and below; folders come after what lies in them."""
     unreadable: tuple[Path, ...]
     """Recordings that cannot be read and whose name says nothing: they may be the person's, and stay."""
+    own_stems: frozenset[str]
+    """What the names of their recordings, and of what was made of these, begin with."""
+    foreign_stems: frozenset[str]
+    """The same of everybody else's."""
+
+    def names(self, path: Path) -> bool:
+        """Return whether the name of a file or folder begins with that of a recording of theirs, or as one would."""
+        stem = _stem(path)
+        return stem in self.own_stems or (_is_theirs(self.participant, stem) and stem not in self.foreign_stems)
 
 
 @dataclass(frozen=True)
@@ -50,8 +60,8 @@ class Intent:
 
     participant: str
     session_ids: tuple[str, ...]
-    traces: bool
-    """Whether what was made of several people's recordings was to go as well."""
+    traces: tuple[str, ...]
+    """What was made of several people's recordings and was to go as well, relative to the study's folder, with `/`."""
     line: LogLine
     """For the log."""
 
@@ -59,8 +69,21 @@ class Intent:
         check_name("participant", self.participant)
         for session_id in self.session_ids:
             check_session_id(session_id)
-        if type(self.traces) is not bool:
-            raise ValueError("traces must be true or false")
+        for each in self.traces:
+            path = Path(each)
+            if path.anchor or not path.parts or ".." in path.parts:
+                raise ValueError("traces must lie in the study's folder")
+            if each.endswith((SUFFIX, PARTIAL_SUFFIX)):
+                raise ValueError("a recording is no trace")
+
+    def agreed(self, root: Path) -> list[Path]:
+        """Return the traces in the study's folder `root`, without those that a link on the way leads to."""
+        paths = [root / each for each in self.traces]
+        return [
+            path
+            for path in paths
+            if not any(map(Path.is_symlink, path.parents[: len(path.relative_to(root).parts) - 1]))
+        ]
 
 
 def interrupted(folder: Path) -> Intent | None:
@@ -72,8 +95,8 @@ def interrupted(folder: Path) -> Intent | None:
     path = folder / INTENT_NAME
     try:
         value = json.loads(read_plain(path, _MOST_INTENT_BYTES))
-        ids, line = tuple(value["session_ids"]), LogLine.from_json(value["line"])
-        return Intent(**{**value, "session_ids": ids, "line": line})
+        ids, traces, line = tuple(value["session_ids"]), tuple(value["traces"]), LogLine.from_json(value["line"])
+        return Intent(**{**value, "session_ids": ids, "traces": traces, "line": line})
     except FileNotFoundError:
         return None
     except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
@@ -109,10 +132,9 @@ def plan_withdrawal(participant: str, folder: Path, session_ids: Iterable[str] =
     own, foreign = _stems(recordings, participant)
     theirs = {path for path, info in recordings.items() if info is not None and info.participant == participant}
     theirs |= {path for path in entries if left_over(path)}
-    by_name = re.compile(rf"{re.escape(participant)}_(pilot|evaluation)_\d{{8}}T\d{{6}}Z_[0-9a-f]{{6}}", re.ASCII)
     for path in entries:
         stem = _stem(path)
-        if stem in own or (by_name.fullmatch(stem) and stem not in foreign):
+        if stem in own or (_is_theirs(participant, stem) and stem not in foreign):
             theirs.add(path)
             own.add(stem)
     unreadable = [path for path, info in recordings.items() if info is None and not _stem(path)]
@@ -120,24 +142,47 @@ def plan_withdrawal(participant: str, folder: Path, session_ids: Iterable[str] =
     # The deepest first, so that folders are empty when their turn comes.
     files = sorted(theirs | inside, key=lambda path: (-len(path.parts), path))
     ids = {*session_ids, *(stem[-6:] for stem in own)}
-    return Withdrawal(participant, folder, tuple(sorted(ids)), tuple(files), tuple(unreadable))
+    stems = frozenset(own), frozenset(foreign)
+    return Withdrawal(participant, folder, tuple(sorted(ids)), tuple(files), tuple(unreadable), *stems)
 
 
-def withdraw(withdrawal: Withdrawal, now: datetime, more: Iterable[Path] = (), *, traces: bool = False) -> None:
+def withdraw(
+    withdrawal: Withdrawal,
+    now: datetime,
+    more: Iterable[Path] = (),
+    *,
+    traces: Iterable[Path] = (),
+    root: Path | None = None,
+) -> None:
     """Note what is about to go, remove it, and note that it has gone; the log says so in `withdrawals.jsonl`.
 
-    Where one was begun before, this finishes it: withdraw the person that `interrupted` names.
+    Where one was begun before, this finishes it: withdraw the person that `interrupted` names. The traces agreed to
+    then go, and none that were made since. Others that withdraw from the folder wait meanwhile.
 
     Args:
         withdrawal: Just planned and agreed to.
         now: Must know its time zone.
         more: Files and empty folders that go as well.
-        traces: Whether these are what was made of several people's recordings: for whoever finishes it.
+        traces: Files and folders that go as well, agreed to, for whoever finishes it; folders after what lies in them.
+            A folder that holds anything else stays.
+        root: Folder that all traces lie in; the data folder if None.
 
     Raises:
         RecordingError: If another person's withdrawal waits to be finished.
         StorageError: If the disk refuses; the message says what, and withdrawing again goes on from there.
     """
+    folder, root = withdrawal.folder, (root or withdrawal.folder).absolute()
+    relative = tuple(each.absolute().relative_to(root).as_posix() for each in traces)
+    try:
+        with alone(folder):
+            _withdraw(withdrawal, now, more, relative, root)
+    except OSError as error:
+        raise StorageError(
+            f"cannot open {folder}: {error.strerror}; nothing was removed: withdraw again when that can be read"
+        ) from error
+
+
+def _withdraw(withdrawal: Withdrawal, now: datetime, more: Iterable[Path], traces: tuple[str, ...], root: Path) -> None:
     folder, path = withdrawal.folder, withdrawal.folder / INTENT_NAME
     begun = interrupted(folder)
     if begun is not None and begun.participant != withdrawal.participant:
@@ -146,15 +191,23 @@ def withdraw(withdrawal: Withdrawal, now: datetime, more: Iterable[Path] = (), *
         if begun is None:
             line = LogLine.of(withdrawal.participant, withdrawal.session_ids, now, newest_salt(folder))
             begun = Intent(withdrawal.participant, withdrawal.session_ids, traces, line)
+            write_whole(path, json.dumps(asdict(begun)).encode(), overwrite=False)
+        elif set(traces) - set(begun.traces):
+            begun = replace(begun, traces=tuple(dict.fromkeys((*begun.traces, *traces))))
             write_whole(path, json.dumps(asdict(begun)).encode())
         note_withdrawals(folder, [begun.line])
+    except FileExistsError as error:
+        raise RecordingError(
+            f"another withdrawal was begun in {folder}; nothing was removed: finish it first"
+        ) from error
     except OSError as error:
         raise StorageError(
             f"the withdrawal cannot be noted in {folder}: {error.strerror}; nothing was removed: withdraw again when "
             "that can be written"
         ) from error
     folders = {folder}
-    for each in (*withdrawal.files, *more):
+    agreed = begun.agreed(root)
+    for each in (*withdrawal.files, *more, *agreed):
         folders.add(each.parent)
         try:
             if each.is_dir() and not each.is_symlink():
@@ -162,6 +215,8 @@ def withdraw(withdrawal: Withdrawal, now: datetime, more: Iterable[Path] = (), *
             else:
                 each.unlink(missing_ok=True)
         except OSError as error:
+            if error.errno in (errno.ENOTEMPTY, errno.EEXIST) and each in agreed:
+                continue  # something came into it since
             raise StorageError(
                 f"cannot remove {each}: {error.strerror}; the rest from there on is not removed yet: withdraw again"
             ) from error
@@ -191,6 +246,12 @@ def _stem(path: Path) -> str:
     """Return what a file's name has in common with that of the recording it was made from; nothing if it has not."""
     match = _STEM.fullmatch(path.name)
     return match[1] if match else ""
+
+
+def _is_theirs(participant: str, stem: str) -> bool:
+    """Return whether a recording of the participant would be called so."""
+    by_name = rf"{re.escape(participant)}_(pilot|evaluation)_\d{{8}}T\d{{6}}Z_[0-9a-f]{{6}}"
+    return re.fullmatch(by_name, stem, re.ASCII) is not None
 
 
 def _stems(recordings: dict[Path, SessionInfo | None], participant: str) -> tuple[set[str], set[str]]:

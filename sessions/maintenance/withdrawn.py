@@ -95,7 +95,7 @@ def read_withdrawn(folder: Path) -> Withdrawn:
 
 
 def note_withdrawals(folder: Path, lines: Iterable[LogLine]) -> None:
-    """Put lines on the device that the log does not hold yet; all of it or nothing.
+    """Put lines on the device that the log does not hold yet; all of it or nothing. Keep the folder `alone` meanwhile.
 
     Raises:
         OSError: If the disk refuses.

@@ -6,10 +6,12 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
 from disk.writing import (
+    hold,
     left_over,
     open_to_append,
     rename_without_overwriting,
@@ -160,6 +162,79 @@ def test_what_a_killed_process_left_goes_and_what_a_living_one_makes_stays(tmp_p
     assert all(map(left_over, made))
     sweep(tmp_path)
     assert names(tmp_path) == [".racer-notes"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs locks that end with the process")
+def test_file_that_is_swept_before_its_writer_holds_it_is_made_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def open_and_sweep(path: Path, flags: int, mode: int = 0o777) -> int:
+        descriptor = os_open(path, flags, mode)
+        if flags & os.O_CREAT:
+            monkeypatch.setattr(os, "open", os_open)
+            sweep(tmp_path)
+        return descriptor
+
+    os_open = os.open
+    (tmp_path / "before").touch()
+    with scratch_folder(tmp_path):  # the first writer's own sweep
+        monkeypatch.setattr(os, "open", open_and_sweep)
+        write_whole(tmp_path / "a", b"whole")
+    assert os.open is os_open
+    assert (tmp_path / "a").read_bytes() == b"whole"
+    assert names(tmp_path) == ["a", "before"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs locks that end with the process")
+def test_folder_that_is_swept_before_its_writer_holds_it_is_made_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def make_and_sweep(path: Path) -> None:
+        mkdir(path)
+        monkeypatch.setattr(Path, "mkdir", mkdir)
+        sweep(tmp_path)
+
+    mkdir = Path.mkdir
+    monkeypatch.setattr(Path, "mkdir", make_and_sweep)
+    with whole_folder(tmp_path / "out") as fresh:
+        (fresh / "a").write_bytes(b"whole")
+    assert (tmp_path / "out" / "a").read_bytes() == b"whole"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs locks that end with the process")
+def test_what_is_swept_is_held_until_it_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    left = tmp_path / ".racer-0123456789abcdef.unfinished"
+    left.touch()
+    held = []
+
+    def unlink(path: Path) -> None:
+        held.append(not left_over(path))
+        os.unlink(path)
+
+    monkeypatch.setattr(Path, "unlink", unlink)
+    sweep(tmp_path)
+    assert (held, names(tmp_path)) == ([True], [])
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs locks that end with the process")
+def test_writer_waits_for_whoever_is_removing_its_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def remove(path: Path, other: int) -> None:
+        os.unlink(path)
+        os.close(other)
+
+    def open_and_lose(path: Path, flags: int, mode: int = 0o777) -> int:
+        descriptor = os_open(path, flags, mode)
+        if flags & os.O_CREAT:
+            monkeypatch.setattr(os, "open", os_open)
+            other = os_open(path, os.O_RDONLY)
+            assert hold(other)
+            Thread(target=remove, args=(path, other)).start()
+        return descriptor
+
+    os_open = os.open
+    monkeypatch.setattr(os, "open", open_and_lose)
+    write_whole(tmp_path / "a", b"whole")
+    assert (tmp_path / "a").read_bytes() == b"whole"
 
 
 def test_first_writer_to_a_folder_removes_what_was_left_there(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +21,13 @@ import sessions
 from compression.model.latent_model import LatentModel
 from racer.commands import care
 from racer.errors import ConfigError
-from racer.recordings.withdrawal import StillDrivingError
+from racer.recordings.withdrawal import StillDrivingError, finish_withdrawal
 from racer.report.page import GENERATOR
 from racer.sitting.leases import FOLDER, Leases
 from racer.sitting.protocol import ProtocolConfig
 from racer.sitting.start import StartConfig, start_session
-from sessions.export.export import export_tables
+from sessions.export.dictionary import DESCRIPTION_NAME
+from sessions.export.export import export_arrays, export_tables
 from sessions.maintenance.withdraw import interrupted
 from sessions.maintenance.withdrawn import LOG_NAME
 
@@ -339,6 +341,93 @@ def test_traces_are_listed_and_removed_when_asked_for(
     assert all(
         path.exists() for path in (other_mask, other, notes, foreign, tmp_path / "theirs", tmp_path / "p011.csv")
     )
+
+
+def test_exports_that_are_no_text_are_found_too(data: Path, tmp_path: Path, run: Racer) -> None:
+    (tmp_path / "study.toml").touch()
+    other = write_session(data, [scored("random", 0.5)], participant="p02", session_id="0000ff")
+    mine = next(path for path in sessions.find_recordings(data) if path != other)
+    stem = mine.name.removesuffix(".h5")
+    export_tables([data], tmp_path / "tables", "parquet")
+    export_tables([other], tmp_path / "theirs", "parquet")
+    export_arrays([data], tmp_path / "arrays")
+    (tmp_path / "films").mkdir()
+    film, folder, copy = tmp_path / "films" / f"{stem}.mp4", tmp_path / f"{stem}.minari", tmp_path / mine.name
+    film.touch()
+    folder.mkdir()
+    (folder / "data.bin").touch()
+    shutil.copy(mine, copy)
+    former = tmp_path / "former"
+    shutil.copytree(tmp_path / "theirs", former)
+    description = json.loads((former / DESCRIPTION_NAME).read_text())
+    del description["participants"], description["sessions"]
+    (former / DESCRIPTION_NAME).write_text(json.dumps(description))
+    arrays = {path for path in (tmp_path / "arrays").iterdir() if path.name.startswith(stem)}
+    assert arrays
+    found = strictly(run("withdraw", "p01", "--data", data, "--dry-run", "--json"))
+    assert {entry["path"]: entry["kind"] for entry in found["traces"]} == {
+        str(tmp_path / "tables"): "export",
+        **{str(path): "export" for path in (film, folder, *arrays)},
+        str(copy): "mention",
+        str(former): "unknown",
+    }
+    assert run("withdraw", "p01", "--data", data, "--yes", "--traces").exit_code == 0
+    gone = (tmp_path / "tables", film, folder, *arrays)
+    assert not any(path.exists() for path in gone)
+    assert all(path.exists() for path in (other, copy, former, tmp_path / "theirs", tmp_path / "arrays"))
+
+
+def test_numbers_in_an_export_are_no_session_of_the_person(data: Path, tmp_path: Path, run: Racer) -> None:
+    (tmp_path / "study.toml").touch()
+    write_session(data, [scored("random", 0.5)], participant="p03", session_id="123456")
+    other = write_session(data, [scored("random", 0.5)], participant="p02", session_id="0000ff")
+    export_tables([other], tmp_path / "theirs", "csv")
+    (tmp_path / "theirs" / "data" / "more.csv").write_text("0.123456,123456.5,-123456,1234567\n")
+    found = strictly(run("withdraw", "p03", "--data", data, "--dry-run", "--json"))
+    assert found["traces"] == []
+    (tmp_path / "theirs" / "data" / "more.csv").write_text("see 123456.\n")
+    found = strictly(run("withdraw", "p03", "--data", data, "--dry-run", "--json"))
+    assert [trace["kind"] for trace in found["traces"]] == ["export"]
+
+
+def test_exports_made_since_a_withdrawal_was_cut_short_stay(
+    data: Path, tmp_path: Path, run: Racer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "study.toml").touch()
+    write_session(data, [scored("random", 0.5)], participant="p02", session_id="0000ff")
+    export_tables([data], tmp_path / "tables", "csv")
+    unlink = Path.unlink
+
+    def refuse(path: Path, missing_ok: bool = False) -> None:
+        if path.suffix == ".h5":
+            raise PermissionError(13, "Permission denied")
+        unlink(path, missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    assert run("withdraw", "p01", "--data", data, "--yes", "--traces").exit_code == 1
+    monkeypatch.undo()
+    export_tables([data], tmp_path / "since", "csv")
+    listed = run("withdraw", "p01", "--data", data, "--dry-run").output
+    assert f"  {tmp_path / 'tables'}\n" in listed
+    assert f"  {tmp_path / 'since'}\n" not in listed
+    assert finish_withdrawal(data, datetime(2026, 1, 1, tzinfo=UTC)) is not None
+    assert not (tmp_path / "tables").exists()
+    assert (tmp_path / "since").exists()
+
+
+def test_another_persons_interrupted_withdrawal_is_none_of_somebody_unknown(
+    data: Path, run: Racer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path, missing_ok: bool = False) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    run("withdraw", "p01", "--data", data, "--yes")
+    monkeypatch.undo()
+    assert interrupted(data) is not None
+    result = run("withdraw", "p99", "--data", data, "--dry-run")
+    assert "nothing in" in str(result.exception)
+    assert "Would remove" not in result.output
 
 
 def test_traces_of_somebody_who_has_withdrawn_can_be_removed_afterwards(

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from collections.abc import Callable
 from contextlib import closing
@@ -26,8 +27,10 @@ from racer.errors import ConfigError
 from racer.loop.conditions import ChannelConfig
 from racer.recordings.minari_export import MinariSummary, export_minari
 from racer.recordings.rerun import Rerun
+from racer.recordings.withdrawal import find_traces
 from sessions.export.folder import ExportError
 from sessions.extras import MissingPackageError
+from sessions.maintenance.withdraw import plan_withdrawal
 
 Load = Callable[[Path], Any]
 
@@ -78,6 +81,21 @@ def test_minari_opens_the_dataset_and_finds_the_recording_in_it(
             assert json.loads(metadata["episode_info"])["condition"] == episode.info.condition
             assert dataset.action_space.contains(data.actions[0])
             assert all(dataset.observation_space.contains(frame) for frame in data.observations)
+
+
+def test_dataset_says_whom_it_holds_so_that_a_withdrawal_finds_it(
+    recording: Path, shown: MinariSummary, tmp_path: Path
+) -> None:
+    (tmp_path / "study.toml").touch()
+    data = tmp_path / "recordings"
+    data.mkdir()
+    shutil.copy(recording, data)
+    shutil.copytree(shown.out, tmp_path / "sets" / "driving-v0")
+    with sessions.open(recording) as session:
+        participant = session.info.participant
+    (trace,) = find_traces(plan_withdrawal(participant, data))
+    assert (trace.path, trace.kind) == (tmp_path / "sets" / "driving-v0", "export")
+    assert find_traces(plan_withdrawal("p99", data)) == []
 
 
 def test_observations_are_what_the_driver_saw_to_the_last_pixel(

@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
@@ -162,6 +163,68 @@ def test_another_persons_withdrawal_waits_until_the_first_is_finished(tmp_path: 
     withdraw(plan_withdrawal("p01", tmp_path, begun.session_ids), NOW)
     withdraw(plan_withdrawal("p02", tmp_path), NOW)
     assert names(tmp_path) == {LOG_NAME}
+
+
+def test_withdrawals_at_the_same_time_lose_nothing_of_each_other(tmp_path: Path) -> None:
+    people = {f"p{number:02}": f"{number:06x}" for number in range(8)}
+    plans = []
+    for participant, session_id in people.items():
+        recorded(tmp_path, participant, session_id)
+    plans = [plan_withdrawal(participant, tmp_path) for participant in people]
+    with ThreadPoolExecutor(len(plans)) as at_once:
+        list(at_once.map(lambda plan: withdraw(plan, NOW), plans))
+    assert names(tmp_path) == {LOG_NAME}
+    withdrawn = read_withdrawn(tmp_path)
+    assert len(withdrawn.lines) == len(people)
+    assert all(withdrawn.has_name(name) and withdrawn.has_session(id_) for name, id_ in people.items())
+
+
+def cut_short(folder: Path, traces: list[Path], root: Path) -> None:
+    """Begin p01's withdrawal from a folder that holds more, so that it stops with the intent written."""
+    with pytest.raises(StorageError):
+        withdraw(plan_withdrawal("p01", folder), NOW, [folder], traces=traces, root=root)
+
+
+def test_of_traces_only_those_agreed_to_go_when_a_withdrawal_is_finished(tmp_path: Path) -> None:
+    data = tmp_path / "recordings"
+    recorded(data, "p01", "00000a")
+    recorded(data, "p02", "00000b")
+    tables = tmp_path / "tables"
+    tables.mkdir()
+    (tables / "sessions.csv").write_text("p01")
+    cut_short(data, [tables / "sessions.csv", tables], tmp_path)
+    (tables / "made-since.csv").write_text("p01")
+    withdraw(plan_withdrawal("p01", data), NOW, root=tmp_path)
+    assert names(tables) == {"made-since.csv"}
+    assert interrupted(data) is None
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs symbolic links")
+def test_traces_behind_a_link_stay(tmp_path: Path) -> None:
+    recorded(tmp_path / "study", "p01", "00000a")
+    recorded(tmp_path / "study", "p02", "00000b")
+    outside, tables = tmp_path / "outside", tmp_path / "study" / "tables"
+    for folder in (outside, tables):
+        folder.mkdir()
+        (folder / "sessions.csv").write_text("p01")
+    cut_short(tmp_path / "study", [tables / "sessions.csv"], tmp_path / "study")
+    (tables / "sessions.csv").unlink()
+    tables.rmdir()
+    tables.symlink_to(outside)
+    withdraw(plan_withdrawal("p01", tmp_path / "study"), NOW)
+    assert names(outside) == {"sessions.csv"}
+
+
+@pytest.mark.parametrize("trace", ["../precious", "/precious", "", "a/../../precious", "p02_pilot.h5", 5, None])
+def test_traces_that_a_foreign_intent_puts_elsewhere_are_refused(tmp_path: Path, trace: object) -> None:
+    data = tmp_path / "data"
+    recorded(data, "p01", "00000a")
+    recorded(data, "p02", "00000b")
+    cut_short(data, [], data)
+    intent = json.loads((data / INTENT_NAME).read_text())
+    (data / INTENT_NAME).write_text(json.dumps({**intent, "traces": [trace]}))
+    with pytest.raises(RecordingError, match="it is damaged"):
+        interrupted(data)
 
 
 @pytest.mark.parametrize("text", ["[", "{}", '{"participant": "../x"}', "pipe"])
