@@ -87,11 +87,18 @@ def merge(
         on_recording: Told of each recording.
 
     Raises:
-        RecordingError: If a folder cannot be listed.
+        RecordingError: If a folder cannot be listed, or a log of withdrawals is too long.
         StorageError: If the folder cannot be written. What was copied before stays.
     """
     sources = list(sources)
     gone = _withdrawn([into, *sources])
+    if gone.lines and not dry_run:
+        try:
+            into.mkdir(parents=True, exist_ok=True)
+            with alone(into):
+                note_withdrawals(into, gone.lines)
+        except OSError as error:
+            raise StorageError(f"cannot write to {into}: {error.strerror}; nothing was copied: merge again") from error
     known: dict[str, list[_Known]] = {}
     for path in find_recordings(into):
         info = _info(path)
@@ -122,13 +129,6 @@ def merge(
             results.append(result)
             on_recording(result)
         shared |= _shared_names(there, brought)
-    if gone.lines and not dry_run:
-        try:
-            into.mkdir(parents=True, exist_ok=True)
-            with alone(into):
-                note_withdrawals(into, gone.lines)
-        except OSError as error:
-            raise StorageError(f"cannot write to {into}: {error.strerror}; merge again") from error
     return MergeResult(tuple(results), tuple(sorted(shared)), tuple(still_here))
 
 

@@ -14,11 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from session_builders import EPISODE, SESSION, Clock, random_steps, write_recording
 
-from sessions import Recorder, StorageError
+from sessions import Recorder, RecordingError, StorageError
 from sessions.maintenance.merge import Merged, merge
 from sessions.maintenance.repair import repair
 from sessions.maintenance.withdraw import plan_withdrawal, withdraw
-from sessions.maintenance.withdrawn import read_withdrawn
+from sessions.maintenance.withdrawn import LOG_NAME, LogLine, read_withdrawn
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -216,6 +216,43 @@ def test_what_was_withdrawn_is_not_brought_back_and_the_folder_remembers_it(tmp_
     assert fates(second.recordings) == ["identical", "withdrawn", "withdrawn", "identical"]
     assert second.still_here == ("p01",)
     assert read_withdrawn(together) == read_withdrawn(desk)
+
+
+def log_of(numbers: range) -> str:
+    """Return a log of withdrawals with a salt for each number; nobody has these names."""
+    lines = (LogLine("2026-01-01", 0, f"{number:032x}", "0" * 32, ()) for number in numbers)
+    return "".join(f"{line.dumps()}\n" for line in lines)
+
+
+def test_foreign_log_with_more_salts_than_can_be_looked_up_is_refused(tmp_path: Path) -> None:
+    recorded(tmp_path / "desk", "00000a")
+    log = tmp_path / "desk" / LOG_NAME
+    log.write_text(log_of(range(100_000)))
+    with pytest.raises(RecordingError, match=r"more than 256 salts.*nothing was changed"):
+        merge([tmp_path / "desk"], tmp_path / "all")
+    assert not (tmp_path / "all").exists()
+    log.write_text(log_of(range(256)))
+    assert fates(merge([tmp_path / "desk"], tmp_path / "all").recordings) == ["copied"]
+
+
+def test_logs_that_together_have_too_many_salts_are_refused_before_anything_is_copied(tmp_path: Path) -> None:
+    for folder, numbers in (("all", range(200)), ("desk", range(100, 300))):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / LOG_NAME).write_text(log_of(numbers))
+    recorded(tmp_path / "desk", "00000a")
+    with pytest.raises(RecordingError, match="would have more than 256 salts"):
+        merge([tmp_path / "desk"], tmp_path / "all")
+    assert [path.name for path in (tmp_path / "all").iterdir()] == [LOG_NAME]
+    assert (tmp_path / "all" / LOG_NAME).read_text() == log_of(range(200))
+
+
+def test_log_does_not_grow_past_what_is_read(tmp_path: Path) -> None:
+    for folder, number in (("all", 1), ("desk", 2)):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / LOG_NAME).write_text(log_of(range(number, number + 1)) + "\n" * (2**24 - 200))
+    with pytest.raises(RecordingError, match="16777216 bytes"):
+        merge([tmp_path / "desk"], tmp_path / "all")
+    assert len(read_withdrawn(tmp_path / "all").lines) == 1
 
 
 def test_dry_run_remembers_nothing(tmp_path: Path) -> None:
