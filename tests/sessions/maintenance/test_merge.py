@@ -249,7 +249,7 @@ def test_logs_that_together_have_too_many_salts_are_refused_before_anything_is_c
 def test_log_does_not_grow_past_what_is_read(tmp_path: Path) -> None:
     for folder, number in (("all", 1), ("desk", 2)):
         (tmp_path / folder).mkdir()
-        (tmp_path / folder / LOG_NAME).write_text(log_of(range(number, number + 1)) + "\n" * (2**24 - 200))
+        (tmp_path / folder / LOG_NAME).write_text(log_of(range(number, number + 1)) + "x" * (2**24 - 250))
     with pytest.raises(RecordingError, match="16777216 bytes"):
         merge([tmp_path / "desk"], tmp_path / "all")
     assert len(read_withdrawn(tmp_path / "all").lines) == 1
