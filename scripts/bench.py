@@ -358,13 +358,16 @@ def bench_start() -> dict[str, Any]:
 
 
 def compare(other: Path, part: str, turns: int) -> dict[str, Any]:
-    """Run a part here and in another checkout of Racer in turns; return medians and ratios of every time in it."""
+    """Run a part here and in another checkout of Racer in turns; return medians and ratios of every time in it.
+
+    Each run takes a single turn of its own, so that the two change places as often as they can.
+    """
     found: dict[str, list[dict[str, float]]] = {"here": [], "there": []}
     here = Path(__file__).resolve().parents[1]
     for _ in range(turns):
         for name, folder in (("here", here), ("there", other.resolve())):
             environment = os.environ | {"PYTHONPATH": str(folder), "OMP_NUM_THREADS": "1"}
-            command = [sys.executable, str(folder / "scripts" / "bench.py"), "--part", part]
+            command = [sys.executable, str(folder / "scripts" / "bench.py"), "--part", part, "--turns", "1"]
             done = subprocess.run(command, env=environment, cwd=folder, capture_output=True, check=True)
             found[name].append(_numbers(json.loads(done.stdout)[part]))
     shared = [key for key in found["here"][0] if key in found["there"][0]]
