@@ -161,7 +161,7 @@ def _make(task: Task, person: int, dice: int) -> PathTracking:
 
 PATH_TRACKING = DriverFamily(
     name="path-tracking",
-    tasks=("car-racing",),
+    tasks=("car-racing", "car-racing-clutter"),
     summary="lines up with the few metres of road just ahead",
     source=(
         "the steering law of Stanley (Hoffmann, Tomlin, Montemerlo and Thrun, Autonomous automobile trajectory "

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from racer.drivers.driver import Driver
 from racer.drivers.registry import make_driver
 from racer.drivers.wheel import WHEEL_LIMIT, WHEEL_SPEED, YAW, Hand, turned
-from racer.tasks.car_racing.task import LEFT, RIGHT, STRAIGHT, CarRacing
+from racer.tasks.car_racing.task import LEFT, RIGHT, STRAIGHT, CarRacing, CarRacingClutter
 
 FAMILIES = ("path-tracking", "two-point", "edge-following", "satisficing")
 PERSON = 2**32
@@ -60,10 +60,12 @@ def test_the_person_decides_the_traits_and_the_dice_the_chances(name: str, frame
     assert any(differing)
 
 
-@pytest.mark.parametrize("name", FAMILIES)
-def test_on_raw_frames_the_road_is_kept(name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "task"), [(name, CarRacing()) for name in FAMILIES] + [("path-tracking", CarRacingClutter())]
+)
+def test_on_raw_frames_the_road_is_kept(name: str, task: CarRacing) -> None:
     for person, seed in ((0, 100), (1, 101), (2, 102)):
-        track, driver = CarRacing().start(seed), make_driver(name, CarRacing(), PERSON + person)
+        track, driver = task.start(seed), make_driver(name, task, PERSON + person)
         driver.reset()
         start = track.progress
         outcomes = [track.step(driver.act(track.frame())) for _ in range(120)]
