@@ -36,6 +36,7 @@ from racer.tasks.record import record_of
 from racer.tasks.registry import make_task, task_settings
 from racer.tasks.task import Task
 from racer.window.texts import Language, english
+from sessions.ledger import note_recorded, read_ledger
 
 if TYPE_CHECKING:
     from compression.model.latent_model import LatentModel
@@ -192,6 +193,8 @@ def start_session(
             sitting = _sitting(config, participant, plans, model, fitted, earlier)
             info = _session_info(config, session_id, model, fitted, order, earlier)
             # Simulated time would flush at every few steps, and a thread's commits come at no time that repeats.
+            if not config.simulated:
+                read_ledger(config.data)  # says now what is wrong with it
             recorder = (
                 sessions.Recorder(config.data, info, clock=lambda: 0)
                 if config.simulated
@@ -203,6 +206,9 @@ def start_session(
                 return SittingRun(sitting, driver, display, recorder, pacer, on_episode, clock).run()
             except DriverError as error:
                 raise DriverError(f"{error}; what was driven before is saved in {recorder.final_path}") from error
+            finally:
+                if not config.simulated and recorder.final_path.is_file():
+                    note_recorded(config.data, [recorder.final_path])
     finally:
         display.close()
 

@@ -13,6 +13,9 @@ import pytest
 from disk.writing import (
     hold,
     left_over,
+    make_folder,
+    open_new,
+    open_own,
     open_to_append,
     rename_without_overwriting,
     scratch_folder,
@@ -247,3 +250,26 @@ def test_first_writer_to_a_folder_removes_what_was_left_there(tmp_path: Path) ->
 
 def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows keeps to the rights of the folder")
+@pytest.mark.parametrize(("rights", "file", "folder"), [(0o755, 0o600, 0o700), (0o777, 0o660, 0o770)])
+def test_what_is_made_is_its_owners_and_a_groups_in_whose_folder_it_is(
+    tmp_path: Path, rights: int, file: int, folder: int
+) -> None:
+    place = tmp_path / "place"
+    place.mkdir()
+    place.chmod(rights)
+    before = os.umask(0)
+    try:
+        write_whole(place / "whole", b"")
+        with whole_folder(place / "folder") as fresh:
+            open_new(fresh / "inside").close()
+        open_to_append(place / "appended").close()
+        open_own(place / "own", "x+").close()
+        make_folder(place / "made" / "below")
+    finally:
+        os.umask(before)
+    found = {path.relative_to(place).as_posix(): path.stat().st_mode & 0o777 for path in place.rglob("*")}
+    files, folders = ("whole", "folder/inside", "appended", "own"), ("folder", "made", "made/below")
+    assert found == dict.fromkeys(files, file) | dict.fromkeys(folders, folder)
