@@ -150,13 +150,13 @@ def make_folder(path: Path) -> None:
             each.mkdir(_mode(each.parent, 0o700), exist_ok=True)
 
 
-def open_own(path: Path, mode: str) -> FileIO:
-    """Open a file unbuffered, as FileIO does with that mode; if it is made, its owner may read it.
+def as_owner(name: str, flags: int) -> int:
+    """Open a file; if it is made, with the rights that everything here has. An `opener` for FileIO.
 
     Raises:
         OSError: If it cannot be opened.
     """
-    return FileIO(path, mode, opener=lambda name, flags: os.open(name, flags, _mode(path.parent)))
+    return os.open(name, flags, _mode(Path(name).parent))
 
 
 def open_to_append(path: Path) -> FileIO:

@@ -16,6 +16,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from io import FileIO
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self, get_args
@@ -23,7 +24,7 @@ from typing import Any, Literal, Self, get_args
 import h5py
 import numpy as np
 
-from disk.writing import make_folder, open_own, rename_without_overwriting, sync_folder
+from disk.writing import as_owner, make_folder, rename_without_overwriting, sync_folder
 from sessions.attributes import encode_info
 from sessions.errors import RecordingError, RecordingExistsError, StorageError, StorageWaitError
 from sessions.names import PARTIAL_SUFFIX, SUFFIX, recording_name
@@ -287,7 +288,7 @@ class Recorder:
         try:
             if self.final_path.exists():
                 raise FileExistsError
-            return StagedFile(open_own(self.path, "x+"))
+            return StagedFile(FileIO(self.path, "x+", opener=as_owner))
         except FileExistsError as error:
             raise RecordingExistsError(
                 f"{self.final_path} exists already and was left as it is: start the session again to get a new name"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from racer.errors import ConfigError
-from racer.recordings.signing import read_signature
+from racer.recordings.signing import SignatureError, read_signature
 from sessions.errors import RecordingError
 from sessions.ledger import LEDGER_NAME, Ledger, read_ledger
 from sessions.names import PARTIAL_SUFFIX, find_recordings
@@ -115,7 +115,7 @@ def _of_ledger(folder: Path, ledger: Ledger, deposited: Deposited, here: set[str
     if deposited.public_key:
         try:
             signed = read_signature(folder, deposited.public_key)
-        except ValueError as error:
+        except SignatureError as error:
             reasons.append(str(error))
         else:
             places.append(signed.entries)

@@ -11,7 +11,7 @@ from contextlib import suppress
 from io import FileIO
 from pathlib import Path
 
-from disk.writing import hold, make_folder, open_own, sync_folder, write_all
+from disk.writing import as_owner, hold, make_folder, sync_folder, write_all
 from sessions.storage.journal import PAGE, pack_journal
 
 Pages = Mapping[int, bytes | bytearray]
@@ -197,7 +197,7 @@ class CommittedFile:
 
     def _write_anew(self) -> None:
         make_folder(self._path.parent)
-        file = open_own(self._path, "x+")
+        file = FileIO(self._path, "x+", opener=as_owner)
         try:
             self._file.seek(0)
             while data := self._file.read(_COPY_BYTES):

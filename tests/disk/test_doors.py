@@ -18,7 +18,6 @@ METHODS = {
     *("genfromtxt", "loadtxt", "fdopen", "load_file", "save_file", "safe_open", "ZipFile", "ParquetWriter"),
     *(
         "mkdir",
-        "makedirs",
         "copyfile",
         "copytree",
         "copy2",
@@ -32,7 +31,7 @@ METHODS = {
 }
 NAMES = {"open", "FileIO", "File", "safe_open", "load_file", "save_file", "ZipFile"}
 MODULES = {
-    "os": {"open", "rename", "replace", "link", "symlink", "truncate"},
+    "os": {"mkdir", "makedirs", "open", "rename", "replace", "link", "symlink", "truncate"},
     "h5py": {"File"},
     "io": {"open", "FileIO"},
     "shutil": {"copy", "move", "copyfile", "copy2", "copytree"},
@@ -42,7 +41,10 @@ TEMPORARY = {"NamedTemporaryFile", "TemporaryDirectory", "mkdtemp", "mkstemp", "
 
 ALLOWED = {
     "sessions/reader.py": {"h5py.File": "reads through a ReadOnlyFile, which a door has opened"},
-    "sessions/recorder.py": {"h5py.File": "writes to a StagedFile"},
+    "sessions/recorder.py": {
+        "h5py.File": "writes to a StagedFile",
+        "FileIO": "makes the recording anew (O_EXCL), for a CommittedFile",
+    },
     "sessions/storage/committed_file.py": {"FileIO": "its own file, to which commits go"},
     "sessions/export/export.py": {"zipfile.ZipFile": "around a file from open_new", "archive.open": "within it"},
     "sessions/export/formats.py": {"parquet.ParquetWriter": "around a file from open_new"},

@@ -5,17 +5,18 @@ import os
 import signal
 import subprocess
 import sys
+from io import FileIO
 from pathlib import Path
 from threading import Thread
 
 import pytest
 
 from disk.writing import (
+    as_owner,
     hold,
     left_over,
     make_folder,
     open_new,
-    open_own,
     open_to_append,
     rename_without_overwriting,
     scratch_folder,
@@ -192,8 +193,8 @@ def test_file_that_is_swept_before_its_writer_holds_it_is_made_anew(
 def test_folder_that_is_swept_before_its_writer_holds_it_is_made_anew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def make_and_sweep(path: Path) -> None:
-        mkdir(path)
+    def make_and_sweep(path: Path, mode: int) -> None:
+        mkdir(path, mode)
         monkeypatch.setattr(Path, "mkdir", mkdir)
         sweep(tmp_path)
 
@@ -266,7 +267,7 @@ def test_what_is_made_is_its_owners_and_a_groups_in_whose_folder_it_is(
         with whole_folder(place / "folder") as fresh:
             open_new(fresh / "inside").close()
         open_to_append(place / "appended").close()
-        open_own(place / "own", "x+").close()
+        FileIO(place / "own", "x", opener=as_owner).close()
         make_folder(place / "made" / "below")
     finally:
         os.umask(before)
