@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 from racer import __version__
 from racer.loop.conditions import shown_under
+from racer.plain_text import on_a_page
 from racer.report import wording
 from racer.report.answers import when
 from racer.report.caveats import caveats
@@ -46,7 +47,9 @@ def render_page(
     """
     from jinja2 import Environment, StrictUndefined
 
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=on_a_page
+    )
     environment.globals.update(w=wording, when=when, shows=shown_under, stages=STAGES, resamples=RESAMPLES, cell=cell)
     template = environment.from_string((files("racer.report") / TEMPLATE).read_text(encoding="utf-8"))
     return template.render(

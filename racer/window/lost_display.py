@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
+from racer.plain_text import plain
+
 _LIBRARY = "libX11.so.6"
 _closing: list[Callable[[], str]] = []
 _handlers: list[Any] = []
@@ -49,5 +51,5 @@ def _end(connection: int | None) -> int:
             told.append(str(error))
     line = "; ".join(["the display is gone", *told])
     with suppress(OSError, ValueError):
-        print("racer: " + "".join(c if c.isprintable() else "?" for c in line), file=sys.stderr, flush=True)
+        print(f"racer: {plain(line)}", file=sys.stderr, flush=True)
     os._exit(2)  # Python cannot go on: Xlib does not come back
