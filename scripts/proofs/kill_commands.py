@@ -20,6 +20,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -117,7 +118,9 @@ def run(folder: Path, words: tuple[str, ...], kill_after: float | None = None) -
         if ended:
             code = os.waitstatus_to_exitcode(status)
         elif kill_after is not None and time.monotonic() - began >= kill_after:
-            os.killpg(child, signal.SIGKILL)
+            with suppress(ProcessLookupError):  # before it leads a group of its own
+                os.killpg(child, signal.SIGKILL)
+            os.kill(child, signal.SIGKILL)
             os.waitpid(child, 0)
             code = -9
         else:
