@@ -18,7 +18,7 @@ from sessions.extras import import_extra
 from sessions.ledger import Ledger
 
 SIGNATURE_NAME = "ledger.signature.json"
-_REQUIREMENT = "cryptography>=42"
+_REQUIREMENT = "racer[sign]"
 _MOST_BYTES = 2**16
 
 
