@@ -8,6 +8,9 @@ Everything is made beside its place, under a hidden random name that nobody can 
 when it is whole. Nothing is ever written through a link. Whoever makes something holds a lock on it, which the
 operating system gives back when the process ends, however it ends: what a killed process left is known by that, and the
 next that writes to the folder removes it.
+
+Nobody but its owner may read what is made, and a group in whose folder it is made: a folder that the group may write
+to. Windows keeps to the rights of the folder.
 """
 
 from __future__ import annotations
@@ -133,7 +136,27 @@ def open_new(path: Path) -> FileIO:
         FileExistsError: If the name is taken, by a link as well.
         OSError: If it cannot be made.
     """
-    return FileIO(path, "x", opener=lambda name, flags: os.open(name, _NEW, 0o666))
+    return FileIO(path, "x", opener=lambda name, flags: os.open(name, _NEW, _mode(path.parent)))
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder, and those above it; one that is there stays as it is.
+
+    Raises:
+        OSError: If it cannot be made, or is something else.
+    """
+    for each in (*reversed(path.parents), path):
+        if not each.is_dir():
+            each.mkdir(_mode(each.parent, 0o700), exist_ok=True)
+
+
+def as_owner(name: str, flags: int) -> int:
+    """Open a file; if it is made, with the rights that everything here has. An `opener` for FileIO.
+
+    Raises:
+        OSError: If it cannot be opened.
+    """
+    return os.open(name, flags, _mode(Path(name).parent))
 
 
 def open_to_append(path: Path) -> FileIO:
@@ -146,7 +169,7 @@ def open_to_append(path: Path) -> FileIO:
     with suppress(FileNotFoundError):
         if not stat.S_ISREG(os.stat(path, follow_symlinks=False).st_mode):
             raise NotPlainError("it is no plain file")
-    return FileIO(path, "a", opener=lambda name, flags: os.open(name, _APPEND, 0o666))
+    return FileIO(path, "a", opener=lambda name, flags: os.open(name, _APPEND, _mode(path.parent)))
 
 
 def write_all(file: FileIO, data: bytes) -> None:
@@ -175,7 +198,7 @@ def rename_without_overwriting(source: Path, target: Path) -> None:
         os.unlink(source)  # what an earlier attempt did not come to
     except (OSError, NotImplementedError):
         # No hard links here (FAT, some network drives): claim the name first, then replace our own empty file.
-        os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
+        os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY, _mode(target.parent)))
         try:
             os.replace(source, target)
         except OSError:
@@ -275,7 +298,7 @@ def _new_file(path: Path) -> tuple[Path, FileIO]:
     """Make a file to be renamed to `path`, and hold it."""
     while True:
         fresh = _unfinished(path)
-        file = FileIO(fresh, "r+", opener=lambda name, flags: os.open(name, _NEW, 0o666))
+        file = FileIO(fresh, "r+", opener=lambda name, flags: os.open(name, _NEW, _mode(path.parent)))
         try:
             hold(file.fileno(), wait=True)
             if _has_name(file.fileno(), fresh):
@@ -290,7 +313,7 @@ def _new_folder(parent: Path) -> tuple[Path, int | None]:
     """Make a hidden folder, and hold it where folders can be opened."""
     while True:
         fresh = _unfinished(parent / "scratch")
-        fresh.mkdir()
+        fresh.mkdir(_mode(parent, 0o700))
         if not fcntl:
             return fresh, None
         try:
@@ -312,6 +335,12 @@ def _has_name(descriptor: int, path: Path) -> bool:
         return os.path.samestat(os.fstat(descriptor), os.stat(path, follow_symlinks=False))
     except FileNotFoundError:
         return False
+
+
+def _mode(folder: Path, owners: int = 0o600) -> int:
+    """Return the rights of what is made in a folder: its owner's, and the group's where that may write to it."""
+    shared = os.name == "posix" and os.stat(folder).st_mode & stat.S_IWGRP
+    return owners | owners >> 3 if shared else owners
 
 
 def _unfinished(path: Path) -> Path:

@@ -23,6 +23,7 @@ from racer.commands.output import print_json
 from racer.commands.play import play
 from racer.commands.rates import rates
 from racer.commands.train import train
+from racer.plain_text import PlainStream, plain
 
 _ENDING = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 """Signals that end a command as Ctrl-C does."""
@@ -71,6 +72,7 @@ def main() -> None:
         # A polite kill and a terminal that is closed end a session as Ctrl-C does: the recording is closed.
         if signal.getsignal(number) == signal.SIG_DFL:  # nohup and its like have them ignored
             signal.signal(number, signal.default_int_handler)
+    sys.stdout, sys.stderr = PlainStream(sys.stdout), PlainStream(sys.stderr)
     code = _run()
     for number in _ENDING:  # everything is closed: another Ctrl-C now would only leave a traceback
         signal.signal(number, signal.SIG_IGN)
@@ -140,7 +142,7 @@ def _is_for_the_user(error: Exception) -> bool:
 
 def _fail(message: str, code: int) -> int:
     # One line, whatever a file or a library put into it, and nothing that steers the terminal.
-    line = "".join(character if character.isprintable() else " " for character in message)
+    line = plain(message, " ")
     with suppress(OSError, ValueError):  # of a terminal that is closed
         print(f"racer: {line}", file=sys.stderr, flush=True)
     return code

@@ -24,7 +24,7 @@ from typing import Any, Literal, Self, get_args
 import h5py
 import numpy as np
 
-from disk.writing import rename_without_overwriting, sync_folder
+from disk.writing import as_owner, make_folder, rename_without_overwriting, sync_folder
 from sessions.attributes import encode_info
 from sessions.errors import RecordingError, RecordingExistsError, StorageError, StorageWaitError
 from sessions.names import PARTIAL_SUFFIX, SUFFIX, recording_name
@@ -280,7 +280,7 @@ class Recorder:
     def _create(self) -> StagedFile:
         """Make the empty file, never over another one."""
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(self.path.parent)
         except OSError as error:
             raise StorageError(
                 f"cannot make the folder {self.path.parent}: {error.strerror}; nothing was recorded: choose another one"
@@ -288,7 +288,7 @@ class Recorder:
         try:
             if self.final_path.exists():
                 raise FileExistsError
-            return StagedFile(FileIO(self.path, "x+"))
+            return StagedFile(FileIO(self.path, "x+", opener=as_owner))
         except FileExistsError as error:
             raise RecordingExistsError(
                 f"{self.final_path} exists already and was left as it is: start the session again to get a new name"

@@ -13,6 +13,7 @@ from racer.commands.options import JsonOption, ModelOption
 from racer.commands.output import print_json, progress_bar
 
 if TYPE_CHECKING:
+    from racer.recordings.deposit import LedgerFound
     from racer.recordings.verification import Verification
 
 VERIFY_EPILOG = "Example: racer session verify recordings --expected 24"
@@ -29,11 +30,19 @@ def verify(
         bool, typer.Option("--no-replay", help="Do not do every episode again, which takes most of the time.")
     ] = False,
     model: ModelOption = None,
+    head: Annotated[
+        list[str] | None, typer.Option(help="Head of the ledger that was deposited; several for several folders.")
+    ] = None,
+    public_key: Annotated[
+        str, typer.Option(help="Of the experimenter: the ledger must be signed with its private key.")
+    ] = "",
     as_json: JsonOption = False,
 ) -> None:
-    """Check recordings: exit code 0 if all are in order, 1 if a check fails."""
+    """Check recordings: exit code 0 if all is verified, 1 if a check fails, 3 if none fails and some cannot be made."""
+    from racer.recordings.deposit import Deposited
     from racer.recordings.verification import find_files, verify_recordings
 
+    deposited = Deposited(tuple(head or ()), public_key)
     paths = find_files(recording)
     with progress_bar("recordings", shown=not as_json) as advance:
         advance(0, len(paths))
@@ -43,6 +52,7 @@ def verify(
             jobs=jobs,
             replay=not no_replay,
             model=model,
+            deposited=deposited,
             running=_may_run,
             on_recording=lambda verified: advance(1, None),
         )
@@ -50,8 +60,8 @@ def verify(
         print_json(result.json())
     else:
         _print_verification(result)
-    if not result.passed:
-        raise typer.Exit(1)
+    if code := {"verified": 0, "failed": 1, "not checked": 3}[result.verdict]:
+        raise typer.Exit(code)
 
 
 def repair(
@@ -258,13 +268,25 @@ def _print_verification(result: Verification) -> None:
                 skipped[key] = skipped.get(key, 0) + 1
     for (check, reason), count in skipped.items():
         _say(f"not checked  {check} of {_count(count, 'recording')}: {reason}")
+    for ledger in result.ledgers:
+        if ledger.outcome == "fail":
+            _say(f"FAIL  {ledger.folder}: ledger: {ledger.detail}")
+        elif ledger.outcome == "skipped":
+            _say(f"not checked  ledger of {ledger.folder}: {ledger.detail}")
+        elif ledger.deposited is None:
+            _say(f"{_ledger(ledger)}, head {ledger.head}")
+        else:
+            _say(f"{_ledger(ledger)}; as deposited or signed up to entry {ledger.deposited}")
     failed = sum(recording.outcome == "fail" for recording in result.recordings)
     if result.expected is not None and result.sittings != result.expected:
         _say(f"FAIL  {_count(result.sittings, 'complete sitting')}, and {result.expected} expected")
-    _say(
-        f"{_count(len(result.recordings), 'recording')}, {_count(result.sittings, 'complete sitting')}: "
-        + (f"{failed} failed" if failed else "no check failed" if result.passed else "not as expected")
-    )
+    verdicts = {"failed": "not as expected", "not checked": "no check failed, some could not be made"}
+    verdict = f"{failed} failed" if failed else verdicts.get(result.verdict, result.verdict)
+    _say(f"{_count(len(result.recordings), 'recording')}, {_count(result.sittings, 'complete sitting')}: {verdict}")
+
+
+def _ledger(found: LedgerFound) -> str:
+    return f"ledger of {found.folder}: {found.recorded} noted, {found.withdrawn} withdrawn"
 
 
 def _runs(folder: Path, session_id: str) -> bool:

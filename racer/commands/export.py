@@ -11,6 +11,7 @@ import typer
 
 from racer.commands.options import JsonOption, ModelOption
 from racer.commands.output import print_json, progress_bar
+from racer.plain_text import plain
 
 
 class ExportFormat(StrEnum):
@@ -194,4 +195,4 @@ def _print_left_out(left_out: dict[str, str]) -> None:
 
 def _note(line: str) -> None:
     """Print a line that may hold what a file says: nothing in it steers the terminal."""
-    print("".join(character if character.isprintable() else "?" for character in line))
+    print(plain(line))

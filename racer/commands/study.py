@@ -106,9 +106,72 @@ def study_status(study: StudyArgument = None, as_json: JsonOption = False) -> No
         what = ", ".join(dict.fromkeys(key for keys in status.changed.values() for key in keys)) or "the study file"
         who = ", ".join(status.changed)
         print(f"changed       {escape(what)} since {who} took part: nobody can join them until it is changed back")
+    if status.ledger_head:
+        print(f"ledger        head {status.ledger_head}")
     for path, reason in status.unusable.items():
         print(f"left out      {escape(path)}: {escape(reason)}")
     print(f"Next: {status.next}")
+
+
+@app.command("seal", epilog="Example: racer study seal demo --key ../experimenter.pem")
+def study_seal(
+    data: Annotated[
+        Path | None, typer.Argument(help="A study's folder, or a folder of recordings; what is here if left out.")
+    ] = None,
+    key: Annotated[
+        Path | None, typer.Option(help="Sign the head with this private key, which `racer study key` makes.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Print the head of the recordings' ledger, to deposit: it stands for every byte of all of them."""
+    from racer.errors import ConfigError
+    from racer.recordings.listing import escape
+    from racer.recordings.signing import SIGNATURE_NAME, sign
+    from sessions.ledger import note_recorded, read_ledger
+
+    folder, _, _ = _recordings(data)
+    finish_begun(folder)
+    noted = note_recorded(folder) if folder.is_dir() else []
+    ledger = read_ledger(folder)
+    if ledger is None:
+        raise ConfigError(f"there is no recording in {folder}: nothing to seal")
+    public_key = sign(folder, ledger, key) if key else ""
+    recorded, withdrawn = len(ledger.hashes("recorded")), len(ledger.hashes("withdrawn"))
+    if as_json:
+        print_json(
+            {
+                "head": ledger.head,
+                "recorded": recorded,
+                "withdrawn": withdrawn,
+                "noted_now": [str(path) for path in noted],
+                "public_key": public_key or None,
+            }
+        )
+        return
+    for path in noted:
+        print(f"noted only now: {escape(str(path))}")
+    print(f"{recorded} recordings noted, {withdrawn} withdrawn; head {ledger.head}")
+    verify = f"racer session verify {shlex.quote(str(folder))}"
+    if public_key:
+        print(f"Signed, in {folder / SIGNATURE_NAME}. Next: {verify} --public-key {public_key}")
+    else:
+        print(f"Deposit the head where nobody can change it. Next: {verify} --head {ledger.head}")
+
+
+@app.command("key", epilog="Example: racer study key ../experimenter.pem")
+def study_key(
+    file: Annotated[Path, typer.Argument(help="File for the private key; keep it away from the recordings.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Make a key to sign ledgers with (Ed25519), and print its public half, to deposit before the study begins."""
+    from racer.recordings.signing import make_key
+
+    public_key = make_key(file)
+    if as_json:
+        print_json({"key": str(file), "public_key": public_key})
+        return
+    print(f"Wrote the private key to {file}; the public key is {public_key}")
+    print(f"Next: racer study seal --key {shlex.quote(str(file))}")
 
 
 @app.command("train", epilog="Example: racer study train demo")

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from racer.analysis import analysis
+
 Values = NDArray[np.float64]
 Curve = tuple[Values, Values]
 """(Bits per step, merit), float64[K] each, both rising strictly; K of 1 or more."""
@@ -90,7 +92,7 @@ def rate_difference(anchor: Curve, test: Curve) -> RateDifference:
         return RateDifference(None, overlap, "the curves share less than half of what they reach")
     if any(_segments(merits, max(low, test_low), min(high, test_high)) < 2 for _, merits in (anchor, test)):
         return RateDifference(None, overlap, "all that the curves share lies between two points of one of them")
-    from bjontegaard import bd_rate
+    bd_rate = analysis("bjontegaard").bd_rate
 
     percent = float(bd_rate(*anchor, *test, method=METHOD, require_matching_points=False, min_overlap=0))
     if not math.isfinite(percent):

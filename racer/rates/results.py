@@ -25,7 +25,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from compression.errors import CompressionError
 from compression.noise import NoiseName
 from disk.reading import NotPlainError, open_plain, refuse_link
-from disk.writing import open_to_append, write_whole
+from disk.writing import make_folder, open_to_append, write_whole
 from racer.errors import RacerError
 from racer.loop.batched import Score
 from racer.rates.driving import CellScore
@@ -110,7 +110,7 @@ class ResultsFile:
         self.damaged = 0
         self._file: FileIO | None = None
         with _refusing(self.path):
-            folder.mkdir(parents=True, exist_ok=True)
+            make_folder(folder)
             self._lock = FileLock(refuse_link(folder / f".{RESULTS}.lock"))
             self._lock.acquire(blocking=False)
         try:

@@ -13,6 +13,7 @@ from rich.markup import escape as escape_markup
 from rich.table import Table
 
 import sessions
+from racer.plain_text import plain
 from racer.sitting.answers import CONSENT, NOTE
 from sessions import Metric
 
@@ -166,7 +167,7 @@ def in_words(metric: Metric, value: float) -> str:
 
 def escape(text: str) -> str:
     """Return text from a file so that it is shown as it is and cannot steer the terminal."""
-    return escape_markup("".join(character if character.isprintable() else "?" for character in text))
+    return escape_markup(plain(text))
 
 
 def _console() -> Console:

@@ -9,15 +9,18 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import sessions
 from compression.model.latent_model import use_one_thread
 from racer.errors import ConfigError
+from racer.recordings.deposit import Deposited, LedgerFound, check_ledgers
 from racer.recordings.expectation import Counts, Pace, Plan, Weights
 from racer.recordings.recomputation import Packets, Received, Replay
 from racer.recordings.schedule import Schedule
+from racer.recordings.study_file import StudyFile
 from racer.workers import in_parallel
+from sessions.ledger import sha256_of
 from sessions.names import PARTIAL_SUFFIX, SUFFIX
 from sessions.verify import OUTCOMES, Check, Columns, Finding, Outcome, verify
 
@@ -39,6 +42,8 @@ class Verified:
     """Of what was done, without who did it; empty where nothing was."""
     accepted: Counts | None = None
     planned: Counts | None = None
+    sha256: str = ""
+    """Of the file; empty where it cannot be read, or is still written."""
 
     @property
     def outcome(self) -> Outcome:
@@ -60,17 +65,30 @@ class Verification:
     """Complete sittings."""
     expected: int | None
     """Complete sittings there should be."""
+    ledgers: tuple[LedgerFound, ...] = ()
+    """Of the folders that the recordings lie in."""
 
     @property
     def passed(self) -> bool:
         """Whether no check failed."""
         as_expected = self.expected is None or self.sittings == self.expected
-        return as_expected and all(recording.outcome != "fail" for recording in self.recordings)
+        outcomes = [each.outcome for each in self.recordings] + [each.outcome for each in self.ledgers]
+        return as_expected and "fail" not in outcomes
+
+    @property
+    def verdict(self) -> Literal["verified", "not checked", "failed"]:
+        """What all comes to: a check failed, or none did and some could not be made, or all were in order."""
+        if not self.passed:
+            return "failed"
+        found = [finding.outcome for recording in self.recordings for finding in recording.findings]
+        skipped = "skipped" in (*found, *(ledger.outcome for ledger in self.ledgers))
+        return "not checked" if skipped else "verified"
 
     def json(self) -> dict[str, Any]:
         """Return it as JSON."""
         return {
             "passed": self.passed,
+            "verdict": self.verdict,
             "complete_sittings": self.sittings,
             "expected_sittings": self.expected,
             "recordings": [
@@ -82,6 +100,7 @@ class Verification:
                 }
                 for recording in self.recordings
             ],
+            "ledgers": [asdict(ledger) | {"folder": str(ledger.folder)} for ledger in self.ledgers],
         }
 
 
@@ -111,6 +130,7 @@ def verify_recordings(
     jobs: int | None = None,
     replay: bool = True,
     model: Path | None = None,
+    deposited: Deposited = Deposited(),  # noqa: B008
     running: Callable[[Path, str], bool] = lambda folder, session_id: False,
     on_recording: Callable[[Verified], None] = lambda recording: None,
 ) -> Verification:
@@ -122,11 +142,13 @@ def verify_recordings(
         jobs: Processes to use at most; as many as there are processors if left out.
         replay: Whether to do every episode again, which takes most of the time.
         model: Folder where to look for latent models besides those of the tasks.
+        deposited: What the ledgers of the folders are compared with.
         running: Whether a session is being recorded by a process now, given its folder and id; it is then left alone.
         on_recording: Told of each recording, in the order they are done with.
 
     Raises:
         RacerError: If a checking process dies.
+        ConfigError: If the public key is none.
         WeightsError: If the folder holds no latent model.
     """
     live = {path: recording for path in paths if (recording := _still_recorded(path, running))}
@@ -145,17 +167,23 @@ def verify_recordings(
     across = _across([by_path[path] for path in paths], reasons)
     across = _whole_plans(across, sittings)
     complete = sum(sitting.status == "complete" for sitting in sittings)
-    return Verification(tuple(across), complete, expected)
+    noted, ledgers = check_ledgers({each.path: each.sha256 for each in across}, deposited)
+    across = [each.adding(noted[each.path]) if each.sha256 and each.path in noted else each for each in across]
+    return Verification(tuple(across), complete, expected, ledgers)
 
 
 def verify_recording(path: Path, replay: bool = True, model: Path | None = None) -> Verified:
     """Check one recording by itself; it must not be written meanwhile. See `verify_recordings`."""
     use_one_thread()
     plan, contents = Plan(), _Contents()
-    checks: list[Check] = [plan, Schedule(), Weights(model), Packets(model), Received(model), Pace()]
-    findings = verify(path, [*checks, *([Replay()] if replay else []), contents])
+    checks: list[Check] = [plan, StudyFile(), Schedule(), Weights(model), Packets(model), Received(model), Pace()]
+    findings = verify(path, [*checks, Replay() if replay else _NotReplayed(), contents])
+    try:
+        sha256 = sha256_of(path)
+    except OSError:
+        sha256 = ""
     if contents.info is None:
-        return Verified(path, tuple(findings))
+        return Verified(path, tuple(findings), sha256=sha256)
     return Verified(
         path,
         tuple(findings),
@@ -164,7 +192,17 @@ def verify_recording(path: Path, replay: bool = True, model: Path | None = None)
         digest=contents.digest,
         accepted=plan.accepted,
         planned=plan.planned,
+        sha256=sha256,
     )
+
+
+class _NotReplayed(Check):
+    """Stands for the replay where nobody wants it."""
+
+    name = Replay.name
+
+    def session(self, session: sessions.Session) -> Iterator[Finding]:
+        yield self.found("skipped", "left out, as was asked for")
 
 
 class _Contents(Check):

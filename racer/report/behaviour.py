@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from racer.analysis import analysis
 from racer.report.recordings import EvaluatedEpisode, Person
 from racer.report.statistics import mean_se
 
@@ -100,7 +101,7 @@ def confusion(person: Person, condition: str, actions: int) -> NDArray[np.int64]
 
 def cohens_kappa(table: NDArray[np.int64]) -> float | None:
     """Return (observed - expected) / (1 - expected) agreement of counts; None where chance alone explains all of it."""
-    from statsmodels.stats.inter_rater import cohens_kappa
+    cohens_kappa = analysis("statsmodels.stats.inter_rater").cohens_kappa
 
     shares = table / table.sum()
     if float((shares.sum(axis=0) * shares.sum(axis=1)).sum()) == 1:

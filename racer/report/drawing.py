@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from racer.analysis import analysis
 from racer.loop.conditions import condition_names
 
 if TYPE_CHECKING:
@@ -88,15 +89,14 @@ def canvas(
 
     Whatever the user has configured matplotlib to do is back when the context ends; no window system is asked for.
     """
-    import matplotlib
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
+    matplotlib, figures = analysis("matplotlib"), analysis("matplotlib.figure")
+    canvases = analysis("matplotlib.backends.backend_agg")
 
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(_STYLE)
-        figure = Figure(figsize=(width, height), layout="constrained")
-        FigureCanvasAgg(figure)
+        figure = figures.Figure(figsize=(width, height), layout="constrained")
+        canvases.FigureCanvasAgg(figure)
         across = across or panels
         every = list(figure.subplots(-(-panels // across), across, squeeze=False).flat)
         for axes in every[panels:]:

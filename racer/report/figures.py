@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from racer.analysis import analysis
 from racer.report import wording
 from racer.report.answers import NO_CONDITION, ItemMean, when
 from racer.report.behaviour import LearningPoint
@@ -43,7 +44,7 @@ def scatter(report: StudyReport) -> Illustration | None:
     """Draw each participant's primary metric under `pico` against that under `random` (the paper's figure 6)."""
     if not {"random", "pico"} <= {mean.condition for mean in report.conditions}:
         return None
-    from matplotlib.ticker import MaxNLocator
+    ticker = analysis("matplotlib.ticker")
 
     metric = report.primary
     random, pico = report.column("random"), report.column("pico")
@@ -58,7 +59,7 @@ def scatter(report: StudyReport) -> Illustration | None:
         name = wording.heading(metric)
         axes.set(xlim=limits, ylim=limits, aspect="equal", xlabel=f"{name}, random", ylabel=f"{name}, pico")
         for axis in (axes.xaxis, axes.yaxis):
-            axis.set_major_locator(MaxNLocator(5))
+            axis.set_major_locator(ticker.MaxNLocator(5))
         above = sum(p > r for p, r in zip(pico, random, strict=True))
         alt = (
             f"Scatter plot of {len(pico)} participants: {metric.title} under pico against {metric.title} under random. "
@@ -221,7 +222,7 @@ def agreement(report: StudyReport) -> Illustration | None:
 
 def learning(report: StudyReport, name: str, place: str, points: Sequence[LearningPoint]) -> Illustration:
     """Draw the primary metric by a place in the sitting, one line per condition."""
-    from matplotlib.ticker import MaxNLocator
+    ticker = analysis("matplotlib.ticker")
 
     metric = report.primary
     with canvas(6.6, 3.4) as (figure, (axes,)):
@@ -239,7 +240,7 @@ def learning(report: StudyReport, name: str, place: str, points: Sequence[Learni
                 label=condition,
             )
         axes.set(xlabel=place, ylabel=wording.heading(metric))
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.xaxis.set_major_locator(ticker.MaxNLocator(integer=True))
         figure.legend(loc="outside upper left", ncols=5, fontsize=9)
         rows = [(p.condition, p.place, p.participants, p.value, p.se) for p in points]
         alt = f"{wording.capitalised(metric.title)} by the {place}, one line per condition, with standard errors."

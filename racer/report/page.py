@@ -11,7 +11,9 @@ from typing import Any
 from urllib.parse import quote
 
 from racer import __version__
+from racer.analysis import analysis
 from racer.loop.conditions import shown_under
+from racer.plain_text import on_a_page
 from racer.report import wording
 from racer.report.answers import when
 from racer.report.caveats import caveats
@@ -44,12 +46,14 @@ def render_page(
         files_folder: Name of the folder beside the page that has its figures and numbers as files.
         item_texts: Wording of questionnaire items by (questionnaire, item id), where known.
     """
-    from jinja2 import Environment, StrictUndefined
+    jinja2 = analysis("jinja2")
 
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=on_a_page
+    )
     environment.globals.update(w=wording, when=when, shows=shown_under, stages=STAGES, resamples=RESAMPLES, cell=cell)
     template = environment.from_string((files("racer.report") / TEMPLATE).read_text(encoding="utf-8"))
-    return template.render(
+    page: str = template.render(
         generator=GENERATOR,
         version=__version__,
         report=report,
@@ -62,6 +66,7 @@ def render_page(
         items=_items(report),
         fractions=any(metric.unit == wording.FRACTION for metric in report.compared),
     )
+    return page
 
 
 def data_address(svg: bytes) -> str:

@@ -12,6 +12,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from racer.analysis import analysis
+
 Table = NDArray[np.float64]
 
 RESAMPLES = 10_000
@@ -101,9 +103,9 @@ def mean_se(values: NDArray[np.float64]) -> tuple[float, float | None]:
 
 def repeated_anova(conditions: tuple[str, ...], table: Table) -> Anova:
     """Return the analysis of variance of two or more participants in two or more conditions."""
-    import pandas as pd
     from scipy import stats
-    from statsmodels.stats.anova import AnovaRM
+
+    pd, fitted = analysis("pandas"), analysis("statsmodels.stats.anova")
 
     people, k = table.shape
     if np.ptp(table - table[:, :1], axis=0).max() <= _NO_VARIATION:
@@ -113,7 +115,7 @@ def repeated_anova(conditions: tuple[str, ...], table: Table) -> Anova:
         for person, values in enumerate(table)
         for condition, value in zip(conditions, values, strict=True)
     ]
-    found = AnovaRM(pd.DataFrame(rows), "value", "participant", within=["condition"]).fit().anova_table.iloc[0]
+    found = fitted.AnovaRM(pd.DataFrame(rows), "value", "participant", within=["condition"]).fit().anova_table.iloc[0]
     f, df_condition, df_error = float(found["F Value"]), float(found["Num DF"]), float(found["Den DF"])
     epsilon = greenhouse_geisser(table)
     between_people = k * float(((table.mean(axis=1) - table.mean()) ** 2).sum())
@@ -190,7 +192,7 @@ def paired(minuend: str, subtrahend: str, differences: NDArray[np.float64]) -> P
 
 def all_pairs(conditions: tuple[str, ...], table: Table) -> list[PairedDifference]:
     """Return every condition compared with every earlier one, the last first, p corrected by Holm's method."""
-    from statsmodels.stats.multitest import multipletests
+    multipletests = analysis("statsmodels.stats.multitest").multipletests
 
     pairs = [
         paired(conditions[i], conditions[j], table[:, i] - table[:, j])

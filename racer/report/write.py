@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from disk.reading import open_plain, read_plain
-from disk.writing import scratch_folder, sync_folder, write_whole
+from disk.writing import make_folder, scratch_folder, sync_folder, write_whole
 from racer import __version__
 from racer.errors import RacerError
 from racer.report.drawing import Cell
@@ -201,12 +201,12 @@ def _replace(out: Path, page: bytes, files: Path, contents: dict[str, bytes], ov
     """Put the page and its files in place of earlier ones; if that fails, put the earlier ones back."""
     earlier = files.with_name(f".{files.name}.earlier")
     try:
-        out.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(out.parent)
         _settle(files, earlier)
         # Beside the page, hence on its disk: a rename there moves a file at once or not at all.
         with scratch_folder(out.parent) as folder:
             staged = folder / "new"
-            staged.mkdir()
+            make_folder(staged)
             for path, data in {folder / "page": page, **{staged / name: contents[name] for name in contents}}.items():
                 write_whole(path, data, overwrite=False)
             _keep_foreign(files, staged, overwrite)

@@ -24,7 +24,7 @@ from pathlib import Path
 from filelock import FileLock, SoftFileLock, Timeout
 
 from disk.reading import read_plain
-from disk.writing import write_whole
+from disk.writing import make_folder, write_whole
 from racer.errors import ConfigError, RacerError
 from racer.sitting.allocation import SESSION_ID, Lease, given_orders, lease_of, least_given, next_name
 from racer.sitting.census import MOST_ORDER, Entry, take_census
@@ -175,8 +175,8 @@ class Leases:
         if self._data.exists() and not self._data.is_dir():
             raise LeaseError(f"{self._data} is not a folder; nothing was recorded: choose another data folder")
         if not self._folder.exists():
-            self._data.mkdir(parents=True, exist_ok=True)
-            self._folder.mkdir(exist_ok=True)
+            make_folder(self._data)
+            make_folder(self._folder)
             # Whoever may record here may lease here, also under another account.
             with suppress(OSError):
                 self._folder.chmod(stat.S_IMODE(self._data.stat().st_mode))

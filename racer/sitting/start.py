@@ -35,7 +35,9 @@ from racer.tasks.latent_model import load_task_model
 from racer.tasks.record import record_of
 from racer.tasks.registry import make_task, task_settings
 from racer.tasks.task import Task
+from racer.window.lost_display import closing_first
 from racer.window.texts import Language, english
+from sessions.ledger import note_recorded, read_ledger
 
 if TYPE_CHECKING:
     from compression.model.latent_model import LatentModel
@@ -192,6 +194,8 @@ def start_session(
             sitting = _sitting(config, participant, plans, model, fitted, earlier)
             info = _session_info(config, session_id, model, fitted, order, earlier)
             # Simulated time would flush at every few steps, and a thread's commits come at no time that repeats.
+            if not config.simulated:
+                read_ledger(config.data)  # says now what is wrong with it
             recorder = (
                 sessions.Recorder(config.data, info, clock=lambda: 0)
                 if config.simulated
@@ -200,11 +204,27 @@ def start_session(
             on_ready(recorder.path, len(plans) - (earlier.done.episodes if earlier else 0))
             pacer = Pacer(config.steps_per_second, clock) if config.simulated or not config.headless else None
             try:
-                return SittingRun(sitting, driver, display, recorder, pacer, on_episode, clock).run()
+                with closing_first(lambda: _closed(recorder, config)):
+                    return SittingRun(sitting, driver, display, recorder, pacer, on_episode, clock).run()
             except DriverError as error:
                 raise DriverError(f"{error}; what was driven before is saved in {recorder.final_path}") from error
+            finally:
+                _note(recorder, config)
     finally:
         display.close()
+
+
+def _note(recorder: sessions.Recorder, config: StartConfig) -> None:
+    """Note a recording in the ledger of its folder, if it has its name; a simulated study notes all of its own."""
+    if not config.simulated and recorder.final_path.is_file():
+        note_recorded(config.data, [recorder.final_path])
+
+
+def _closed(recorder: sessions.Recorder, config: StartConfig) -> str:
+    """Close a recording whose session cannot go on, and say where it is."""
+    path = recorder.close("aborted")
+    _note(recorder, config)
+    return f"what was recorded is saved in {path}: go on with --resume"
 
 
 def resolved(config: StartConfig, order: int) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 import sessions
-from disk.writing import write_whole
+from disk.writing import make_folder, write_whole
 from racer.errors import ConfigError
 from racer.study.file import STUDY_FILE, StudyFileError
 from racer.tasks.registry import DEFAULT_TASK, describe_settings, make_task
@@ -49,7 +49,7 @@ def init_study(name: str, preset: str, parent: Path, language: str, task: str | 
     text = template.replace('"TITLE"', f'"{name}"', 1).replace('"LANGUAGE"', f'"{language}"', 1)
     path = parent / name / STUDY_FILE
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         write_whole(path, text.encode(), overwrite=False)
     except FileExistsError as error:
         raise StudyFileError(

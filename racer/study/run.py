@@ -16,7 +16,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from compression.fitting.config import PicoConfig
-from disk.writing import rename_without_overwriting, sync_folder
+from disk.writing import make_folder, rename_without_overwriting, sync_folder
 from racer.drivers.registry import KEYBOARD, SIMULATED, make_driver
 from racer.errors import ConfigError
 from racer.sitting.protocol import ProtocolName, balanced_rows
@@ -25,6 +25,7 @@ from racer.study.file import Study, StudyFileError
 from racer.study.sitting import completed, refuse_a_mixture, refuse_again, sitting_config
 from racer.study.train import masks_to_train, train_study
 from racer.workers import in_parallel
+from sessions.ledger import note_recorded
 from sessions.maintenance.withdrawn import read_withdrawn
 
 BEGINNING = datetime(2000, 1, 1, tzinfo=UTC)
@@ -105,6 +106,7 @@ def run_study(
         recorded += _simulate(study, "evaluation", participants, driver, unfinished, jobs, people)
     sittings = [*completed(study, "pilot"), *completed(study, "evaluation")]
     paths = [path for sitting in sittings for path in sitting.paths]
+    note_recorded(study.recordings, paths)  # when all are there: in one order, whichever came first
     return StudyRun(tuple(paths), recorded, tuple(masks))
 
 
@@ -199,7 +201,7 @@ def _alone(study: Study) -> Iterator[Path]:
         if path.is_symlink():  # a study from somebody else must not have files elsewhere removed
             raise StudyFileError(study.path, f"{path} is a link, which Racer does not follow; nothing was changed")
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         lock = FileLock(locked)
         with lock.acquire(blocking=False):
             for left in folder.iterdir():

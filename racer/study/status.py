@@ -13,6 +13,7 @@ from racer.study.deciding import differing, recorded_sha256
 from racer.study.file import Study
 from racer.study.sitting import completed
 from racer.study.train import masks_of_withdrawn, masks_to_train
+from sessions.ledger import read_ledger
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,8 @@ class StudyStatus:
     changed: dict[str, tuple[str, ...]]
     """Participants who were recorded with other settings than the study file has now, and in what it differs; they are
     analysed together, and nobody can join them."""
+    ledger_head: str
+    """The last head of the ledger of its recordings; empty where there is none."""
     next: str
     """The next command."""
 
@@ -47,7 +50,7 @@ def study_status(study: Study) -> StudyStatus:
     """Return where a study stands.
 
     Raises:
-        RecordingError: If its recordings cannot be listed.
+        RecordingError: If its recordings cannot be listed, or their ledger is damaged.
     """
     pilots, evaluated = completed(study, "pilot"), completed(study, "evaluation")
     sittings, unusable = sessions.find_sittings(sessions.find_recordings(study.recordings))
@@ -84,5 +87,6 @@ def study_status(study: Study) -> StudyStatus:
         unfinished=tuple(sitting.info.participant for sitting in left),
         changed=changed,
         unusable={str(path): reason for path, reason in unusable.items()},
+        ledger_head=ledger.head if (ledger := read_ledger(study.recordings)) else "",
         next=following,
     )

@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from disk.reading import open_plain, read_plain
-from disk.writing import whole_stream, write_whole
+from disk.writing import make_folder, whole_stream, write_whole
 from racer.drivers.registry import SIMULATED, make_driver
 from racer.errors import ConfigError, RacerError
 from racer.loop.episode import seed_after
@@ -273,7 +273,7 @@ def _claim(folder: Path, settings: dict[str, Any]) -> None:
     mark = folder / "collection.json"
     told = json.dumps(settings, sort_keys=True, default=str)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         if mark.exists():
             if read_plain(mark, _MOST_SETTINGS) != told.encode():
                 raise RacerError(

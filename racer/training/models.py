@@ -17,7 +17,7 @@ from compression.errors import TrainingError, WeightsError
 from compression.model.latent_model import LatentModel, load_model
 from compression.model.training import Split, TrainingConfig, TrainingData, train_model
 from disk.reading import read_plain
-from disk.writing import scratch_folder, sync_folder, write_whole
+from disk.writing import make_folder, scratch_folder, sync_folder, write_whole
 from racer.drivers.registry import who_drives
 from racer.errors import ConfigError
 from racer.tasks.registry import make_task
@@ -203,7 +203,7 @@ def _share_of_variance(model: LatentModel, held_out: Collected, trials: NDArray[
 
 def _made(folder: Path) -> Path:
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
     except OSError as error:
         raise TrainingError(f"cannot write {folder}: {error.strerror}; give another --out") from error
     return folder

@@ -21,7 +21,7 @@ from compression.fitting.pico_rate import RateSummary, fit_pico_rate
 from compression.fitting.recorded import RecordedEpisode
 from compression.masks import MaskInterval
 from compression.model.latent_model import LatentModel
-from disk.writing import write_whole
+from disk.writing import make_folder, write_whole
 from racer.drivers.registry import who_drives
 from racer.errors import RacerError
 from racer.recordings.models import NotHereError, find_model
@@ -265,7 +265,7 @@ def write_new(path: Path, data: bytes) -> None:
         TrainingDataError: If it exists or cannot be written.
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         write_whole(path, data, overwrite=False)
     except FileExistsError as error:
         raise TrainingDataError(f"{path} exists and was left as it is; give another name with --out") from error

@@ -9,6 +9,7 @@ from typing import Final
 import pygame
 
 from racer.errors import NoDisplayError, RacerError
+from racer.window.lost_display import watch_connection
 
 SMALLEST_WINDOW: Final = (320, 240)
 """Width and height, pixels."""
@@ -42,6 +43,7 @@ def open_window(title: str, size: tuple[int, int], fullscreen: bool) -> pygame.W
             pygame.display.quit()
             raise _no_display(f"no display answers at DISPLAY={os.environ.get('DISPLAY', '')!r}")
         if driver == "x11":
+            watch_connection()
             # By default SDL sends each frame through OpenGL: without a GPU that takes 2 to 9 ms instead of 0.3.
             os.environ.setdefault("SDL_FRAMEBUFFER_ACCELERATION", "0")
         if driver not in _NOT_A_SCREEN:

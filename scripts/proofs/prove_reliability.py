@@ -6,6 +6,9 @@ Each session is a whole one, as `racer session start --headless` runs it, in a p
 takes its time: 50 steps a second. Most are killed at any moment between their begin and their end, some within the
 moments after an episode's last step or after the last step of all, while the file is closed and gets its name. What
 is left must open, verify, repair, and lack less than a second of what was driven; else the exit code is 1.
+
+`--mode free` does without the beat, `--mode window` drives in a window (SDL's, that nobody sees), and `--mode start-up`
+kills within the first moments, while the file is made.
 """
 
 from __future__ import annotations
@@ -46,9 +49,12 @@ RATE_HZ = 50
 EPISODES = 4
 AT_ONCE = 2
 LONGEST_LOSS_MS = 1000.0
+MODES = ("paced", "free", "window", "start-up")
 PIPE = "RACER_RELIABILITY_PIPE"
 """Environment variable: the descriptor that the driver reports to."""
+MODE = "RACER_RELIABILITY_MODE"
 _REPORT = struct.Struct("<q")
+_START_UP_S = 0.25
 _CLOSE_TO = 0.04
 """Seconds after an episode's last step within which it is put on the device."""
 
@@ -72,7 +78,8 @@ class PacedDriver:
 
     def act(self, frame: NDArray[np.uint8]) -> int:
         """Wait for the beat, report the time in monotonic nanoseconds, and decide."""
-        time.sleep(max(0.0, self._due - time.monotonic()))
+        if os.environ[MODE] != "free":
+            time.sleep(max(0.0, self._due - time.monotonic()))
         self._due = max(self._due, time.monotonic() - 1 / RATE_HZ) + 1 / RATE_HZ
         os.write(self._pipe, _REPORT.pack(time.monotonic_ns()))
         return self._driver.act(frame)
@@ -85,6 +92,7 @@ class Victim:
     folder: Path
     steps: int
     """Per episode."""
+    mode: str
     moment: str
     after_s: float
     """When to kill it: seconds after its begin, or after the step that `moment` names."""
@@ -116,17 +124,21 @@ class Outcome:
     """What is wrong with the file; empty for nothing."""
 
 
-def plan_kills(count: int, steps: int, duration_s: float, root: Path, rng: random.Random) -> Iterator[Victim]:
+def plan_kills(
+    count: int, steps: int, mode: str, duration_s: float, root: Path, rng: random.Random
+) -> Iterator[Victim]:
     """Yield the sessions to kill: three quarters at any moment, the others where most happens to the file."""
     for number in range(count):
         folder = root / f"{number:04d}"
-        if number % 8 == 6:
+        if mode == "start-up":
+            yield Victim(folder, steps, mode, "start-up", rng.uniform(0, _START_UP_S))
+        elif number % 8 == 6:
             step = steps * rng.randint(1, EPISODES - 1)
-            yield Victim(folder, steps, "end of an episode", rng.uniform(0, _CLOSE_TO), step)
+            yield Victim(folder, steps, mode, "end of an episode", rng.uniform(0, _CLOSE_TO), step)
         elif number % 8 == 7:
-            yield Victim(folder, steps, "end of the session", rng.uniform(0, _CLOSE_TO), EPISODES * steps)
+            yield Victim(folder, steps, mode, "end of the session", rng.uniform(0, _CLOSE_TO), EPISODES * steps)
         else:
-            yield Victim(folder, steps, "any", rng.uniform(0, duration_s))
+            yield Victim(folder, steps, mode, "any", rng.uniform(0, duration_s))
 
 
 def begin(victim: Victim) -> None:
@@ -140,7 +152,7 @@ def begin(victim: Victim) -> None:
     code = 1
     try:
         os.close(reading)
-        os.environ[PIPE] = str(writing)
+        os.environ |= {PIPE: str(writing), MODE: victim.mode, "SDL_VIDEODRIVER": "dummy"}
         start_session(
             StartConfig(
                 participant="p01",
@@ -149,7 +161,8 @@ def begin(victim: Victim) -> None:
                 ),
                 driver=f"{Path(__file__).stem}:PacedDriver",
                 data=victim.folder,
-                headless=True,
+                headless=victim.mode != "window",
+                countdown=0,
             )
         )
         code = 0
@@ -216,18 +229,18 @@ def examine(victim: Victim) -> Outcome:
     return Outcome(victim.moment, state, driven, lost, lost_ms, "; ".join(problems))
 
 
-def prove(kills: int, steps: int, seed: int, root: Path) -> list[Outcome]:
+def prove(kills: int, steps: int, seed: int, root: Path, mode: str) -> list[Outcome]:
     """Kill so many sessions and examine what they left."""
     use_one_thread()
     load_task_model(make_task().spec)
     if (here := str(Path(__file__).parent)) not in sys.path:
         sys.path.insert(0, here)  # where the driver is looked for
-    whole = Victim(root / "whole", steps, "never", 3600.0)
+    whole = Victim(root / "whole", steps, mode, "never", 3600.0)
     begin(whole)
     kill_in_time([whole])
     if len(whole.reports) != EPISODES * steps:
         raise SystemExit("a session that nobody kills does not reach its end")
-    planned = plan_kills(kills, steps, (whole.killed_ns - whole.begun_ns) / 1e9, root, random.Random(seed))
+    planned = plan_kills(kills, steps, mode, (whole.killed_ns - whole.begun_ns) / 1e9, root, random.Random(seed))
     running: list[Victim] = []
     dead: list[Victim] = []
     while len(dead) < kills:
@@ -244,7 +257,8 @@ def prove(kills: int, steps: int, seed: int, root: Path) -> list[Outcome]:
 def summarise(outcomes: list[Outcome]) -> dict[str, Any]:
     """Return the numbers."""
     kept = [outcome for outcome in outcomes if outcome.driven]
-    losses, milliseconds = [outcome.lost for outcome in kept], [outcome.lost_ms for outcome in kept]
+    losses = [outcome.lost for outcome in kept] or [0]
+    milliseconds = [outcome.lost_ms for outcome in kept] or [0.0]
     return {
         "kills": len(outcomes),
         "moments": dict(Counter(outcome.moment for outcome in outcomes)),
@@ -263,13 +277,14 @@ def main() -> None:
     """Kill, examine, and print a table or JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=200)
+    parser.add_argument("--mode", choices=MODES, default=MODES[0])
     parser.add_argument("--steps", type=int, default=75, help="per episode")
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     parser.add_argument("--out", type=Path, help="also write the JSON to a file")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        summary = summarise(prove(arguments.kills, arguments.steps, arguments.seed, Path(folder)))
+        summary = summarise(prove(arguments.kills, arguments.steps, arguments.seed, Path(folder), arguments.mode))
     text = json.dumps(summary, indent=2)
     if arguments.out:
         arguments.out.write_text(f"{text}\n", encoding="utf-8")

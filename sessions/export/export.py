@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from disk.writing import open_new, write_whole
+from disk.writing import make_folder, open_new, write_whole
 from sessions.export.dictionary import DESCRIPTION_NAME, README, README_NAME, describe_tables, table_path
 from sessions.export.folder import ExportError, choose_recordings, new_folder
 from sessions.export.formats import FORMATS, TableWriter
@@ -66,7 +66,7 @@ def export_tables(
     tables = tables_of(info.task for info in recordings.values())
     episodes = 0
     with new_folder(out) as folder:
-        (folder / "data").mkdir()
+        make_folder(folder / "data")
         with ExitStack() as opened:
             writers: dict[str, TableWriter] = {}
             for table in tables:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from disk.writing import whole_file, whole_folder
+from disk.writing import make_folder, whole_file, whole_folder
 from sessions.errors import RecordingError
 from sessions.names import find_recordings
 from sessions.reader import Session
@@ -78,7 +78,7 @@ def _complaining(out: Path) -> Iterator[None]:
     if os.path.lexists(out):
         raise taken
     try:
-        out.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(out.parent)
         yield
     except FileExistsError as error:
         raise taken from error

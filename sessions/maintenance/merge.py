@@ -11,9 +11,18 @@ from pathlib import Path
 from typing import Literal
 
 from disk.reading import open_plain
-from disk.writing import alone, open_new, rename_without_overwriting, scratch_folder, sync_folder, write_all
+from disk.writing import (
+    alone,
+    make_folder,
+    open_new,
+    rename_without_overwriting,
+    scratch_folder,
+    sync_folder,
+    write_all,
+)
 from sessions.comparison import first_difference
 from sessions.errors import RecordingError, StorageError
+from sessions.ledger import note_recorded, read_ledger
 from sessions.maintenance.withdrawn import Withdrawn, note_withdrawals, read_withdrawn
 from sessions.names import PARTIAL_SUFFIX, find_recordings
 from sessions.reader import Session
@@ -87,14 +96,15 @@ def merge(
         on_recording: Told of each recording.
 
     Raises:
-        RecordingError: If a folder cannot be listed, or a log of withdrawals is too long.
+        RecordingError: If a folder cannot be listed, a log of withdrawals is too long, or the ledger is damaged.
         StorageError: If the folder cannot be written. What was copied before stays.
     """
     sources = list(sources)
+    read_ledger(into)  # says now what is wrong with it
     gone = _withdrawn([into, *sources])
     if gone.lines and not dry_run:
         try:
-            into.mkdir(parents=True, exist_ok=True)
+            make_folder(into)
             with alone(into):
                 note_withdrawals(into, gone.lines)
         except OSError as error:
@@ -129,6 +139,10 @@ def merge(
             results.append(result)
             on_recording(result)
         shared |= _shared_names(there, brought)
+    copied = [result.target for result in results if result.fate == "copied" and result.target is not None]
+    finished = [path for path in copied if not path.name.endswith(PARTIAL_SUFFIX)]
+    if finished and not dry_run:
+        note_recorded(into, finished)
     return MergeResult(tuple(results), tuple(sorted(shared)), tuple(still_here))
 
 
@@ -202,7 +216,7 @@ def _digest(path: Path) -> bytes:
 def _copy(path: Path, target: Path) -> None:
     """Copy a file, whole or not at all, never over another one."""
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(target.parent)
         with scratch_folder(target.parent) as workplace:
             copy = workplace / target.name
             with open_plain(path) as source, open_new(copy) as written:

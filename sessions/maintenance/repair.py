@@ -6,9 +6,10 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from disk.writing import rename_without_overwriting, scratch_folder, sync_folder
+from disk.writing import make_folder, rename_without_overwriting, scratch_folder, sync_folder
 from sessions.comparison import first_difference
 from sessions.errors import RecordingError, RecordingExistsError, StorageError
+from sessions.ledger import note_recorded, read_ledger
 from sessions.names import PARTIAL_SUFFIX, SUFFIX
 from sessions.reader import Episode, Session
 from sessions.recorder import EndStatus, Recorder
@@ -47,13 +48,15 @@ def repair(path: Path, folder: Path | None = None) -> Path:
         RecordingExistsError: If there is a recording of the finished name.
         RepairError: If the file needs no repair or holds what no recorder writes.
         StorageError: If the disk refuses.
+        RecordingError: If the ledger of the folder is damaged.
     """
     target = repaired_path(path, folder)
     if target.exists():
         raise RecordingExistsError(f"{target} exists already and was left as it is; {path} was not changed")
+    read_ledger(target.parent)  # says now what is wrong with it
     with Session(path) as killed, ExitStack() as opened:
         try:
-            target.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(target.parent)
             workplace = opened.enter_context(scratch_folder(target.parent))
         except OSError as error:
             raise StorageError(
@@ -64,6 +67,7 @@ def repair(path: Path, folder: Path | None = None) -> Path:
             if difference := first_difference(killed, written):
                 raise RepairError(f"{path} cannot be repaired: {difference} came out otherwise; it was not changed")
         _give_name(copy, target)
+    note_recorded(target.parent, [target])
     return target
 
 

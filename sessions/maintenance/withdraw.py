@@ -19,6 +19,7 @@ from pathlib import Path
 from disk.reading import read_plain
 from disk.writing import alone, left_over, sync_folder, write_whole
 from sessions.errors import RecordingError, StorageError
+from sessions.ledger import add_entries, read_ledger, sha256_of
 from sessions.maintenance.withdrawn import LogLine, newest_salt, note_withdrawals
 from sessions.names import PARTIAL_SUFFIX, SUFFIX, check_name, check_session_id, recording_name
 from sessions.reader import Session
@@ -196,6 +197,7 @@ def _withdraw(withdrawal: Withdrawal, now: datetime, more: Iterable[Path], trace
             begun = replace(begun, traces=tuple(dict.fromkeys((*begun.traces, *traces))))
             write_whole(path, json.dumps(asdict(begun)).encode())
         note_withdrawals(folder, [begun.line])
+        _note_in_ledgers(withdrawal.files)
     except FileExistsError as error:
         raise RecordingError(
             f"another withdrawal was begun in {folder}; nothing was removed: finish it first"
@@ -228,6 +230,18 @@ def _withdraw(withdrawal: Withdrawal, now: datetime, more: Iterable[Path], trace
         sync_folder(folder)
     except OSError as error:
         raise StorageError(f"everything was removed, and {path} cannot be: {error.strerror}; withdraw again") from error
+
+
+def _note_in_ledgers(files: Iterable[Path]) -> None:
+    """Note recordings that are about to go as withdrawn, where a ledger holds them."""
+    going: dict[Path, list[Path]] = {}
+    for path in files:
+        if _is_recording(path) and not path.is_symlink():
+            going.setdefault(path.parent, []).append(path)
+    for folder, paths in going.items():
+        ledger = read_ledger(folder)
+        if ledger is not None:
+            add_entries(folder, "withdrawn", sorted({sha256_of(path) for path in paths} & ledger.held.keys()))
 
 
 def _is_recording(path: Path) -> bool:

@@ -11,7 +11,7 @@ from contextlib import suppress
 from io import FileIO
 from pathlib import Path
 
-from disk.writing import hold, sync_folder, write_all
+from disk.writing import as_owner, hold, make_folder, sync_folder, write_all
 from sessions.storage.journal import PAGE, pack_journal
 
 Pages = Mapping[int, bytes | bytearray]
@@ -196,8 +196,8 @@ class CommittedFile:
             raise OSError("another file has taken its name")
 
     def _write_anew(self) -> None:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        file = FileIO(self._path, "x+")
+        make_folder(self._path.parent)
+        file = FileIO(self._path, "x+", opener=as_owner)
         try:
             self._file.seek(0)
             while data := self._file.read(_COPY_BYTES):

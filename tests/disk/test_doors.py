@@ -16,11 +16,22 @@ METHODS = {
     *("read_text", "read_bytes", "write_text", "write_bytes", "touch", "symlink_to", "hardlink_to", "savefig"),
     *("open", "save", "rename", "memmap", "open_memmap", "savez", "savez_compressed", "fromfile", "tofile", "savetxt"),
     *("genfromtxt", "loadtxt", "fdopen", "load_file", "save_file", "safe_open", "ZipFile", "ParquetWriter"),
-    *("copyfile", "copytree", "copy2", "read_csv", "read_parquet", "to_csv", "to_parquet", "imread", "imsave"),
+    *(
+        "mkdir",
+        "copyfile",
+        "copytree",
+        "copy2",
+        "read_csv",
+        "read_parquet",
+        "to_csv",
+        "to_parquet",
+        "imread",
+        "imsave",
+    ),
 }
 NAMES = {"open", "FileIO", "File", "safe_open", "load_file", "save_file", "ZipFile"}
 MODULES = {
-    "os": {"open", "rename", "replace", "link", "symlink", "truncate"},
+    "os": {"mkdir", "makedirs", "open", "rename", "replace", "link", "symlink", "truncate"},
     "h5py": {"File"},
     "io": {"open", "FileIO"},
     "shutil": {"copy", "move", "copyfile", "copy2", "copytree"},
@@ -127,7 +138,14 @@ def test_what_is_allowed_stands_there() -> None:
     [
         *("open(path)", "path.open('w')", "path.read_bytes()", "np.load(path)", "h5py.File(path)", "FileIO(path)"),
         *("path.replace(other)", "os.replace(a, b)", "tempfile.mkdtemp()", "safe_open(path, 'np')", "os.open(a, 0)"),
-        *("figure.savefig(path)", "zipfile.ZipFile(path)", "path.write_text('x')", "pd.read_csv(path)"),
+        *(
+            "path.mkdir()",
+            "os.makedirs(path)",
+            "figure.savefig(path)",
+            "zipfile.ZipFile(path)",
+            "path.write_text('x')",
+            "pd.read_csv(path)",
+        ),
     ],
 )
 def test_a_way_around_is_found(source: str) -> None:

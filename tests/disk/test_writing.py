@@ -5,14 +5,18 @@ import os
 import signal
 import subprocess
 import sys
+from io import FileIO
 from pathlib import Path
 from threading import Thread
 
 import pytest
 
 from disk.writing import (
+    as_owner,
     hold,
     left_over,
+    make_folder,
+    open_new,
     open_to_append,
     rename_without_overwriting,
     scratch_folder,
@@ -189,8 +193,8 @@ def test_file_that_is_swept_before_its_writer_holds_it_is_made_anew(
 def test_folder_that_is_swept_before_its_writer_holds_it_is_made_anew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def make_and_sweep(path: Path) -> None:
-        mkdir(path)
+    def make_and_sweep(path: Path, mode: int) -> None:
+        mkdir(path, mode)
         monkeypatch.setattr(Path, "mkdir", mkdir)
         sweep(tmp_path)
 
@@ -247,3 +251,26 @@ def test_first_writer_to_a_folder_removes_what_was_left_there(tmp_path: Path) ->
 
 def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows keeps to the rights of the folder")
+@pytest.mark.parametrize(("rights", "file", "folder"), [(0o755, 0o600, 0o700), (0o777, 0o660, 0o770)])
+def test_what_is_made_is_its_owners_and_a_groups_in_whose_folder_it_is(
+    tmp_path: Path, rights: int, file: int, folder: int
+) -> None:
+    place = tmp_path / "place"
+    place.mkdir()
+    place.chmod(rights)
+    before = os.umask(0)
+    try:
+        write_whole(place / "whole", b"")
+        with whole_folder(place / "folder") as fresh:
+            open_new(fresh / "inside").close()
+        open_to_append(place / "appended").close()
+        FileIO(place / "own", "x", opener=as_owner).close()
+        make_folder(place / "made" / "below")
+    finally:
+        os.umask(before)
+    found = {path.relative_to(place).as_posix(): path.stat().st_mode & 0o777 for path in place.rglob("*")}
+    files, folders = ("whole", "folder/inside", "appended", "own"), ("folder", "made", "made/below")
+    assert found == dict.fromkeys(files, file) | dict.fromkeys(folders, folder)

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from compression.errors import TrainingError
 from disk import writing
 from disk.reading import read_plain
+from disk.writing import make_folder
 
 Tensors = dict[str, Tensor]
 _SETTINGS = "settings.json"
@@ -47,7 +48,7 @@ class Work:
         path = folder / _SETTINGS
         text = json.dumps(settings, indent=2, sort_keys=True)
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            make_folder(folder)
             if not path.exists():
                 write_whole(path, text.encode())
             elif read_plain(path, _MOST_SETTINGS) != text.encode():

@@ -39,6 +39,7 @@ from compression.model.training.networks import Done, encode, standardise, train
 from compression.model.training.resumable import Work, write_whole
 from compression.model.vae import VAE
 from compression.model.world_model import WorldModel
+from disk.writing import make_folder
 
 CARD = "card.json"
 Progress = Callable[[str, float], None]
@@ -91,7 +92,7 @@ def train_model(
     decisive = {name: value for name, value in asdict(config).items() if name != "checkpoint_steps"}
     kept = Work(work, {"config": decisive, "sizes": asdict(sizes), "data": data.fingerprint()})
     try:
-        out.mkdir(parents=True, exist_ok=True)
+        make_folder(out)
     except OSError as error:
         raise TrainingError(f"cannot write {out}: {error.strerror}; give another folder") from error
     stages, device = _Stages(progress, data.sequential), _chosen(device)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -280,3 +281,9 @@ def test_a_driver_that_does_not_exist_is_refused_in_one_line(module: WriteModule
 def test_whatever_a_users_driver_does_wrong_is_told_in_one_line(module: WriteModule, code: str, reason: str) -> None:
     told = refusal(f"{module(code)}:factory")
     assert reason in told and told.startswith("driver 'their_driver:factory'")
+
+
+def test_the_folder_of_a_users_driver_comes_last(module: WriteModule, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    make_driver(f"{module(WORKING)}:factory", CAR_RACING, 0)
+    assert os.getcwd() not in sys.path[:-1]

@@ -28,6 +28,7 @@ from racer.sitting.protocol import ProtocolConfig
 from racer.sitting.start import StartConfig, start_session
 from sessions.export.dictionary import DESCRIPTION_NAME
 from sessions.export.export import export_arrays, export_tables
+from sessions.ledger import LEDGER_NAME, note_recorded
 from sessions.maintenance.withdraw import interrupted
 from sessions.maintenance.withdrawn import LOG_NAME
 
@@ -62,6 +63,7 @@ def data(original: Path, tmp_path: Path) -> Path:
     """A data folder with one session, of p01."""
     (tmp_path / "recordings").mkdir()
     shutil.copy(original, tmp_path / "recordings")
+    note_recorded(tmp_path / "recordings")
     return tmp_path / "recordings"
 
 
@@ -71,6 +73,7 @@ def kill(path: Path) -> Path:
         file.attrs["status"] = "running"
         del file.attrs["seal"]
         list(file["episodes"].values())[-1].attrs["status"] = "running"
+    (path.parent / LEDGER_NAME).unlink(missing_ok=True)
     return path.rename(str(path) + ".partial")
 
 
@@ -98,7 +101,7 @@ def strictly(result: Result) -> Any:
 def test_recordings_in_order_end_with_code_0_and_a_fault_with_1_and_its_name(data: Path, run: Racer) -> None:
     result = run("verify", data, "--expected", 1)
     assert result.exit_code == 0, result.output
-    assert "1 recording, 1 complete sitting: no check failed" in result.output
+    assert "1 recording, 1 complete sitting: verified" in result.output
     with h5py.File(only(data), "r+") as file:
         file["episodes/001/packet"][1, 0] = 255
     result = run("verify", data)
@@ -115,7 +118,9 @@ def test_verification_for_machines_lists_every_check_of_every_file(data: Path, r
     assert {check["check"] for check in recording["checks"]} >= {"readable", "received", "replay"}
     assert all(set(check) == {"check", "outcome", "detail"} for check in recording["checks"])
     quick = strictly(run("verify", data, "--json", "--no-replay"))
-    assert "replay" not in {check["check"] for check in quick["recordings"][0]["checks"]}
+    assert quick["verdict"] == "not checked"
+    (replay,) = [check for check in quick["recordings"][0]["checks"] if check["check"] == "replay"]
+    assert replay["outcome"] == "skipped"
 
 
 def test_sittings_that_are_missing_end_with_code_1(data: Path, run: Racer) -> None:
@@ -136,7 +141,7 @@ def test_other_tasks_are_verified_with_their_model_and_without_their_package(wal
     assert (result.exit_code, "not checked" in result.output) == (0, False)
     walk.uninstall()
     result = run("verify", walk.path)
-    assert result.exit_code == 0
+    assert result.exit_code == 3
     for check in ("weights", "received", "replay"):
         told = f"not checked  {check} of 1 recording: task grey-walk is not installed: install the package that has it"
         assert told in result.output
@@ -144,13 +149,13 @@ def test_other_tasks_are_verified_with_their_model_and_without_their_package(wal
 
 def test_killed_session_is_pointed_out_and_a_running_one_left_alone(data: Path, run: Racer) -> None:
     path = kill(only(data))
-    result = run("verify", data, "--no-replay")
-    assert result.exit_code == 0
+    result = run("verify", data)
+    assert result.exit_code == 3
     assert "warn" in result.output
     assert "racer session repair" in result.output
     with Leases(data).lease(session_id(path), "p01", "pilot", 1):
         result = run("verify", data, "--no-replay")
-    assert result.exit_code == 0
+    assert result.exit_code == 3
     assert "being recorded right now" in result.output
 
 
@@ -468,7 +473,7 @@ def test_only_a_yes_removes(data: Path, run: Racer, monkeypatch: pytest.MonkeyPa
     assert run("withdraw", "p01", "--data", data, answer="n\n").exit_code == 1
     assert everything(data) == before
     assert run("withdraw", "p01", "--data", data, answer="y\n").exit_code == 0
-    assert [path.name for path in everything(data)] == [LOG_NAME]
+    assert {path.name for path in everything(data)} == {LOG_NAME, LEDGER_NAME}
 
 
 def test_masks_trained_on_the_persons_data_are_named(

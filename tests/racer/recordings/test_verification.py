@@ -31,7 +31,7 @@ from racer.workers import in_parallel
 STEPS = 5
 CONDITIONS = ("raw", "random", "pico", "full")
 CHECKS = ["readable", "name", "state", "times", "values", "bits", "masks", "seal"]
-CHECKS += ["plan", "schedule", "weights", "packets", "received", "pace", "replay", "unique"]
+CHECKS += ["plan", "study", "schedule", "weights", "packets", "received", "pace", "replay", "unique"]
 PROTOCOL = ProtocolConfig("evaluation", practice=1, evaluation=1, steps=STEPS, conditions=CONDITIONS)
 
 
@@ -415,7 +415,7 @@ def test_session_that_still_runs_is_said_to_and_left_alone(original: Path, tmp_p
 def test_unreadable_file_fails_and_the_others_are_still_checked(original: Path, tmp_path: Path) -> None:
     torn = tmp_path / "torn.h5"
     torn.write_bytes(b"torn")
-    result = verify_recordings([torn, original], replay=False)
+    result = verify_recordings([torn, original])
     assert [one.outcome for one in result.recordings] == ["fail", "ok"]
     assert failing(result.recordings[0]).keys() == {"readable"}
 

@@ -14,7 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from session_builders import EPISODE, SESSION, Clock, random_steps, write_recording
 
+import sessions
 from sessions import Recorder, RecordingError, StorageError
+from sessions.ledger import LEDGER_NAME, read_ledger, sha256_of
 from sessions.maintenance.merge import Merged, merge
 from sessions.maintenance.repair import repair
 from sessions.maintenance.withdraw import plan_withdrawal, withdraw
@@ -52,7 +54,10 @@ def test_recordings_of_two_machines_come_together(tmp_path: Path) -> None:
     result = merge([tmp_path / "a", tmp_path / "b"], tmp_path / "all")
     assert fates(result.recordings) == ["copied", "copied"]
     assert result.shared_names == ()
-    assert contents(tmp_path / "all") == {path.name: path.read_bytes() for path in (one, other)}
+    ledger = contents(tmp_path / "all")[LEDGER_NAME]
+    assert contents(tmp_path / "all") == {path.name: path.read_bytes() for path in (one, other)} | {LEDGER_NAME: ledger}
+    held = read_ledger(tmp_path / "all")
+    assert held is not None and list(held.held) == [sha256_of(one), sha256_of(other)]
     assert {name: data for name, data in contents(tmp_path).items() if not name.startswith("all")} == before
 
 
@@ -68,7 +73,7 @@ def test_merging_again_in_any_order_changes_nothing(
     sources = [root / str(machine) for machine in range(3)]
     first = merge(sources, root / "all")
     together = contents(root / "all")
-    assert len(together) == len({number for _, number in placed})
+    assert len(together) == len({number for _, number in placed}) + bool(placed)
     assert set(fates(first.recordings)) <= {"copied", "identical"}
     again = merge([*reversed(sources), root / "all"], root / "all")
     assert set(fates(again.recordings)) <= {"identical"}
@@ -124,7 +129,7 @@ def test_unreadable_recording_is_left_behind_and_the_others_are_not(tmp_path: Pa
     result = merge([tmp_path / "a"], tmp_path / "all")
     assert fates(result.recordings) == ["copied", "unreadable"]
     assert "torn.h5" in result.recordings[1].detail
-    assert len(contents(tmp_path / "all")) == 1
+    assert len(sessions.find_recordings(tmp_path / "all")) == 1
 
 
 def test_killed_session_is_brought_along_and_its_repaired_recording_after_it(tmp_path: Path) -> None:
@@ -132,7 +137,7 @@ def test_killed_session_is_brought_along_and_its_repaired_recording_after_it(tmp
     assert fates(merge([tmp_path / "a"], tmp_path / "all").recordings) == ["copied"]
     repaired = repair(path)
     assert set(fates(merge([path, repaired], tmp_path / "all").recordings)) == {"identical", "copied"}
-    assert set(contents(tmp_path / "all")) == {path.name, repaired.name}
+    assert set(contents(tmp_path / "all")) == {path.name, repaired.name, LEDGER_NAME}
 
 
 def test_killed_session_of_which_all_is_in_a_finished_recording_is_not_copied(tmp_path: Path) -> None:
@@ -140,7 +145,7 @@ def test_killed_session_of_which_all_is_in_a_finished_recording_is_not_copied(tm
     repaired = repair(path, tmp_path / "all")
     (result,) = merge([path], tmp_path / "all").recordings
     assert (result.fate, result.target) == ("contained", repaired)
-    assert set(contents(tmp_path / "all")) == {repaired.name}
+    assert set(contents(tmp_path / "all")) == {repaired.name, LEDGER_NAME}
 
 
 def test_killed_session_that_holds_more_than_the_finished_recording_is_a_conflict(tmp_path: Path) -> None:

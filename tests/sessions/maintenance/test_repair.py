@@ -16,6 +16,7 @@ from session_builders import EPISODE, SESSION, Clock, assert_holds, random_steps
 import sessions
 from sessions import Recorder, RecordingExistsError, StorageError, UnreadableRecordingError
 from sessions.comparison import first_difference
+from sessions.ledger import LEDGER_NAME
 from sessions.maintenance.repair import RepairError, repair, repaired_path
 from sessions.storage.journal import read_journal
 
@@ -76,7 +77,7 @@ def test_repaired_recording_takes_the_finished_name_and_leaves_nothing_else(tmp_
     shutil.rmtree(tmp_path / "running")
     repaired = repair(path)
     assert repaired == path.with_name(path.name.removesuffix(".partial"))
-    assert sorted(tmp_path.iterdir()) == [repaired, path]
+    assert sorted(tmp_path.iterdir()) == sorted([repaired, path, tmp_path / LEDGER_NAME])
     elsewhere = repair(path, tmp_path / "new" / "folder")
     assert elsewhere == tmp_path / "new" / "folder" / repaired.name
     with sessions.open(repaired) as one, sessions.open(elsewhere) as other:
