@@ -106,6 +106,8 @@ def study_status(study: StudyArgument = None, as_json: JsonOption = False) -> No
         what = ", ".join(dict.fromkeys(key for keys in status.changed.values() for key in keys)) or "the study file"
         who = ", ".join(status.changed)
         print(f"changed       {escape(what)} since {who} took part: nobody can join them until it is changed back")
+    for problem in status.unshown:
+        print(f"unreadable    {escape(problem)}")
     for path, reason in status.unusable.items():
         print(f"left out      {escape(path)}: {escape(reason)}")
     print(f"Next: {status.next}")

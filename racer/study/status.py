@@ -7,10 +7,12 @@ from collections import Counter
 from dataclasses import dataclass
 
 import sessions
+from racer.errors import ConfigError
 from racer.sitting.protocol import balanced_rows
 from racer.sitting.resume import unfinished
 from racer.study.deciding import differing, recorded_sha256
 from racer.study.file import Study
+from racer.study.lettering import find_unshown
 from racer.study.sitting import completed
 from racer.study.train import masks_of_withdrawn, masks_to_train
 
@@ -39,6 +41,8 @@ class StudyStatus:
     changed: dict[str, tuple[str, ...]]
     """Participants who were recorded with other settings than the study file has now, and in what it differs; they are
     analysed together, and nobody can join them."""
+    unshown: tuple[str, ...]
+    """Texts that people could not read on this machine, each with the characters that cannot be shown."""
     next: str
     """The next command."""
 
@@ -84,5 +88,13 @@ def study_status(study: Study) -> StudyStatus:
         unfinished=tuple(sitting.info.participant for sitting in left),
         changed=changed,
         unusable={str(path): reason for path, reason in unusable.items()},
+        unshown=_unshown(study),
         next=following,
     )
+
+
+def _unshown(study: Study) -> tuple[str, ...]:
+    try:
+        return tuple(map(str, find_unshown(study)))
+    except ConfigError as error:
+        return (str(error),)

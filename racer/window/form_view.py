@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import pygame
 from pygame import Rect
 
 from racer.sitting.questionnaires import MOST_ANSWER_CHARACTERS, Item
-from racer.window.canvas import LEADING, Canvas
+from racer.window.canvas import LEADING, Canvas, FieldArea, Typed
 from racer.window.palette import BLUE, EDGE, GROUND, INK, PANEL, QUIET, YELLOW
 from racer.window.texts import Texts
 
@@ -30,6 +30,8 @@ class FormAreas:
     """Of a scale, from the first on; none of an answer in words."""
     onward: Rect
     back: Rect | None
+    field: FieldArea | None = None
+    """Of an answer in words."""
 
 
 class FormView:
@@ -77,7 +79,7 @@ class FormView:
         self._draw_ends(item, ends)
         return self._draw_buttons(room, cells, ready=value is not None, back=back)
 
-    def writing(self, item: Item, heading: str, text: str, back: bool) -> FormAreas:
+    def writing(self, item: Item, heading: str, typed: Typed, back: bool) -> FormAreas:
         """Draw a question with a field and what was typed into it so far."""
         canvas, px = self._canvas, self._canvas.px
         room = self._surround(heading, self._texts.writing_hint)
@@ -85,10 +87,11 @@ class FormView:
         size, question = self._paragraph(item.text, _QUESTION, room.width, room.height - least - px(_GAP))
         self._lines(question, size, room.left, room.top)
         top = room.top + len(question) * round(LEADING * size) + px(_PAD)
-        canvas.field(Rect(room.left, top, room.width, room.bottom - top), text, canvas.text_px(_BODY), INK, PANEL, BLUE)
-        areas = self._draw_buttons(room, [], ready=True, back=back)
-        if len(text) > 0.8 * MOST_ANSWER_CHARACTERS:
-            count = canvas.text(f"{len(text)} / {MOST_ANSWER_CHARACTERS}", canvas.text_px(_HINT), YELLOW)
+        place = Rect(room.left, top, room.width, room.bottom - top)
+        field = canvas.field(place, typed, canvas.text_px(_BODY), INK, PANEL, BLUE)
+        areas = replace(self._draw_buttons(room, [], ready=True, back=back), field=field)
+        if len(typed.text) > 0.8 * MOST_ANSWER_CHARACTERS:
+            count = canvas.text(f"{len(typed.text)} / {MOST_ANSWER_CHARACTERS}", canvas.text_px(_HINT), YELLOW)
             canvas.place(count, center=(room.centerx, areas.onward.centery))
         return areas
 
