@@ -22,7 +22,7 @@ WITHDRAW_EPILOG = "Example: racer session withdraw p07 --dry-run"
 
 
 def verify(
-    recording: Annotated[list[Path], typer.Argument(help="Recordings, or folders of them.")],
+    recording: Annotated[list[Path], typer.Argument(help="Recordings, folders of them, or studies.")],
     expected: Annotated[int | None, typer.Option(min=0, help="Complete sittings there should be.")] = None,
     jobs: Annotated[int | None, typer.Option(min=1, help="Processes to use; else one per processor.")] = None,
     no_replay: Annotated[
@@ -32,7 +32,8 @@ def verify(
     as_json: JsonOption = False,
 ) -> None:
     """Check recordings: exit code 0 if all are in order, 1 if a check fails."""
-    from racer.recordings.verification import find_files, verify_recordings
+    from racer.recordings.places import find_files
+    from racer.recordings.verification import verify_recordings
 
     paths = find_files(recording)
     with progress_bar("recordings", shown=not as_json) as advance:

@@ -182,7 +182,7 @@ def sitting_config(
         fullscreen=file.experimenter.fullscreen if fullscreen is None else fullscreen,
         trial_run=trial_run,
         resume=resume,
-        screens=_screens(study),
+        screens=screens_of(study),
         language=study.language,
         keys=file.keys.given,
         countdown=file.screens.countdown,
@@ -193,7 +193,8 @@ def sitting_config(
     )
 
 
-def _screens(study: Study) -> Screens:
+def screens_of(study: Study) -> Screens:
+    """Return what a study's participants meet besides the rounds."""
     asked = study.file.questionnaires
 
     def questionnaires(names: tuple[str, ...]) -> tuple[Questionnaire, ...]:

@@ -87,7 +87,7 @@ def study_status(study: Study) -> StudyStatus:
         masks_withdrawn=tainted,
         unfinished=tuple(sitting.info.participant for sitting in left),
         changed=changed,
-        unusable={str(path): reason for path, reason in unusable.items()},
+        unusable={str(path): reason.removeprefix(f"{path} ") for path, reason in unusable.items()},
         unshown=_unshown(study),
         next=following,
     )

@@ -18,7 +18,7 @@ MOST_BUTTONS: Final = 9
 _MARGIN, _BUTTON, _BUTTON_WIDTH, _HINT_ROOM = 32, 66, 250, 64
 """Like every length below in pixels of a 960 x 720 window."""
 _QUESTION, _BODY, _HINT = 36, 26, 22
-_CELL, _POINT, _RULER = 112, 84, 92
+_CELL, _POINT, _RULER, _LEAST_SCALE = 112, 84, 92, 560
 _PAD, _GAP = 16, 28
 
 
@@ -52,14 +52,14 @@ class FormView:
         canvas, px, texts = self._canvas, self._canvas.px, self._texts
         buttons = item.points <= MOST_BUTTONS
         room = self._surround(heading, texts.rating_hint if buttons else texts.ruler_hint)
-        scale = Rect(0, 0, min(room.width, item.points * px(_CELL)) if buttons else room.width, px(_RULER))
+        least = min(room.width, px(_LEAST_SCALE))
+        width = max(min(room.width, item.points * px(_CELL)), least) if buttons else room.width
+        scale = Rect(0, 0, width, px(_RULER))
         scale.centerx = room.centerx
         # The words stand below the first point's left edge and the last one's right edge, where these are wide apart.
         cell = scale.width // item.points
         inset = cell - self._point_side(cell) if buttons else cell
-        ends = Rect(
-            0, 0, max(scale.width - inset, min(room.width, px(560))), 3 * round(LEADING * canvas.text_px(_BODY))
-        )
+        ends = Rect(0, 0, max(scale.width - inset, least), 3 * round(LEADING * canvas.text_px(_BODY)))
         ends.centerx = room.centerx
         below = scale.height + px(_PAD) + ends.height
         size, question = self._paragraph(item.text, _QUESTION, room.width, room.height - below - px(_GAP))
@@ -76,7 +76,10 @@ class FormView:
             self._draw_points(cells, value)
         else:
             self._draw_ruler(cells, value)
-        self._draw_ends(item, ends)
+        if cells[0].width > px(_CELL):
+            self._draw_ends_below(item, ends, room, cells)
+        else:
+            self._draw_ends(item, ends)
         return self._draw_buttons(room, cells, ready=value is not None, back=back)
 
     def writing(self, item: Item, heading: str, typed: Typed, back: bool) -> FormAreas:
@@ -146,6 +149,16 @@ class FormView:
             tip, top = base - px(8), cells[0].top + px(4)
             pygame.draw.polygon(screen, GROUND, _marker(x, top - px(3), half + px(4), tip + px(6)))
             pygame.draw.polygon(screen, BLUE, _marker(x, top, half, tip))
+
+    def _draw_ends_below(self, item: Item, area: Rect, room: Rect, cells: list[Rect]) -> None:
+        """Draw what the ends mean in the middle below the first and the last point, which lie apart."""
+        canvas, middle = self._canvas, cells[0].centerx
+        width = 2 * min(middle - room.left, room.centerx - middle) - canvas.px(_PAD)
+        for words, cell in ((item.low, cells[0]), (item.high, cells[-1])):
+            size, lines = self._paragraph(words, _BODY, width, area.height)
+            for index, line in enumerate(lines):
+                y = area.top + index * round(LEADING * size)
+                canvas.place(canvas.text(line, size, INK), midtop=(cell.centerx, y))
 
     def _draw_ends(self, item: Item, area: Rect) -> None:
         canvas, width = self._canvas, (area.width - self._canvas.px(_GAP)) // 2

@@ -18,7 +18,7 @@ from racer.drivers.keyboard import HeldKeys
 from racer.loop.display import EventListener
 from racer.tasks.task import TaskText
 from racer.window.fonts import Fonts
-from racer.window.opening import open_window
+from racer.window.opening import fill_screen, leave_screen, open_window
 from racer.window.screens import Painter
 from racer.window.texts import Texts
 
@@ -122,7 +122,7 @@ class Stage:
         self._events: deque[Event] = deque()
         self._typing = False
         self._untold: set[int] = set()
-        self._window = open_window(title, size, fullscreen)
+        self._window, self._size = open_window(title, size, fullscreen), size
         self._take_text(False)
         self.painter = Painter(self._window.get_surface(), texts, keys, text, fonts)
 
@@ -201,9 +201,9 @@ class Stage:
         """Fill the screen, or leave it."""
         self.fullscreen = not self.fullscreen
         if self.fullscreen:
-            self._window.set_fullscreen(desktop=True)
+            self._size = fill_screen(self._window)
         else:
-            self._window.set_windowed()
+            leave_screen(self._window, self._size)
         self._take_size()
 
     def close(self) -> None:

@@ -410,3 +410,16 @@ def luminance(color: Color) -> float:
 def test_text_stands_out_from_its_ground(one: Color, other: Color) -> None:
     light, dark = sorted((luminance(one), luminance(other)), reverse=True)
     assert (light + 0.05) / (dark + 0.05) >= 6
+
+
+@pytest.mark.parametrize("points", [2, 3, 4])
+def test_what_the_ends_of_a_short_scale_mean_stands_below_them(points: int) -> None:
+    screens = []
+    for low in ("", "low"):
+        screen = pygame.Surface((960, 720))
+        areas = painter_on(screen).rating(Item("a", "A?", low=low, high="", points=points), "", None, False)
+        screens.append(pixels(screen))
+    words = np.argwhere((screens[0] != screens[1]).any(axis=2))
+    middle = (words[:, 1].min() + words[:, 1].max()) / 2
+    assert abs(middle - areas.points[0].centerx) < 6
+    assert areas.points[-1].centerx - areas.points[0].centerx > 250
