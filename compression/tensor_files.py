@@ -46,7 +46,7 @@ def parse_tensors(data: bytes) -> tuple[dict[str, NDArray[np.float32]], dict[str
         arrays = load(data)
         metadata = _metadata(data[8 : 8 + int.from_bytes(data[:8], "little")])
     except _MALFORMED as error:
-        raise TensorFileError(one_line(error)) from error
+        raise TensorFileError("it is damaged, cut short, or of another kind") from error
     for array in arrays.values():
         if array.dtype not in _DTYPES or not (np.abs(array) <= LARGEST_NUMBER).all():
             raise TensorFileError("it holds numbers that are not finite, or that no fit comes to")

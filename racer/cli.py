@@ -6,6 +6,7 @@ The commands live in `racer.commands`. Heavy imports happen inside them, so that
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sys
 import tempfile
@@ -28,12 +29,14 @@ from racer.plain_text import PlainStream, plain
 _ENDING = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 """Signals that end a command as Ctrl-C does."""
 
+_HELP = ["-h", "--help"]
+
 app = typer.Typer(
     name="racer",
     help="Do a task seeing only what a few bits per step transmit; record it; fit PICO masks; evaluate them.",
     no_args_is_help=True,
     add_completion=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings={"help_option_names": _HELP},
     epilog="Start with `racer demo`; then `racer study init NAME`, or `racer session start NAME`.",
 )
 app.command(epilog="Example: racer doctor --study demo")(doctor)
@@ -66,6 +69,19 @@ def root(
         raise typer.Exit
 
 
+def command_line() -> Any:
+    """Return the command line as it is run: switches, which take no value, name no type in their help."""
+    found = typer.main.get_command(app)
+    waiting: list[Any] = [found]
+    while waiting:
+        one = waiting.pop()
+        waiting += getattr(one, "commands", {}).values()
+        for parameter in one.get_params(typer.Context(one, help_option_names=_HELP)):
+            if getattr(parameter, "is_flag", False):
+                parameter.metavar = ""
+    return found
+
+
 def main() -> None:
     """Run the command line: one clear line and exit code 2 for bad input, 130 when interrupted, 70 for a defect."""
     for number in _ENDING:
@@ -87,7 +103,7 @@ def main() -> None:
 
 
 def _interrupted() -> int:
-    return _fail("interrupted; what was recorded is saved", 130)
+    return _fail("interrupted; nothing that was recorded is lost", 130)
 
 
 def _run() -> int:
@@ -96,7 +112,7 @@ def _run() -> int:
     # What typer raises for bad usage, wherever this version of it keeps the class.
     usage_error: type[Any] = next(base for base in BadParameter.__mro__ if base.__name__ == "ClickException")
     try:
-        code = app(standalone_mode=False, prog_name="racer")
+        code = command_line()(standalone_mode=False, prog_name="racer")
         # typer turns Ctrl-C into this code by itself, and says nothing
         return _interrupted() if code == 130 else code if isinstance(code, int) else 0
     except KeyboardInterrupt:
@@ -110,7 +126,7 @@ def _run() -> int:
     except typer.Abort:
         return _fail("interrupted", 130)
     except usage_error as error:
-        message = error.format_message().replace("\n", " ")
+        message = _plainly(error.format_message().replace("\n", " "))
         command = getattr(getattr(error, "ctx", None), "command_path", "racer")
         # Without a message the help has just been printed.
         return _fail(f"{message} See `{command} --help`.", 2) if message else 2
@@ -120,14 +136,30 @@ def _run() -> int:
         return _fail(_report_defect(error), 70)
 
 
+def _plainly(message: str) -> str:
+    """Return what is wrong with an option without the words of the library that found it, as a sentence."""
+    message = re.sub(r"Value error, |(?<=: )Input should be(?= a valid| greater| less)", "", message)
+    for theirs, ours in _PLAINLY.items():
+        message = re.sub(theirs, ours, message)
+    return message if not message or message.endswith((".", "?", "!")) else f"{message}."
+
+
+_PLAINLY = {
+    r": +greater than or equal to (\S+)": r": it must be \1 or more",
+    r": +less than or equal to (\S+)": r": it must be \1 or less",
+    r": +a valid integer.*": ": it must be a whole number",
+    r": +a valid number.*": ": it must be a number",
+}
+
+
 def _report_defect(error: Exception) -> str:
     """Put the traceback of a defect of Racer's own into a file and return the line that everybody else needs."""
     with tempfile.NamedTemporaryFile("w", prefix="racer-", suffix=".log", delete=False, encoding="utf-8") as log:
         print(f"racer {__version__}", *sys.argv[1:], file=log)
         traceback.print_exception(error, file=log)
     return (
-        f"something went wrong inside Racer ({type(error).__name__}); what was recorded is saved; please report it "
-        f"with the details in {log.name}"
+        f"something went wrong inside Racer ({type(error).__name__}); nothing that was recorded is lost; please "
+        f"report it with the details in {log.name}"
     )
 
 

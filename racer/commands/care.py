@@ -23,7 +23,7 @@ WITHDRAW_EPILOG = "Example: racer session withdraw p07 --dry-run"
 
 
 def verify(
-    recording: Annotated[list[Path], typer.Argument(help="Recordings, or folders of them.")],
+    recording: Annotated[list[Path], typer.Argument(help="Recordings, folders of them, or studies.")],
     expected: Annotated[int | None, typer.Option(min=0, help="Complete sittings there should be.")] = None,
     jobs: Annotated[int | None, typer.Option(min=1, help="Processes to use; else one per processor.")] = None,
     no_replay: Annotated[
@@ -40,7 +40,8 @@ def verify(
 ) -> None:
     """Check recordings: exit code 0 if all is verified, 1 if a check fails, 3 if none fails and some cannot be made."""
     from racer.recordings.deposit import Deposited
-    from racer.recordings.verification import find_files, verify_recordings
+    from racer.recordings.places import find_files
+    from racer.recordings.verification import verify_recordings
 
     deposited = Deposited(tuple(head or ()), public_key)
     paths = find_files(recording)

@@ -30,7 +30,7 @@ NoOriginalOption = Annotated[bool, typer.Option("--no-original", help="Leave the
 
 
 def export(
-    recording: Annotated[list[Path], typer.Argument(help="Recordings, or folders of recordings.")],
+    recording: Annotated[list[Path], typer.Argument(help="Recordings, folders of them, or studies.")],
     to: Annotated[
         ExportFormat,
         typer.Option(
@@ -58,6 +58,9 @@ def export(
         raise ConfigError(f"--original goes with --to minari; {to} holds no frames the driver saw: leave it out")
     if model is not None and to is not ExportFormat.minari:
         raise ConfigError(f"--model goes with --to minari; {to} holds no frames to decode: leave it out")
+    from racer.recordings.places import data_folder
+
+    recording = [data_folder(place) for place in recording]
     if to is ExportFormat.minari:
         _export_minari(recording, out, original, model, as_json)
     else:
@@ -124,7 +127,9 @@ def _export_minari(recordings: list[Path], out: Path, original: bool, model: Pat
 
 
 def replay(
-    recording: Annotated[Path, typer.Argument(help="A recording.")],
+    recording: Annotated[
+        list[Path], typer.Argument(help="Recordings, played one after the other; or folders of them.")
+    ],
     episode: EpisodeOption = None,
     speed: Annotated[float, typer.Option(help="Multiple of the recorded pace, 0.125 to 16.")] = 1.0,
     no_original: NoOriginalOption = False,
@@ -134,18 +139,26 @@ def replay(
     """Watch a recording in a window: what the driver saw beside the original, and what was done."""
     from contextlib import closing
 
+    from racer.recordings.places import find_files
     from racer.recordings.replay import KEYS, Replay
 
-    window = Replay(
-        recording, episode, speed, beside=not no_original, folder=model, fullscreen=fullscreen, on_note=_note
-    )
-    with closing(window):
-        print(f"{KEYS}.")
-        window.run()
+    paths = find_files(recording)
+    for place, path in enumerate(paths, 1):
+        window = Replay(
+            path, episode, speed, beside=not no_original, folder=model, fullscreen=fullscreen, on_note=_note
+        )
+        with closing(window):
+            if place == 1:
+                print(f"{KEYS}.")
+            if len(paths) > 1:
+                _note(f"{place} of {len(paths)}: {path.name}")
+            window.run()
 
 
 def video(
-    recording: Annotated[list[Path], typer.Argument(help="Recordings; several are shown beside each other.")],
+    recording: Annotated[
+        list[Path], typer.Argument(help="Recordings, or folders of them; several are shown beside each other.")
+    ],
     out: Annotated[Path, typer.Option(help="Video to write, ending in .mp4; must not exist.")],
     episode: EpisodeOption = None,
     fps: Annotated[float | None, typer.Option(help="Steps per second; the recorded pace if left out.")] = None,
@@ -155,9 +168,10 @@ def video(
     as_json: JsonOption = False,
 ) -> None:
     """Make a video of recordings: what the driver saw beside the original, and what was done."""
+    from racer.recordings.places import find_files
     from racer.recordings.video import VideoConfig, make_video
 
-    config = VideoConfig(tuple(recording), out, episode, fps, scale, beside=not no_original, model=model)
+    config = VideoConfig(tuple(find_files(recording)), out, episode, fps, scale, beside=not no_original, model=model)
     with progress_bar("pictures", shown=not as_json) as advance:
         summary = make_video(config, _telling(advance))
     if as_json:

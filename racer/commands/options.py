@@ -50,6 +50,13 @@ class ObjectiveChoice(StrEnum):
     pico_rate = "pico-rate"
 
 
+def check_seed(value: int) -> int:
+    """Refuse what no recording can keep as a seed."""
+    if not 0 <= value < 2**63:
+        raise typer.BadParameter("it must be a whole number from 0 on, below 2^63")
+    return value
+
+
 DriverOption = Annotated[
     str,
     typer.Option(
@@ -80,7 +87,7 @@ ModelOption = Annotated[
     Path | None, typer.Option(help="Folder of a latent model from `racer model train`; else the one of the task.")
 ]
 PaceOption = Annotated[float | None, typer.Option(help="Steps per second, 1 to 50; else as the task says.")]
-SeedOption = Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Fixes tracks, random masks and noise.")]
+SeedOption = Annotated[int, typer.Option(callback=check_seed, help="Fixes tracks, random masks and noise.")]
 MaskOption = Annotated[
     list[Path] | None, typer.Option(help="Mask file from `racer train`. May be given once per trained condition.")
 ]

@@ -18,6 +18,7 @@ from racer.commands.options import (
     ModelOption,
     NoiseChoice,
     TaskOption,
+    check_seed,
 )
 from racer.commands.output import print_json, progress_bar
 
@@ -87,7 +88,7 @@ def rates(
             "kind is driven at every rate."
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="People, episodes and noise follow from it.")] = 0,
+    seed: Annotated[int, typer.Option(callback=check_seed, help="People, episodes and noise follow from it.")] = 0,
     mask: MaskOption = None,
     mask_interval: IntervalOption = Interval.episode,
     fill: FillOption = FillChoice.hold,

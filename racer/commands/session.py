@@ -237,12 +237,14 @@ def _next_after(config: StartConfig, study: Path | None, result: SittingResult, 
 
 @app.command("list", epilog="Example: racer session list recordings --json")
 def session_list(
-    data: Annotated[Path, typer.Argument(help="Folder that keeps the recordings.")] = Path("recordings"),
+    data: Annotated[Path, typer.Argument(help="Folder of recordings, or a study's.")] = Path("recordings"),
     as_json: JsonOption = False,
 ) -> None:
     """List the recordings in a folder."""
     from racer.recordings.listing import list_sessions, print_sessions
+    from racer.recordings.places import existing_folder
 
+    data = existing_folder(data)
     care.finish_begun(data)
     rows = list_sessions(data)
     if as_json:
@@ -253,16 +255,20 @@ def session_list(
 
 @app.command("show", epilog="Example: racer session show recordings/p01_pilot_*.h5")
 def session_show(
-    recording: Annotated[Path, typer.Argument(help="A recording.")],
+    recording: Annotated[
+        list[Path], typer.Argument(help="A recording, or several, such as those of a resumed sitting; or folders.")
+    ],
     as_json: JsonOption = False,
 ) -> None:
-    """Show one recording, episode by episode."""
+    """Show recordings, episode by episode, with what was answered and noted."""
     from racer.recordings.listing import describe_session, print_session
+    from racer.recordings.places import find_files
 
-    description = describe_session(recording)
+    shown = [describe_session(path) for path in find_files(recording)]
     if as_json:
-        print_json(description)
-    else:
+        print_json(shown[0] if len(shown) == 1 else {"sessions": shown})
+        return
+    for description in shown:
         print_session(description)
 
 

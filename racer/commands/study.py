@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from racer.commands.care import finish_begun
-from racer.commands.options import JsonOption, ModelOption
+from racer.commands.options import FullscreenOption, JsonOption, ModelOption, Protocol
 from racer.commands.output import print_json, progress_bar
 
 app = typer.Typer(help="Plan, run and analyse a whole study.", no_args_is_help=True)
@@ -108,6 +108,8 @@ def study_status(study: StudyArgument = None, as_json: JsonOption = False) -> No
         print(f"changed       {escape(what)} since {who} took part: nobody can join them until it is changed back")
     if status.ledger_head:
         print(f"ledger        head {status.ledger_head}")
+    for problem in status.unshown:
+        print(f"unreadable    {escape(problem)}")
     for path, reason in status.unusable.items():
         print(f"left out      {escape(path)}: {escape(reason)}")
     print(f"Next: {status.next}")
@@ -172,6 +174,35 @@ def study_key(
         return
     print(f"Wrote the private key to {file}; the public key is {public_key}")
     print(f"Next: racer study seal --key {shlex.quote(str(file))}")
+
+
+@app.command("preview", epilog="Example: racer study preview demo --out screens.png")
+def study_preview(
+    study: StudyArgument = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Write all screens to this PNG, side by side, instead of opening a window.")
+    ] = None,
+    protocol: Annotated[
+        Protocol, typer.Option(help="Whose screens: a `pilot` user's, or those of an evaluated participant.")
+    ] = Protocol.evaluation,
+    fullscreen: FullscreenOption = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file of that name.")] = False,
+) -> None:
+    """Show every screen of a study; nothing is recorded."""
+    from contextlib import closing
+
+    from racer.study.file import find_study, load_study
+    from racer.study.preview import open_gallery, write_sheet
+    from racer.window.gallery import KEYS
+
+    loaded = load_study(find_study(study))
+    if out is not None:
+        count = write_sheet(loaded, protocol.value, out, overwrite)
+        print(f"Wrote {count} screens to {out}")
+        return
+    with closing(open_gallery(loaded, protocol.value, fullscreen)) as gallery:
+        print(f"{KEYS}.")
+        gallery.run()
 
 
 @app.command("train", epilog="Example: racer study train demo")

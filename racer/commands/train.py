@@ -13,7 +13,7 @@ from racer.commands.output import print_json, progress_bar
 
 
 def train(
-    session: Annotated[list[Path], typer.Argument(help="Recordings made by `racer session start --protocol pilot`.")],
+    session: Annotated[list[Path], typer.Argument(help="Pilots' recordings, or folders and studies that hold them.")],
     out: Annotated[Path, typer.Option(help="File to write, for --mask; must not exist.")],
     objective: Annotated[
         ObjectiveChoice,
@@ -31,6 +31,7 @@ def train(
     from dataclasses import asdict
 
     from compression.fitting.config import PicoConfig
+    from racer.recordings.places import find_pilots
     from racer.training.summary import explained
     from racer.training.train import train as train_for
 
@@ -43,7 +44,7 @@ def train(
             advance(100 * (fraction - done[0]), None)
             done[0] = fraction
 
-        summary = train_for(objective.value, session, out, config, progress, model)
+        summary = train_for(objective.value, find_pilots(session), out, config, progress, model)
     if as_json:
         print_json({"mask": str(out), **asdict(summary)})
         return

@@ -185,6 +185,19 @@ def check_keys(wanted: list[tuple[str, ...]], delivered: list[tuple[str, ...]]) 
     return Check("keys", "fail" if any(len(keys) == 2 for keys in missing) else "warn", value, advice)
 
 
+def check_letters(study: Study) -> Check:
+    """Check that everything that people read in a study can be shown here."""
+    from racer.study.lettering import ADVICE, find_unshown
+
+    try:
+        unshown = find_unshown(study)
+    except ConfigError as error:
+        return Check("letters", "fail", "the study's font is missing", str(error))
+    if not unshown:
+        return Check("letters", "ok", "every text can be shown")
+    return Check("letters", "fail", "; ".join(map(str, unshown)), ADVICE)
+
+
 def _read_study(config: DoctorConfig) -> tuple[Needs, list[Check]]:
     """Return what sessions need, and what was found out about the study file."""
     needs: dict[str, Any] = {}
@@ -197,7 +210,7 @@ def _read_study(config: DoctorConfig) -> tuple[Needs, list[Check]]:
         except RacerError as error:
             checks = [Check("study", "fail", f"{config.study} cannot be used", str(error))]
         else:
-            checks = [Check("study", "ok", f"{study.file.title} ({study.sha256[:12]})")]
+            checks = [Check("study", "ok", f"{study.file.title} ({study.sha256[:12]})"), check_letters(study)]
             needs = _needs_of(study)
     if config.data is not None:
         needs["data"] = config.data

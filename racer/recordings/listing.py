@@ -14,7 +14,7 @@ from rich.table import Table
 
 import sessions
 from racer.plain_text import plain
-from racer.sitting.answers import CONSENT, NOTE
+from racer.sitting.answers import NOTE
 from sessions import Metric
 
 
@@ -87,7 +87,8 @@ def describe_session(path: Path) -> dict[str, Any]:
     """
     with sessions.open(path) as session:
         info = session.info
-        items = [answer.item for answer in session.answers()]
+        answers = session.answers()
+        notes = [answer.answer for answer in answers if answer.item == NOTE]
         return {
             "recording": str(path),
             "session_id": info.session_id,
@@ -104,8 +105,8 @@ def describe_session(path: Path) -> dict[str, Any]:
             "software": info.software,
             "config": info.config,
             "events": len(session.events()),
-            "answers": len(items) - items.count(NOTE) - items.count(CONSENT),
-            "notes": items.count(NOTE),
+            "answers": [{"item": answer.item, "answer": answer.answer} for answer in answers if answer.item != NOTE],
+            "notes": notes,
             "metrics": [
                 {"name": metric.name, "title": metric.title, "unit": metric.unit, "better": metric.better}
                 for metric in _compared(info.task)
@@ -130,8 +131,6 @@ def print_session(description: dict[str, Any]) -> None:
         ("created utc", description["created_utc"]),
         ("model sha256", description["model_sha256"]),
         ("fitted sha256", description["fitted_sha256"]),
-        ("answers", description["answers"]),
-        ("notes", description["notes"]),
     ):
         head.add_row(name, escape(str(value)))
     console.print(head)
@@ -150,6 +149,10 @@ def print_session(description: dict[str, Any]) -> None:
             "rejected" if episode["rejected"] else episode["status"],
         )
     console.print(table)
+    for answer in description["answers"]:
+        console.print(f"{escape(answer['item'])}: {escape(answer['answer']) or '(empty)'}")
+    for note in description["notes"]:
+        console.print(f"note: {escape(note)}")
     recording = shlex.quote(description["recording"])
     if description["trial_run"]:
         following = f"session replay {recording} (a trial run is never trained on or analysed)"

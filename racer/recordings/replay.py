@@ -17,7 +17,7 @@ from racer.errors import ConfigError, NoDisplayError
 from racer.recordings.footage import Footage, FootageError, choose_episode, episodes_with_steps
 from racer.recordings.playhead import SPEEDS, Playhead
 from racer.recordings.scene import Scene
-from racer.window.opening import open_window
+from racer.window.opening import fill_screen, leave_screen, open_window
 
 KEYS = (
     "SPACE pauses; left and right step; up and down change the speed; [ and ] change the episode; Home and End; Esc "
@@ -124,7 +124,7 @@ class Replay:
 
     def _open(self, path: Path, size: tuple[int, int]) -> None:
         try:
-            self._window = open_window(f"Racer: {path.name}", size, self._fullscreen)
+            self._window, self._size = open_window(f"Racer: {path.name}", size, self._fullscreen), size
         except NoDisplayError as error:
             raise NoDisplayError(
                 f"{str(error).partition('. ')[0]}. The recording is safe. Set DISPLAY to a running display, or make a "
@@ -182,9 +182,9 @@ class Replay:
     def _toggle_fullscreen(self) -> None:
         self._fullscreen = not self._fullscreen
         if self._fullscreen:
-            self._window.set_fullscreen(desktop=True)
+            self._size = fill_screen(self._window)
         else:
-            self._window.set_windowed()
+            leave_screen(self._window, self._size)
         self._scene = self._lay_out()
 
     def _lay_out(self) -> Scene:

@@ -13,7 +13,6 @@ from typing import Any, Literal
 
 import sessions
 from compression.model.latent_model import use_one_thread
-from racer.errors import ConfigError
 from racer.recordings.deposit import Deposited, LedgerFound, check_ledgers
 from racer.recordings.expectation import Counts, Pace, Plan, Weights
 from racer.recordings.recomputation import Packets, Received, Replay
@@ -21,7 +20,7 @@ from racer.recordings.schedule import Schedule
 from racer.recordings.study_file import StudyFile
 from racer.workers import in_parallel
 from sessions.ledger import sha256_of
-from sessions.names import PARTIAL_SUFFIX, SUFFIX
+from sessions.names import PARTIAL_SUFFIX
 from sessions.verify import OUTCOMES, Check, Columns, Finding, Outcome, verify
 
 _FILES_PER_WORKER = 4
@@ -102,25 +101,6 @@ class Verification:
             ],
             "ledgers": [asdict(ledger) | {"folder": str(ledger.folder)} for ledger in self.ledgers],
         }
-
-
-def find_files(places: Iterable[Path]) -> list[Path]:
-    """Return the recordings that files and folders name, each once.
-
-    An unfinished recording whose finished one is there too is left out: the check of that one looks at it.
-
-    Raises:
-        ConfigError: If there is none in one of the places.
-        RecordingError: If a folder cannot be listed.
-    """
-    found: dict[Path, None] = {}
-    for place in places:
-        files = [place] if place.is_file() else sessions.find_recordings(place)
-        if not files:
-            what = f"no recording in {place}" if place.is_dir() else f"no recording or folder {place}"
-            raise ConfigError(f"there is {what}: check the name")
-        found |= dict.fromkeys(files)
-    return [path for path in found if _finished_name(path) == path or _finished_name(path) not in found]
 
 
 def verify_recordings(
@@ -227,11 +207,6 @@ class _Contents(Check):
     def end(self, session: sessions.Session) -> Iterator[Finding]:
         self.digest = self._hash.hexdigest() if self._steps else ""
         yield from ()
-
-
-def _finished_name(path: Path) -> Path:
-    name = path.name
-    return path.with_name(name.removesuffix(PARTIAL_SUFFIX) + SUFFIX) if name.endswith(PARTIAL_SUFFIX) else path
 
 
 def _still_recorded(path: Path, running: Callable[[Path, str], bool]) -> Verified | None:

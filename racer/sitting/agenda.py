@@ -206,5 +206,9 @@ def _break(done: int, count: int, screens: Screens, texts: Texts) -> Page:
 
 
 def paragraphs(text: str) -> tuple[str, ...]:
-    """Return the paragraphs of a text, which empty lines separate; other line breaks are spaces."""
-    return tuple(" ".join(paragraph.split()) for paragraph in re.split(r"\n[ \t]*\n", text) if paragraph.strip())
+    """Return the paragraphs of a text, which empty lines separate.
+
+    Other line breaks are spaces, but before a line that begins with `- `, an item of a list.
+    """
+    found = (re.sub(r"[ \t]*\n[ \t]*(?=- )", "\0", each) for each in re.split(r"\n[ \t]*\n", text) if each.strip())
+    return tuple("\n".join(" ".join(line.split()) for line in each.split("\0")) for each in found)

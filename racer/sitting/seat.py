@@ -20,6 +20,7 @@ def open_display(
     countdown: int = 3,
     locked: bool = False,
     code: str = "",
+    font: str = "",
 ) -> Display:
     """Return a window, or without one a display that shows nothing.
 
@@ -32,6 +33,7 @@ def open_display(
         countdown: Seconds before time runs, 0 to 10.
         locked: Whether only the experimenter's keys end the session.
         code: What the experimenter types to open the menu; empty for nothing.
+        font: Name of an installed font to write with first; empty for none.
 
     Raises:
         NoDisplayError: If a window is needed and none can be opened.
@@ -48,6 +50,7 @@ def open_display(
         texts=texts,
         locked=locked,
         code=code,
+        font=font,
     )
 
 

@@ -106,6 +106,8 @@ class StartConfig:
     """Whether only the experimenter's keys end the session."""
     code: str = ""
     """What the experimenter types to open the menu; empty for nothing. Not recorded."""
+    font: str = ""
+    """Name of an installed font to write the screens with; empty for none."""
     study: StudyMark | None = None
     simulated: SimulatedIdentity | None = None
     """Makes the recording repeat to the byte: simulated time, and no lease on the data folder."""
@@ -179,6 +181,7 @@ def start_session(
             countdown=config.countdown,
             locked=config.locked,
             code=config.code,
+            font=config.font,
         )
     try:
         with _place(config) as (session_id, participant, order):

@@ -12,7 +12,7 @@ from typing import Any
 
 from racer.loop.conditions import MASKED_CONDITIONS
 
-_PLANNING = ("title", "participants", "pilots", "experimenter", "language")
+_PLANNING = ("title", "participants", "pilots", "experimenter", "language", "font")
 _WORDS_OF_ITEMS = ("text", "low", "high")
 
 

@@ -84,6 +84,9 @@ class StudyFile(Section):
     """Pilot users, whose recordings train the masks, 0 to 100."""
     language: Name = "en"
     """Of the screens: a built-in one, `en` or `de`, or the name of a `.toml` file in the study's folder."""
+    font: Name = ""
+    """An installed font to write the screens with, such as `Noto Sans`; empty: DejaVu Sans. What it lacks is taken from
+    the machine's other fonts."""
     seed: Annotated[int, Field(ge=0, le=MOST_INTEGER)] = 0
     """Seeds of trials, random masks and training follow from it, 0 or more."""
     task: TaskSection = TaskSection.model_validate({})

@@ -15,6 +15,7 @@ from racer.sitting.resume import running_sessions, to_resume, unfinished
 from racer.sitting.start import StartConfig, StudyMark
 from racer.study.deciding import differing, recorded_sha256
 from racer.study.file import Study, StudyFileError
+from racer.study.lettering import ADVICE, find_unshown
 from racer.study.sections import PILOT, Masks
 
 
@@ -88,6 +89,19 @@ def refuse_a_mixture(study: Study, driver: str) -> None:
         )
 
 
+def refuse_unreadable(study: Study) -> None:
+    """Refuse to show people what they could not read: nobody is to agree to that.
+
+    Raises:
+        StudyFileError: If a text has characters that cannot be shown here.
+        ConfigError: If the font that the study names is not installed here.
+    """
+    if unshown := find_unshown(study):
+        worst = unshown[0]
+        advice = "write it in another language" if worst.right_to_left else ADVICE
+        raise StudyFileError(study.path, f"{worst}; nothing was recorded: {advice}")
+
+
 def remarks(study: Study, protocol: ProtocolName, driver: str) -> list[str]:
     """Return what an experimenter may want to know before a new sitting begins, one line each."""
     sittings = _sittings(study)
@@ -128,7 +142,9 @@ def sitting_config(
 
     Raises:
         StudyFileError: If a mask that the sitting needs has not been trained, the participant has completed this
-            sitting or left it unfinished, or could not be compared with those evaluated before.
+            sitting or left it unfinished, or could not be compared with those evaluated before, or if a person would
+            meet text that cannot be shown.
+        ConfigError: If the font that the study names is not installed here.
     """
     file = study.file
     shown = file.conditions if protocol == "evaluation" else (file.episodes.explore,)
@@ -149,6 +165,8 @@ def sitting_config(
         if protocol == "evaluation":
             refuse_a_mixture(study, driver)
     attended = driver == KEYBOARD
+    if attended:
+        refuse_unreadable(study)
     return StartConfig(
         participant=participant,
         protocol=file.protocol_config(protocol),
@@ -164,17 +182,19 @@ def sitting_config(
         fullscreen=file.experimenter.fullscreen if fullscreen is None else fullscreen,
         trial_run=trial_run,
         resume=resume,
-        screens=_screens(study),
+        screens=screens_of(study),
         language=study.language,
         keys=file.keys.given,
         countdown=file.screens.countdown,
         locked=attended,
         code=file.experimenter.code,
+        font=file.font,
         study=StudyMark(file.title, study.sha256, study.settings_sha256, study.settings),
     )
 
 
-def _screens(study: Study) -> Screens:
+def screens_of(study: Study) -> Screens:
+    """Return what a study's participants meet besides the rounds."""
     asked = study.file.questionnaires
 
     def questionnaires(names: tuple[str, ...]) -> tuple[Questionnaire, ...]:

@@ -7,10 +7,12 @@ from collections import Counter
 from dataclasses import dataclass
 
 import sessions
+from racer.errors import ConfigError
 from racer.sitting.protocol import balanced_rows
 from racer.sitting.resume import unfinished
 from racer.study.deciding import differing, recorded_sha256
 from racer.study.file import Study
+from racer.study.lettering import find_unshown
 from racer.study.sitting import completed
 from racer.study.train import masks_of_withdrawn, masks_to_train
 from sessions.ledger import read_ledger
@@ -42,6 +44,8 @@ class StudyStatus:
     analysed together, and nobody can join them."""
     ledger_head: str
     """The last head of the ledger of its recordings; empty where there is none."""
+    unshown: tuple[str, ...]
+    """Texts that people could not read on this machine, each with the characters that cannot be shown."""
     next: str
     """The next command."""
 
@@ -86,7 +90,15 @@ def study_status(study: Study) -> StudyStatus:
         masks_withdrawn=tainted,
         unfinished=tuple(sitting.info.participant for sitting in left),
         changed=changed,
-        unusable={str(path): reason for path, reason in unusable.items()},
+        unusable={str(path): reason.removeprefix(f"{path} ") for path, reason in unusable.items()},
+        unshown=_unshown(study),
         ledger_head=ledger.head if (ledger := read_ledger(study.recordings)) else "",
         next=following,
     )
+
+
+def _unshown(study: Study) -> tuple[str, ...]:
+    try:
+        return tuple(map(str, find_unshown(study)))
+    except ConfigError as error:
+        return (str(error),)

@@ -76,7 +76,7 @@ class DriveView:
         # Above the middle: the road right ahead of the car stays in sight.
         side, (x, y) = frame.width, (frame.centerx, frame.top + round(0.27 * frame.width))
         canvas.place(canvas.shape(("disc", side), lambda: _disc(round(0.44 * side))), center=(x, y))
-        canvas.place(canvas.text(str(number), round(0.2 * side), INK), center=(x, y - round(0.03 * side)))
+        canvas.place(canvas.text(str(number), round(0.2 * side), INK, bold=True), center=(x, y - round(0.03 * side)))
         ready = canvas.fitted(self._texts.get_ready, round(0.046 * side), INK, round(0.34 * side))
         canvas.place(ready, center=(x, y + round(0.12 * side)))
         self.covered()

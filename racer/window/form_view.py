@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import pygame
 from pygame import Rect
 
 from racer.sitting.questionnaires import MOST_ANSWER_CHARACTERS, Item
-from racer.window.canvas import LEADING, Canvas
+from racer.window.canvas import LEADING, Canvas, FieldArea, Typed
 from racer.window.palette import BLUE, EDGE, GROUND, INK, PANEL, QUIET, YELLOW
 from racer.window.texts import Texts
 
@@ -18,7 +18,7 @@ MOST_BUTTONS: Final = 9
 _MARGIN, _BUTTON, _BUTTON_WIDTH, _HINT_ROOM = 32, 66, 250, 64
 """Like every length below in pixels of a 960 x 720 window."""
 _QUESTION, _BODY, _HINT = 36, 26, 22
-_CELL, _POINT, _RULER = 112, 84, 92
+_CELL, _POINT, _RULER, _LEAST_SCALE = 112, 84, 92, 560
 _PAD, _GAP = 16, 28
 
 
@@ -30,6 +30,8 @@ class FormAreas:
     """Of a scale, from the first on; none of an answer in words."""
     onward: Rect
     back: Rect | None
+    field: FieldArea | None = None
+    """Of an answer in words."""
 
 
 class FormView:
@@ -50,14 +52,14 @@ class FormView:
         canvas, px, texts = self._canvas, self._canvas.px, self._texts
         buttons = item.points <= MOST_BUTTONS
         room = self._surround(heading, texts.rating_hint if buttons else texts.ruler_hint)
-        scale = Rect(0, 0, min(room.width, item.points * px(_CELL)) if buttons else room.width, px(_RULER))
+        least = min(room.width, px(_LEAST_SCALE))
+        width = max(min(room.width, item.points * px(_CELL)), least) if buttons else room.width
+        scale = Rect(0, 0, width, px(_RULER))
         scale.centerx = room.centerx
         # The words stand below the first point's left edge and the last one's right edge, where these are wide apart.
         cell = scale.width // item.points
         inset = cell - self._point_side(cell) if buttons else cell
-        ends = Rect(
-            0, 0, max(scale.width - inset, min(room.width, px(560))), 3 * round(LEADING * canvas.text_px(_BODY))
-        )
+        ends = Rect(0, 0, max(scale.width - inset, least), 3 * round(LEADING * canvas.text_px(_BODY)))
         ends.centerx = room.centerx
         below = scale.height + px(_PAD) + ends.height
         size, question = self._paragraph(item.text, _QUESTION, room.width, room.height - below - px(_GAP))
@@ -74,10 +76,13 @@ class FormView:
             self._draw_points(cells, value)
         else:
             self._draw_ruler(cells, value)
-        self._draw_ends(item, ends)
+        if cells[0].width > px(_CELL):
+            self._draw_ends_below(item, ends, room, cells)
+        else:
+            self._draw_ends(item, ends)
         return self._draw_buttons(room, cells, ready=value is not None, back=back)
 
-    def writing(self, item: Item, heading: str, text: str, back: bool) -> FormAreas:
+    def writing(self, item: Item, heading: str, typed: Typed, back: bool) -> FormAreas:
         """Draw a question with a field and what was typed into it so far."""
         canvas, px = self._canvas, self._canvas.px
         room = self._surround(heading, self._texts.writing_hint)
@@ -85,10 +90,11 @@ class FormView:
         size, question = self._paragraph(item.text, _QUESTION, room.width, room.height - least - px(_GAP))
         self._lines(question, size, room.left, room.top)
         top = room.top + len(question) * round(LEADING * size) + px(_PAD)
-        canvas.field(Rect(room.left, top, room.width, room.bottom - top), text, canvas.text_px(_BODY), INK, PANEL, BLUE)
-        areas = self._draw_buttons(room, [], ready=True, back=back)
-        if len(text) > 0.8 * MOST_ANSWER_CHARACTERS:
-            count = canvas.text(f"{len(text)} / {MOST_ANSWER_CHARACTERS}", canvas.text_px(_HINT), YELLOW)
+        place = Rect(room.left, top, room.width, room.bottom - top)
+        field = canvas.field(place, typed, canvas.text_px(_BODY), INK, PANEL, BLUE)
+        areas = replace(self._draw_buttons(room, [], ready=True, back=back), field=field)
+        if len(typed.text) > 0.8 * MOST_ANSWER_CHARACTERS:
+            count = canvas.text(f"{len(typed.text)} / {MOST_ANSWER_CHARACTERS}", canvas.text_px(_HINT), YELLOW)
             canvas.place(count, center=(room.centerx, areas.onward.centery))
         return areas
 
@@ -143,6 +149,16 @@ class FormView:
             tip, top = base - px(8), cells[0].top + px(4)
             pygame.draw.polygon(screen, GROUND, _marker(x, top - px(3), half + px(4), tip + px(6)))
             pygame.draw.polygon(screen, BLUE, _marker(x, top, half, tip))
+
+    def _draw_ends_below(self, item: Item, area: Rect, room: Rect, cells: list[Rect]) -> None:
+        """Draw what the ends mean in the middle below the first and the last point, which lie apart."""
+        canvas, middle = self._canvas, cells[0].centerx
+        width = 2 * min(middle - room.left, room.centerx - middle) - canvas.px(_PAD)
+        for words, cell in ((item.low, cells[0]), (item.high, cells[-1])):
+            size, lines = self._paragraph(words, _BODY, width, area.height)
+            for index, line in enumerate(lines):
+                y = area.top + index * round(LEADING * size)
+                canvas.place(canvas.text(line, size, INK), midtop=(cell.centerx, y))
 
     def _draw_ends(self, item: Item, area: Rect) -> None:
         canvas, width = self._canvas, (area.width - self._canvas.px(_GAP)) // 2

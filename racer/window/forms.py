@@ -104,8 +104,8 @@ class Rating(Form):
 class Writing(Form):
     """A question answered in words.
 
-    Ctrl+Enter and the button go on, Enter begins a new line. The way back is its button, and the up arrow as long as
-    nothing would be lost.
+    Ctrl+Enter and the button go on, Enter begins a new line. The way back is its button, and the up arrow on the first
+    line as long as nothing would be lost.
 
     Args:
         item: The question.
@@ -128,19 +128,21 @@ class Writing(Form):
 
     def draw(self, painter: Painter) -> None:
         """Draw the question."""
-        self._areas = painter.writing(self._item, self._heading, self.answer, self._back)
+        self._areas = painter.writing(self._item, self._heading, self._field.typed, self._back)
+        self._field.area = self._areas.field
 
     def tick(self, now_ns: int) -> bool:
-        """Delete on while Backspace is held."""
+        """Go on with a key that is held."""
         return super().tick(now_ns) | self._field.tick(now_ns)
 
     def handle(self, event: Event) -> None:
         """Take in a key, a text or a click."""
+        leaving = event.type == pygame.KEYDOWN and event.key == pygame.K_UP and self._field.on_first_line
         self._field.handle(event)
         if clicks(event):
             self._click(event)
         elif event.type == pygame.KEYDOWN:
-            if event.key == pygame.K_UP and self.answer == self._before:
+            if leaving and self.answer == self._before:
                 self._go_back()
             elif event.key in (pygame.K_RETURN, pygame.K_KP_ENTER):
                 if event.dict.get("mod", 0) & pygame.KMOD_CTRL:

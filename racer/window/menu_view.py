@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from pygame import Rect, Surface
 
-from racer.window.canvas import LEADING, Canvas
+from racer.window.canvas import LEADING, Canvas, FieldArea, Typed
 from racer.window.page_view import button_colors
 from racer.window.palette import BLUE, GROUND, INK, PANEL, QUIET
 from racer.window.texts import Texts
@@ -29,6 +29,14 @@ class Menu:
     """Height of a field to type into; 0 for none."""
 
 
+@dataclass(frozen=True)
+class MenuAreas:
+    """Where a menu can be clicked."""
+
+    choices: list[Rect]
+    field: FieldArea | None
+
+
 class MenuView:
     """Draws menus on a canvas.
 
@@ -44,8 +52,8 @@ class MenuView:
         self._shade.fill(GROUND)
         self._shade.set_alpha(_SHADE_ALPHA)
 
-    def menu(self, menu: Menu, selected: int | None, typed: str) -> list[Rect]:
-        """Draw a menu; return where each choice can be clicked.
+    def menu(self, menu: Menu, selected: int | None, typed: Typed | None) -> MenuAreas:
+        """Draw a menu; return where it can be clicked.
 
         Args:
             menu: What to draw.
@@ -68,14 +76,15 @@ class MenuView:
         canvas.screen.blit(self._shade, (0, 0))
         canvas.rounded(panel, px(20), PANEL)
         left, y = panel.left + pad, panel.top + pad
-        canvas.place(canvas.fitted(menu.title, canvas.text_px(_TITLE), INK, inner), topleft=(left, y))
+        canvas.place(canvas.fitted(menu.title, canvas.text_px(_TITLE), INK, inner, bold=True), topleft=(left, y))
         y += title_height
         for line in lines:
             y = canvas.line(line, size, QUIET, left, y, LEADING)
         y += gap
-        if field_height:
-            field = Rect(left, y, inner, field_height - gap)
-            canvas.field(field, typed, canvas.text_px(_BODY), INK, GROUND, BLUE)
+        field = None
+        if typed is not None and field_height:
+            place = Rect(left, y, inner, field_height - gap)
+            field = canvas.field(place, typed, canvas.text_px(_BODY), INK, GROUND, BLUE)
             y += field_height
         buttons = [
             Rect(left, y + index * (px(_BUTTON) + gap), inner, px(_BUTTON)) for index in range(len(menu.choices))
@@ -85,4 +94,4 @@ class MenuView:
         if hinted:
             hint = canvas.fitted(self._texts.menu_hint, canvas.text_px(_HINT), QUIET, inner)
             canvas.place(hint, midtop=(panel.centerx, buttons[-1].bottom + gap))
-        return buttons
+        return MenuAreas(buttons, field)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pygame
 from pygame import Rect
 from pygame.event import Event
@@ -31,7 +33,7 @@ class Choice(Screen):
 
     def draw(self, painter: Painter) -> None:
         """Draw the menu over what is there."""
-        self._buttons = painter.menu(self._menu, self.chosen)
+        self._buttons = painter.menu(self._menu, self.chosen).choices
 
     def handle(self, event: Event) -> None:
         """Take in a key or the mouse."""
@@ -55,7 +57,7 @@ class Choice(Screen):
 
 
 class Entry(Screen):
-    """A line to type over the present screen; Enter confirms, Esc gives up.
+    """A text to type over the present screen; Enter confirms, Esc gives up.
 
     Args:
         menu: The question, with a field and two answers: to confirm, to give up.
@@ -81,10 +83,14 @@ class Entry(Screen):
 
     def draw(self, painter: Painter) -> None:
         """Draw the entry over what is there."""
-        self._buttons = painter.menu(self._menu, 0, "•" * len(self.text) if self._hidden else self.text)
+        typed = self._field.typed
+        if self._hidden:
+            typed = replace(typed, text="•" * len(typed.text))
+        areas = painter.menu(self._menu, 0, typed)
+        self._buttons, self._field.area = areas.choices, areas.field
 
     def tick(self, now_ns: int) -> bool:
-        """Delete on while Backspace is held."""
+        """Go on with a key that is held."""
         return super().tick(now_ns) | self._field.tick(now_ns)
 
     def handle(self, event: Event) -> None:

@@ -48,13 +48,35 @@ def open_window(title: str, size: tuple[int, int], fullscreen: bool) -> pygame.W
             os.environ.setdefault("SDL_FRAMEBUFFER_ACCELERATION", "0")
         if driver not in _NOT_A_SCREEN:
             size = fitting(size, pygame.display.get_desktop_sizes()[0])
-        window = pygame.Window(title, size, resizable=True, fullscreen_desktop=fullscreen)
+        window = pygame.Window(title, size, resizable=True)
         window.minimum_size = SMALLEST_WINDOW
+        if fullscreen:
+            fill_screen(window)
         window.get_surface()
     except pygame.error as error:
         pygame.display.quit()
         raise _no_display(str(error)) from None
     return window
+
+
+def fill_screen(window: pygame.Window) -> tuple[int, int]:
+    """Let a window fill the screen; return the size that it had, pixels."""
+    before = window.size
+    if pygame.display.get_driver() not in _NOT_A_SCREEN:
+        # Without a window manager nobody else gives it that size: a part of what is drawn would lie outside.
+        window.size, window.position = pygame.display.get_desktop_sizes()[0], (0, 0)
+    window.set_fullscreen(desktop=True)
+    return before
+
+
+def leave_screen(window: pygame.Window, size: tuple[int, int]) -> None:
+    """Let a window fill the screen no longer, and give it a size, pixels."""
+    window.set_windowed()
+    if pygame.display.get_driver() in _NOT_A_SCREEN:
+        window.size = size
+    else:
+        window.size = fitting(size, pygame.display.get_desktop_sizes()[0])
+        window.position = pygame.WINDOWPOS_CENTERED
 
 
 def fitting(size: tuple[int, int], desktop: tuple[int, int]) -> tuple[int, int]:

@@ -27,7 +27,7 @@ _ARROWS = {
     "down": ((0, 1), (1, 0)),
 }
 """How an arrow to the right is turned for the keys that have one."""
-_TITLE, _BODY = 44, 26
+_TITLE, _BODY, _PLACE = 44, 26, 20
 _TITLE_LEADING, _BODY_LEADING, _GAP_LEADING = 1.2, 1.5, 0.7
 
 
@@ -99,8 +99,11 @@ class PageView:
         y = max(px(_MARGIN), (canvas.height - footer - height) // 2)
 
         canvas.screen.fill(GROUND)
+        if len(layout.screens) > 1:
+            y = px(_MARGIN)
+            self._draw_place(index, len(layout.screens))
         for line in layout.title:
-            y = canvas.line(line, title_size, INK, left, y, _TITLE_LEADING)
+            y = canvas.line(line, title_size, INK, left, y, _TITLE_LEADING, bold=True)
         y += round(_GAP_LEADING * title_size)
         for line in lines:
             y = canvas.line(line, body_size, INK, left, y, _BODY_LEADING if line else _GAP_LEADING)
@@ -124,20 +127,40 @@ class PageView:
         room = canvas.height - canvas.px(_MARGIN) - self._footer(choices)
         for scale in _SCALES:
             title_size, body_size = self._sizes(scale)
-            title = canvas.wrap(page.title, title_size, right - left)
+            title = canvas.wrap(page.title, title_size, right - left, bold=True)
             lines: list[str] = []
             for paragraph in page.lines:
                 lines += [""] * bool(lines) + canvas.wrap(paragraph, body_size, right - left)
             keys_height = self._keys_height(scale) if page.show_keys else 0
             if self._lines_height(title, lines, scale) + keys_height <= room:
                 return PageLayout(scale, title, [lines])
+        room -= keys_height
+        screens = self._split(title, lines, scale, room)
+        # As much on every screen: a last one with a line or none above its buttons would not be read.
+        while len(evened := self._split(title, lines, scale, room := room - self._sizes(scale)[1])) == len(screens):
+            screens = evened
+        return PageLayout(scale, title, screens)
+
+    def _split(self, title: list[str], lines: list[str], scale: float, room: int) -> list[list[str]]:
+        """Return the lines of each screen that leaves `room` pixels for title and text."""
         screens: list[list[str]] = [[]]
         for line in lines:
-            if screens[-1] and self._lines_height(title, [*screens[-1], line], scale) + keys_height > room:
+            if screens[-1] and self._lines_height(title, [*screens[-1], line], scale) > room:
                 screens.append([])
             if line or screens[-1]:
                 screens[-1].append(line)
-        return PageLayout(scale, title, screens)
+        return screens
+
+    def _draw_place(self, index: int, count: int) -> None:
+        """Say which screen of a page this is, and how to go back, in the margin above."""
+        canvas, (left, right) = self._canvas, self._column()
+        size = min(canvas.text_px(_PLACE), canvas.px(_MARGIN))
+        middle = canvas.px(_MARGIN) // 2
+        place = self._texts.page_place.format(number=index + 1, count=count)
+        canvas.place(canvas.fitted(place, size, QUIET, (right - left) // 2), midleft=(left, middle))
+        if index:
+            words = canvas.fitted(self._texts.page_back, size, QUIET, (right - left) // 2)
+            canvas.place(words, midright=(right, middle))
 
     def _footer(self, choices: int) -> int:
         px = self._canvas.px

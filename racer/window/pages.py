@@ -44,6 +44,9 @@ class Reading(Screen):
         if event.type == pygame.KEYDOWN and self._on_last:
             action = self._keys.action_of(pygame.key.name(event.key))
             self._tried |= set() if action is None else {action}
+        if self._index and turns_back(event):
+            self._index = min(self._index, self._screens - 1) - 1
+            return
         if not (accepts(event) or clicks(event)):
             return
         if not self._on_last:
@@ -110,7 +113,10 @@ class Choosing(Screen):
 
     def handle(self, event: Event) -> None:
         """Take in a key or a click."""
-        if self._index < self._screens - 1:
+        if self._index and turns_back(event):
+            self._index, self.chosen = min(self._index, self._screens - 1) - 1, None
+            self._begin_anew()
+        elif self._index < self._screens - 1:
             if accepts(event) or clicks(event):
                 self._index += 1
                 self._begin_anew()
@@ -133,3 +139,8 @@ class Choosing(Screen):
             self.chosen = last if self.chosen is None else max(self.chosen - 1, 0)
         elif 0 <= key - pygame.K_1 <= last:
             self.chosen = key - pygame.K_1
+
+
+def turns_back(event: Event) -> bool:
+    """Return whether a key was pressed that leads to the screen before."""
+    return event.type == pygame.KEYDOWN and event.key in (pygame.K_BACKSPACE, pygame.K_PAGEUP)

@@ -6,16 +6,17 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from pygame import Rect, Surface
+from pygame import Surface
 
 from racer.drivers.keyboard import HeldKeys
 from racer.loop.display import Hud, Page
 from racer.sitting.questionnaires import Item
 from racer.tasks.task import TaskText
-from racer.window.canvas import Canvas, Color
+from racer.window.canvas import Canvas, Color, Typed
 from racer.window.drive_view import DriveView
+from racer.window.fonts import Fonts
 from racer.window.form_view import FormAreas, FormView
-from racer.window.menu_view import Menu, MenuView
+from racer.window.menu_view import Menu, MenuAreas, MenuView
 from racer.window.page_view import PageAreas, PageView
 from racer.window.palette import BLUE, GROUND
 from racer.window.texts import Texts
@@ -29,9 +30,13 @@ class Painter:
         texts: The words to use.
         keys: The keys of actions to draw.
         text: What people are told of the task.
+        fonts: To write with; DejaVu Sans and this machine's if None.
     """
 
-    def __init__(self, screen: Surface, texts: Texts, keys: HeldKeys, text: TaskText) -> None:
+    def __init__(
+        self, screen: Surface, texts: Texts, keys: HeldKeys, text: TaskText, fonts: Fonts | None = None
+    ) -> None:
+        self._fonts = fonts or Fonts()
         self._texts = texts
         self._keys = keys
         self._text = text
@@ -44,7 +49,7 @@ class Painter:
 
     def resized(self, screen: Surface) -> None:
         """Lay everything out anew for the surface as it is now."""
-        self._canvas = Canvas(screen)
+        self._canvas = Canvas(screen, self._fonts)
         self._drives = DriveView(self._canvas, self._texts, self._keys.spec.frame)
         self._pages = PageView(self._canvas, self._texts, self._keys, self._text)
         self._forms = FormView(self._canvas, self._texts)
@@ -81,12 +86,12 @@ class Painter:
         self._drives.covered()
         return self._forms.rating(item, heading, value, back)
 
-    def writing(self, item: Item, heading: str, text: str, back: bool) -> FormAreas:
+    def writing(self, item: Item, heading: str, typed: Typed, back: bool) -> FormAreas:
         """Draw a question with a field and what was typed into it so far."""
         self._drives.covered()
-        return self._forms.writing(item, heading, text, back)
+        return self._forms.writing(item, heading, typed, back)
 
-    def menu(self, menu: Menu, selected: int | None, typed: str = "") -> list[Rect]:
-        """Draw a menu over what is on the screen; return where each choice can be clicked."""
+    def menu(self, menu: Menu, selected: int | None, typed: Typed | None = None) -> MenuAreas:
+        """Draw a menu over what is on the screen; return where it can be clicked."""
         self._drives.covered()
         return self._menus.menu(menu, selected, typed)

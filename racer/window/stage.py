@@ -17,7 +17,8 @@ from pygame.event import Event
 from racer.drivers.keyboard import HeldKeys
 from racer.loop.display import EventListener
 from racer.tasks.task import TaskText
-from racer.window.opening import open_window
+from racer.window.fonts import Fonts
+from racer.window.opening import fill_screen, leave_screen, open_window
 from racer.window.screens import Painter
 from racer.window.texts import Texts
 
@@ -87,8 +88,10 @@ class Stage:
         clock: Monotonic nanoseconds.
         texts: The words that the window says.
         text: What people are told of the task.
+        font: Name of an installed font to write with first; empty for none.
 
     Raises:
+        ConfigError: If no such font is installed.
         NoDisplayError: If no window can be opened.
         RacerError: If pygame stands where pygame-ce should.
     """
@@ -102,7 +105,9 @@ class Stage:
         clock: Callable[[], int],
         texts: Texts,
         text: TaskText,
+        font: str = "",
     ) -> None:
+        fonts = Fonts(font)
         self.listener: EventListener | None = None
         self.clock = clock
         self.fullscreen = fullscreen
@@ -117,10 +122,9 @@ class Stage:
         self._events: deque[Event] = deque()
         self._typing = False
         self._untold: set[int] = set()
-        self._window = open_window(title, size, fullscreen)
-        pygame.font.init()
+        self._window, self._size = open_window(title, size, fullscreen), size
         self._take_text(False)
-        self.painter = Painter(self._window.get_surface(), texts, keys, text)
+        self.painter = Painter(self._window.get_surface(), texts, keys, text, fonts)
 
     def run(self, screen: Screen, answer: Callable[[Wish], object]) -> None:
         """Show a screen until it is done.
@@ -197,9 +201,9 @@ class Stage:
         """Fill the screen, or leave it."""
         self.fullscreen = not self.fullscreen
         if self.fullscreen:
-            self._window.set_fullscreen(desktop=True)
+            self._size = fill_screen(self._window)
         else:
-            self._window.set_windowed()
+            leave_screen(self._window, self._size)
         self._take_size()
 
     def close(self) -> None:

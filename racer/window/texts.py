@@ -43,6 +43,8 @@ class Texts:
     press_space: str
     press_space_to_begin: str
     more: str
+    page_place: str
+    page_back: str
     press_keys: str
     seconds_left: str
     # The picture.

@@ -46,6 +46,7 @@ class Window:
         texts: The words that the window itself says; English if None.
         locked: Whether only the experimenter, with Ctrl+Shift+X, can end the session.
         code: What the experimenter of a locked window types first, and to leave full screen; empty for none.
+        font: Name of an installed font to write with first; empty for none.
 
     Raises:
         NoDisplayError: If no window can be opened.
@@ -66,6 +67,7 @@ class Window:
         texts: Texts | None = None,
         locked: bool = False,
         code: str = "",
+        font: str = "",
     ) -> None:
         if not 0 <= countdown_from <= 10:
             raise ConfigError(f"the countdown must start from 0 to 10 seconds; got {countdown_from}")
@@ -79,7 +81,7 @@ class Window:
         self._locked = locked
         self._has_code = locked and bool(code)
         self._drive: tuple[NDArray[np.uint8], Hud, NDArray[np.uint8] | None] | None = None
-        self._stage = Stage(title, size, fullscreen, keys, clock, self._texts, text)
+        self._stage = Stage(title, size, fullscreen, keys, clock, self._texts, text, font)
         self._experimenter = ExperimenterMenu(self._stage, self._texts, code if locked else "")
 
     @property

@@ -5,7 +5,6 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Callable, Sequence
 
-import pygame
 from desk import Reader, Screen
 
 from racer.drivers.keyboard import HeldKeys
@@ -13,9 +12,9 @@ from racer.loop.display import Page
 from racer.sitting.agenda import Asking, Consent
 from racer.sitting.questionnaires import Item
 from racer.study.file import Study
-from racer.window.canvas import Color
+from racer.window.canvas import Color, Typed
 from racer.window.form_view import FormAreas
-from racer.window.menu_view import Menu
+from racer.window.menu_view import Menu, MenuAreas
 from racer.window.palette import BLUE, QUIET, YELLOW
 from racer.window.screens import Painter
 from racer.window.texts import Texts
@@ -108,7 +107,7 @@ class Participant(Reader):
         self, item: Item, heading: str, back: bool, text: str, mouse: bool, look: Callable[[str], None]
     ) -> None:
         def question(answer: str) -> Callable[[Painter], FormAreas]:
-            return lambda painter: painter.writing(item, heading, answer, back)
+            return lambda painter: painter.writing(item, heading, typed_at_end(answer), back)
 
         areas = self.waits_for(question(""))
         self.write(text)
@@ -172,14 +171,19 @@ class Experimenter:
         choices = (texts.experimenter_back, texts.note, texts.redo, texts.fullscreen_leave, texts.end)
         return Menu(texts.experimenter, texts.experimenter_text, choices)
 
-    def over(self, menu: Menu, selected: int = 0, typed: str = "") -> Callable[[Painter], list[pygame.Rect]]:
+    def over(self, menu: Menu, selected: int = 0, typed: str = "") -> Callable[[Painter], MenuAreas]:
         """Draw a menu over the page."""
 
-        def draw(painter: Painter) -> list[pygame.Rect]:
+        def draw(painter: Painter) -> MenuAreas:
             shown(self._page)(painter)
-            return painter.menu(menu, selected, typed)
+            return painter.menu(menu, selected, typed_at_end(typed) if menu.field_lines else None)
 
         return draw
+
+
+def typed_at_end(text: str) -> Typed:
+    """Return a text with the caret behind it."""
+    return Typed(text, len(text), len(text), len(text))
 
 
 def shown(page: Page, prompt: Prompt | None = None) -> Draw:

@@ -35,7 +35,7 @@ QUICK = "--driver simulated --headless --practice 0 --calibration 2 --exploratio
 COMMANDS = {
     "": ["doctor", "demo", "play", "session", "train", "study", "task", "model", "driver", "rates"],
     "session": ["start", "list", "show", "verify", "repair", "replay", "video", "export", "merge", "withdraw"],
-    "study": ["init", "status", "train", "run", "report"],
+    "study": ["init", "status", "preview", "train", "run", "report"],
     "task": ["list", "show"],
     "model": ["train", "show"],
     "driver": ["list"],
@@ -166,7 +166,7 @@ def test_a_slip_on_the_command_line_is_one_line(arguments: str, told: str, refus
         (f"session start p01 {QUICK} --protocol evaluation --mask nowhere", "cannot read nowhere: "),
         ("session start p01 --driver simulated --headless --practice 0 --calibration 0 --exploration 0", "no episodes"),
         ("session start", "racer session start NAME"),
-        ("session show nowhere.h5", "there is no recording nowhere.h5"),
+        ("session show nowhere.h5", "there is no recording or folder nowhere.h5"),
         ("train nowhere.h5 --out mask", "there is no recording nowhere.h5"),
         ("study report nowhere", "there is no folder nowhere; check the name"),
     ],
@@ -431,10 +431,51 @@ def test_another_task_is_played_recorded_and_shown(run: Racer, tmp_path: Path) -
 
 
 def test_an_empty_folder_lists_nothing_and_says_how_to_begin(run: Racer, tmp_path: Path) -> None:
+    (tmp_path / "recordings").mkdir()
     listed = run("session list")
     assert listed.code == 0
     assert "racer session start NAME" in listed.out
+    assert not list((tmp_path / "recordings").iterdir())
+
+
+def test_a_folder_that_is_not_there_is_not_listed_as_an_empty_one(refuse: Refuse, tmp_path: Path) -> None:
+    refuse("session list", "recordings does not exist")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_study_stands_for_its_recordings_and_a_pattern_for_all_that_it_matches(run: Racer, tmp_path: Path) -> None:
+    (tmp_path / "demo" / "recordings").mkdir(parents=True)
+    (tmp_path / "demo" / "study.toml").write_text('title = "T"\n')
+    paths = [
+        write_session(
+            tmp_path / "demo" / "recordings", [scored("random", 0.5)], session_id=number * 6, protocol="evaluation"
+        )
+        for number in "12"
+    ]
+    assert len(strictly(run("session list demo --json").out)["sessions"]) == 2
+    shown = strictly(run(f"session show {paths[0]} {paths[1]} --json").out)["sessions"]
+    assert {one["recording"] for one in shown} == set(map(str, paths))
+    assert "2 recordings" in run("session verify demo --no-replay").out
+    assert "no pilot has been recorded in demo" in run("train demo --out mask").err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ("play --steps 0", "Invalid value for '--steps': it must be 1 or more. See"),
+        ("play --seed x", "Invalid value for '--seed': it must be a whole number. See"),
+        ("play --seed -1", "it must be a whole number from 0 on, below 2^63. See"),
+        ("study init x --preset foo", "'foo' is not one of 'default', 'paper', 'digits', 'vehicles', 'faces'. See"),
+    ],
+)
+def test_an_option_that_cannot_be_is_told_in_racers_words(arguments: str, told: str, refuse: Refuse) -> None:
+    refuse(arguments, told)
+
+
+def test_no_help_shows_what_only_its_library_means(run: Racer) -> None:
+    for command in ("play", "session start", "rates", "study report"):
+        shown = run(f"{command} --help").out
+        assert "<bool>" not in shown and "922337" not in shown
 
 
 def test_an_interruption_inside_this_process_is_code_130_and_one_line(run: Racer, tmp_path: Path) -> None:
@@ -449,7 +490,7 @@ def test_an_interruption_inside_this_process_is_code_130_and_one_line(run: Racer
     )
     outcome = run("session start p01 --headless --driver impatient_driver:Impatient --steps 100")
     assert (outcome.code, outcome.out) == (130, "")
-    assert outcome.err == "racer: interrupted; what was recorded is saved\n"
+    assert outcome.err == "racer: interrupted; nothing that was recorded is lost\n"
     (path,) = (tmp_path / "recordings").glob("*.h5")
     with sessions.open(path) as session:
         assert session.status == "aborted"
@@ -482,7 +523,7 @@ def test_a_signal_during_a_sitting_closes_the_file_and_ends_with_130(number: sig
     finally:
         process.kill()
     assert (process.returncode, out) == (130, "")
-    assert err == "racer: interrupted; what was recorded is saved\n"
+    assert err == "racer: interrupted; nothing that was recorded is lost\n"
     (path,) = sessions.find_recordings(tmp_path)
     assert path.suffix == ".h5"
     with sessions.open(path) as session:
@@ -501,6 +542,7 @@ def test_a_defect_of_racers_own_is_one_line_and_a_file_with_the_details(
         raise ZeroDivisionError("by nobody")
 
     monkeypatch.setattr("racer.recordings.listing.list_sessions", broken)
+    (tmp_path / "recordings").mkdir()
     outcome = run("session list")
     assert outcome.code == 70
     assert len(outcome.err.splitlines()) == 1

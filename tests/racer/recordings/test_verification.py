@@ -22,7 +22,8 @@ from racing_builders import scored, write_session
 import sessions
 from racer.errors import ConfigError, RacerError
 from racer.loop.conditions import ChannelConfig
-from racer.recordings.verification import Verified, find_files, verify_recording, verify_recordings
+from racer.recordings.places import find_files
+from racer.recordings.verification import Verified, verify_recording, verify_recordings
 from racer.sitting.protocol import ProtocolConfig
 from racer.sitting.start import StartConfig, start_session
 from racer.tasks.registry import make_task

@@ -178,3 +178,8 @@ def test_phases_that_take_turns_are_counted_as_one() -> None:
     plans = plan_episodes(ProtocolConfig("pilot", practice=1, calibration=8, exploration=8), "p01", 0, 0, alone=True)
     headings = [heading(plans, plan, TEXTS) for plan in plans]
     assert headings == ["Practice 1 of 1", *(f"Round {number} of 16" for number in range(1, 17))]
+
+
+def test_a_list_in_a_text_keeps_its_lines() -> None:
+    text = "We record\n- the keys\n  that you press\n- the picture\n\nand nothing\nelse."
+    assert paragraphs(text) == ("We record\n- the keys that you press\n- the picture", "and nothing else.")

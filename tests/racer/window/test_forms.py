@@ -5,7 +5,7 @@ from typing import TypeVar
 
 import pygame
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pygame.event import Event
 from window_builders import RETURN, SPACE, SPEC, TEXT, click, down
@@ -176,18 +176,83 @@ def test_the_arrow_goes_back_only_while_nothing_would_be_lost() -> None:
     form, _ = writing("as before", back=True)
     handle(form, text("!"), UP)
     assert not form.done
-    handle(form, BACKSPACE, UP)
+    handle(form, down(pygame.K_END), BACKSPACE, UP)
     assert form.went_back
 
 
 def test_a_backspace_that_is_held_deletes_on_and_stops_when_it_comes_up() -> None:
     held = [True]
-    field = TextField("x" * 20, 20, deleting=lambda: held[0])
+    field = TextField("x" * 20, 20, held=lambda key: held[0])
+    field.handle(down(pygame.K_BACKSPACE))
     lengths = []
     for milliseconds in range(0, 1000, 10):
         held[0] = milliseconds < 600
         field.tick(milliseconds * 1_000_000)
         lengths.append(len(field.text))
-    assert lengths[39] == 20 and lengths[40] == 19
-    assert 13 <= lengths[59] <= 15
+    assert lengths[39] == 19 and lengths[40] == 18
+    assert 12 <= lengths[59] <= 14
     assert lengths[-1] == lengths[60]
+
+
+CTRL, SHIFT = pygame.KMOD_LCTRL, pygame.KMOD_LSHIFT
+
+
+def test_the_caret_goes_anywhere_and_writes_there() -> None:
+    form, _ = writing("red car")
+    handle(form, LEFT, LEFT, LEFT, text("big "))
+    assert form.answer == "red big car"
+    handle(form, down(pygame.K_HOME), text("A "), down(pygame.K_END), text("!"))
+    assert form.answer == "A red big car!"
+    handle(form, down(pygame.K_LEFT, CTRL), down(pygame.K_LEFT, CTRL), down(pygame.K_DELETE))
+    assert form.answer == "A red big ar!"
+
+
+def test_words_and_what_is_selected_are_deleted_at_once() -> None:
+    form, _ = writing("one two three")
+    handle(form, down(pygame.K_BACKSPACE, CTRL))
+    assert form.answer == "one two "
+    handle(form, down(pygame.K_LEFT, CTRL | SHIFT), text("2"))
+    assert form.answer == "one 2"
+    handle(form, down(pygame.K_a, CTRL), text("nothing"))
+    assert form.answer == "nothing"
+    handle(form, down(pygame.K_HOME, SHIFT), BACKSPACE)
+    assert form.answer == ""
+
+
+def test_the_mouse_puts_the_caret_and_selects() -> None:
+    form, areas = writing("one two three")
+    assert areas.field is not None
+    x, y = areas.field.origin
+    middle = areas.field.width("one ")
+    handle(form, click(x + middle, y + 5), text("and "))
+    assert form.answer == "one and two three"
+    in_view(form)
+    to = (x + areas.field.width("one and"), y + 5)
+    drag = Event(pygame.MOUSEMOTION, pos=to)
+    handle(form, click(x, y + 5), drag, Event(pygame.MOUSEBUTTONUP, button=1, pos=to), text("2"))
+    assert form.answer == "2 two three" and not form.done
+
+
+def test_lines_that_scrolled_away_come_back_with_the_caret() -> None:
+    form, areas = writing("\n".join(map(str, range(60))))
+    assert areas.field is not None and areas.field.first > 0
+    for _ in range(60):
+        handle(form, UP)
+        in_view(form)
+    assert form._areas is not None and form._areas.field is not None and form._areas.field.first == 0
+    handle(form, text("first "))
+    assert form.answer.startswith("first 0\n")
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.text("ab \n", max_size=60), st.integers(0, 60))
+def test_every_place_of_a_text_lies_on_the_line_that_it_is_drawn_on(written: str, place: int) -> None:
+    _, areas = writing(written)
+    field = areas.field
+    assert field is not None
+    place = min(place, len(written))
+    start, line = field.lines[field.line_of(place)]
+    left, top = field.origin
+    y = top + (field.line_of(place) - field.first) * field.leading
+    found = field.at(left + field.width(line[: place - start]), y)
+    assert written[min(found, place) : max(found, place)].strip() == ""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import pygame
 import pytest
+from desk import SCREEN, Screen, open_screen
 
-from racer.window.opening import SMALLEST_WINDOW, fitting
+from racer.window.opening import SMALLEST_WINDOW, fitting, leave_screen, open_window
 
 
 @pytest.mark.parametrize(
@@ -22,3 +24,28 @@ def test_window_is_no_larger_than_the_desktop(
     size: tuple[int, int], desktop: tuple[int, int], fits: tuple[int, int]
 ) -> None:
     assert fitting(size, desktop) == fits
+
+
+def white(screen: Screen, window: pygame.Window, share: float) -> bool:
+    """Paint a window white; return whether that soon is the share of the screen that shines."""
+    for _ in range(200):
+        pygame.event.get()
+        window.get_surface().fill("white")
+        window.flip()
+        if abs((screen.pixels() == 255).mean() - share) < 1e-6:
+            return True
+    return False
+
+
+@pytest.mark.xvfb
+def test_full_screen_fills_the_screen_without_a_window_manager(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SDL_VIDEODRIVER", raising=False)
+    with open_screen() as screen:
+        monkeypatch.setenv("DISPLAY", screen.name)
+        window = open_window("filling", (640, 480), fullscreen=True)
+        assert white(screen, window, 1.0)
+        assert window.get_surface().get_size() == SCREEN
+        leave_screen(window, (640, 480))
+        assert window.get_surface().get_size() == (640, 480)
+        window.destroy()
+        pygame.display.quit()

@@ -16,6 +16,7 @@ from racer.window.screens import Painter
 from racer.window.texts import english
 
 SECOND = 1_000_000_000
+BACKSPACE = down(pygame.K_BACKSPACE)
 CHOICES = ("I agree", "I decline")
 SHORT = Page("Consent", ("We record what you drive.",))
 TESTING = Page("Keys", (), "Press SPACE to begin", show_keys=True, test_keys=True)
@@ -177,3 +178,20 @@ def test_as_many_keys_can_be_tested_as_there_are(count: int) -> None:
         assert tester.prompt == f"Now press {key.upper()}"
         tester.taps(ord(key))
     assert tester.prompt == TESTING.prompt
+
+
+def test_a_long_page_says_where_one_is_and_leads_back() -> None:
+    reader = Reader(LONG)
+    reader.does(SPACE)
+    assert reader.screen._index == 1
+    reader.does(BACKSPACE)
+    assert reader.screen._index == 0
+    reader.does(BACKSPACE)
+    assert reader.screen._index == 0 and not reader.screen.done
+
+
+def test_the_buttons_of_a_long_page_never_stand_without_text() -> None:
+    painter = Painter(pygame.Surface((640, 480)), english().texts, HeldKeys(SPEC), TEXT)
+    for words in range(200, 700, 20):
+        screens = painter._pages.layout(Page("Consent", ("word " * words,)), 2).screens
+        assert len(screens[-1]) >= min(len(screens[0]) // 2, 3), (words, [len(each) for each in screens])

@@ -17,7 +17,8 @@ from racer.loop.display import Hud, Page
 from racer.sitting.questionnaires import MOST_POINTS, Item
 from racer.tasks.task import Action, TaskSpec, TaskText
 from racer.window import palette
-from racer.window.canvas import Canvas, Color
+from racer.window.canvas import Canvas, Color, Typed
+from racer.window.fonts import clusters
 from racer.window.menu_view import Menu
 from racer.window.screens import Painter
 from racer.window.texts import Texts, load_texts
@@ -38,6 +39,10 @@ def painter_on(
 ) -> Painter:
     keys = keys or HeldKeys(SPEC)
     return Painter(screen, load_texts(language, None).texts, keys, text or keys.spec.text(language))
+
+
+def typed(text: str) -> Typed:
+    return Typed(text, len(text), len(text), len(text))
 
 
 def painter_of(screen: pygame.Surface, frame: tuple[int, int, int]) -> Painter:
@@ -201,7 +206,11 @@ def test_a_page_lights_up_the_key_that_is_pressed() -> None:
 
 @pytest.mark.parametrize("size", SIZES)
 def test_menu_choices_lie_in_the_window_apart_from_each_other(size: tuple[int, int]) -> None:
-    buttons = painter_on(pygame.Surface(size)).menu(Menu("Paused", "A reason of several words.", ("Resume", "End")), 1)
+    buttons = (
+        painter_on(pygame.Surface(size))
+        .menu(Menu("Paused", "A reason of several words.", ("Resume", "End")), 1)
+        .choices
+    )
     assert all(pygame.Rect((0, 0), size).contains(button) for button in buttons)
     assert len(buttons) == 2 and not buttons[0].colliderect(buttons[1])
 
@@ -232,7 +241,7 @@ def test_the_experimenters_menus_lie_in_the_window(size: tuple[int, int], langua
     for menu in menus(load_texts(language, None).texts):
         painter = painter_on(screen, language)
         painter.blank()
-        assert inside(size, painter.menu(menu, 0, "typed " * 100))
+        assert inside(size, painter.menu(menu, 0, typed("typed " * 100)).choices)
         assert margins_are_empty(screen), f"{menu.title} touches the window's edge"
 
 
@@ -244,7 +253,7 @@ def test_every_built_in_question_fits_into_the_window(size: tuple[int, int], lan
     for questionnaire in load_texts(language, None).questionnaires.values():
         for item in questionnaire.items:
             if item.free:
-                areas = painter.writing(item, "Question 2 of 6", "word " * 200, back=True)
+                areas = painter.writing(item, "Question 2 of 6", typed("word " * 200), back=True)
             else:
                 areas = painter.rating(item, "Question 2 of 6", item.points, back=True)
             assert areas.back is not None
@@ -263,7 +272,7 @@ def test_a_question_of_any_words_keeps_to_its_place(
     screen = pygame.Surface(size)
     painter = painter_on(screen)
     draw = painter.writing if item.free else painter.rating
-    areas = draw(item, "Question 1 of 2", words if item.free else 1, True)  # type: ignore[operator]
+    areas = draw(item, "Question 1 of 2", typed(words) if item.free else 1, True)  # type: ignore[operator]
     assert areas.back is not None
     assert inside(size, [*areas.points, areas.onward, areas.back])
     assert margins_are_empty(screen)
@@ -351,10 +360,10 @@ def test_text_to_read_is_large_enough_at_arms_length(size: tuple[int, int]) -> N
 @given(st.text(max_size=200), st.integers(20, 600))
 def test_what_was_typed_is_wrapped_without_losing_a_sign(text: str, width: int) -> None:
     canvas = Canvas(pygame.Surface((640, 480)))
-    lines = canvas.wrap_typed(text, 16, width)
+    lines = [line for _, line in canvas.wrap_typed(text, 16, width)]
     assert "".join(lines) == text.replace("\n", "")
     assert len(lines) >= text.count("\n") + 1
-    assert all(canvas.text_width(line.rstrip(" "), 16) <= width or len(line.strip()) <= 1 for line in lines)
+    assert all(canvas.text_width(line.rstrip(" "), 16) <= width or len(clusters(line.strip())) <= 1 for line in lines)
 
 
 @settings(max_examples=50, deadline=None)
@@ -401,3 +410,16 @@ def luminance(color: Color) -> float:
 def test_text_stands_out_from_its_ground(one: Color, other: Color) -> None:
     light, dark = sorted((luminance(one), luminance(other)), reverse=True)
     assert (light + 0.05) / (dark + 0.05) >= 6
+
+
+@pytest.mark.parametrize("points", [2, 3, 4])
+def test_what_the_ends_of_a_short_scale_mean_stands_below_them(points: int) -> None:
+    screens = []
+    for low in ("", "low"):
+        screen = pygame.Surface((960, 720))
+        areas = painter_on(screen).rating(Item("a", "A?", low=low, high="", points=points), "", None, False)
+        screens.append(pixels(screen))
+    words = np.argwhere((screens[0] != screens[1]).any(axis=2))
+    middle = (words[:, 1].min() + words[:, 1].max()) / 2
+    assert abs(middle - areas.points[0].centerx) < 6
+    assert areas.points[-1].centerx - areas.points[0].centerx > 250

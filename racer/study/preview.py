@@ -1,0 +1,164 @@
+"""Every screen that somebody meets in a study, without a sitting: nothing is recorded, trained or asked."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from pygame import Surface
+
+from disk.writing import write_whole
+from racer.drivers.keyboard import HeldKeys
+from racer.errors import RacerError
+from racer.loop.display import Hud, Page
+from racer.sitting.agenda import Asking, Consent, Drive, make_agenda
+from racer.sitting.protocol import ProtocolName, plan_episodes
+from racer.study.file import Study
+from racer.study.sitting import screens_of
+from racer.window.canvas import Typed
+from racer.window.fonts import Fonts
+from racer.window.gallery import Gallery, Shot, contact_sheet
+from racer.window.menu_view import Menu
+from racer.window.palette import BLUE, QUIET
+from racer.window.screens import Painter
+
+SIZE = (960, 720)
+"""Width and height of the screens on a sheet, pixels."""
+
+
+class PreviewError(RacerError):
+    """The sheet cannot be written."""
+
+
+def study_shots(study: Study, protocol: ProtocolName) -> list[Shot]:
+    """Return every screen of a sitting once, in the order met, and then the menus over them.
+
+    Args:
+        study: The study; its masks need not be trained.
+        protocol: Whose screens: of a pilot, or of an evaluated participant.
+    """
+    texts, task = study.language.texts, study.file.make_task()
+    text = task.spec.text(study.language.code)
+    plans = plan_episodes(study.file.protocol_config(protocol), "preview", study.file.seed, 0)
+    keys = HeldKeys(task.spec, study.file.keys.given)
+    shots: list[Shot] = []
+    met: set[object] = set()
+    frame: NDArray[np.uint8] | None = None
+    drive: Shot | None = None
+    for item in make_agenda(plans, screens_of(study), texts, text, keys.bindings):
+        kind = _kind(item)
+        if kind in met:
+            continue
+        met.add(kind)
+        if isinstance(item, Page):
+            shots += _page(item, study)
+        elif isinstance(item, Consent):
+            shots += _page(item.page, study, item.choices)
+            shots += _page(item.declined, study)
+        elif isinstance(item, Asking):
+            shots += _questions(item, study)
+        else:
+            frame = task.start(item.plan.seed).frame() if frame is None else frame
+            drive = _drive(item.heading, frame)
+            shots.append(drive)
+    return [*shots, *(_menus(study, drive) if drive else ())]
+
+
+def write_sheet(study: Study, protocol: ProtocolName, out: Path, overwrite: bool) -> int:
+    """Write all screens to one PNG and return how many there are.
+
+    Raises:
+        PreviewError: If the file exists and may not be replaced, or cannot be written.
+        ConfigError: If the font that the study names is not installed.
+    """
+    shots = study_shots(study, protocol)
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(out, contact_sheet(shots, painter_of(study), SIZE), overwrite=overwrite)
+    except FileExistsError:
+        raise PreviewError(f"{out} exists and was left as it is; give another name, or add --overwrite") from None
+    except OSError as error:
+        raise PreviewError(f"cannot write {out}: {error.strerror or error}") from error
+    return len(shots)
+
+
+def open_gallery(study: Study, protocol: ProtocolName, fullscreen: bool) -> Gallery:
+    """Return a window that shows the screens.
+
+    Raises:
+        NoDisplayError: If no window can be opened.
+        ConfigError: If the font that the study names is not installed.
+    """
+    return Gallery(study_shots(study, protocol), painter_of(study), f"Preview of {study.file.title}", SIZE, fullscreen)
+
+
+def painter_of(study: Study) -> Callable[[Surface], Painter]:
+    """Return what makes a painter for a surface, with the study's words, keys and font."""
+    task, fonts = study.file.make_task(), Fonts(study.file.font)
+    keys = HeldKeys(task.spec, study.file.keys.given)
+    text = task.spec.text(study.language.code)
+    return lambda surface: Painter(surface, study.language.texts, keys, text, fonts)
+
+
+def _kind(item: object) -> object:
+    """Return what screens have in common that are shown once here."""
+    if isinstance(item, Drive):
+        return Drive, item.plan.phase
+    if isinstance(item, Asking):
+        return Asking, item.questionnaire.name
+    if isinstance(item, Page):
+        words = item.title, *item.lines
+        return Page, item.show_keys, re.sub(r"\d+", "0", " ".join(words))
+    return type(item)
+
+
+def _page(page: Page, study: Study, choices: tuple[str, ...] = ()) -> Iterator[Shot]:
+    """Yield the screens that a page takes at the sheet's size."""
+    prompt = (study.language.texts.choice_hint, QUIET) if choices else (page.prompt, BLUE)
+    count = painter_of(study)(Surface(SIZE)).page(page, 0, None, prompt, choices).screens
+
+    def draw(painter: Painter, index: int) -> None:
+        painter.page(page, index, None, prompt, choices)
+
+    for index in range(count):
+        place = f", page {index + 1} of {count}" if count > 1 else ""
+        yield Shot(f"{page.title}{place}", lambda painter, index=index: draw(painter, index))  # type: ignore[misc]
+
+
+def _questions(asking: Asking, study: Study) -> Iterator[Shot]:
+    items = asking.questionnaire.items
+    for number, item in enumerate(items, 1):
+        heading = study.language.texts.question.format(number=number, count=len(items))
+
+        def draw(painter: Painter, item=item, heading=heading, back=number > 1) -> None:  # type: ignore[no-untyped-def]
+            if item.free:
+                painter.writing(item, heading, Typed("", 0, 0, 0), back)
+            else:
+                painter.rating(item, heading, None, back)
+
+        yield Shot(f"{asking.questionnaire.name}, {item.id}", draw)
+
+
+def _drive(heading: str, frame: NDArray[np.uint8]) -> Shot:
+    hud = Hud(heading, 0.3)
+    return Shot(heading, lambda painter: painter.drive(frame, hud))
+
+
+def _menus(study: Study, below: Shot) -> Iterator[Shot]:
+    texts = study.language.texts
+    paused = Menu(texts.paused, f"{texts.paused_by_key} {texts.paused_locked}", (texts.resume,))
+    experimenter = Menu(
+        texts.experimenter,
+        texts.experimenter_text,
+        (texts.experimenter_back, texts.note, texts.redo, texts.fullscreen_leave, texts.end),
+    )
+    for menu in (paused, experimenter):
+
+        def draw(painter: Painter, menu: Menu = menu) -> None:
+            below.draw(painter)
+            painter.menu(menu, 0)
+
+        yield Shot(menu.title, draw)

@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pygame
+import pytest
+from window_builders import click, down
+
+from racer.study.file import Study, load_study
+from racer.study.preview import SIZE, PreviewError, open_gallery, painter_of, study_shots, write_sheet
+
+STUDY = """
+title = "Looked at"
+[screens]
+consent = "{consent}"
+[questionnaires]
+end = ["nasa-tlx"]
+"""
+
+
+def study_in(folder: Path, consent: str = "We record the keys.") -> Study:
+    (folder / "study.toml").write_text(STUDY.format(consent=consent))
+    return load_study(folder)
+
+
+def test_every_kind_of_screen_is_there_once_and_nothing_is_recorded(tmp_path: Path) -> None:
+    captions = [shot.caption for shot in study_shots(study_in(tmp_path), "evaluation")]
+    assert captions[:2] == ["Your consent", "That is fine"]
+    assert [caption for caption in captions if caption.startswith("Time for a break")] == ["Time for a break"]
+    assert [caption for caption in captions if caption.startswith("Part")] == ["Part 1 of 3"]
+    assert sum(caption.startswith("nasa-tlx") for caption in captions) == 6
+    assert captions[-3:] == ["Thank you", "Paused", "Experimenter"]
+    assert "driving, ahead" in captions and len(captions) == len(set(captions))
+    assert [path.name for path in tmp_path.iterdir()] == ["study.toml"]
+
+
+def test_a_pilot_is_not_asked_what_follows_a_condition(tmp_path: Path) -> None:
+    captions = [shot.caption for shot in study_shots(study_in(tmp_path), "pilot")]
+    assert "driving, ahead" not in captions and "nasa-tlx, mental" in captions
+
+
+def test_a_long_consent_takes_several_screens_that_differ(tmp_path: Path) -> None:
+    study = study_in(tmp_path, "We record the keys that you press. " * 120)
+    shots = [shot for shot in study_shots(study, "evaluation") if shot.caption.startswith("Your consent")]
+    count = len(shots)
+    assert count > 2
+    assert [shot.caption.partition(", ")[2] for shot in shots] == [f"page {i} of {count}" for i in range(1, count + 1)]
+    screen = pygame.Surface(SIZE)
+    painter, drawn = painter_of(study)(screen), set()
+    for shot in shots:
+        shot.draw(painter)
+        drawn.add(pygame.surfarray.array3d(screen).tobytes())
+    assert len(drawn) == count
+
+
+def test_the_sheet_holds_every_screen_and_replaces_nothing_unasked(tmp_path: Path) -> None:
+    study, out = study_in(tmp_path), tmp_path / "new" / "sheet.png"
+    count = write_sheet(study, "evaluation", out, overwrite=False)
+    sheet = pygame.surfarray.array3d(pygame.image.load(out))
+    assert count == len(study_shots(study, "evaluation"))
+    assert sheet.shape[1] > -(-count // 4) * 360 and len(np.unique(sheet)) > 50
+    with pytest.raises(PreviewError, match="exists and was left as it is"):
+        write_sheet(study, "evaluation", out, overwrite=False)
+
+
+def test_keys_lead_through_the_screens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
+    gallery = open_gallery(study_in(tmp_path), "evaluation", fullscreen=False)
+    try:
+        for key in (pygame.K_LEFT, pygame.K_SPACE, pygame.K_RIGHT, pygame.K_LEFT):
+            gallery.handle(down(key))
+            gallery.look()
+        gallery.handle(click())
+        assert (gallery.index, gallery.closed) == (1, False)
+        gallery.handle(down(pygame.K_ESCAPE))
+        assert gallery.closed
+    finally:
+        gallery.close()

@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import numpy as np
+import pygame
+import pytest
+
+from racer.errors import ConfigError
+from racer.window.canvas import Canvas
+from racer.window.fonts import Fonts, clusters, named
+
+
+def ink(fonts: Fonts, text: str, bold: bool = False) -> int:
+    return int(np.count_nonzero(pygame.surfarray.array_alpha(fonts.render(text, 40, (255, 255, 255), bold))))
+
+
+def test_two_weights_are_told_apart() -> None:
+    assert ink(Fonts(), "Your consent", bold=True) > 1.2 * ink(Fonts(), "Your consent")
+
+
+@pytest.mark.parametrize("text", ["Grüße, Łódź", "Привет, мир", "Γειά σου", "“1 − 2 ≤ 3” …"])  # noqa: RUF001
+def test_europe_and_its_signs_are_written_without_the_help_of_the_machine(
+    text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("racer.window.fonts._system_font", lambda letter: None)
+    assert Fonts().unshown([text]) == []
+
+
+def test_what_no_font_has_is_named_once_in_the_order_met() -> None:
+    assert Fonts().unshown(["a\ue123b", "\U0010fff0 \ue123"]) == ["\ue123", "\U0010fff0"]
+    assert named(["\u0939"]) == "U+0939 (DEVANAGARI LETTER HA)"
+    assert named(["\ue123"] * 10).endswith(" and 2 more")
+
+
+@pytest.mark.parametrize("text", ["أوافق على المشاركة", "אני מסכים", "I agree \u202eback"])
+def test_text_from_right_to_left_is_never_shown_as_if_it_could_be(text: str) -> None:
+    assert Fonts().unshown([text])
+
+
+def test_a_text_of_several_fonts_stands_on_one_line_as_wide_as_its_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    fonts = Fonts()
+    bold = fonts._first[0][1]
+    monkeypatch.setattr("racer.window.fonts._system_font", lambda letter: bold)
+    monkeypatch.setattr("racer.window.fonts._knows", lambda path, letter: letter != "x")
+    line = fonts.render("äxä", 40, (255, 255, 255), False)
+    assert line.get_width() == fonts.width("äxä", 40, False)
+    assert line.get_width() == 2 * fonts.width("ä", 40, False) + fonts.width("x", 40, True)
+
+
+def test_marks_stay_with_their_letters() -> None:
+    assert clusters("e\u0301a") == ["e\u0301", "a"]
+    canvas = Canvas(pygame.Surface((640, 480)))
+    assert all(not line.startswith("\u0301") for line in canvas.wrap("e\u0301" * 50, 16, 40))
+
+
+def test_a_font_that_is_not_installed_is_refused_by_name() -> None:
+    with pytest.raises(ConfigError, match="no font 'Racer Sans No Such' is installed here"):
+        Fonts("Racer Sans No Such")
