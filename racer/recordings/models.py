@@ -18,8 +18,8 @@ class NotHereError(RacerError):
     """What a recording was made with is not here; the message says what to do."""
 
 
-def find_task(record: TaskRecord) -> Task:
-    """Return the task of a recording.
+def find_task(record: TaskRecord, recording: Path | None = None) -> Task:
+    """Return the task of a recording, and of where it lies if known.
 
     Raises:
         NotHereError: If it is not installed, or is not what it was.
@@ -27,7 +27,7 @@ def find_task(record: TaskRecord) -> Task:
     if record.name not in task_names():
         raise NotHereError(f"task {record.name} is not installed: install the package that has it")
     try:
-        return recorded_task(record)
+        return recorded_task(record, recording)
     except TaskError as error:
         raise NotHereError(str(error)) from error
     except ConfigError as error:

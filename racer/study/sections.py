@@ -53,7 +53,8 @@ def _line(text: str) -> str:
     return text
 
 
-def _in_the_folder(name: str) -> str:
+def in_the_folder(name: str) -> str:
+    """Return a name of something in the study's folder. Raises ValueError if it leads out of it."""
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts or set(name) & set("\\:\0"):
         raise ValueError(f"must lie in the study's folder: no leading /, no .., \\ or :; got {name[:80]!r}")
@@ -124,7 +125,7 @@ class TaskSection(BaseModel):
     @field_validator("model")
     @classmethod
     def _inside(cls, value: str) -> str:
-        return _in_the_folder(value) if value else value
+        return in_the_folder(value) if value else value
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -233,7 +234,7 @@ class Masks(Section):
         if value not in sources and not value.endswith(MASK_SUFFIX):
             known = " or ".join(f'"{source}"' for source in sources)
             raise ValueError(f"must be {known}, or a {MASK_SUFFIX} file in the study's folder; got {value[:80]!r}")
-        return _in_the_folder(value)
+        return in_the_folder(value)
 
 
 class Keys(BaseModel):

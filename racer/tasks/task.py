@@ -19,10 +19,10 @@ in Racer outside a task's own folder knows more of it than what is declared here
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -215,3 +215,11 @@ class Task(Protocol):
 
     def start(self, seed: int) -> Trial:
         """Begin a trial from a seed, 0 to `MOST_SEED`."""
+
+
+@runtime_checkable
+class Located(Protocol):
+    """A task that reads files: a field whose metadata say `folder` names a folder, relative to another one."""
+
+    def located(self, folders: Sequence[Path]) -> Task:
+        """Return the task with its files read, from below the first of these folders that has them."""

@@ -178,9 +178,14 @@ def _text(question: Question, language: str) -> TaskText:
         keys = _KEYS_THEMSELVES[language]
     else:
         pairs = [
-            f"{{{name.replace('-', '_')}}} {_FOR[language]} {_QUOTED[language].format(word)}"
+            f"{{{name.replace('-', '_')}}} {_FOR[language]} {_QUOTED[language].format(_plain(word))}"
             for name, word in words.items()
         ]
         keys = f"{_ANSWERS[language]}: {', '.join(pairs)}."
     before, *after = _LINES[language]
     return TaskText(question.asked[language], (before, keys, *after), words)
+
+
+def _plain(word: str) -> str:
+    """Return a word as a template says it, in which braces stand for something else."""
+    return word.replace("{", "{{").replace("}", "}}")
