@@ -17,13 +17,12 @@ app = typer.Typer(help="Look at what people can do.", no_args_is_help=True)
 def task_list(as_json: JsonOption = False) -> None:
     """List the tasks, built-in ones and those of installed packages."""
     from racer.errors import RacerError
-    from racer.tasks.registry import BUILT_IN, describe_settings, make_task, task_names, task_type
+    from racer.tasks.registry import BUILT_IN, make_task, needed_settings, task_names, task_type
 
     found: dict[str, str] = {}
     broken: dict[str, str] = {}
     for name in task_names():
-        needed = [each.name for each in describe_settings(name) if each.required and name in BUILT_IN]
-        if needed:
+        if name in BUILT_IN and (needed := needed_settings(name)):
             found[name] = f"{getattr(task_type(name), 'summary', '')}; needs --set {needed[0]}=..."
             continue
         try:

@@ -17,6 +17,7 @@ from racer.window.texts import Texts
 
 EVALUATION = "evaluation"
 """The phase whose conditions are compared."""
+PRACTICE = "practice"
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,10 @@ class Drive:
     plan: EpisodePlan
     heading: str
     """For example `Practice 2 of 5`; never names the condition."""
+    before: int = field(default=0, compare=False)
+    """Steps of the episodes before it that are counted together with it."""
+    total: int = field(default=0, compare=False)
+    """Steps of all that are."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +99,7 @@ def make_agenda(
     text: TaskText,
     keys: Bindings,
     attended: bool = True,
+    alone: bool = False,
 ) -> tuple[AgendaItem, ...]:
     """Return everything that one sitting consists of.
 
@@ -104,6 +110,7 @@ def make_agenda(
         text: What people are told of the task.
         keys: Of its actions, for the instructions.
         attended: Whether a person sits there; where not, there are no pages and no consent.
+        alone: Whether trials stand alone, in a task that waits for answers: they are counted, and not their blocks.
     """
     agenda: list[AgendaItem] = []
     if screens.consent:
@@ -128,7 +135,12 @@ def make_agenda(
             if screens.break_every and since_break == screens.break_every:
                 agenda.append(_break(plan.number, len(plans), screens, texts))
                 since_break = 0
-            agenda.append(Drive(plan, heading(plans, plan, texts)))
+            counted = [other for other in plans if (other.phase == PRACTICE) == (plan.phase == PRACTICE)]
+            above = heading(plans, plan, texts)
+            if alone:
+                above = texts.practice_pictures if plan.phase == PRACTICE else ""
+            before = sum(other.steps for other in counted if other.number < plan.number)
+            agenda.append(Drive(plan, above, before, sum(other.steps for other in counted)))
             since_break += 1
         if evaluated:
             place = f"{EVALUATION}/{part}/{condition}"

@@ -145,6 +145,11 @@ def describe_settings(name: str) -> tuple[Setting, ...]:
     )
 
 
+def needed_settings(name: str) -> tuple[str, ...]:
+    """Return the settings that a task has no default for. Raises TaskError as `task_type`."""
+    return tuple(setting.name for setting in describe_settings(name) if setting.required)
+
+
 def parse_settings(given: Iterable[str]) -> dict[str, str]:
     """Return the settings that texts such as `speed=60` name. Raises ConfigError if one is none, or named twice."""
     settings: dict[str, str] = {}
@@ -173,7 +178,7 @@ def _checked_settings(name: str, kind: Callable[..., Task], given: Mapping[str, 
             has = f"; {_nearest(key, known)}" if known else "; it has none"
             raise TaskError(f"task {name} has no setting {_brief(key)!r}{has}")
         values[key] = _checked(name, key, hints[key], value)
-    if missing := [each.name for each in describe_settings(name) if each.required and each.name not in values]:
+    if missing := [each for each in needed_settings(name) if each not in values]:
         raise TaskError(f"task {name} needs its setting {missing[0]}: add --set {missing[0]}=VALUE")
     return values
 

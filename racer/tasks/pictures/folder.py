@@ -77,6 +77,8 @@ class Folder(Pictures):
     """Side of the frames that pictures are reduced to, pixels: 16 to 256, a multiple of 8."""
     grey: bool = False
     """Whether pictures lose their colours."""
+    seconds: float = 0.0
+    """For how long people see a picture, 0 to 60; 0: until they answer."""
     questions: list[dict[str, Any]] = field(default_factory=list, hash=False)
     """Each with `column`, `text` and `answers`, which have `value`, `keys` and `button`; if left out, every column of
     2 to 10 values is one."""
