@@ -162,7 +162,7 @@ class HeldKeys:
 
     @property
     def answered(self) -> bool:
-        """Whether a key was pressed or a button clicked since the last sample: what a task that waits for an answer waits for."""
+        """Whether a key was pressed or a button clicked since the last sample: what tasks wait for that wait."""
         return bool(self._pressed)
 
     def sample(self) -> int | None:

@@ -10,7 +10,7 @@ from itertools import groupby
 from racer.drivers.keyboard import Bindings
 from racer.loop.display import Page
 from racer.sitting.answers import CONSENT
-from racer.sitting.protocol import EpisodePlan
+from racer.sitting.protocol import CATCH, REPEATS, EpisodePlan
 from racer.sitting.questionnaires import Item, Questionnaire
 from racer.tasks.task import TaskText
 from racer.window.texts import Texts
@@ -120,7 +120,7 @@ def make_agenda(
     if screens.key_test:
         prompt = texts.press_space_to_begin
         agenda.append(Page(texts.key_test_title, texts.key_test_lines, prompt, show_keys=True, test_keys=True))
-    blocks = [list(block) for _, block in groupby(plans, key=lambda plan: (plan.phase, plan.condition))]
+    blocks = _blocks(plans)
     parts = sum(block[0].phase == EVALUATION for block in blocks)
     part = since_break = 0
     for block in blocks:
@@ -136,18 +136,29 @@ def make_agenda(
                 agenda.append(_break(plan.number, len(plans), screens, texts))
                 since_break = 0
             counted = [other for other in plans if (other.phase == PRACTICE) == (plan.phase == PRACTICE)]
-            above = heading(plans, plan, texts)
-            if alone:
-                above = texts.practice_pictures if plan.phase == PRACTICE else ""
+            practice = texts.practice_pictures if plan.phase == PRACTICE else ""
+            above = practice if alone else heading(plans, plan, texts)
             before = sum(other.steps for other in counted if other.number < plan.number)
             agenda.append(Drive(plan, above, before, sum(other.steps for other in counted)))
-            since_break += 1
+            since_break += plan.phase not in (CATCH, REPEATS)
         if evaluated:
             place = f"{EVALUATION}/{part}/{condition}"
             agenda += [Asking(questionnaire, place) for questionnaire in screens.after_condition]
     agenda += [Asking(questionnaire, "end/0/-") for questionnaire in screens.end]
     agenda.append(Page(texts.thanks_title, texts.thanks_lines, texts.thanks_prompt))
     return tuple(item for item in agenda if attended or isinstance(item, Drive | Asking))
+
+
+def _blocks(plans: Sequence[EpisodePlan]) -> list[list[EpisodePlan]]:
+    """Return episodes that belong together: of one phase and condition, single pictures with what they come behind."""
+    blocks: list[list[EpisodePlan]] = []
+    for plan in plans:
+        like = (plan.phase, plan.condition)
+        if blocks and (plan.phase in (CATCH, REPEATS) or like == (blocks[-1][0].phase, blocks[-1][0].condition)):
+            blocks[-1].append(plan)
+        else:
+            blocks.append([plan])
+    return blocks
 
 
 def remaining(agenda: Sequence[AgendaItem], done: Done, welcome: Page | None) -> tuple[AgendaItem, ...]:

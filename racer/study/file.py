@@ -138,6 +138,13 @@ class StudyFile(Section):
                         f"one is held out; got {recorded}"
                     )
                     raise misfit(f"episodes.{phase}", reason)
+        singles = {name: getattr(self.episodes, name) for name in ("catch", "repeats")}
+        if task.spec.paced and any(singles.values()):
+            raise misfit("episodes", "catch and repeats are for tasks that wait for answers; leave them out")
+        try:
+            self.protocol_config("evaluation")
+        except ConfigError as error:
+            raise misfit("episodes", str(error)) from error
         if not self.episodes.evaluation:
             raise misfit("episodes.evaluation", "must be 1 or more, for it is what is compared; got 0")
         return self

@@ -146,6 +146,12 @@ class Episodes(Section):
     """Condition of the exploration: `random`; in a second round of training `pico` or `perceptual`."""
     evaluation: Integer = ProtocolConfig.evaluation
     """Of an evaluated participant: rounds per condition, 0 to 1000."""
+    catch: Integer = ProtocolConfig.catch
+    """Of an evaluated participant, in tasks that wait for answers: single originals at chance places, 0 to 1000; the
+    report says how many were answered rightly."""
+    repeats: Integer = ProtocolConfig.repeats
+    """Of an evaluated participant, in tasks that wait for answers: pictures met under `raw` that are met once more, 0
+    to 1000; the report says how many were answered alike."""
     steps: Integer | None = None
     """Steps per round, 1 to 100,000; as many as the task says if left out. Divided by the pace, seconds."""
     pace: float | None = None
@@ -154,7 +160,7 @@ class Episodes(Section):
     """`varied`: other seeds, such as other tracks, for every participant. Or 1 to 1000 seeds, 0 to 2^31 - 1, gone
     through in turn."""
 
-    @field_validator("practice", "calibration", "exploration", "explore", "evaluation", "steps")
+    @field_validator("practice", "calibration", "exploration", "explore", "evaluation", "catch", "steps")
     @classmethod
     def _as_a_protocol(cls, value: Any, info: ValidationInfo) -> Any:
         if value is not None:
