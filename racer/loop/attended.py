@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compression.fitting.fitted import FittedModel
-from racer.drivers.driver import Driver
+from racer.drivers.driver import Driver, TimedDriver
 from racer.drivers.keyboard import KeyboardDriver
 from racer.loop.conditions import ChannelConfig, build_channel
 from racer.loop.display import Display, Hud
@@ -223,7 +223,7 @@ class EpisodeRun:
                 self._display.wait(shown_ns + round(self._spec.step_seconds * 1e9))
         action = self._driver.act(request.shown)
         decided_ns = self._clock()
-        pressed_ns = self._driver.pressed_ns if isinstance(self._driver, KeyboardDriver) else None
+        pressed_ns = self._driver.pressed_ns if isinstance(self._driver, TimedDriver) else None
         return Acted(action, shown_ns, decided_ns if pressed_ns is None else max(pressed_ns, shown_ns), display_ns)
 
     def _record(self, row: Row, heading: str, plan: EpisodePlan, tally: Tally) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import sessions
-from racer.drivers.registry import KEYBOARD
+from racer.drivers.registry import is_person
 from racer.loop.conditions import in_order, may_be_condition
 from racer.sitting.answers import declined
 from racer.sitting.protocol import CATCH, REPEATS
@@ -146,7 +146,7 @@ def settings_of(info: sessions.SessionInfo) -> dict[str, Any]:
         "latent model": info.model_sha256,
         "packet format": config.get("channel_format"),
         "fitted file": info.fitted_sha256,
-        "kind of driver": info.driver == KEYBOARD,
+        "kind of driver": is_person(info.driver),
         "study file": recorded_sha256(config),
         "use of the channel": config.get("channel"),
         "number of steps per episode": protocol.get("steps"),

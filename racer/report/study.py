@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from racer.drivers.registry import KEYBOARD
+from racer.drivers.registry import is_person
 from racer.errors import RacerError
 from racer.report.answers import Answers, read_answers
 from racer.report.behaviour import (
@@ -189,7 +189,7 @@ def analyse(evaluations: Evaluations, folder: Path) -> StudyReport:
     tested = len(people) > 1
     return StudyReport(
         task=task,
-        simulated=any(person.sitting.info.driver != KEYBOARD for person in people),
+        simulated=any(not is_person(person.sitting.info.driver) for person in people),
         participants=tuple(person.name for person in people),
         conditions=[
             ConditionMean(condition, len(people), {name: Mean(*mean_se(tables[name][:, i])) for name in metrics})

@@ -107,9 +107,9 @@ class StudyFile(Section):
 
     @model_validator(mode="after")
     def _fits_together(self, info: ValidationInfo) -> Self:
-        if isinstance(info.context, Path):
-            self._folder = info.context
         try:
+            if isinstance(info.context, Path) and folder_settings(self.task.name):
+                self._folder = info.context
             task = self.make_task()
         except RacerError as error:
             raise misfit("task", str(error)) from error

@@ -62,6 +62,14 @@ class Desk:
         rows = np.frombuffer(data, np.uint8, SIZE[1] * line, header + 12 * colours).reshape(SIZE[1], line)
         return rows[:, : 4 * SIZE[0]].reshape(SIZE[1], SIZE[0], 4)[:, :, 2::-1]
 
+    def pixel(self, spot: tuple[int, int]) -> bytes:
+        """Return what is on the screen at (x, y): blue, green and red."""
+        with self._file.open("rb", buffering=0) as file:
+            head = file.read(100)
+            header, colours, line = (struct.unpack_from(">I", head, 4 * place)[0] for place in (0, 19, 12))
+            file.seek(header + 12 * colours + spot[1] * line + 4 * spot[0])
+            return file.read(3)
+
     def close(self) -> None:
         """Take the hands away."""
         self._hands.kill()
@@ -187,8 +195,7 @@ def _places(name: str) -> tuple[list[tuple[int, int]], tuple[int, int]]:
 
 
 def _shows(desk: Desk, spot: tuple[int, int], level: int) -> bool:
-    x, y = spot
-    return bool((desk.pixels()[y, x] == level).all())
+    return desk.pixel(spot) == bytes([level] * 3)
 
 
 def _until(happened: object) -> None:
@@ -196,7 +203,7 @@ def _until(happened: object) -> None:
     deadline = time.monotonic() + _PATIENCE_S
     while not happened():
         assert time.monotonic() < deadline, "the sitting got stuck"
-        time.sleep(0.004)
+        time.sleep(0.01)
 
 
 def _symbol(key: str) -> str:
