@@ -17,7 +17,7 @@ from typing import Annotated, Any
 import typer
 
 from racer import __version__
-from racer.commands import driver, model, session, study, task
+from racer.commands import crowd, driver, model, session, study, task
 from racer.commands.demo import demo
 from racer.commands.doctor import doctor
 from racer.commands.output import print_json
@@ -45,6 +45,7 @@ app.command(epilog="Example: racer play --condition random --beside")(play)
 app.add_typer(session.app, name="session")
 app.command(epilog="Example: racer train recordings/pilot01_pilot_*.h5 --out masks/pilot01.safetensors")(train)
 app.add_typer(study.app, name="study")
+app.add_typer(crowd.app, name="crowd")
 app.add_typer(task.app, name="task")
 app.add_typer(model.app, name="model")
 app.add_typer(driver.app, name="driver")

@@ -52,16 +52,31 @@ def study_init(
     task: Annotated[
         str | None, typer.Option(help="What is done; see `racer task list`. That of the preset if left out.")
     ] = None,
+    images: Annotated[
+        str | None,
+        typer.Option(help="Ask about pictures of your own: a folder in NAME, with pictures and a labels.csv."),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Make a folder with a study file in which every setting is explained."""
+    from racer.errors import ConfigError
     from racer.study.init import init_study, task_of
     from racer.tasks.registry import make_task
 
-    task = task_of(preset.value, task)
-    path = init_study(name, preset.value, Path(), language.value, task)
+    if images is not None and (preset is not Preset.default or task not in (None, "folder")):
+        raise ConfigError("--images makes a study of task folder; leave --preset and --task out")
+    if images is None and task == "folder":
+        raise ConfigError(f"task folder needs its pictures: put them in {name}/pictures and add --images pictures")
+    task = "folder" if images is not None else task_of(preset.value, task)
+    path = init_study(name, preset.value, Path(), language.value, task, images)
     if as_json:
         print_json({"study": str(path)})
+        return
+    if images is not None:
+        print(f"Wrote {path}; every setting in it is explained. A latent model of the pictures is needed.")
+        print(
+            f"Next: racer model train --task folder --set images={shlex.quote(f'{name}/{images}')} --out {name}/model"
+        )
         return
     model = make_task(task).spec.model
     if model is None or not model.is_dir():

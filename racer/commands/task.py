@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Annotated, Any
 
 import typer
 
-from racer.commands.options import JsonOption
+from racer.commands.options import JsonOption, SetOption
 from racer.commands.output import print_json
 
 app = typer.Typer(help="Look at what people can do.", no_args_is_help=True)
@@ -16,11 +17,14 @@ app = typer.Typer(help="Look at what people can do.", no_args_is_help=True)
 def task_list(as_json: JsonOption = False) -> None:
     """List the tasks, built-in ones and those of installed packages."""
     from racer.errors import RacerError
-    from racer.tasks.registry import make_task, task_names
+    from racer.tasks.registry import BUILT_IN, make_task, needed_settings, task_names, task_type
 
     found: dict[str, str] = {}
     broken: dict[str, str] = {}
     for name in task_names():
+        if name in BUILT_IN and (needed := needed_settings(name)):
+            found[name] = f"{getattr(task_type(name), 'summary', '')}; needs --set {needed[0]}=..."
+            continue
         try:
             found[name] = make_task(name).spec.summary
         except RacerError as error:
@@ -37,12 +41,14 @@ def task_list(as_json: JsonOption = False) -> None:
 
 
 @app.command("show", epilog="Example: racer task show car-racing")
-def task_show(name: Annotated[str, typer.Argument(help="Of the task.")], as_json: JsonOption = False) -> None:
+def task_show(
+    name: Annotated[str, typer.Argument(help="Of the task.")], given: SetOption = None, as_json: JsonOption = False
+) -> None:
     """Say what a task shows, lets people do and measures, and which settings it has."""
-    from racer.tasks.registry import describe_settings, make_task
+    from racer.tasks.registry import describe_settings, make_task, parse_settings
 
     settings = describe_settings(name)
-    spec = make_task(name).spec
+    spec = make_task(name, parse_settings(given or ())).spec
     if as_json:
         print_json(_as_json(spec, settings))
         return
@@ -66,7 +72,8 @@ def task_show(name: Annotated[str, typer.Argument(help="Of the task.")], as_json
     model = spec.model if spec.model is not None and spec.model.is_dir() else None
     print(f"model     {model or 'none comes with it; train one with `racer model train`'}")
     print(f"drivers   simulated is {spec.driver}" if spec.driver else "drivers   no simulated people come with it")
-    print(f"Next: racer play --task {name}")
+    also = "".join(f" --set {shlex.quote(each)}" for each in given or ())
+    print(f"Next: racer play --task {name}{also}")
 
 
 def _as_json(spec: Any, settings: Any) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,15 @@ class Driver(Protocol):
 
     def act(self, frame: NDArray[np.uint8]) -> int:
         """Return what to do on seeing a frame, uint8[H, W, C]: an index into the task's actions."""
+
+
+@runtime_checkable
+class TimedDriver(Protocol):
+    """A driver that knows when it acted."""
+
+    @property
+    def pressed_ns(self) -> int | None:
+        """When it did last, monotonic nanoseconds; None where that was when it was asked."""
 
 
 class DriverError(RacerError):

@@ -40,6 +40,9 @@ _USABLE_KEYS: Final = frozenset(
 """Names as `pygame.key.name` gives them; written down because pygame tells them only with a window open."""
 
 
+_CLICK: Final = "click {}"
+
+
 def default_bindings(spec: TaskSpec) -> dict[str, tuple[str, ...]]:
     """Return the keys that a task gives its actions."""
     return {action.name: action.keys for action in spec.actions if action.keys}
@@ -106,6 +109,8 @@ class HeldKeys:
         self._actions = {
             key: index for index, action in enumerate(spec.actions) for key in self.bindings.get(action.name, ())
         }
+        # What is clicked is no key, and named as none is.
+        self._actions |= {_CLICK.format(index): index for index in range(len(spec.actions))}
         self._held: list[str] = []
         """In the order in which they went down."""
         self._pressed: list[str] = []
@@ -125,6 +130,11 @@ class HeldKeys:
             self._held.append(key)
             self._pressed.append(key)
             self._pressed_ns = time_ns
+
+    def click(self, action: int, time_ns: int = 0) -> None:
+        """Note that the button of an action was clicked, and when: as if a key of it were tapped."""
+        self._pressed.append(_CLICK.format(action))
+        self._pressed_ns = time_ns
 
     def release(self, key: str) -> None:
         """Note that a key came up; a key that was not down is ignored."""
@@ -152,7 +162,7 @@ class HeldKeys:
 
     @property
     def answered(self) -> bool:
-        """Whether a key was pressed since the last sample: what a task that waits for an answer waits for."""
+        """Whether a key was pressed or a button clicked since the last sample: what tasks wait for that wait."""
         return bool(self._pressed)
 
     def sample(self) -> int | None:

@@ -18,6 +18,8 @@ from racer.tasks.registry import make_task, task_names
 from racer.tasks.task import Task, TaskSpec
 
 KEYBOARD = "keyboard"
+CROWD = "crowd"
+"""People whose answers came in a file; see `racer.study.crowd`."""
 SIMULATED = "simulated"
 """The family that the task names."""
 GROUP = "racer.drivers"
@@ -124,7 +126,12 @@ def who_drives(name: str, task: str) -> str:
     kind = name.partition(":")[0]
     if kind == SIMULATED:
         return make_task(task).spec.driver if task in task_names() else SIMULATED
-    return kind if kind in (KEYBOARD, *family_names()) else name
+    return kind if kind in (KEYBOARD, CROWD, *family_names()) else name
+
+
+def is_person(name: str) -> bool:
+    """Return whether a driver's name stands for people."""
+    return name in (KEYBOARD, CROWD)
 
 
 def was_fitted_on(driver: str, drivers: Iterable[str]) -> bool:
@@ -145,7 +152,7 @@ def forget_installed() -> None:
 @lru_cache(maxsize=1)
 def _installed() -> dict[str, EntryPoint]:
     found = sorted(entry_points(group=GROUP), key=lambda point: point.name)
-    taken = {*BUILT_IN, KEYBOARD, SIMULATED}
+    taken = {*BUILT_IN, KEYBOARD, CROWD, SIMULATED}
     return {point.name: point for point in found if point.name not in taken}
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compression.fitting.fitted import FittedModel
-from racer.drivers.driver import Driver
+from racer.drivers.driver import Driver, TimedDriver
 from racer.drivers.keyboard import KeyboardDriver
 from racer.loop.conditions import ChannelConfig, build_channel
 from racer.loop.display import Display, Hud
@@ -24,6 +24,10 @@ from sessions import EpisodeInfo, Step
 
 if TYPE_CHECKING:
     from compression.model.latent_model import LatentModel
+
+
+_GREY = 128
+"""Before a picture, and after one that is gone."""
 
 
 @dataclass(frozen=True)
@@ -121,14 +125,22 @@ class EpisodeRun:
         self._pacer = pacer if self._spec.paced else None
         self._clock = clock
         self.begun = self.step = 0
+        self._before = self._total = 0
 
-    def run(self, plan: EpisodePlan, heading: str) -> EpisodeResult:
+    def run(self, plan: EpisodePlan, heading: str, before: int = 0, total: int = 0) -> EpisodeResult:
         """Drive one episode to its end.
+
+        Args:
+            plan: The episode.
+            heading: Above it; the question alone if empty, where the task waits for answers.
+            before: Pictures of such a task that were there before it, among those that are counted together.
+            total: How many these are; those of this episode if 0.
 
         Raises:
             EndSession, RedoEpisode: If it was cut short; it is then recorded as aborted.
         """
         setup, self.step = self._setup, 0
+        self._before, self._total = before, total or plan.steps
         channel = build_channel(
             plan.condition,
             setup.channel,
@@ -203,12 +215,15 @@ class EpisodeRun:
             self._pacer.paused(self._display.wait(self._pacer.decide_at()))
         elif not self._spec.paced:
             if person:
-                shown_ns += self._display.await_answer()  # during a pause there was nothing to see
+                lasts = self._spec.shown_seconds
+                gone = np.full(self._spec.frame, _GREY, np.uint8) if lasts else None
+                # During a pause there was nothing to see.
+                shown_ns += self._display.await_answer(gone, shown_ns + round(lasts * 1e9))
             else:  # whoever watches has time to see what is answered, and simulated time passes
                 self._display.wait(shown_ns + round(self._spec.step_seconds * 1e9))
         action = self._driver.act(request.shown)
         decided_ns = self._clock()
-        pressed_ns = self._driver.pressed_ns if isinstance(self._driver, KeyboardDriver) else None
+        pressed_ns = self._driver.pressed_ns if isinstance(self._driver, TimedDriver) else None
         return Acted(action, shown_ns, decided_ns if pressed_ns is None else max(pressed_ns, shown_ns), display_ns)
 
     def _record(self, row: Row, heading: str, plan: EpisodePlan, tally: Tally) -> None:
@@ -225,13 +240,16 @@ class EpisodeRun:
 
     def _hud(self, heading: str, plan: EpisodePlan, request: Act) -> Hud:
         setup, primary = self._setup, self._spec.primary
-        done = request.step / plan.steps
         if not self._spec.paced:
-            return Hud(f"{heading}: {setup.text.title}", done, mark=setup.mark)  # answers are not commented on
+            heading = f"{heading}: {setup.text.title}" if heading else setup.text.title
+            done = self._before + request.step
+            count = done + 1, self._total
+            return Hud(heading, done / self._total, count=count, mark=setup.mark)  # answers are not commented on
         low, high = primary.bounds
         value = request.metrics[primary.name] if request.metrics else max(low, min(high, 0.0))
         said = f"{100 * value:.0f} %" if primary.unit == "fraction" else f"{value:.3g}"
-        return Hud(heading, done, setup.text.primary or primary.title, said, primary.share(value), setup.mark)
+        done = request.step / plan.steps
+        return Hud(heading, done, setup.text.primary or primary.title, said, primary.share(value), mark=setup.mark)
 
     def _beside(self, original: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
         return original if self._setup.beside else None
@@ -240,7 +258,7 @@ class EpisodeRun:
 def _cross(shape: tuple[int, int, int]) -> NDArray[np.uint8]:
     """Return what is looked at before a frame of a shape: a cross in the middle of grey, uint8[H, W, C]."""
     height, width, _ = shape
-    frame = np.full(shape, 128, np.uint8)
+    frame = np.full(shape, _GREY, np.uint8)
     row, column, arm, half = height // 2, width // 2, max(min(height, width) // 16, 2), max(min(height, width) // 64, 1)
     frame[row - half : row + half, column - arm : column + arm] = 16
     frame[row - arm : row + arm, column - half : column + half] = 16

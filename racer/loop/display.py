@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from racer.sitting.questionnaires import Item
 
 EventListener = Callable[[str, str, int], None]
-"""Called with (kind, detail, monotonic nanoseconds). Kinds: `key_down`, `key_up`, `focus_lost`, `focus_gained`,
-`pause`, `resume`, `end`, `resize`, `note`. The detail of a key event is pygame's name of the key; of a pause, a resume
-and an end what began it (`escape`, `close`, `focus`, `fullscreen`, `experimenter`, `storage`); of a resize the new
-size, as `960x720`; of a `note` the experimenter's words, at most `questionnaires.MOST_ANSWER_CHARACTERS` letters. A
-resume after a pause of an episode comes when its time runs on, after the countdown. Losing the focus releases all
-keys."""
+"""Called with (kind, detail, monotonic nanoseconds). Kinds: `key_down`, `key_up`, `click`, `focus_lost`,
+`focus_gained`, `pause`, `resume`, `end`, `resize`, `note`. The detail of a key event is pygame's name of the key; of a
+click the name of the answer whose button it was; of a pause, a resume and an end what began it (`escape`, `close`,
+`focus`, `fullscreen`, `experimenter`, `storage`); of a resize the new size, as `960x720`; of a `note` the
+experimenter's words, at most `questionnaires.MOST_ANSWER_CHARACTERS` letters. A resume after a pause of an episode
+comes when its time runs on, after the countdown. Losing the focus releases all keys."""
 
 
 class EndSession(Exception):
@@ -61,6 +61,8 @@ class Hud:
     """The same as a fraction of what can be reached, in [0, 1]; None where there is no telling."""
     mark: str = ""
     """A visible mark such as `TRIAL RUN`; empty for none."""
+    count: tuple[int, int] | None = None
+    """Of a task that waits for answers: which picture it is, from 1, and of how many."""
 
 
 class Display(Protocol):
@@ -97,8 +99,13 @@ class Display(Protocol):
         Return the nanoseconds spent paused, by which later deadlines move too. Raises EndSession.
         """
 
-    def await_answer(self) -> int:
-        """Handle events until a key of an action is pressed; return and raise as `wait`."""
+    def await_answer(self, gone: NDArray[np.uint8] | None = None, gone_ns: int = 0) -> int:
+        """Handle events until a key of an action is pressed or its button clicked; return and raise as `wait`.
+
+        Args:
+            gone: Shown in the frame's place from some time on, uint8[H, W, C]; None for the frame until the answer.
+            gone_ns: When, monotonic nanoseconds; pauses move it.
+        """
 
     def close(self) -> None:
         """Give the screen back."""
@@ -137,7 +144,7 @@ class NoDisplay:
         """Return at once."""
         return 0
 
-    def await_answer(self) -> int:
+    def await_answer(self, gone: NDArray[np.uint8] | None = None, gone_ns: int = 0) -> int:
         """Return at once: nobody sits there to answer."""
         return 0
 

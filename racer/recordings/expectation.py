@@ -14,6 +14,7 @@ import numpy as np
 from racer.loop.conditions import MASKED_CONDITIONS, uses_slot
 from racer.recordings.models import NotHereError, find_model
 from racer.recordings.receiving import shipped_hashes
+from racer.sitting.protocol import CATCH, ORIGINAL, REPEATS
 from sessions import Episode, Session
 from sessions.verify import Check, Columns, Finding
 
@@ -160,6 +161,9 @@ def planned(session: Session) -> Counts | None:
         plan[("exploration", explore)] = known["exploration"]
     else:
         plan.update({("evaluation", name): known["evaluation"] for name in conditions})
+        for name in () if session.info.task.paced else (CATCH, REPEATS):
+            count = protocol.get(name, 0)
+            plan[(name, ORIGINAL)] = count if type(count) is int else 0
     return +plan
 
 

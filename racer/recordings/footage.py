@@ -58,7 +58,7 @@ class Footage:
         self.without_original = ""
         if beside or self._model is None:
             try:
-                self._rerun = Rerun(session.info, episode)
+                self._rerun = Rerun(session.info, episode, session.path)
                 self._opened.callback(self._rerun.close)
             except RerunError as error:
                 self.without_original = str(error)

@@ -9,7 +9,7 @@ from compression.model.latent_model import LatentModel, load_model
 from racer.errors import ConfigError, RacerError
 from racer.tasks.latent_model import load_task_model
 from racer.tasks.record import recorded_task
-from racer.tasks.registry import TaskError, task_names
+from racer.tasks.registry import TaskError, folder_settings, task_names
 from racer.tasks.task import Task
 from sessions import SessionInfo, TaskRecord
 
@@ -18,8 +18,8 @@ class NotHereError(RacerError):
     """What a recording was made with is not here; the message says what to do."""
 
 
-def find_task(record: TaskRecord) -> Task:
-    """Return the task of a recording.
+def find_task(record: TaskRecord, recording: Path | None = None) -> Task:
+    """Return the task of a recording, and of where it lies if known.
 
     Raises:
         NotHereError: If it is not installed, or is not what it was.
@@ -27,7 +27,7 @@ def find_task(record: TaskRecord) -> Task:
     if record.name not in task_names():
         raise NotHereError(f"task {record.name} is not installed: install the package that has it")
     try:
-        return recorded_task(record)
+        return recorded_task(record, recording)
     except TaskError as error:
         raise NotHereError(str(error)) from error
     except ConfigError as error:
@@ -48,7 +48,8 @@ def find_model(info: SessionInfo, folder: Path | None = None) -> LatentModel:
     here = [load_model(folder)] if folder else []
     problem: Exception | None = None
     try:
-        here.append(load_task_model(find_task(info.task).spec))
+        if not _reads_folders(info.task):  # no model comes with the user's own pictures
+            here.append(load_task_model(find_task(info.task).spec))
     except (NotHereError, ConfigError, WeightsError) as error:
         problem = error
     for model in here:
@@ -61,6 +62,10 @@ def find_model(info: SessionInfo, folder: Path | None = None) -> LatentModel:
         f"recorded with other weights (latent model {info.model_sha256[:12]}, here {found}): name the folder of those "
         "with --model"
     ) from problem
+
+
+def _reads_folders(record: TaskRecord) -> bool:
+    return record.name in task_names() and bool(folder_settings(record.name))
 
 
 def _fitting(model: LatentModel, record: TaskRecord) -> LatentModel:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -91,6 +92,7 @@ class Rerun:
     Args:
         info: Of the session.
         episode: One of its episodes, of at least one step.
+        recording: Where it lies: what a task reads is looked for near it.
 
     Raises:
         RerunError: If the task is not here, or anything comes out otherwise than recorded, to the last digit.
@@ -100,9 +102,9 @@ class Rerun:
     over: bool
     """Whether the trial ended with the last step."""
 
-    def __init__(self, info: SessionInfo, episode: Episode) -> None:
+    def __init__(self, info: SessionInfo, episode: Episode, recording: Path | None = None) -> None:
         try:
-            self._task = find_task(info.task)
+            self._task = find_task(info.task, recording)
             again = do_again(self._task, episode.info, episode)
         except (NotHereError, TaskError) as error:
             raise RerunError(str(error)) from error

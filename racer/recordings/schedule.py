@@ -20,7 +20,7 @@ from racer.drivers.registry import driver_seed
 from racer.errors import ConfigError
 from racer.recordings.expectation import config_part
 from racer.recordings.receiving import recorded_sizes
-from racer.sitting.protocol import EpisodePlan, ProtocolConfig, plan_episodes, seed_pool, trial_seeds
+from racer.sitting.protocol import REPEATS, EpisodePlan, ProtocolConfig, plan_episodes, seed_pool, trial_seeds
 from sessions import Episode, Session, SessionInfo
 from sessions.reader import trial_starts
 from sessions.verify import Check, Columns, Finding
@@ -88,6 +88,8 @@ class Schedule(Check):
                 return f"episode {episode.index} is {info.phase}, {info.condition} where {due} was due"
             if info.seed == plan.seed:
                 continue
+            if plan.phase == REPEATS and any(info.seed in other.stimulus for _, other, _ in self._driven[:before]):
+                continue  # of a block whose own seed was passed over
             # What a mask was trained on is passed over when seeds are drawn, and the mask need not be here.
             drawn = drawn or self._drawn()
             if self._named or not self._info.fitted_sha256 or info.seed not in drawn:

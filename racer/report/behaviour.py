@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,14 +12,30 @@ from numpy.typing import NDArray
 from racer.analysis import analysis
 from racer.report.recordings import EvaluatedEpisode, Person
 from racer.report.statistics import mean_se
+from racer.sitting.protocol import CATCH, ORIGINAL, REPEATS
 
 REFERENCE = "full"
-"""The condition that actions are compared with."""
+"""The condition that actions are compared with; where trials stand alone, `raw` if it was shown."""
+
+
+@dataclass(frozen=True)
+class Attention:
+    """What single originals among the evaluation say of a participant."""
+
+    participant: str
+    catch: int
+    """Catch trials."""
+    caught: float | None
+    """Share of them answered rightly; None where there were none."""
+    repeats: int
+    """Pictures met under `raw` and once more."""
+    alike: float | None
+    """Share of them answered as before; None where there were none."""
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """How alike a participant acts under a condition and under `full`, at the same step from the same seed."""
+    """How alike a participant acts under a condition and under the reference, at the same step from the same seed."""
 
     condition: str
     participants: int
@@ -34,6 +50,8 @@ class Agreement:
     kappa_se: float | None
     kappa_participants: int
     """Those for whom it is defined: it is not for somebody who always did the same."""
+    bits: float = 0.0
+    """Sent in a step under the condition, on average."""
 
 
 @dataclass(frozen=True)
@@ -57,21 +75,29 @@ class LearningPoint:
     se: float | None
 
 
-def action_agreement(people: tuple[Person, ...], conditions: tuple[str, ...], actions: int) -> list[Agreement]:
-    """Return the agreement of every other condition with `full`; nothing where `full` is missing.
+def reference_of(paced: bool, conditions: tuple[str, ...]) -> str:
+    """Return the condition that actions are compared with: the originals where each is answered by itself."""
+    return ORIGINAL if not paced and ORIGINAL in conditions else REFERENCE
+
+
+def action_agreement(
+    people: tuple[Person, ...], conditions: tuple[str, ...], actions: int, reference: str = REFERENCE
+) -> list[Agreement]:
+    """Return the agreement of every other condition with the reference; nothing where that is missing.
 
     Args:
         people: Who acted.
         conditions: What all of them met.
         actions: How many there are.
+        reference: The condition that the others are compared with.
     """
-    if REFERENCE not in conditions:
+    if reference not in conditions:
         return []
     found = []
     for condition in conditions:
-        if condition == REFERENCE:
+        if condition == reference:
             continue
-        tables = [confusion(person, condition, actions) for person in people]
+        tables = [confusion(person, condition, actions, reference) for person in people]
         tables = [table for table in tables if table.sum()]
         if not tables:
             continue
@@ -79,24 +105,52 @@ def action_agreement(people: tuple[Person, ...], conditions: tuple[str, ...], ac
         kappas = [kappa for table in tables if (kappa := cohens_kappa(table)) is not None]
         kappa, kappa_se = mean_se(np.array(kappas)) if kappas else (None, None)
         steps = int(sum(table.sum() for table in tables))
-        found.append(Agreement(condition, len(tables), steps, *mean_se(equal), kappa, kappa_se, len(kappas)))
+        bits = float(np.mean([episode.bits for person in people for episode in person.under(condition)]))
+        found.append(Agreement(condition, len(tables), steps, *mean_se(equal), kappa, kappa_se, len(kappas), bits))
     return found
 
 
-def confusion(person: Person, condition: str, actions: int) -> NDArray[np.int64]:
-    """Return counts int64[actions, actions] of (action under `full`, under `condition`) at equal seeds and steps.
+def confusion(person: Person, condition: str, actions: int, reference: str = REFERENCE) -> NDArray[np.int64]:
+    """Return counts int64[actions, actions] of (action under the reference, under another) at equal seeds and steps.
 
     A seed met several times under a condition is paired in the order met; of two episodes of different length the steps
     that both have count.
     """
     table = np.zeros((actions, actions), np.int64)
     others = dict(_numbered(person.under(condition)))
-    for key, reference in _numbered(person.under(REFERENCE)):
+    for key, compared in _numbered(person.under(reference)):
         if (other := others.get(key)) is not None:
-            steps = min(len(reference.actions), len(other.actions))
-            pairs = np.stack([reference.actions[:steps], other.actions[:steps]])
+            steps = min(len(compared.actions), len(other.actions))
+            pairs = np.stack([compared.actions[:steps], other.actions[:steps]])
             np.add.at(table, tuple(pairs[:, (pairs < actions).all(axis=0)]), 1)
     return table
+
+
+def attention(people: tuple[Person, ...], right: str) -> list[Attention]:
+    """Return what catch trials and repeats say of each participant; nothing where nobody met any.
+
+    Args:
+        people: Who answered.
+        right: The metric that says whether an answer is right.
+    """
+    found = []
+    for person in people:
+        first: dict[int, int] = {}
+        for episode in person.under(ORIGINAL):
+            for stimulus, action in zip(episode.stimuli.tolist(), episode.actions.tolist(), strict=True):
+                first.setdefault(stimulus, action)
+        caught = [each.metrics[right] for each in person.singles if each.phase == CATCH]
+        alike = [
+            first[each.seed] == int(each.actions[0])
+            for each in person.singles
+            if each.phase == REPEATS and each.seed in first
+        ]
+        found.append(Attention(person.name, len(caught), _share(caught), len(alike), _share(alike)))
+    return found if any(each.catch or each.repeats for each in found) else []
+
+
+def _share(values: Sequence[float]) -> float | None:
+    return float(np.mean(values)) if values else None
 
 
 def cohens_kappa(table: NDArray[np.int64]) -> float | None:

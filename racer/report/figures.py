@@ -34,6 +34,7 @@ def draw_figures(report: StudyReport) -> list[Illustration]:
         questionnaires(report.answers.ratings),
         blocks(report),
         agreement(report),
+        agreement_by_bits(report),
         learning(report, "learning_by_episode", "number of the episode within its condition", report.by_episode),
         learning(report, "learning_by_place", "place of the condition in the sitting", report.by_place),
     )
@@ -214,10 +215,43 @@ def agreement(report: StudyReport) -> Illustration | None:
             for a in report.agreement
         ]
         header = ("condition", "participants", "steps", "equal", "equal_se", "kappa", "kappa_se", "kappa_participants")
-        alt = "Agreement of actions with those under full: " + "; ".join(
+        alt = f"Agreement of actions with those under {report.reference}: " + "; ".join(
             f"{a.condition} {100 * a.equal:.0f} % equal" for a in report.agreement
         )
         return render(figure, "agreement", alt, header, rows)
+
+
+def agreement_by_bits(report: StudyReport) -> Illustration | None:
+    """Draw how often pictures are answered as their originals were, over what they took to send."""
+    if report.task.paced or not report.agreement:
+        return None
+    ceiling = [each.alike for each in report.attention if each.alike is not None]
+    with canvas(6.6, 3.6) as (figure, (axes,)):
+        for found in report.agreement:
+            axes.errorbar(
+                [found.bits],
+                [100 * found.equal],
+                yerr=[100 * (found.equal_se or 0.0)],
+                fmt=marker_of(found.condition),
+                color=colour_of(found.condition),
+                markeredgecolor=INK,
+                ecolor=INK,
+                linewidth=1.1,
+                capsize=3,
+                label=label(found.condition),
+            )
+        if ceiling:
+            axes.axhline(100 * sum(ceiling) / len(ceiling), color=INK, linewidth=0.9, linestyle=":", label="repeats")
+        axes.axhline(100 / len(report.task.actions), color=FAINT, linewidth=0.9, label="chance")
+        axes.set(xlabel="bits of a picture, all side information included", ylim=(0, 104), xlim=(0, None))
+        axes.set_ylabel(f"answers as under {report.reference} (%)")
+        figure.legend(loc="outside upper left", ncols=5, fontsize=9)
+        rows = [(a.condition, a.bits, a.participants, a.steps, a.equal, a.equal_se) for a in report.agreement]
+        header = ("condition", "bits", "participants", "pictures", "equal", "equal_se")
+        alt = f"Share of answers as under {report.reference} over the bits of a picture: " + "; ".join(
+            f"{a.condition} {100 * a.equal:.0f} % at {a.bits:.0f} bits" for a in report.agreement
+        )
+        return render(figure, "agreement_by_bits", alt, header, rows)
 
 
 def learning(report: StudyReport, name: str, place: str, points: Sequence[LearningPoint]) -> Illustration:

@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 import sessions
-from racer.drivers.registry import KEYBOARD
+from racer.drivers.registry import is_person
 from racer.loop.conditions import in_order, may_be_condition
 from racer.sitting.answers import declined
+from racer.sitting.protocol import CATCH, REPEATS
 from racer.study.deciding import recorded_sha256
 
 _ROUNDING = 1e-6
@@ -23,6 +24,7 @@ _ROUNDING = 1e-6
 class EvaluatedEpisode:
     """One accepted evaluation episode."""
 
+    phase: str
     condition: str
     block: int
     """Place of its condition among those that the participant met, from 1."""
@@ -34,12 +36,16 @@ class EvaluatedEpisode:
     """What it came to in every metric that is compared; of several trials their mean."""
     actions: NDArray[np.uint8]
     """uint8[T], indices."""
+    stimuli: NDArray[np.int64]
+    """int64[T], seeds of the trials."""
     sent: NDArray[np.float64]
     """float64[blocks]: fraction of the steps in which each block was sent."""
     durations_ms: NDArray[np.float64]
     """float64[T - 1]: from each frame shown to the next, pauses taken out."""
     stage_us: NDArray[np.uint32]
     """uint32[T, 4]: time in environment, sender, receiver and display."""
+    bits: float
+    """Sent in a step, on average; 0 of what crosses no channel."""
     path: Path
     """The recording that holds it, and its place there."""
     index: int
@@ -55,6 +61,8 @@ class Person:
     """In the order recorded; never empty."""
     answers: tuple[sessions.Answer, ...]
     """In the order given, over all recordings of the sitting."""
+    singles: tuple[EvaluatedEpisode, ...] = ()
+    """Catch trials and repeats: one picture each."""
 
     @property
     def conditions(self) -> set[str]:
@@ -138,7 +146,7 @@ def settings_of(info: sessions.SessionInfo) -> dict[str, Any]:
         "latent model": info.model_sha256,
         "packet format": config.get("channel_format"),
         "fitted file": info.fitted_sha256,
-        "kind of driver": info.driver == KEYBOARD,
+        "kind of driver": is_person(info.driver),
         "study file": recorded_sha256(config),
         "use of the channel": config.get("channel"),
         "number of steps per episode": protocol.get("steps"),
@@ -178,6 +186,7 @@ def _reason_to_exclude(sitting: sessions.Sitting, people: dict[str, Person], fir
 
 def _read_person(sitting: sessions.Sitting) -> Person:
     episodes: list[EvaluatedEpisode] = []
+    singles: list[EvaluatedEpisode] = []
     answers: list[sessions.Answer] = []
     blocks: list[str] = []
     for path in sitting.paths:
@@ -186,6 +195,8 @@ def _read_person(sitting: sessions.Sitting) -> Person:
             pauses = _pauses(session.events())
             for episode in session.episodes:
                 condition = episode.info.condition
+                if episode.info.phase in (CATCH, REPEATS) and episode.accepted and episode.n_steps:
+                    singles.append(_read_episode(path, episode, 0, 0, pauses))
                 if episode.info.phase != "evaluation" or not may_be_condition(condition):
                     continue
                 if condition not in blocks:
@@ -193,22 +204,25 @@ def _read_person(sitting: sessions.Sitting) -> Person:
                 if episode.accepted and episode.n_steps:
                     number = 1 + sum(one.condition == condition for one in episodes)
                     episodes.append(_read_episode(path, episode, blocks.index(condition) + 1, number, pauses))
-    return Person(sitting.info.participant, sitting, tuple(episodes), tuple(answers))
+    return Person(sitting.info.participant, sitting, tuple(episodes), tuple(answers), tuple(singles))
 
 
 def _read_episode(
     path: Path, episode: sessions.Episode, block: int, number: int, pauses: NDArray[np.int64]
 ) -> EvaluatedEpisode:
     return EvaluatedEpisode(
+        phase=episode.info.phase,
         condition=episode.info.condition,
         block=block,
         number=number,
         seed=episode.info.seed,
         metrics={metric.name: _value(path, episode, metric) for metric in compared(episode.task)},
         actions=episode.action,
+        stimuli=episode.stimulus,
         sent=episode.mask.mean(axis=0, dtype=np.float64),
         durations_ms=_durations_ms(episode.time_ns, pauses),
         stage_us=episode.stage_us,
+        bits=float(np.mean(episode.bits)),
         path=path,
         index=episode.index,
     )

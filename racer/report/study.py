@@ -8,17 +8,20 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from racer.drivers.registry import KEYBOARD
+from racer.drivers.registry import is_person
 from racer.errors import RacerError
 from racer.report.answers import Answers, read_answers
 from racer.report.behaviour import (
     Agreement,
+    Attention,
     BlockFrequency,
     LearningPoint,
     action_agreement,
+    attention,
     block_frequencies,
     learning_by_block,
     learning_by_episode,
+    reference_of,
 )
 from racer.report.provenance import Provenance, trace_provenance
 from racer.report.recordings import Evaluations, compared, read_evaluations
@@ -102,6 +105,8 @@ class StudyReport:
     """Of three or more conditions."""
     scores: list[ParticipantScore] = field(default_factory=list)
     agreement: list[Agreement] = field(default_factory=list)
+    attention: list[Attention] = field(default_factory=list)
+    """By participant, where single originals were shown among the evaluation."""
     blocks: list[BlockFrequency] = field(default_factory=list)
     by_episode: list[LearningPoint] = field(default_factory=list)
     """By the number of the episode within its condition."""
@@ -120,6 +125,11 @@ class StudyReport:
     def primary(self) -> Metric:
         """What the task is about."""
         return self.task.primary
+
+    @property
+    def reference(self) -> str:
+        """The condition that actions are compared with."""
+        return reference_of(self.task.paced, tuple(mean.condition for mean in self.conditions))
 
     def column(self, condition: str) -> list[float]:
         """Return the participants' means of the primary metric under a condition."""
@@ -179,7 +189,7 @@ def analyse(evaluations: Evaluations, folder: Path) -> StudyReport:
     tested = len(people) > 1
     return StudyReport(
         task=task,
-        simulated=any(person.sitting.info.driver != KEYBOARD for person in people),
+        simulated=any(not is_person(person.sitting.info.driver) for person in people),
         participants=tuple(person.name for person in people),
         conditions=[
             ConditionMean(condition, len(people), {name: Mean(*mean_se(tables[name][:, i])) for name in metrics})
@@ -194,7 +204,8 @@ def analyse(evaluations: Evaluations, folder: Path) -> StudyReport:
         pairs=all_pairs(conditions, table) if tested else [],
         friedman=friedman(conditions, table) if tested and len(conditions) > 2 else None,
         scores=scores,
-        agreement=action_agreement(people, conditions, len(task.actions)),
+        agreement=action_agreement(people, conditions, len(task.actions), reference_of(task.paced, conditions)),
+        attention=attention(people, task.primary.name),
         blocks=block_frequencies(people, conditions),
         by_episode=learning_by_episode(people, conditions, task.primary.name),
         by_place=learning_by_block(people, conditions, task.primary.name),

@@ -49,6 +49,11 @@ def print_report(report: StudyReport) -> None:
             console.print(f"  {escape(wording.sphericity_line(anova))}")
     if report.friedman is not None:
         console.print(f"Friedman, all conditions: {wording.friedman_line(report.friedman)}")
+    for each in report.agreement if not report.task.paced else ():
+        se = f" (SE {100 * each.equal_se:.1f})" if each.equal_se is not None else ""
+        console.print(f"{escape(each.condition)}: {100 * each.equal:.1f} %{se} of answers as under {report.reference}")
+    for line in wording.attention_lines(report.attention):
+        console.print(escape(line))
     if len(report.participants) < 2:
         console.print("One participant: no standard errors and no tests.")
     for path, reason in report.excluded.items():

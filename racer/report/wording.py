@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Protocol
 
+from racer.report.behaviour import Attention
 from racer.report.statistics import Anova, Friedman, Interval, PairedDifference
 
 UNDEFINED = "undefined (the differences do not vary)"
@@ -74,6 +76,15 @@ def metric_interval(metric: Metric, value: Interval | None, sign: str = "") -> s
 def counted(number: int, noun: str) -> str:
     """Return, for example, `1 feature` or `4 features`."""
     return f"{number} {noun}{'s' * (number != 1)}"
+
+
+def attention_lines(found: Sequence[Attention]) -> list[str]:
+    """Return what catch trials and repeats say of each participant, a line each."""
+    return [
+        f"{each.participant}: {counted(each.catch, 'catch trial')}, {percent(each.caught, 0)} right; "
+        f"{counted(each.repeats, 'repeat')}, {percent(each.alike, 0)} as before"
+        for each in found
+    ]
 
 
 def capitalised(text: str) -> str:

@@ -10,13 +10,14 @@ from itertools import groupby
 from racer.drivers.keyboard import Bindings
 from racer.loop.display import Page
 from racer.sitting.answers import CONSENT
-from racer.sitting.protocol import EpisodePlan
+from racer.sitting.protocol import CATCH, REPEATS, EpisodePlan
 from racer.sitting.questionnaires import Item, Questionnaire
 from racer.tasks.task import TaskText
 from racer.window.texts import Texts
 
 EVALUATION = "evaluation"
 """The phase whose conditions are compared."""
+PRACTICE = "practice"
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,10 @@ class Drive:
     plan: EpisodePlan
     heading: str
     """For example `Practice 2 of 5`; never names the condition."""
+    before: int = field(default=0, compare=False)
+    """Steps of the episodes before it that are counted together with it."""
+    total: int = field(default=0, compare=False)
+    """Steps of all that are."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +99,7 @@ def make_agenda(
     text: TaskText,
     keys: Bindings,
     attended: bool = True,
+    alone: bool = False,
 ) -> tuple[AgendaItem, ...]:
     """Return everything that one sitting consists of.
 
@@ -104,6 +110,7 @@ def make_agenda(
         text: What people are told of the task.
         keys: Of its actions, for the instructions.
         attended: Whether a person sits there; where not, there are no pages and no consent.
+        alone: Whether trials stand alone, in a task that waits for answers: they are counted, and not their blocks.
     """
     agenda: list[AgendaItem] = []
     if screens.consent:
@@ -113,7 +120,7 @@ def make_agenda(
     if screens.key_test:
         prompt = texts.press_space_to_begin
         agenda.append(Page(texts.key_test_title, texts.key_test_lines, prompt, show_keys=True, test_keys=True))
-    blocks = [list(block) for _, block in groupby(plans, key=lambda plan: (plan.phase, plan.condition))]
+    blocks = _blocks(plans)
     parts = sum(block[0].phase == EVALUATION for block in blocks)
     part = since_break = 0
     for block in blocks:
@@ -128,14 +135,30 @@ def make_agenda(
             if screens.break_every and since_break == screens.break_every:
                 agenda.append(_break(plan.number, len(plans), screens, texts))
                 since_break = 0
-            agenda.append(Drive(plan, heading(plans, plan, texts)))
-            since_break += 1
+            counted = [other for other in plans if (other.phase == PRACTICE) == (plan.phase == PRACTICE)]
+            practice = texts.practice_pictures if plan.phase == PRACTICE else ""
+            above = practice if alone else heading(plans, plan, texts)
+            before = sum(other.steps for other in counted if other.number < plan.number)
+            agenda.append(Drive(plan, above, before, sum(other.steps for other in counted)))
+            since_break += plan.phase not in (CATCH, REPEATS)
         if evaluated:
             place = f"{EVALUATION}/{part}/{condition}"
             agenda += [Asking(questionnaire, place) for questionnaire in screens.after_condition]
     agenda += [Asking(questionnaire, "end/0/-") for questionnaire in screens.end]
     agenda.append(Page(texts.thanks_title, texts.thanks_lines, texts.thanks_prompt))
     return tuple(item for item in agenda if attended or isinstance(item, Drive | Asking))
+
+
+def _blocks(plans: Sequence[EpisodePlan]) -> list[list[EpisodePlan]]:
+    """Return episodes that belong together: of one phase and condition, single pictures with what they come behind."""
+    blocks: list[list[EpisodePlan]] = []
+    for plan in plans:
+        like = (plan.phase, plan.condition)
+        if blocks and (plan.phase in (CATCH, REPEATS) or like == (blocks[-1][0].phase, blocks[-1][0].condition)):
+            blocks[-1].append(plan)
+        else:
+            blocks.append([plan])
+    return blocks
 
 
 def remaining(agenda: Sequence[AgendaItem], done: Done, welcome: Page | None) -> tuple[AgendaItem, ...]:

@@ -87,7 +87,7 @@ def play_episodes(
         seeds = np.random.default_rng(config.seed).integers(SESSION_SEEDS, size=config.episodes)
         steps = 3 * spec.steps if config.steps is None else config.steps
         plans = [EpisodePlan(number, "round", condition, int(seed), steps) for number, seed in enumerate(seeds)]
-        agenda = make_agenda(plans, Screens(), texts, text, keys.bindings, attended=attended)
+        agenda = make_agenda(plans, Screens(), texts, text, keys.bindings, attended, not spec.paced)
         setup = Setup(
             task=config.task,
             channel=config.channel,

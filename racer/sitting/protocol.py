@@ -11,6 +11,7 @@ from typing import Literal, get_args
 import numpy as np
 
 from racer.errors import ConfigError
+from racer.loop.episode import block_seeds
 from racer.tasks.task import MOST_SEED
 
 ProtocolName = Literal["pilot", "evaluation"]
@@ -18,6 +19,10 @@ EVALUATED = ("random", "pico", "full")
 """Conditions compared by the evaluation protocol."""
 EXPLORED = ("random", "pico", "perceptual")
 """Conditions under which a pilot's actions are gathered as negatives."""
+CATCH, REPEATS = "catch", "repeats"
+"""Phases of single originals among the evaluation."""
+ORIGINAL = "raw"
+"""The condition that they are shown under."""
 DEFAULT_STEPS = 100
 SESSION_SEEDS = 1_000_000
 """Seeds of trials in sittings lie below this; latent models are trained on those from here on."""
@@ -48,11 +53,17 @@ class ProtocolConfig:
     """Conditions of the evaluation."""
     seeds: tuple[int, ...] = ()
     """Seeds of trials that every phase goes through in turn; if empty, each participant gets their own."""
+    catch: int = 0
+    """Single originals at chance places of an evaluation, by whose right answers attention is told, where trials stand
+    alone."""
+    repeats: int = 0
+    """Single originals of the evaluation shown once more, by which is told how far people agree with themselves, where
+    trials stand alone."""
 
     def __post_init__(self) -> None:
         if self.protocol not in get_args(ProtocolName):
             raise ConfigError(f"protocol must be pilot or evaluation; got {self.protocol!r}")
-        for name in ("practice", "calibration", "exploration", "evaluation"):
+        for name in ("practice", "calibration", "exploration", "evaluation", "catch", "repeats"):
             if not 0 <= getattr(self, name) <= 1000:
                 raise ConfigError(f"{name} episodes must lie between 0 and 1000; got {getattr(self, name)}")
         if not 1 <= self.steps <= 100_000:
@@ -61,6 +72,8 @@ class ProtocolConfig:
             raise ConfigError(f"explore must be one of {', '.join(EXPLORED)}; got {self.explore!r}")
         if len(set(self.conditions)) != len(self.conditions) or not self.conditions:
             raise ConfigError("conditions must be named once each, and at least one")
+        if self.repeats and ORIGINAL not in self.conditions:
+            raise ConfigError(f"repeats are of the originals of the evaluation: add {ORIGINAL!r} to the conditions")
         if not all(0 <= seed <= MOST_SEED for seed in self.seeds):
             raise ConfigError(f"seeds of trials must lie between 0 and {MOST_SEED}")
 
@@ -72,7 +85,7 @@ class EpisodePlan:
     number: int
     """Its place in the sitting, from 0."""
     phase: str
-    """`practice`, `calibration`, `exploration` or `evaluation`."""
+    """`practice`, `calibration`, `exploration`, `evaluation`, `catch` or `repeats`."""
     condition: str
     seed: int
     """Of its trial; of the first one in a block of several."""
@@ -124,7 +137,34 @@ def plan_episodes(
         evaluated = seeds(config.evaluation)
         for condition in condition_order(config.conditions, order):
             block("evaluation", condition, evaluated)
+        if alone:
+            caught = seeds(config.catch) if config.catch else []
+            plan = _with_singles(plan, config, caught, _chances(f"singles/{seed}/{participant}"))
     return plan
+
+
+def _with_singles(
+    plan: list[EpisodePlan], config: ProtocolConfig, caught: list[int], rng: np.random.Generator
+) -> list[EpisodePlan]:
+    """Return a plan with pictures for catch trials and repeats among its evaluation, numbered anew.
+
+    A repeat comes at a chance place behind the block of originals that it is of.
+    """
+    evaluated = [each for each in plan if each.phase == "evaluation"]
+    originals = [each for each in evaluated if each.condition == ORIGINAL]
+    followed: dict[int, list[EpisodePlan]] = {}
+
+    def place(behind: int, phase: str, seed: int) -> None:
+        spot = int(rng.integers(behind, evaluated[-1].number + 1))
+        followed.setdefault(spot, []).append(EpisodePlan(0, phase, ORIGINAL, seed, 1))
+
+    for _ in range(config.repeats if originals else 0):
+        block = originals[rng.integers(len(originals))]
+        place(block.number, REPEATS, int(rng.choice(block_seeds(block.seed, block.steps))))
+    for seed in caught if evaluated else []:
+        place(evaluated[0].number, CATCH, seed)
+    longer = [one for each in plan for one in (each, *followed.get(each.number, ()))]
+    return [replace(each, number=number) for number, each in enumerate(longer)]
 
 
 def condition_order(conditions: tuple[str, ...], order: int) -> tuple[str, ...]:

@@ -130,7 +130,7 @@ class SittingRun:
             self._display.page(item)
 
     def _drive(self, drive: Drive) -> None:
-        result = self._episodes.run(drive.plan, drive.heading)
+        result = self._episodes.run(drive.plan, drive.heading, drive.before, drive.total)
         self._results.append(result)
         self._redoable = self._place
         self._on_episode(result)

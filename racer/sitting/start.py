@@ -15,7 +15,7 @@ import numpy as np
 import sessions
 from compression.coders.packet import CHANNEL_FORMAT
 from compression.fitting.fitted import FittedModel
-from racer.drivers.driver import DriverError
+from racer.drivers.driver import Driver, DriverError
 from racer.drivers.keyboard import HeldKeys, check_bindings
 from racer.drivers.registry import KEYBOARD, driver_seed
 from racer.errors import ConfigError
@@ -136,6 +136,7 @@ def start_session(
     config: StartConfig,
     on_ready: Callable[[Path, int], None] = lambda path, episodes: None,
     on_episode: Callable[[EpisodeResult], None] = lambda result: None,
+    who: Callable[[SimulatedClock], Driver] | None = None,
 ) -> SittingResult:
     """Run one sitting and return how it went.
 
@@ -143,6 +144,7 @@ def start_session(
         config: What to run.
         on_ready: Told the file being written and the number of episodes, before the first one.
         on_episode: Told of each finished episode.
+        who: Makes who answers in simulated time, in the place of the driver that is named.
 
     Raises:
         RacerError, CompressionError, RecordingError: If it cannot be run; whatever was recorded is safe.
@@ -161,7 +163,7 @@ def start_session(
         _refuse_trainers(config, fitted)
     keys = HeldKeys(spec, config.keys)
     driver = None
-    if config.participant is not None:
+    if config.participant is not None and who is None:
         driver = open_driver(config.driver, config.task, driver_seed(config.participant), keys)
     if config.resume:
         earlier = find_earlier(config, resolved(config, 0), model, fitted)
@@ -171,6 +173,7 @@ def start_session(
     if config.simulated:
         clock = simulated_clock = SimulatedClock()
         display = SimulatedDisplay(simulated_clock)
+        driver = who(simulated_clock) if who else driver
     else:
         display = open_display(
             keys,
@@ -288,7 +291,7 @@ def _sitting(
     attended, texts = config.driver == KEYBOARD, config.language.texts
     text = config.task.spec.text(config.language.code)
     keys = check_bindings(config.task.spec, config.keys)
-    agenda = make_agenda(plans, config.screens, texts, text, keys, attended)
+    agenda = make_agenda(plans, config.screens, texts, text, keys, attended, not config.task.spec.paced)
     if earlier is not None:
         left = len(plans) - earlier.done.episodes
         lines = tuple(line.format(episodes=left) for line in texts.resumed_lines)

@@ -13,6 +13,7 @@ from typing import Any
 from racer.loop.conditions import MASKED_CONDITIONS
 
 _PLANNING = ("title", "participants", "pilots", "experimenter", "language", "font")
+_SINGLES = ("catch", "repeats")
 _WORDS_OF_ITEMS = ("text", "low", "high")
 
 
@@ -25,6 +26,9 @@ def deciding(settings: Mapping[str, Any]) -> dict[str, Any]:
         shown = [*_listed(settings.get("conditions")), explored]
         needed = {condition.replace("-", "_") for condition in MASKED_CONDITIONS if condition in shown}
         found["masks"] = {key: source for key, source in found["masks"].items() if key in needed}
+    if isinstance(episodes, dict):
+        # Without any, what people do is as it was before there were such pictures.
+        found["episodes"] = {name: value for name, value in episodes.items() if value or name not in _SINGLES}
     if isinstance(found.get("screens"), dict):
         # Whether there is a consent decides what people do, and how it is worded does not.
         screens = {name: value for name, value in found["screens"].items() if name != "instructions"}

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, PrivateAttr, ValidationError, ValidationInfo, field_validator, model_validator
 
 from compression.errors import CompressionError
 from compression.model.header import fitted_path
@@ -41,9 +41,10 @@ from racer.study.sections import (
     Section,
     TaskSection,
     Title,
+    in_the_folder,
 )
 from racer.tasks.latent_model import model_folder, task_sizes
-from racer.tasks.registry import make_task
+from racer.tasks.registry import folder_settings, make_task
 from racer.tasks.task import Task
 from racer.toml_text import MOST_BYTES, parse_toml
 from racer.window.texts import Language, load_texts
@@ -97,6 +98,8 @@ class StudyFile(Section):
     screens: Screens = Screens()
     questionnaires: Questionnaires = Questionnaires()
     experimenter: Experimenter = Experimenter()
+    _folder: Path = PrivateAttr(default=Path())
+    """The study's."""
 
     @field_validator("conditions")
     @classmethod
@@ -106,8 +109,10 @@ class StudyFile(Section):
         return value
 
     @model_validator(mode="after")
-    def _fits_together(self) -> Self:
+    def _fits_together(self, info: ValidationInfo) -> Self:
         try:
+            if isinstance(info.context, Path) and folder_settings(self.task.name):
+                self._folder = info.context
             task = self.make_task()
         except RacerError as error:
             raise misfit("task", str(error)) from error
@@ -136,6 +141,13 @@ class StudyFile(Section):
                         f"one is held out; got {recorded}"
                     )
                     raise misfit(f"episodes.{phase}", reason)
+        singles = {name: getattr(self.episodes, name) for name in ("catch", "repeats")}
+        if task.spec.paced and any(singles.values()):
+            raise misfit("episodes", "catch and repeats are for tasks that wait for answers; leave them out")
+        try:
+            self.protocol_config("evaluation")
+        except ConfigError as error:
+            raise misfit("episodes", str(error)) from error
         if not self.episodes.evaluation:
             raise misfit("episodes.evaluation", "must be 1 or more, for it is what is compared; got 0")
         return self
@@ -156,7 +168,10 @@ class StudyFile(Section):
         Raises:
             RacerError: If there is none, or a setting cannot work.
         """
-        return make_task(self.task.name, self.task.settings)
+        settings = self.task.settings
+        for name in folder_settings(self.task.name):
+            _refuse_outside(self._folder, name, settings.get(name))
+        return make_task(self.task.name, settings, (self._folder,))
 
     def protocol_config(self, protocol: ProtocolName) -> ProtocolConfig:
         """Return the episodes of one sitting."""
@@ -271,7 +286,7 @@ def load_study(path: Path) -> Study:
     path = find_study(path)
     data = _read(path)
     try:
-        file = StudyFile.model_validate(parse_toml(data))
+        file = StudyFile.model_validate(parse_toml(data), context=path.parent)
     except ConfigError as error:
         raise StudyFileError(path, str(error)) from None
     except ValidationError as error:
@@ -299,6 +314,21 @@ def load_study(path: Path) -> Study:
         reason = f"says more than the {MOST_SETTINGS // 1000} kB that every recording can keep"
         raise StudyFileError(path, f"{reason}; shorten the consent, the instructions or the questionnaires")
     return study
+
+
+def _refuse_outside(folder: Path, key: str, name: Any) -> None:
+    """Refuse a name of a folder that leads out of the study's. Raises ConfigError."""
+    if not isinstance(name, str) or not name:
+        return  # the task says what is wrong with it
+    try:
+        in_the_folder(name)
+        leads_out = not (folder / name).resolve().is_relative_to(folder.resolve())
+    except ValueError as error:
+        raise ConfigError(f"{key} {error}") from error
+    except (OSError, RuntimeError):
+        leads_out = True
+    if leads_out:
+        raise ConfigError(f"{key}: {name} is a link out of the study's folder; put the folder itself there")
 
 
 def _read(path: Path) -> bytes:

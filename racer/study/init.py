@@ -13,6 +13,7 @@ from disk.writing import make_folder, write_whole
 from racer.errors import ConfigError
 from racer.study.file import STUDY_FILE, StudyFileError
 from racer.tasks.registry import DEFAULT_TASK, describe_settings, make_task
+from racer.tasks.task import TaskSpec
 from racer.window.texts import load_texts
 
 PresetName = Literal["default", "paper", "digits", "vehicles", "faces"]
@@ -23,10 +24,22 @@ _PICTURES = {"digits": 16, "vehicles": 30, "faces": 30}
 """Presets of single pictures, each named as its task, and the bits of a picture: half of the blocks, at two levels a
 feature or a little more."""
 
+_BITS_OF_FOLDERS = 30
+_QUESTIONS = """
+# Questions in your own words. Take the # away; the keys of answers that you rename stand below [keys].
+#   [[task.questions]]
+#   column = "glasses"
+#   text = "Does this person wear glasses?"
+#   answers = [
+#     { value = "yes", keys = ["left", "f"], button = "Yes" },
+#     { value = "no", keys = ["right", "j"], button = "No" },
+#   ]"""
 _FOLDER = Path(__file__).parent / "presets"
 
 
-def init_study(name: str, preset: str, parent: Path, language: str, task: str | None = None) -> Path:
+def init_study(
+    name: str, preset: str, parent: Path, language: str, task: str | None = None, images: str | None = None
+) -> Path:
     """Make a study and return its file. Nothing that exists is overwritten.
 
     Args:
@@ -35,6 +48,7 @@ def init_study(name: str, preset: str, parent: Path, language: str, task: str | 
         parent: Where the folder goes; it may exist, without a study file.
         language: Of the screens, a built-in one: `en` or `de`.
         task: What people do; that of the preset, or else car-racing, if None.
+        images: Name of a folder in the study's, which is there already: of pictures and a labels.csv to ask about.
 
     Raises:
         ParticipantNameError: If the name cannot be a folder's.
@@ -43,7 +57,7 @@ def init_study(name: str, preset: str, parent: Path, language: str, task: str | 
         StudyFileError: If there is a study file already, or the disk refuses.
     """
     sessions.check_name("study", name)
-    template = preset_text(preset, task)
+    template = preset_text(preset, task) if images is None else folder_text(parent / name, images)
     load_texts(language, None)
     # Neither a name nor a built-in language holds anything that TOML would read as more than text.
     text = template.replace('"TITLE"', f'"{name}"', 1).replace('"LANGUAGE"', f'"{language}"', 1)
@@ -78,17 +92,32 @@ def preset_text(preset: str, task: str | None = None) -> str:
         TaskError: If there is no such task.
     """
     task = task_of(preset, task)
-    spec = make_task(task).spec
     own = {"handling": "forgiving"} if preset == "paper" else {}
+    bits = _PICTURES.get(preset)
+    return _filled(make_task(task).spec, _task_section(task, own), preset if bits is None else "pictures", bits)
+
+
+def folder_text(study: Path, images: str) -> str:
+    """Return the study file for a folder of pictures in a study's, with TITLE and LANGUAGE as in `preset_text`.
+
+    Raises:
+        ConfigError: If the folder, its labels or its pictures cannot be used.
+    """
+    spec = make_task("folder", {"images": images}, (study,)).spec
+    section = f"{_task_section('folder', {'images': images, 'model': 'model'})}\n{_QUESTIONS}"
+    return _filled(spec, section, "pictures", _BITS_OF_FOLDERS)
+
+
+def _filled(spec: TaskSpec, task: str, template: str, bits: int | None) -> str:
     parts = {
-        "TASK": _task_section(task, own),
+        "TASK": task,
         "KEYS": "\n".join(f"{action.name} = {_toml(list(action.keys))}" for action in spec.actions if action.keys),
         "STEPS": str(spec.steps),
         "PACE": _toml(spec.pace),
         "AFTER": _toml(list(spec.questionnaires)),
-        "BITS": str(_PICTURES.get(preset)),
+        "BITS": str(bits),
     }
-    text = (_FOLDER / f"{'pictures' if preset in _PICTURES else preset}.toml").read_text(encoding="utf-8")
+    text = (_FOLDER / f"{template}.toml").read_text(encoding="utf-8")
     return re.sub(rf"(?<![A-Z])({'|'.join(parts)})(?![A-Z])", lambda found: parts[found[1]], text)
 
 
@@ -98,7 +127,7 @@ def _task_section(task: str, own: dict[str, Any]) -> str:
         f"name = {_toml(task)}",
         "",
         '# Folder in this one with a latent model from `racer model train`; "" for the one that comes with the task.',
-        'model = ""',
+        f"model = {_toml(own.get('model', ''))}",
     ]
     for setting in describe_settings(task):
         note = " ".join(part for part in (setting.meaning, f"({setting.kind})") if part)

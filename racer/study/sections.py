@@ -53,7 +53,8 @@ def _line(text: str) -> str:
     return text
 
 
-def _in_the_folder(name: str) -> str:
+def in_the_folder(name: str) -> str:
+    """Return a name of something in the study's folder. Raises ValueError if it leads out of it."""
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts or set(name) & set("\\:\0"):
         raise ValueError(f"must lie in the study's folder: no leading /, no .., \\ or :; got {name[:80]!r}")
@@ -124,7 +125,7 @@ class TaskSection(BaseModel):
     @field_validator("model")
     @classmethod
     def _inside(cls, value: str) -> str:
-        return _in_the_folder(value) if value else value
+        return in_the_folder(value) if value else value
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -145,6 +146,12 @@ class Episodes(Section):
     """Condition of the exploration: `random`; in a second round of training `pico` or `perceptual`."""
     evaluation: Integer = ProtocolConfig.evaluation
     """Of an evaluated participant: rounds per condition, 0 to 1000."""
+    catch: Integer = ProtocolConfig.catch
+    """Of an evaluated participant, in tasks that wait for answers: single originals at chance places, 0 to 1000; the
+    report says how many were answered rightly."""
+    repeats: Integer = ProtocolConfig.repeats
+    """Of an evaluated participant, in tasks that wait for answers: pictures met under `raw` that are met once more, 0
+    to 1000; the report says how many were answered alike."""
     steps: Integer | None = None
     """Steps per round, 1 to 100,000; as many as the task says if left out. Divided by the pace, seconds."""
     pace: float | None = None
@@ -153,7 +160,7 @@ class Episodes(Section):
     """`varied`: other seeds, such as other tracks, for every participant. Or 1 to 1000 seeds, 0 to 2^31 - 1, gone
     through in turn."""
 
-    @field_validator("practice", "calibration", "exploration", "explore", "evaluation", "steps")
+    @field_validator("practice", "calibration", "exploration", "explore", "evaluation", "catch", "steps")
     @classmethod
     def _as_a_protocol(cls, value: Any, info: ValidationInfo) -> Any:
         if value is not None:
@@ -233,7 +240,7 @@ class Masks(Section):
         if value not in sources and not value.endswith(MASK_SUFFIX):
             known = " or ".join(f'"{source}"' for source in sources)
             raise ValueError(f"must be {known}, or a {MASK_SUFFIX} file in the study's folder; got {value[:80]!r}")
-        return _in_the_folder(value)
+        return in_the_folder(value)
 
 
 class Keys(BaseModel):

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from typing import get_args
 
 import sessions
-from racer.drivers.registry import KEYBOARD
+from racer.drivers.registry import KEYBOARD, is_person
 from racer.sitting.agenda import Screens
 from racer.sitting.protocol import ProtocolName
 from racer.sitting.questionnaires import Questionnaire
@@ -78,8 +78,8 @@ def refuse_a_mixture(study: Study, driver: str) -> None:
         if recorded_sha256(info.config) != study.settings_sha256:
             changed = ", ".join(differing(info.config, study.settings)[:3])
             problem = f"was evaluated with this file as it was before {changed or 'it'} was changed"
-        elif (info.driver == KEYBOARD) != (driver == KEYBOARD):
-            problem = "is simulated" if driver == KEYBOARD else "is a person"
+        elif is_person(info.driver) != is_person(driver):
+            problem = "is simulated" if is_person(driver) else "is a person"
         else:
             continue
         raise StudyFileError(
@@ -112,7 +112,7 @@ def remarks(study: Study, protocol: ProtocolName, driver: str) -> list[str]:
         found.append(
             f"{len(done)} of {planned} planned {protocol} sittings are complete; this is one more than planned"
         )
-    if protocol == "evaluation" and driver == KEYBOARD and any(each.info.driver != KEYBOARD for each in pilots):
+    if protocol == "evaluation" and is_person(driver) and any(not is_person(each.info.driver) for each in pilots):
         found.append("the pilots of this study were simulated, and a person comes now")
     return found
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from racer.tasks.registry import TaskError, make_task, task_settings
@@ -29,14 +30,19 @@ def record_of(task: Task, model: LatentModel) -> TaskRecord:
     )
 
 
-def recorded_task(record: TaskRecord) -> Task:
+def recorded_task(record: TaskRecord, recording: Path | None = None) -> Task:
     """Return the task that was recorded.
+
+    Args:
+        record: What was kept of it.
+        recording: Where it lies: folders that the task reads are looked for beside it, beside its folder and here.
 
     Raises:
         TaskError: If it is not installed, or has become another one: what it shows, lets people do or measures.
         ConfigError: If its settings cannot work.
     """
-    task = make_task(record.name, record.settings)
+    beside = [recording.parent.parent, recording.parent] if recording else []
+    task = make_task(record.name, record.settings, [*beside, Path()])
     spec = task.spec
     same = (
         spec.frame == record.frame

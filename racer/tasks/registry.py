@@ -6,7 +6,7 @@ import ast
 import inspect
 import math
 import textwrap
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import MISSING, asdict, dataclass, fields, is_dataclass
 from difflib import get_close_matches
 from functools import lru_cache
@@ -14,12 +14,13 @@ from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from itertools import pairwise
 from numbers import Real
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast, get_type_hints
 
 import numpy as np
 
 from racer.errors import ConfigError, RacerError
-from racer.tasks.task import Outcome, Task, TaskSpec, Telling, Trial
+from racer.tasks.task import Located, Outcome, Task, TaskSpec, Telling, Trial
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -35,6 +36,7 @@ BUILT_IN: dict[str, str] = {
     "digits": "racer.tasks.pictures.task:Digits",
     "vehicles": "racer.tasks.pictures.task:Vehicles",
     "faces": "racer.tasks.pictures.task:Faces",
+    "folder": "racer.tasks.pictures.folder:Folder",
 }
 """Where each task is found, in the order in which they are listed: loaded when asked for."""
 
@@ -79,8 +81,15 @@ def task_type(name: str) -> Callable[..., Task]:
     return _loaded(installed[name])
 
 
-def make_task(name: str = DEFAULT_TASK, settings: Mapping[str, Any] | None = None) -> Task:
+def make_task(
+    name: str = DEFAULT_TASK, settings: Mapping[str, Any] | None = None, folders: Sequence[Path] = (Path(),)
+) -> Task:
     """Return a task with these settings; those left out have their defaults. Texts are read as what they stand for.
+
+    Args:
+        name: Of the task.
+        settings: By name.
+        folders: To which folders that a setting names are relative: the first of these that has them.
 
     Raises:
         TaskError: If there is no such task, its package cannot be used, or it has no such setting.
@@ -90,6 +99,8 @@ def make_task(name: str = DEFAULT_TASK, settings: Mapping[str, Any] | None = Non
     values = _checked_settings(name, kind, settings or {})
     try:
         task = kind(**values)
+        if isinstance(task, Located):
+            task = task.located(folders)
         spec = task.spec
     except ConfigError as error:
         raise ConfigError(f"task {name}: {error}") from None
@@ -103,7 +114,16 @@ def make_task(name: str = DEFAULT_TASK, settings: Mapping[str, Any] | None = Non
 def task_settings(task: Task) -> dict[str, Any]:
     """Return the settings that `make_task` makes the same task of."""
     own = task.task if isinstance(task, _CheckedTask) else task
-    return asdict(own) if is_dataclass(own) and not isinstance(own, type) else {}
+    if not is_dataclass(own) or isinstance(own, type):
+        return {}
+    values = asdict(own)
+    return {field.name: values[field.name] for field in fields(own) if field.init}
+
+
+def folder_settings(name: str) -> tuple[str, ...]:
+    """Return the settings of a task that name folders. Raises TaskError as `task_type`."""
+    kind = task_type(name)
+    return tuple(field.name for field in fields(kind) if field.metadata.get("folder")) if is_dataclass(kind) else ()
 
 
 def describe_settings(name: str) -> tuple[Setting, ...]:
@@ -123,6 +143,11 @@ def describe_settings(name: str) -> tuple[Setting, ...]:
         for field in fields(kind)
         if field.init
     )
+
+
+def needed_settings(name: str) -> tuple[str, ...]:
+    """Return the settings that a task has no default for. Raises TaskError as `task_type`."""
+    return tuple(setting.name for setting in describe_settings(name) if setting.required)
 
 
 def parse_settings(given: Iterable[str]) -> dict[str, str]:
@@ -153,7 +178,7 @@ def _checked_settings(name: str, kind: Callable[..., Task], given: Mapping[str, 
             has = f"; {_nearest(key, known)}" if known else "; it has none"
             raise TaskError(f"task {name} has no setting {_brief(key)!r}{has}")
         values[key] = _checked(name, key, hints[key], value)
-    if missing := [each.name for each in describe_settings(name) if each.required and each.name not in values]:
+    if missing := [each for each in needed_settings(name) if each not in values]:
         raise TaskError(f"task {name} needs its setting {missing[0]}: add --set {missing[0]}=VALUE")
     return values
 

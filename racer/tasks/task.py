@@ -19,10 +19,10 @@ in Racer outside a task's own folder knows more of it than what is declared here
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -104,6 +104,8 @@ class TaskSpec:
     """Simulated time that a step takes."""
     fixation_seconds: float = 0.0
     """For how long a person sees a cross before each frame of a task that waits for answers, 0 to 5."""
+    shown_seconds: float = 0.0
+    """For how long a person sees a frame of such a task, 0 to 60; 0: until the answer."""
     questionnaires: tuple[str, ...] = ("nasa-tlx",)
     """Built-in questionnaires that new studies ask after each condition."""
     operating_points: tuple[Mapping[str, Any], ...] = ({},)
@@ -146,6 +148,8 @@ class TaskSpec:
             raise ConfigError(f"task {self.name}: there must be a text in English, `en`")
         if not 0 <= self.fixation_seconds <= 5:
             raise ConfigError(f"task {self.name}: fixation must last 0 to 5 seconds; got {self.fixation_seconds}")
+        if not 0 <= self.shown_seconds <= 60:
+            raise ConfigError(f"task {self.name}: frames must be shown for 0 to 60 seconds; got {self.shown_seconds}")
         if self.steps < 1 or not 1 <= self.pace <= 50 or not self.step_seconds > 0:
             raise ConfigError(f"task {self.name}: steps must be 1 or more and the pace lie between 1 and 50")
 
@@ -215,3 +219,11 @@ class Task(Protocol):
 
     def start(self, seed: int) -> Trial:
         """Begin a trial from a seed, 0 to `MOST_SEED`."""
+
+
+@runtime_checkable
+class Located(Protocol):
+    """A task that reads files: a field whose metadata say `folder` names a folder, relative to another one."""
+
+    def located(self, folders: Sequence[Path]) -> Task:
+        """Return the task with its files read, from below the first of these folders that has them."""

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 import os
-import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
@@ -28,6 +27,7 @@ from disk.writing import make_folder, whole_stream, write_whole
 from racer.drivers.registry import SIMULATED, make_driver
 from racer.errors import ConfigError, RacerError
 from racer.loop.episode import seed_after
+from racer.tasks.image_files import FEWEST_PICTURES, SUFFIXES, read_picture
 from racer.tasks.registry import make_task
 from racer.tasks.task import Task
 from racer.workers import in_parallel
@@ -40,10 +40,7 @@ WANDER = (0.0, 0.005, 0.01, 0.02)
 """Probabilities per step of starting a burst of one wrong action."""
 BURST = (5, 25)
 """Steps of a burst."""
-FEWEST_PICTURES = 20
 _MOST_SETTINGS = 2**20
-MOST_PIXELS = 50_000_000
-"""Of a picture that is opened."""
 Progress = Callable[[float], None]
 """Told the fraction that is done, in [0, 1]."""
 
@@ -208,11 +205,8 @@ def read_pictures(folder: Path, size: int, grey: bool) -> Collected:
     Raises:
         ConfigError: If there are fewer than 20, or one of them cannot be read.
     """
-    from PIL import Image
-
-    suffixes = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff"}
     try:
-        paths = sorted(each for each in folder.iterdir() if each.suffix.lower() in suffixes and _is_plain(each))
+        paths = sorted(each for each in folder.iterdir() if each.suffix.lower() in SUFFIXES and _is_plain(each))
     except OSError as error:
         raise ConfigError(f"cannot list {folder}: {error.strerror}; nothing was written: check the name") from error
     if len(paths) < FEWEST_PICTURES:
@@ -221,25 +215,7 @@ def read_pictures(folder: Path, size: int, grey: bool) -> Collected:
         )
     frames = np.empty((len(paths), size, size, 1 if grey else 3), np.uint8)
     for index, path in enumerate(paths):
-        try:
-            with (
-                warnings.catch_warnings(action="ignore", category=Image.DecompressionBombWarning),
-                BufferedReader(open_plain(path)) as file,
-                Image.open(file) as picture,
-            ):
-                if picture.width * picture.height > MOST_PIXELS:
-                    raise ValueError(f"{picture.width} x {picture.height} pixels are too many")
-                picture.draft("RGB", (2 * size, 2 * size))
-                whole: Image.Image = picture
-                if picture.mode.startswith("I;16"):  # Pillow would cut it off at 255
-                    whole = Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8))
-                whole = whole.convert("L" if grey else "RGB").resize((size, size), Image.Resampling.BOX)
-                frames[index] = np.asarray(whole).reshape(size, size, -1)
-        except Exception as error:  # whatever Pillow makes of damaged files
-            reason = " ".join(str(error).split())[:120] or type(error).__name__
-            raise ConfigError(
-                f"{path} cannot be read as a picture ({reason}); nothing was written: mend it or take it out"
-            ) from error
+        frames[index] = read_picture(path, size, grey)
     none = np.zeros(len(frames), np.uint8)
     return Collected(frames, none, np.arange(len(frames) + 1), np.zeros((len(frames), 0)), ())
 

@@ -6,7 +6,7 @@ import json
 import math
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from disk.reading import read_plain
 from disk.writing import make_folder, scratch_folder, sync_folder, write_whole
 from racer.drivers.registry import who_drives
 from racer.errors import ConfigError
+from racer.tasks.image_files import LABELS
 from racer.tasks.registry import make_task
 from racer.tasks.task import TaskSpec
 from racer.training.collect import CollectConfig, Collected, collect, read_pictures, split_pictures
@@ -76,6 +77,7 @@ def make_model(config: ModelConfig, progress: Progress = lambda stage, done: Non
     Raises:
         RacerError, CompressionError: If it cannot be trained; what is done is kept in the work folder.
     """
+    config = _labelled(config)
     out = config.out.resolve()
     work = config.work or out.with_name(out.name + ".work")
     drivers: tuple[str, ...] = ()
@@ -127,6 +129,14 @@ def make_model(config: ModelConfig, progress: Progress = lambda stage, done: Non
             os.replace(path, config.out / path.name)
         sync_folder(config.out)
     return card
+
+
+def _labelled(config: ModelConfig) -> ModelConfig:
+    """Return the training on pictures that are labelled as that on the task about them: some are held out from it."""
+    if config.images is None or not (config.images / LABELS).exists():
+        return config
+    settings = {"images": str(config.images), "size": config.size, "grey": config.grey}
+    return replace(config, task="folder", settings=settings, images=None)
 
 
 def read_card(folder: Path) -> dict[str, Any]:

@@ -11,12 +11,15 @@ from pygame import Rect, Surface
 
 from racer.loop.display import Hud
 from racer.window.canvas import Canvas, Color, smooth
-from racer.window.palette import BLUE, EDGE, GROUND, INK, ORANGE, QUIET, YELLOW
+from racer.window.palette import BLUE, EDGE, GROUND, INK, ORANGE, PANEL, QUIET, YELLOW
 from racer.window.texts import Texts
 
 _DISC_ALPHA = 200
 """Opacity, of 255, of the disc behind the countdown's number."""
+_MOST_BUTTONS = 10
+"""Answers beside each other."""
 _HEADER, _FOOTER, _PAD, _CAPTION = 66, 68, 24, 40
+_BUTTON, _GAP, _WIDEST = 56, 12, 260
 """Like every length below in pixels of a 960 x 720 window."""
 
 
@@ -26,6 +29,7 @@ class _DriveLayout:
     original: Rect | None
     footer: Rect
     bars: tuple[Rect, Rect]
+    buttons: tuple[Rect, ...]
 
 
 class DriveView:
@@ -35,11 +39,15 @@ class DriveView:
         canvas: To draw on.
         texts: The words to use.
         frame: Height, width and channels of frames.
+        answers: Words on the buttons below them; none where nothing is clicked.
     """
 
-    def __init__(self, canvas: Canvas, texts: Texts, frame: tuple[int, int, int]) -> None:
+    def __init__(
+        self, canvas: Canvas, texts: Texts, frame: tuple[int, int, int], answers: tuple[str, ...] = ()
+    ) -> None:
         self._canvas = canvas
         self._texts = texts
+        self._answers = answers
         self._rows, self._columns, _ = frame
         self._shown_pixels = Surface((self._columns, self._rows), 0, canvas.screen)
         self._original_pixels = Surface((self._columns, self._rows), 0, canvas.screen)
@@ -61,6 +69,13 @@ class DriveView:
         if original is not None and layout.original is not None:
             self._magnify(original, self._original_pixels, layout.original)
         self._canvas.screen.fill(GROUND, layout.footer)
+        if hud.count is not None:
+            number, count = hud.count
+            counted = self._texts.pictures.format
+            label = counted(number=number, count=count)
+            widest = counted(number=count, count=count)
+            self._draw_bar(layout.footer, label, widest, hud.steps_done, BLUE)
+            return
         time = self._texts.time
         self._draw_bar(layout.bars[0], time, time, hud.steps_done, BLUE)
         if hud.score_label:
@@ -69,6 +84,13 @@ class DriveView:
             if hud.score.endswith("%"):
                 widest = f"{hud.score_label} 100 %"
             self._draw_bar(layout.bars[1], label, widest, hud.score_share, ORANGE)
+
+    def answer_at(self, spot: tuple[int, int]) -> int | None:
+        """Return the number of the answer whose button is at (x, y) of the drive last drawn; None for none."""
+        if self._surroundings is None:
+            return None
+        under = Rect(spot, (1, 1)).collidelist(self._layout(self._surroundings[2]).buttons)
+        return under if under >= 0 else None
 
     def number(self, number: int, with_original: bool) -> None:
         """Draw the countdown's number over the frame of a drive just drawn."""
@@ -91,18 +113,36 @@ class DriveView:
         width, height = canvas.width, canvas.height
         pad, columns = px(_PAD), 2 if with_original else 1
         above = px(_HEADER) + (px(_CAPTION) if with_original else 0)
+        rows = -(-len(self._answers) // _MOST_BUTTONS)
+        below = px(_FOOTER) + rows * px(_BUTTON + _GAP)
         wide, high = magnified(
-            (self._rows, self._columns), (width - (columns + 1) * pad) // columns, height - above - px(_FOOTER)
+            (self._rows, self._columns), (width - (columns + 1) * pad) // columns, height - above - below
         )
         left = (width - columns * wide - (columns - 1) * pad) // 2
-        top = above + (height - above - px(_FOOTER) - high) // 2
+        top = above + (height - above - below - high) // 2
         original = Rect(left, top, wide, high) if with_original else None
         frame = Rect(left + (columns - 1) * (wide + pad), top, wide, high)
 
         across = min(width - 2 * pad, max(columns * wide + (columns - 1) * pad, px(620)))
         footer = Rect((width - across) // 2, height - px(_FOOTER), across, px(_FOOTER))
         bar = Rect(footer.left, footer.top, (across - px(32)) // 2, footer.height)
-        return _DriveLayout(frame, original, footer, (bar, bar.move(footer.right - bar.right, 0)))
+        buttons = self._lay_out_buttons(footer.left, height - below + px(_GAP), footer.width, rows)
+        return _DriveLayout(frame, original, footer, (bar, bar.move(footer.right - bar.right, 0)), buttons)
+
+    def _lay_out_buttons(self, left: int, top: int, room: int, rows: int) -> tuple[Rect, ...]:
+        px, count = self._canvas.px, len(self._answers)
+        across = -(-count // max(rows, 1))
+        wide = min((room + px(_GAP)) // max(across, 1) - px(_GAP), px(_WIDEST))
+        left += (room - across * (wide + px(_GAP)) + px(_GAP)) // 2
+        return tuple(
+            Rect(
+                left + number % across * (wide + px(_GAP)),
+                top + number // across * px(_BUTTON + _GAP),
+                wide,
+                px(_BUTTON),
+            )
+            for number in range(count)
+        )
 
     def _draw_surroundings(self, hud: Hud, layout: _DriveLayout) -> None:
         canvas, px = self._canvas, self._canvas.px
@@ -122,6 +162,9 @@ class DriveView:
             if rect is not None and layout.original is not None:
                 text = canvas.fitted(caption, canvas.text_px(21), QUIET, rect.width)
                 canvas.place(text, midbottom=(rect.centerx, rect.top - px(8)))
+
+        for rect, words in zip(layout.buttons, self._answers, strict=True):
+            canvas.button(rect, words, canvas.text_px(24), PANEL, INK)
 
     def _magnify(self, frame: NDArray[np.uint8], pixels: Surface, target: Rect) -> None:
         blit_frame(pixels, frame)

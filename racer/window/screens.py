@@ -43,6 +43,12 @@ class Painter:
         self.resized(screen)
 
     @property
+    def _answers(self) -> tuple[str, ...]:
+        """The words on the buttons below a frame that waits for an answer."""
+        spec, words = self._keys.spec, self._text.actions
+        return () if spec.paced else tuple(words.get(action.name, action.name) for action in spec.actions)
+
+    @property
     def size(self) -> tuple[int, int]:
         """Width and height of the window, pixels."""
         return self._canvas.width, self._canvas.height
@@ -50,7 +56,7 @@ class Painter:
     def resized(self, screen: Surface) -> None:
         """Lay everything out anew for the surface as it is now."""
         self._canvas = Canvas(screen, self._fonts)
-        self._drives = DriveView(self._canvas, self._texts, self._keys.spec.frame)
+        self._drives = DriveView(self._canvas, self._texts, self._keys.spec.frame, self._answers)
         self._pages = PageView(self._canvas, self._texts, self._keys, self._text)
         self._forms = FormView(self._canvas, self._texts)
         self._menus = MenuView(self._canvas, self._texts)
@@ -63,6 +69,10 @@ class Painter:
     def drive(self, frame: NDArray[np.uint8], hud: Hud, original: NDArray[np.uint8] | None = None) -> None:
         """Draw the frame, uint8[H, W, C], what surrounds it and, beside it, the original if given."""
         self._drives.drive(frame, hud, original)
+
+    def answer_at(self, spot: tuple[int, int]) -> int | None:
+        """Return the action whose button is at (x, y) of the drive that was drawn; None where there is none."""
+        return self._drives.answer_at(spot)
 
     def number(self, number: int, with_original: bool) -> None:
         """Draw the countdown's number over the frame of a drive just drawn."""

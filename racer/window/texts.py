@@ -51,6 +51,7 @@ class Texts:
     original: str
     shown: str
     time: str
+    pictures: str
     get_ready: str
     # The pause menu.
     paused: str
@@ -113,6 +114,7 @@ class Texts:
     disk_full_retry: str
     # Above the picture.
     practice: str
+    practice_pictures: str
     calibration: str
     exploration: str
     evaluation: str

@@ -25,7 +25,7 @@ from racer.window.menu_view import Menu
 from racer.window.menus import Choice
 from racer.window.opening import SMALLEST_WINDOW
 from racer.window.pages import Choosing, Reading
-from racer.window.stage import SECOND, Stage, Wish
+from racer.window.stage import SECOND, Stage, Wish, clicks
 from racer.window.texts import Texts, english
 
 _POLL_NS: Final = 1_000_000
@@ -139,7 +139,7 @@ class Window:
         """Handle events until `until_ns`; a pause moves that time by its length. Return the nanoseconds paused."""
         paused = 0
         while True:
-            wish = next((wish for _, wish in self._stage.happenings() if wish is not None), None)
+            wish = self._next_wish()
             if wish is None and self._stage.lost_focus:
                 wish = "focus"
             if wish is not None:
@@ -151,17 +151,35 @@ class Window:
             self._stage.refresh()
             self._stage.doze(min(remaining, _POLL_NS))
 
-    def await_answer(self) -> int:
-        """Handle events until a key of an action is pressed; return the nanoseconds paused meanwhile."""
+    def await_answer(self, gone: NDArray[np.uint8] | None = None, gone_ns: int = 0) -> int:
+        """Handle events until a key of an action is pressed or its button clicked; return the nanoseconds paused.
+
+        Args:
+            gone: Shown in the frame's place from some time on, uint8[H, W, C]; None for the frame until the answer.
+            gone_ns: When, monotonic nanoseconds; pauses move it.
+        """
         paused = self.wait(self._clock())  # what was pressed before the picture was there answers nothing
         self.keys.forget_taps()
         while not self.keys.answered:
+            if gone is not None and self._drive is not None and self._clock() >= gone_ns + paused:
+                self.show(gone, self._drive[1], self._drive[2])
+                gone = None
             paused += self.wait(self._clock() + _POLL_NS)
         return paused
 
     def close(self) -> None:
         """Close the window. Fonts and surfaces keep working: the game draws off screen in the same process."""
         self._stage.close()
+
+    def _next_wish(self) -> Wish | None:
+        """Take in the waiting events up to the first that expresses a wish; clicks on answers are answers."""
+        for event, wish in self._stage.happenings():
+            if wish is not None:
+                return wish
+            if clicks(event) and (action := self._stage.painter.answer_at(event.pos)) is not None:
+                self._stage.tell("click", self.keys.spec.actions[action].name)
+                self.keys.click(action, self._clock())
+        return None
 
     # Pausing and counting down --------------------------------------------------------------------------------------
 
@@ -193,7 +211,7 @@ class Window:
 
     def _count_down(self) -> Wish | None:
         """Count down over the frame; return what interrupted it, if anything."""
-        pygame.mouse.set_visible(False)
+        pygame.mouse.set_visible(not self.keys.spec.paced)  # answers can be clicked
         began, drawn = self._clock(), 0
         while True:
             passed = self._clock() - began

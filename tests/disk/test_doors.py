@@ -53,8 +53,8 @@ ALLOWED = {
         "os.open": "of the null device",
     },
     "racer/rates/driving.py": {"tempfile.TemporaryDirectory": "a plan's files in a process of a sweep"},
+    "racer/tasks/image_files.py": {"Image.open": "a file that a door has opened"},
     "racer/training/collect.py": {
-        "Image.open": "a file that a door has opened",
         "np.load": "a file that a door has opened",
         "np.memmap": "a file that a door has opened",
         "np.savez": "into a whole_stream",
@@ -70,9 +70,7 @@ ALLOWED = {
     "racer/window/texts.py": {
         "(files('racer.window') / 'languages' / f'{language}.toml').read_bytes": "the package's own"
     },
-    "racer/study/init.py": {
-        "(_FOLDER / f\"{('pictures' if preset in _PICTURES else preset)}.toml\").read_text": "the package's own"
-    },
+    "racer/study/init.py": {"(_FOLDER / f'{template}.toml').read_text": "the package's own"},
     "compression/coders/pictures.py": {
         "self._pillow.fromarray(frame[:, :, 0] if frame.shape[2] == 1 else frame).save": "to memory",
         "self._pillow.open": "from memory",

@@ -238,7 +238,7 @@ class ScriptedDisplay:
             raise EndSession
         return self.pause_ns
 
-    def await_answer(self) -> int:
+    def await_answer(self, gone: NDArray[np.uint8] | None = None, gone_ns: int = 0) -> int:
         """Answer at once, as a wait that ends at once."""
         return self.wait(0)
 

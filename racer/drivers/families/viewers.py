@@ -201,6 +201,12 @@ def _learnt(number: int, task: Pictures) -> Reader:
         pictures = [world.picture(seed) for seed in range(start, start + _AT_ONCE)]
         parts.append(_seen(np.stack([picture.frame for picture in pictures])))
         answers += [question.answer(picture.traits) for picture in pictures]
+    missing = [answer.name for number, answer in enumerate(question.answers) if number not in answers]
+    if missing:
+        raise DriverError(
+            f"no picture that simulated people learn from is answered by {missing[0]!r} to {question.name}; nothing "
+            "was done: add pictures that are"
+        )
     reader.learn(np.concatenate(parts), np.array(answers, np.int64))
     return reader
 
@@ -213,7 +219,7 @@ def _maker(number: int) -> Callable[[Task, int, int], Viewer]:
     return make
 
 
-_TASKS = ("digits", "vehicles", "faces")
+_TASKS = ("digits", "vehicles", "faces", "folder")
 VIEWER_NETWORK = DriverFamily(
     "viewer-network",
     _TASKS,

@@ -24,6 +24,11 @@ def part_of(seed: int) -> Part:
     return "learnt" if seed in _LEARNT else "piloted" if seed in _PILOTED else "held-out"
 
 
+def part_of_share(share: float) -> Part:
+    """Return the part of a picture that is drawn by lot: a share of all, in [0, 1)."""
+    return "learnt" if share < _SHARES[0] else "piloted" if share < sum(_SHARES) else "held-out"
+
+
 def split(count: int) -> dict[Part, NDArray[np.intp]]:
     """Return which of so many pictures belong to each part."""
     order = np.random.default_rng(count).permutation(count)

@@ -45,6 +45,7 @@ class Pictures:
     summary: ClassVar[str]
     software: ClassVar[tuple[str, ...]] = ("numpy",)
     question: str
+    seconds: float
 
     def __post_init__(self) -> None:
         names = [question.name for question in self.world.questions]
@@ -81,6 +82,7 @@ class Pictures:
             steps=_TRIALS,
             step_seconds=ANSWER_SECONDS,
             fixation_seconds=FIXATION_SECONDS,
+            shown_seconds=self.seconds,
             questionnaires=(),
             operating_points=tuple({"question": each.name} for each in world.questions),
             training_points=({"question": self.question},),
@@ -130,6 +132,8 @@ class Digits(Pictures):
 
     question: Literal["digit", "thickness"] = "digit"
     """`digit`: which one it is. `thickness`: thick or thin."""
+    seconds: float = 0.0
+    """For how long people see a picture, 0 to 60; 0: until they answer."""
     world_name: ClassVar[str] = "digits"
     summary: ClassVar[str] = "read handwritten digits"
     software: ClassVar[tuple[str, ...]] = ("numpy", "scikit-learn")
@@ -141,6 +145,8 @@ class Vehicles(Pictures):
 
     question: Literal["worth", "paint"] = "worth"
     """`worth`: less than 20,000? `paint`: dark or light?"""
+    seconds: float = 0.0
+    """For how long people see a picture, 0 to 60; 0: until they answer."""
     world_name: ClassVar[str] = "vehicles"
     summary: ClassVar[str] = "judge what vehicles are worth, or their paint"
 
@@ -151,6 +157,8 @@ class Faces(Pictures):
 
     question: Literal["eyes", "head"] = "eyes"
     """`eyes`: covered? `head`: covered?"""
+    seconds: float = 0.0
+    """For how long people see a picture, 0 to 60; 0: until they answer."""
     world_name: ClassVar[str] = "faces"
     summary: ClassVar[str] = "check whether faces are covered"
 
@@ -178,9 +186,14 @@ def _text(question: Question, language: str) -> TaskText:
         keys = _KEYS_THEMSELVES[language]
     else:
         pairs = [
-            f"{{{name.replace('-', '_')}}} {_FOR[language]} {_QUOTED[language].format(word)}"
+            f"{{{name.replace('-', '_')}}} {_FOR[language]} {_QUOTED[language].format(_plain(word))}"
             for name, word in words.items()
         ]
         keys = f"{_ANSWERS[language]}: {', '.join(pairs)}."
     before, *after = _LINES[language]
     return TaskText(question.asked[language], (before, keys, *after), words)
+
+
+def _plain(word: str) -> str:
+    """Return a word as a template says it, in which braces stand for something else."""
+    return word.replace("{", "{{").replace("}", "}}")

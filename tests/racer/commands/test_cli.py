@@ -27,7 +27,7 @@ from racer.drivers.registry import GROUP as DRIVERS
 from racer.drivers.registry import family_names
 from racer.tasks.car_racing import raster
 from racer.tasks.registry import GROUP as TASKS
-from racer.tasks.registry import describe_settings, make_task, task_names, task_settings
+from racer.tasks.registry import describe_settings, make_task, needed_settings, task_names, task_settings
 
 ROOT = Path(racer.__file__).parent.parent
 HEAVY = ("torch", "pygame", "h5py", "gymnasium", "numpy", "scipy", "pandas", "statsmodels", "rich.table")
@@ -40,6 +40,9 @@ COMMANDS = {
     "model": ["train", "show"],
     "driver": ["list"],
 }
+
+READY = [name for name in task_names() if not needed_settings(name)]
+"""Tasks that need no settings."""
 
 
 def started(arguments: str, folder: Path, **environment: str) -> subprocess.Popen[str]:
@@ -315,12 +318,14 @@ def test_the_tasks_are_listed_with_what_people_do(run: Racer) -> None:
     listed = run("task list")
     assert (listed.code, listed.err) == (0, "")
     lines = dict(line.split(maxsplit=1) for line in listed.out.splitlines()[:-1])
-    assert lines == {name: make_task(name).spec.summary for name in task_names()}
+    assert lines.pop("folder").endswith("; needs --set images=...") and lines.keys() == set(READY)
+    assert lines == {name: make_task(name).spec.summary for name in READY}
     assert "racer task show NAME" in listed.out
-    assert strictly(run("task list --json").out) == {"tasks": lines, "unusable": {}}
+    told = strictly(run("task list --json").out)
+    assert (told["tasks"].keys(), told["unusable"]) == (set(task_names()), {})
 
 
-@pytest.mark.parametrize("name", task_names())
+@pytest.mark.parametrize("name", READY)
 def test_a_task_is_shown_with_all_that_there_is_to_know(name: str, run: Racer) -> None:
     shown, told = run(f"task show {name}"), strictly(run(f"task show {name} --json").out)
     assert (shown.code, shown.err) == (0, "")
@@ -400,7 +405,7 @@ def test_a_study_s_folder_asks_whether_a_sitting_is_of_the_study(
     assert (shown["participant"], shown["study"]) == ("p01", "")
 
 
-@pytest.mark.parametrize("task", task_names())
+@pytest.mark.parametrize("task", READY)
 def test_a_new_study_says_what_comes_next(task: str, run: Racer) -> None:
     outcome = run(f"study init demo --task {task}")
     assert (outcome.code, outcome.err) == (0, "")

@@ -67,7 +67,7 @@ class Scripted(ScriptedDisplay):
         self.clock.now_ns = max(self.clock(), until_ns)
         return 0
 
-    def await_answer(self) -> int:
+    def await_answer(self, gone: NDArray[np.uint8] | None = None, gone_ns: int = 0) -> int:
         """Press the next key, or leave; the loop notices 7 milliseconds later."""
         assert self.keys is not None
         done = len(self.asked)
@@ -179,7 +179,7 @@ def test_a_person_looks_at_a_cross_before_every_picture(levels: LatentModel, tmp
 def test_answers_are_not_commented_on(levels: LatentModel, tmp_path: Path) -> None:
     seat = seated(levels, tmp_path, [0])
     seat.run()
-    assert seat.display.huds == [Hud("Round: How bright?", trial / 5) for trial in range(5)]
+    assert seat.display.huds == [Hud("Round: How bright?", trial / 5, count=(trial + 1, 5)) for trial in range(5)]
 
 
 def test_no_answer_is_timed_before_its_picture(levels: LatentModel) -> None:
@@ -187,7 +187,7 @@ def test_no_answer_is_timed_before_its_picture(levels: LatentModel) -> None:
     clock = Clock()
 
     class Hasty(Scripted):
-        def await_answer(self) -> int:
+        def await_answer(self, gone: NDArray[np.uint8] | None = None, gone_ns: int = 0) -> int:
             keys.press("s", clock() - 10 * MS)
             return 0
 

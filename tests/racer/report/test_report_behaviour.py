@@ -9,8 +9,10 @@ from hypothesis import strategies as st
 from racing_builders import Drive, scored
 from report_builders import driven, evaluation
 
-from racer.report.behaviour import cohens_kappa
+from racer.report.behaviour import attention, cohens_kappa, reference_of
+from racer.report.recordings import EvaluatedEpisode, Person
 from racer.report.study import StudyReport, report_study
+from racer.report.wording import attention_lines
 
 
 def report_of(folder: Path, *sittings: list[Drive]) -> StudyReport:
@@ -100,3 +102,61 @@ def test_learning_is_by_the_number_within_the_condition_and_by_its_place(tmp_pat
     ]
     assert report.by_episode[0].se == pytest.approx(0.2)
     assert report.by_episode[1].se is None
+
+
+# Single originals -----------------------------------------------------------------------------------------------------
+
+
+def answered(phase: str, stimuli: list[int], actions: list[int], right: float = 1.0) -> EvaluatedEpisode:
+    """Return a block of originals that were answered."""
+    none = np.zeros(0)
+    return EvaluatedEpisode(
+        phase=phase,
+        condition="raw",
+        block=1,
+        number=1,
+        seed=stimuli[0],
+        metrics={"correct": right},
+        actions=np.array(actions, np.uint8),
+        stimuli=np.array(stimuli),
+        sent=none,
+        durations_ms=none,
+        stage_us=np.zeros((0, 4), np.uint32),
+        bits=0.0,
+        path=Path(),
+        index=0,
+    )
+
+
+def answering(name: str, *singles: EvaluatedEpisode) -> Person:
+    first = (answered("evaluation", [5, 6, 5], [1, 0, 0]),)
+    return Person(name, None, first, (), singles)  # type: ignore[arg-type]
+
+
+def test_repeats_are_compared_with_the_first_answer_and_catch_trials_are_right_or_not() -> None:
+    ann = answering(
+        "ann",
+        answered("repeats", [5], [1]),
+        answered("repeats", [6], [1]),
+        answered("repeats", [7], [0]),
+        answered("catch", [9], [0], 0.0),
+        answered("catch", [8], [0]),
+        answered("catch", [8], [0]),
+        answered("catch", [8], [0]),
+    )
+    ben = answering("ben", answered("repeats", [6], [0]))
+    found = attention((ann, ben), "correct")
+    assert [(each.participant, each.catch, each.caught, each.repeats, each.alike) for each in found] == [
+        ("ann", 4, 0.75, 2, 0.5),
+        ("ben", 0, None, 1, 1.0),
+    ]
+    assert attention_lines(found)[1] == "ben: 0 catch trials, - right; 1 repeat, 100 % as before"
+
+
+def test_nothing_is_said_of_attention_where_there_were_no_such_pictures() -> None:
+    assert attention((answering("ann"),), "correct") == []
+
+
+def test_answers_to_pictures_are_compared_with_those_to_the_originals() -> None:
+    assert reference_of(False, ("raw", "full")) == "raw"
+    assert {reference_of(False, ("full",)), reference_of(True, ("raw", "full"))} == {"full"}

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -9,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from racer.errors import ConfigError
+from racer.loop.episode import block_seeds
 from racer.sitting.protocol import (
     EVALUATED,
     PILOT_SEEDS,
@@ -179,3 +181,40 @@ def test_where_trials_stand_alone_chance_decides_what_a_pilot_is_shown_next() ->
     assert [each.phase for each in plans[0]] != [each.phase for each in plans[1]]
     assert plans[0] == plan_episodes(config, "pilot01", 0, 0, alone=True)
     assert min(each.seed for each in plan_episodes(EVALUATION, "p01", 0, 0, alone=True)) >= PILOT_SEEDS
+
+
+# Single originals among the evaluation --------------------------------------------------------------------------------
+
+SINGLES = replace(EVALUATION, conditions=("raw", "random", "pico"), evaluation=2, steps=5, catch=6, repeats=8)
+
+
+@pytest.mark.parametrize("order", range(6))
+def test_catch_trials_are_originals_that_were_not_met_and_repeats_come_behind_what_they_repeat(order: int) -> None:
+    plans = plan_episodes(SINGLES, "p01", 3, order, alone=True)
+    assert [each.number for each in plans] == list(range(len(plans)))
+    assert plans == plan_episodes(SINGLES, "p01", 3, order, alone=True)
+    without = plan_episodes(replace(SINGLES, catch=0, repeats=0), "p01", 3, order, alone=True)
+    blocks = [each for each in plans if each.phase not in ("catch", "repeats")]
+    assert [(each.condition, each.seed, each.steps) for each in blocks] == [
+        (each.condition, each.seed, each.steps) for each in without
+    ]
+    singles = [each for each in plans if each.phase in ("catch", "repeats")]
+    assert sorted(each.phase for each in singles) == ["catch"] * 6 + ["repeats"] * 8
+    assert {(each.condition, each.steps) for each in singles} == {("raw", 1)}
+    met: set[int] = set()
+    for each in plans:
+        if each.phase == "repeats":
+            assert each.seed in met
+        elif each.phase == "catch":
+            assert each.seed not in {seed for block in blocks for seed in block_seeds(block.seed, block.steps)}
+        elif each.condition == "raw":
+            met |= set(block_seeds(each.seed, each.steps))
+
+
+def test_tasks_that_move_on_have_no_single_originals() -> None:
+    assert plan_episodes(SINGLES, "p01", 0, 0) == plan_episodes(replace(SINGLES, catch=0, repeats=0), "p01", 0, 0)
+
+
+def test_repeats_take_originals_to_be_compared_with() -> None:
+    with pytest.raises(ConfigError, match="add 'raw' to the conditions"):
+        replace(SINGLES, conditions=("random", "pico"))

@@ -36,14 +36,14 @@ from racer.sitting.agenda import Drive
 from racer.sitting.protocol import EpisodePlan
 from racer.sitting.run import Sitting, SittingRun
 from racer.tasks.gymnasium import ChannelObservation, TaskEnv, env_id, env_spec, register_tasks, reward_of
-from racer.tasks.registry import BUILT_IN, make_task
+from racer.tasks.registry import BUILT_IN, make_task, needed_settings
 from racer.tasks.task import MOST_SEED, Outcome
 from racer.window.texts import english
 
 Make = Callable[..., ChannelObservation]
 STEPWISE = ChannelConfig(mask_interval="step", fill="prior")
 ACTIONS = [STRAIGHT, RIGHT, RIGHT, LEFT, STRAIGHT, LEFT]
-PACED = [name for name in BUILT_IN if make_task(name).spec.paced]
+PACED = [name for name in BUILT_IN if not needed_settings(name) and make_task(name).spec.paced]
 
 
 @pytest.fixture

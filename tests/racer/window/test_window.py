@@ -477,6 +477,59 @@ def test_a_key_held_through_a_pause_is_no_answer(open_window: OpenWindow, clock:
     assert KeyboardDriver(window.keys).act(FRAME) == 0
 
 
+def test_an_answer_can_be_clicked_on_its_button_and_nowhere_else(open_window: OpenWindow, clock: Clock) -> None:
+    window = asking(open_window, clock)
+    window.listener = script = Script()
+    told = window.show(FRAME, HUD)
+    width, height = window._stage.painter.size
+    spots = [
+        [
+            (x, y)
+            for x in range(0, width, 8)
+            for y in range(0, height, 8)
+            if window._stage.painter.answer_at((x, y)) == n
+        ]
+        for n in range(3)
+    ]
+    assert all(spots) and max(y for x, y in spots[0]) < height
+    clock.at(100, click(width // 2, height // 3))
+    clock.at(900, click(*spots[2][len(spots[2]) // 2]))
+    assert window.await_answer() == 0
+    driver = KeyboardDriver(window.keys)
+    assert driver.act(FRAME) == 2 and script.kinds == ["click"]
+    assert driver.pressed_ns is not None and told < 900 * MS <= driver.pressed_ns < 960 * MS
+    assert not window.keys.answered, "a click is over when it was heard of"
+
+
+def test_a_click_before_the_frame_was_shown_answers_nothing(open_window: OpenWindow, clock: Clock) -> None:
+    window = asking(open_window, clock)
+    window.show(FRAME, HUD)
+    spot = next((x, y) for x in range(960) for y in range(720) if window._stage.painter.answer_at((x, y)) == 0)
+    pygame.event.post(click(*spot))
+    clock.at(700, down(pygame.K_y), up(pygame.K_y))
+    window.await_answer()
+    assert KeyboardDriver(window.keys).act(FRAME) == 1
+
+
+def test_a_picture_that_is_shown_for_a_while_is_gone_then_and_can_still_be_answered(
+    open_window: OpenWindow, clock: Clock
+) -> None:
+    window = asking(open_window, clock)
+    shown = window.show(FRAME, HUD)
+    picture = pygame.surfarray.array3d(window._stage.painter._canvas.screen)
+    seen = []
+    window.listener = lambda kind, detail, time_ns: seen.append(
+        pygame.surfarray.array3d(window._stage.painter._canvas.screen)
+    )
+    clock.at(100, down(pygame.K_q))
+    clock.at(900, down(pygame.K_q))
+    clock.at(1500, down(pygame.K_y))
+    window.await_answer(np.full(FRAME.shape, 128, np.uint8), shown + 500 * MS)
+    assert clock.now >= 1500 * MS and KeyboardDriver(window.keys).act(FRAME) == 1
+    assert np.array_equal(seen[0], picture) and not np.array_equal(seen[1], picture)
+    assert (np.abs(seen[1].astype(int) - 128).max(axis=2) == 0).sum() > 100_000
+
+
 def test_the_session_can_be_ended_while_an_answer_is_awaited(open_window: OpenWindow, clock: Clock) -> None:
     window = asking(open_window, clock)
     window.listener = Script(pause=[ARROW_DOWN, RETURN, ARROW_DOWN, RETURN])
