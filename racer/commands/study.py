@@ -6,13 +6,16 @@ import shlex
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from racer.commands.care import finish_begun
 from racer.commands.options import JsonOption, ModelOption
 from racer.commands.output import print_json, progress_bar
+
+if TYPE_CHECKING:
+    from racer.report.study import Beforehand
 
 app = typer.Typer(help="Plan, run and analyse a whole study.", no_args_is_help=True)
 
@@ -140,6 +143,45 @@ def study_train(study: StudyArgument = None, as_json: JsonOption = False) -> Non
     print(f"Next: racer session start --study {shlex.quote(str(loaded.folder))}")
 
 
+@app.command("preregister", epilog="Example: racer study preregister demo")
+def study_preregister(
+    study: StudyArgument = None,
+    out: Annotated[
+        Path | None, typer.Option(help="The file to deposit; `preregistration.json` beside the study file if left out.")
+    ] = None,
+    late: Annotated[
+        bool, typer.Option("--late", help="Write it although people have been evaluated; it then says how many.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Write down what the study promises before anybody is evaluated: primary outcome, exclusions, when to stop."""
+    from datetime import UTC, datetime
+
+    from racer.study.file import find_study, load_study
+    from racer.study.preregistration import preregister, read_preregistration
+
+    loaded = load_study(find_study(study))
+    finish_begun(loaded.recordings)
+    path, sha256 = preregister(loaded, datetime.now(UTC), out, late=late)
+    found = read_preregistration(path)
+    assert found is not None
+    promised = found[0]
+    if as_json:
+        print_json({"file": str(path), "sha256": sha256} | promised.model_dump(mode="json"))
+        return
+    print(f"primary outcome  {promised.outcome}")
+    for rule in promised.exclusions:
+        print(f"left out         {rule}")
+    print(f"to stop          {promised.stopping}")
+    later = [condition for condition, hash_ in promised.fitted.items() if hash_ is None]
+    if later:
+        print(f"not promised     what is fitted for {', '.join(later)}: it is still to be trained")
+    if promised.evaluated_before:
+        print(f"late             {promised.evaluated_before} had been evaluated before: the report will say so")
+    print(f"Wrote {path}, SHA-256 {sha256}")
+    print("Next: deposit it where it gets a date, for example at osf.io or by mail to a colleague")
+
+
 @app.command("run", epilog="Example: racer study run demo --participants 12")
 def study_run(
     study: StudyArgument = None,
@@ -203,14 +245,16 @@ def study_report(
     from racer.report.terminal import print_report
     from racer.report.write import write_report
 
-    folder, item_texts, own_model = _recordings(data)
+    folder, item_texts, own_model, beforehand = _recordings(data)
     finish_begun(folder)
     model = model or own_model
     if out is None:
-        report, written = report_study(folder), None
+        report, written = report_study(folder, beforehand), None
     else:
         with progress_bar("report", shown=not as_json) as advance:
-            written = write_report(folder, out, overwrite, lambda stage: advance(0, None), item_texts, model=model)
+            written = write_report(
+                folder, out, overwrite, lambda stage: advance(0, None), item_texts, model, beforehand
+            )
         report = written.report
     if as_json:
         files = {"page": str(written.page), "files": str(written.files)} if written else {}
@@ -226,22 +270,29 @@ def study_report(
         print(f"Wrote {written.page}, and its figures and numbers to {written.files}")
 
 
-def _recordings(data: Path | None) -> tuple[Path, dict[tuple[str, str], str], Path | None]:
-    """Return the folder of recordings that is meant, and of a study the wording of its questionnaires and its model."""
+def _recordings(
+    data: Path | None,
+) -> tuple[Path, dict[tuple[str, str], str], Path | None, Beforehand | None]:
+    """Return the folder of recordings that is meant, and of a study the wording of its questionnaires, its model and
+    what was preregistered."""
+    from racer.report.study import Beforehand
     from racer.study.file import RECORDINGS, STUDY_FILE, StudyFileError, find_study, load_study
+    from racer.study.preregistration import PREREGISTRATION, read_preregistration
 
     if data is not None and not (data / STUDY_FILE).is_file() and data.suffix != ".toml":
-        return data, {}, None
+        return data, {}, None, None
     if data is None and not any(Path().glob(f"*/{STUDY_FILE}")) and not Path(STUDY_FILE).is_file():
-        return Path("recordings"), {}, None
+        return Path("recordings"), {}, None, None
     path = find_study(data)
+    promised = read_preregistration(path.parent / PREREGISTRATION)
     try:
         study = load_study(path)
     except StudyFileError as error:
         # The recordings say all that is analysed; only the wording of the questions stands in the file.
         print(f"questions are named by their ids: {error}", file=sys.stderr)
-        return path.parent / RECORDINGS, {}, None
+        return path.parent / RECORDINGS, {}, None, Beforehand(*promised) if promised else None
     custom = {entry.name: entry.questionnaire() for entry in study.file.questionnaires.custom}
     known = {**study.language.questionnaires, **custom}
     texts = {(name, item.id): item.text for name, each in known.items() for item in each.items}
-    return study.recordings, texts, study.model
+    beforehand = Beforehand(*promised, settings=study.settings) if promised else None
+    return study.recordings, texts, study.model, beforehand
