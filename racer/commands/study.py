@@ -6,13 +6,16 @@ import shlex
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from racer.commands.care import finish_begun
 from racer.commands.options import FullscreenOption, JsonOption, ModelOption, Protocol
 from racer.commands.output import print_json, progress_bar
+
+if TYPE_CHECKING:
+    from racer.report.study import Beforehand
 
 app = typer.Typer(help="Plan, run and analyse a whole study.", no_args_is_help=True)
 
@@ -249,6 +252,155 @@ def study_train(study: StudyArgument = None, as_json: JsonOption = False) -> Non
     print(f"Next: racer session start --study {shlex.quote(str(loaded.folder))}")
 
 
+@app.command("preregister", epilog="Example: racer study preregister demo")
+def study_preregister(
+    study: StudyArgument = None,
+    out: Annotated[
+        Path | None, typer.Option(help="The file to deposit; `preregistration.json` beside the study file if left out.")
+    ] = None,
+    late: Annotated[
+        bool, typer.Option("--late", help="Write it although people have been evaluated; it then says how many.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Write down what the study promises before anybody is evaluated: primary outcome, exclusions, when to stop."""
+    from datetime import UTC, datetime
+
+    from racer.study.file import find_study, load_study
+    from racer.study.preregistration import preregister, read_preregistration
+
+    loaded = load_study(find_study(study))
+    finish_begun(loaded.recordings)
+    path, sha256 = preregister(loaded, datetime.now(UTC), out, late=late)
+    found = read_preregistration(path)
+    assert found is not None
+    promised = found[0]
+    if as_json:
+        print_json({"file": str(path), "sha256": sha256} | promised.model_dump(mode="json"))
+        return
+    print(f"primary outcome  {promised.outcome}")
+    for rule in promised.exclusions:
+        print(f"left out         {rule}")
+    print(f"to stop          {promised.stopping}")
+    later = [condition for condition, hash_ in promised.fitted.items() if hash_ is None]
+    if later:
+        print(f"not promised     what is fitted for {', '.join(later)}: it is still to be trained")
+    if promised.evaluated_before:
+        print(f"late             {promised.evaluated_before} had been evaluated before: the report will say so")
+    print(f"Wrote {path}, SHA-256 {sha256}")
+    print("Next: deposit it where it gets a date, for example at osf.io or by mail to a colleague")
+
+
+@app.command("power", epilog="Example: racer study power demo --from rehearsal")
+def study_power(
+    study: StudyArgument = None,
+    source: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--from",
+            help="A study, or a folder of recordings, whose people drove under both conditions of the primary outcome: "
+            "an earlier study, or a simulated copy. May be repeated; several, each with a pilot of its own, tell how "
+            "much the pilot matters.",
+        ),
+    ] = None,
+    effect: Annotated[
+        float | None,
+        typer.Option(
+            help="Supposed true difference as a share of the second condition; the primary outcome's margin if left "
+            "out, or 0 where something is to be kept."
+        ),
+    ] = None,
+    power: Annotated[float, typer.Option(help="Asked for, above 0 and below 1.")] = 0.8,
+    studies: Annotated[int, typer.Option(min=100, max=20_000, help="Simulated studies.")] = 2000,
+    seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Of all that is drawn.")] = 0,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what varies among those people, and stop.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Say how many participants the primary outcome needs, from people who drove."""
+    from dataclasses import asdict
+
+    from racer.errors import ConfigError
+    from racer.study.file import RECORDINGS, STUDY_FILE, find_study, load_study
+    from racer.study.power import MOST_PEOPLE, components_of, plan_power, refuse_own_data
+
+    if not 0 < power < 1:
+        raise ConfigError(f"--power must lie above 0 and below 1; got {power:g}")
+    if effect is not None and not -1 < effect < 1:
+        raise ConfigError(f"--effect must lie between -1 and 1, a share of the second condition; got {effect:g}")
+    if not source:
+        raise ConfigError("name people who drove with --from, such as a copy of the study after `racer study run`")
+    loaded = load_study(find_study(study))
+    folders = [folder / RECORDINGS if (folder / STUDY_FILE).is_file() else folder for folder in source]
+    refuse_own_data(loaded, folders)
+    file = loaded.file
+    outcome = file.primary.outcome(file.make_task().spec.primary.name, file.conditions)
+    if outcome is None:
+        raise ConfigError(f"{loaded.path}: conditions: one alone has nothing to be compared with; name another")
+    components = components_of(folders, outcome)
+    told = components.told()
+    if dry_run:
+        if as_json:
+            print_json({"outcome": asdict(outcome), "components": told})
+            return
+        _print_components(str(outcome), told)
+        print("Nothing was simulated.")
+        return
+    with progress_bar("components", shown=not as_json) as advance:
+        reached = [0]
+
+        def progress(done: int, total: int) -> None:
+            advance(done - reached[0], total)
+            reached[0] = done
+
+        found = plan_power(
+            components,
+            outcome,
+            file.conditions,
+            file.participants,
+            effect=effect,
+            power=power,
+            studies=studies,
+            seed=seed,
+            progress=progress,
+        )
+    if as_json:
+        print_json(asdict(found) | {"components": told})
+        return
+    _print_components(str(outcome), told)
+    needed, planned = found.needed, found.planned
+
+    def shown(people: int | None) -> str:
+        return f"more than {MOST_PEOPLE}" if people is None else str(people)
+
+    print(f"supposed      a true difference of {100 * found.effect:g} % of {outcome.subtrahend}")
+    ends = f"95 % interval {shown(needed.low)} to {shown(needed.high)}"
+    more = f"; {needed.balanced} hold every order equally often" if needed.balanced else ""
+    print(f"needed        {shown(needed.people)} participants for a power of {100 * power:g} % ({ends}){more}")
+    print(
+        f"planned       {planned.people} participants: power {100 * planned.power:.0f} % "
+        f"(95 % interval {100 * planned.low:.0f} to {100 * planned.high:.0f})"
+    )
+    print(f"Next: set participants in {loaded.path}, then racer study preregister {shlex.quote(str(loaded.folder))}")
+
+
+def _print_components(outcome: str, told: dict[str, Any]) -> None:
+    print(f"primary       {outcome}")
+    print(f"from          {told['people']} people, {told['episodes']:.3g} episodes of each condition")
+    for key, name in (
+        ("mean", "mean"),
+        ("people_sd", "people"),
+        ("people_by_condition_sd", "people differ in the contrast"),
+        ("tracks_sd", "episodes, shared"),
+        ("tracks_by_condition_sd", "episodes differ in the contrast"),
+    ):
+        values = told[key] if isinstance(told[key], list) else [told[key]]
+        print(f"  {name:<33}{', '.join(f'{value:.4g}' for value in values)}")
+    places = ", ".join(f"{value:+.3g}" for value in told["places"]) if told["places_told"] else "cannot be told"
+    print(f"  {'place in the sitting':<33}{places}")
+    pilots = "cannot be told from one study" if told["pilots_sd"] is None else f"{told['pilots_sd']:.4g}"
+    print(f"  {'pilots':<33}{pilots}")
+
+
 @app.command("run", epilog="Example: racer study run demo --participants 12")
 def study_run(
     study: StudyArgument = None,
@@ -312,14 +464,16 @@ def study_report(
     from racer.report.terminal import print_report
     from racer.report.write import write_report
 
-    folder, item_texts, own_model = _recordings(data)
+    folder, item_texts, own_model, beforehand = _recordings(data)
     finish_begun(folder)
     model = model or own_model
     if out is None:
-        report, written = report_study(folder), None
+        report, written = report_study(folder, beforehand), None
     else:
         with progress_bar("report", shown=not as_json) as advance:
-            written = write_report(folder, out, overwrite, lambda stage: advance(0, None), item_texts, model=model)
+            written = write_report(
+                folder, out, overwrite, lambda stage: advance(0, None), item_texts, model, beforehand
+            )
         report = written.report
     if as_json:
         files = {"page": str(written.page), "files": str(written.files)} if written else {}
@@ -335,22 +489,29 @@ def study_report(
         print(f"Wrote {written.page}, and its figures and numbers to {written.files}")
 
 
-def _recordings(data: Path | None) -> tuple[Path, dict[tuple[str, str], str], Path | None]:
-    """Return the folder of recordings that is meant, and of a study the wording of its questionnaires and its model."""
+def _recordings(
+    data: Path | None,
+) -> tuple[Path, dict[tuple[str, str], str], Path | None, Beforehand | None]:
+    """Return the folder of recordings that is meant, and of a study the wording of its questionnaires, its model and
+    what was preregistered."""
+    from racer.report.study import Beforehand
     from racer.study.file import RECORDINGS, STUDY_FILE, StudyFileError, find_study, load_study
+    from racer.study.preregistration import PREREGISTRATION, read_preregistration
 
     if data is not None and not (data / STUDY_FILE).is_file() and data.suffix != ".toml":
-        return data, {}, None
+        return data, {}, None, None
     if data is None and not any(Path().glob(f"*/{STUDY_FILE}")) and not Path(STUDY_FILE).is_file():
-        return Path("recordings"), {}, None
+        return Path("recordings"), {}, None, None
     path = find_study(data)
+    promised = read_preregistration(path.parent / PREREGISTRATION)
     try:
         study = load_study(path)
     except StudyFileError as error:
         # The recordings say all that is analysed; only the wording of the questions stands in the file.
         print(f"questions are named by their ids: {error}", file=sys.stderr)
-        return path.parent / RECORDINGS, {}, None
+        return path.parent / RECORDINGS, {}, None, Beforehand(*promised) if promised else None
     custom = {entry.name: entry.questionnaire() for entry in study.file.questionnaires.custom}
     known = {**study.language.questionnaires, **custom}
     texts = {(name, item.id): item.text for name, each in known.items() for item in each.items}
-    return study.recordings, texts, study.model
+    beforehand = Beforehand(*promised, settings=study.settings) if promised else None
+    return study.recordings, texts, study.model, beforehand

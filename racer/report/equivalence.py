@@ -13,13 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from racer.report.statistics import BOOTSTRAP_SEED
+from racer.report.statistics import sign_flip
 
 MARGIN = 0.05
 """Of the score on raw frames; a claim beyond it wants more people."""
-_MOST_EXACT = 20
-"""People up to whom all flips are gone through; beyond, as many of them are drawn."""
-_DRAWN = 2**17
 _ROUNDING = 1e-12
 
 Values = NDArray[np.float64]
@@ -51,27 +48,6 @@ def kept(values: Values, reference: Values, margin: float) -> Kept:
     short, beyond = values - (1 - margin) * reference, (1 + margin) * reference - values
     either = [p for p in (_above_zero(short), _above_zero(beyond)) if p is not None]
     return Kept(margin, max(either) if len(either) == 2 else None, max(sign_flip(short), sign_flip(beyond)))
-
-
-def sign_flip(differences: Values) -> float:
-    """Return p of the one-sided test that the mean difference, float64[people], is above zero.
-
-    That is the share of all ways to flip the signs of the differences, the one observed included, whose mean is at
-    least the observed one; of 21 people or more, of 131072 ways that are drawn.
-    """
-    differences = np.asarray(differences, np.float64)
-    # Sums are exact to about this; whoever ties with the observation counts.
-    least = differences.sum() - _ROUNDING * np.abs(differences).sum()
-    if len(differences) <= _MOST_EXACT:
-        sums = np.zeros(1)
-        for difference in differences:
-            sums = np.concatenate([sums + difference, sums - difference])
-        return float((sums >= least).mean())
-    rng = np.random.default_rng(BOOTSTRAP_SEED)
-    found = sum(
-        int((rng.choice((-1.0, 1.0), (_DRAWN // 32, len(differences))) @ differences >= least).sum()) for _ in range(32)
-    )
-    return (found + 1) / (_DRAWN + 1)
 
 
 def _above_zero(differences: Values) -> float | None:

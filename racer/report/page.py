@@ -18,6 +18,7 @@ from racer.report import wording
 from racer.report.answers import when
 from racer.report.caveats import caveats
 from racer.report.drawing import Cell, Illustration
+from racer.report.promises import outcome_lines, promise_lines
 from racer.report.statistics import RESAMPLES
 from racer.report.study import StudyReport
 from racer.report.timing import STAGES
@@ -58,6 +59,8 @@ def render_page(
         version=__version__,
         report=report,
         caveats=caveats(report),
+        outcome=outcome_lines(report),
+        promises=promise_lines(report.promise),
         pictures=pictures,
         image=data_address,
         folder=quote(files_folder),

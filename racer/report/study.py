@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,8 +24,9 @@ from racer.report.behaviour import (
     learning_by_episode,
     reference_of,
 )
+from racer.report.primary import PrimaryResult, primary_result
 from racer.report.provenance import Provenance, trace_provenance
-from racer.report.recordings import Evaluations, compared, read_evaluations
+from racer.report.recordings import Evaluations, compared, read_evaluations, section
 from racer.report.statistics import (
     Anova,
     Friedman,
@@ -38,6 +40,8 @@ from racer.report.statistics import (
     repeated_anova,
 )
 from racer.report.timing import Timing, measure_timing
+from racer.study.outcome import Primary, recorded_primary
+from racer.study.preregistration import Preregistration, Promise, compare
 from sessions import Metric, TaskRecord
 
 
@@ -115,6 +119,10 @@ class StudyReport:
     answers: Answers = field(default_factory=lambda: Answers([], [], [], {}))
     timing: list[Timing] = field(default_factory=list)
     provenance: list[Provenance] = field(default_factory=list)
+    outcome: PrimaryResult | None = None
+    """What the study was run for, and what came of it; all else was explored. None where nothing can be compared."""
+    promise: Promise | None = None
+    """What was promised before anybody was evaluated; None where nothing was."""
 
     @property
     def compared(self) -> tuple[Metric, ...]:
@@ -136,17 +144,32 @@ class StudyReport:
         return [score.metrics[self.primary.name] for score in self.scores if score.condition == condition]
 
 
-def report_study(folder: Path) -> StudyReport:
+@dataclass(frozen=True)
+class Beforehand:
+    """What a study's folder says besides its recordings."""
+
+    promised: Preregistration
+    sha256: str
+    """Of the preregistration's file."""
+    settings: dict[str, Any] | None = None
+    """What the study file says now; None where it cannot be read."""
+
+
+def report_study(folder: Path, beforehand: Beforehand | None = None) -> StudyReport:
     """Analyse the complete evaluation sessions in a folder; see `read_evaluations` for what is left out.
+
+    Args:
+        folder: Of the recordings.
+        beforehand: What was preregistered, if anything was.
 
     Raises:
         NothingToReportError: If nothing is left.
         RecordingError: If the folder cannot be listed.
     """
-    return analyse(read_evaluations(folder), folder)
+    return analyse(read_evaluations(folder), folder, beforehand)
 
 
-def analyse(evaluations: Evaluations, folder: Path) -> StudyReport:
+def analyse(evaluations: Evaluations, folder: Path, beforehand: Beforehand | None = None) -> StudyReport:
     """Return the analysis of what `read_evaluations` found in a folder.
 
     Raises:
@@ -212,7 +235,38 @@ def analyse(evaluations: Evaluations, folder: Path) -> StudyReport:
         answers=read_answers(people, conditions),
         timing=measure_timing(people),
         provenance=trace_provenance(people),
+        outcome=_outcome(evaluations, tables, beforehand),
+        promise=compare(
+            beforehand.promised,
+            beforehand.sha256,
+            (info for person in people for info in person.sitting.infos),
+            len(people),
+            beforehand.settings,
+        )
+        if beforehand
+        else None,
     )
+
+
+def _outcome(
+    evaluations: Evaluations, tables: dict[str, NDArray[np.float64]], beforehand: Beforehand | None
+) -> PrimaryResult | None:
+    """Return what came of the outcome that was promised, or else of the one that the first recording names."""
+    config = evaluations.people[0].sitting.info.config
+    said = recorded_primary(config)
+    if beforehand is not None:
+        outcome, declared = beforehand.promised.outcome, True
+    else:
+        named = section(config, "protocol").get("conditions")
+        order = [name for name in named if name in evaluations.conditions] if isinstance(named, list) else []
+        found = (said or Primary()).outcome(evaluations.task.primary.name, order or evaluations.conditions)
+        if found is None:
+            return None
+        outcome, declared = found, said not in (None, Primary())
+    if outcome.metric not in tables:
+        return None
+    table = tables[outcome.metric]
+    return primary_result(outcome, declared, {name: table[:, i] for i, name in enumerate(evaluations.conditions)})
 
 
 def _pico_less_random(column: dict[str, NDArray[np.float64]]) -> PairedDifference | None:

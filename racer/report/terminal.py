@@ -8,6 +8,7 @@ from rich.table import Table
 
 from racer.recordings.listing import escape
 from racer.report import wording
+from racer.report.promises import outcome_lines, promise_lines
 from racer.report.study import StudyReport
 
 
@@ -32,22 +33,27 @@ def print_report(report: StudyReport) -> None:
         table.add_row(escape(mean.condition), *cells)
     console.print(table)
     console.print(escape("; ".join(f"{metric.title}: {wording.direction(metric)}" for metric in report.compared)))
+    if lines := outcome_lines(report):
+        console.print("\nPrimary outcome")
+        for line in (*lines, *(promise_lines(report.promise) if report.promise else [])):
+            console.print(f"  {escape(line)}")
+        console.print("\nExplored")
     if (pair := report.difference) is not None:
         metric = report.primary
         difference, se = wording.amount(metric, pair.mean, "+"), wording.amount(metric, pair.se)
         of = f"{wording.unit_of_difference(metric)} of {metric.title}".strip()
-        console.print(
-            escape(f"{pair.minuend} - {pair.subtrahend}: {difference} (SE {se}) {of}, {wording.paired_line(pair)}")
-        )
+        tested = "" if report.simulated else f", {wording.paired_line(pair)}"
+        console.print(escape(f"{pair.minuend} - {pair.subtrahend}: {difference} (SE {se}) {of}{tested}"))
         interval, dz = wording.metric_interval(metric, pair.interval, "+"), wording.number(pair.dz, 2)
-        console.print(escape(f"  95 % interval {interval}, Cohen's dz {dz}, Wilcoxon {wording.wilcoxon_line(pair)}"))
+        tested = "" if report.simulated else f", Wilcoxon {wording.wilcoxon_line(pair)}"
+        console.print(escape(f"  95 % interval {interval}, Cohen's dz {dz}{tested}"))
     if report.gap_closed is not None:
         console.print(f"pico closes {wording.percent(report.gap_closed, 0)} of the gap between random and full")
-    for anova in report.anova:
+    for anova in [] if report.simulated else report.anova:
         console.print(f"RM-ANOVA, {' / '.join(anova.conditions)}: {wording.anova_line(anova)}")
         if anova.epsilon is not None and len(anova.conditions) > 2:
             console.print(f"  {escape(wording.sphericity_line(anova))}")
-    if report.friedman is not None:
+    if report.friedman is not None and not report.simulated:
         console.print(f"Friedman, all conditions: {wording.friedman_line(report.friedman)}")
     for each in report.agreement if not report.task.paced else ():
         se = f" (SE {100 * each.equal_se:.1f})" if each.equal_se is not None else ""

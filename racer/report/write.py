@@ -20,7 +20,7 @@ from racer.report.figures import draw_figures
 from racer.report.page import GENERATOR, Pictures, named_exclusions, render_page
 from racer.report.recordings import Evaluations, read_evaluations
 from racer.report.strips import NoStripError, draw_strips, film_strips
-from racer.report.study import StudyReport, analyse
+from racer.report.study import Beforehand, StudyReport, analyse
 from racer.report.traversals import draw_traversals
 
 NUMBERS = "report.json"
@@ -54,6 +54,7 @@ def write_report(
     progress: Callable[[str], None] = lambda stage: None,
     item_texts: Mapping[tuple[str, str], str] | None = None,
     model: Path | None = None,
+    beforehand: Beforehand | None = None,
 ) -> Written:
     """Analyse the recordings in a folder and write the report. The same recordings give the same bytes.
 
@@ -66,6 +67,7 @@ def write_report(
         progress: Told in a few words what is being done.
         item_texts: Wording of questionnaire items by (questionnaire, item id), where known.
         model: Folder of the latent model that the recordings were made with; None for the one that comes with the task.
+        beforehand: What was preregistered, if anything was.
 
     Raises:
         NothingToReportError: If there is nothing to analyse; nothing is written.
@@ -77,7 +79,7 @@ def write_report(
     _refuse_foreign(out, files, overwrite)
     progress("reading recordings")
     evaluations = read_evaluations(folder)
-    report = analyse(evaluations, folder)
+    report = analyse(evaluations, folder, beforehand)
     progress("drawing figures")
     pictures = draw_pictures(evaluations, report, model)
     contents: dict[str, bytes] = {}

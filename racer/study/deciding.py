@@ -1,6 +1,6 @@
 """Which of a study's settings decide what people do: sittings are analysed together where these are the same.
 
-Planning (how many people, the title) and wording (texts, language, questions) decide nothing.
+Planning (how many people, the title, the primary outcome) and wording (texts, language, questions) decide nothing.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 
 from racer.loop.conditions import MASKED_CONDITIONS
 
-_PLANNING = ("title", "participants", "pilots", "experimenter", "language", "font")
+_PLANNING = ("title", "participants", "pilots", "experimenter", "language", "font", "primary")
 _SINGLES = ("catch", "repeats")
 _WORDS_OF_ITEMS = ("text", "low", "high")
 
@@ -54,14 +54,15 @@ def recorded_sha256(config: Mapping[str, Any]) -> str | None:
 def differing(config: Mapping[str, Any], settings: Mapping[str, Any]) -> list[str]:
     """Return the deciding settings, such as `channel.bits`, in which a session's configuration differs from a study."""
     recorded = config.get("study")
-    return sorted(_paths(deciding(recorded), deciding(settings))) if isinstance(recorded, dict) else []
+    return sorted(paths(deciding(recorded), deciding(settings))) if isinstance(recorded, dict) else []
 
 
-def _paths(one: Mapping[str, Any], other: Mapping[str, Any], before: str = "") -> Iterator[str]:
+def paths(one: Mapping[str, Any], other: Mapping[str, Any], before: str = "") -> Iterator[str]:
+    """Yield the dotted names, such as `channel.bits`, of the values in which two tables differ."""
     for name in {**one, **other}:
         first, second = one.get(name), other.get(name)
         if isinstance(first, dict) and isinstance(second, dict):
-            yield from _paths(first, second, f"{before}{name}.")
+            yield from paths(first, second, f"{before}{name}.")
         elif first != second:
             yield f"{before}{name}"
 

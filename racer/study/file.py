@@ -23,6 +23,7 @@ from racer.loop.conditions import MASKED_CONDITIONS, ChannelConfig, check_condit
 from racer.sitting.protocol import EVALUATED, ProtocolConfig, ProtocolName
 from racer.sitting.questionnaires import Questionnaire
 from racer.study.deciding import settings_sha256
+from racer.study.outcome import Primary
 from racer.study.problems import explain, misfit
 from racer.study.sections import (
     MASK_SUFFIX,
@@ -97,6 +98,7 @@ class StudyFile(Section):
     keys: Keys = Keys.model_validate({})
     screens: Screens = Screens()
     questionnaires: Questionnaires = Questionnaires()
+    primary: Primary = Primary()
     experimenter: Experimenter = Experimenter()
     _folder: Path = PrivateAttr(default=Path())
     """The study's."""
@@ -150,6 +152,14 @@ class StudyFile(Section):
             raise misfit("episodes", str(error)) from error
         if not self.episodes.evaluation:
             raise misfit("episodes.evaluation", "must be 1 or more, for it is what is compared; got 0")
+        metrics = [metric.name for metric in task.spec.compared]
+        if self.primary.metric and self.primary.metric not in metrics:
+            reason = f"must be a metric of {task.spec.name} with a direction, {' or '.join(metrics)}"
+            raise misfit("primary.metric", f"{reason}; got {self.primary.metric[:80]!r}")
+        for condition in self.primary.contrast:
+            if condition not in self.conditions:
+                reason = f"must name two of the conditions, {', '.join(self.conditions)}; got {condition[:80]!r}"
+                raise misfit("primary.contrast", reason)
         return self
 
     @property

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from scipy import stats
 
-from racer.report.equivalence import kept, sign_flip
+from racer.report.equivalence import kept
+from racer.report.statistics import sign_flip
 
 DIFFERENCES = np.array([0.8, -0.3, 1.1, 0.4, 0.9, -0.1, 0.6])
 few = arrays.arrays(np.float64, st.integers(1, 9), elements=st.integers(-20, 20).map(float))
