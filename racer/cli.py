@@ -16,7 +16,7 @@ from typing import Annotated, Any
 import typer
 
 from racer import __version__
-from racer.commands import driver, model, session, study, task
+from racer.commands import agent, driver, model, session, study, task
 from racer.commands.demo import demo
 from racer.commands.doctor import doctor
 from racer.commands.output import print_json
@@ -43,6 +43,7 @@ app.command(epilog="Example: racer train recordings/pilot01_pilot_*.h5 --out mas
 app.add_typer(study.app, name="study")
 app.add_typer(task.app, name="task")
 app.add_typer(model.app, name="model")
+app.add_typer(agent.app, name="agent")
 app.add_typer(driver.app, name="driver")
 app.command(epilog="Example: racer rates --coders random,pico,predictive --participants 4 --tracks 2")(rates)
 
