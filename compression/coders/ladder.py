@@ -155,13 +155,22 @@ class Ladder:
         return latent.astype(np.float32)
 
     def length(self, numbers: NDArray[np.int64]) -> int:
-        """Return the bits of the smallest slot that numbers, int64[coordinates], fit as they are: counted, not summed.
+        """Return the bits that numbers, int64[coordinates], take as they are: counted, not summed.
 
-        The rung is coded as in the largest slot.
+        They are those of the shortest fraction that means the message whatever follows, so that messages can stand one
+        behind the other; the rung is coded as in the largest slot.
         """
         message, tables = self._message(numbers, RUNGS - 1), self._tables(SLOTS[-1], RUNGS - 1)
-        about = int(self.costs(numbers[None])[0, -1])
-        return next(bits for bits in range(max(0, about - 2), 2**20) if _value(message, tables, bits) is not None)
+        coding, matrix = range_coding(), _padded(tables)
+        point, digits = _encoded(coding, message, matrix)
+        bits = int(self.costs(numbers[None])[0, -1])
+        while True:
+            value = (point << bits) >> digits
+            for candidate in (value, value + 1, value - 1):
+                ends = (_decoded(coding, candidate, matrix, bits, ones) for ones in (False, True))
+                if candidate >> bits == 0 and all(end == message for end in ends):
+                    return bits
+            bits += 1
 
     def _sent(self, rung: int) -> NDArray[np.intp]:
         """Return the coordinates of which a rung says anything."""
@@ -272,7 +281,8 @@ def _slot(bits: int) -> int:
     return int(np.searchsorted(SLOTS, bits, side="right")) - 1
 
 
-def _coding() -> Any:
+def range_coding() -> Any:
+    """Return the package that codes. Raises CoderError if it is not installed."""
     try:
         import constriction
     except ImportError as error:
@@ -290,15 +300,19 @@ def _padded(tables: list[NDArray[np.int64]]) -> NDArray[np.float64]:
     return matrix
 
 
-def _value(symbols: list[int], tables: list[NDArray[np.int64]], bits: int) -> int | None:
-    """Return the number of so many bits that means symbols; None if there is none."""
-    coding, matrix = _coding(), _padded(tables)
+def _encoded(coding: Any, symbols: list[int], matrix: NDArray[np.float64]) -> tuple[int, int]:
+    """Return a binary fraction that means symbols: its digits as a number, and how many there are."""
     encoder = coding.queue.RangeEncoder()
     encoder.encode(np.array(symbols, np.int32), coding.model.Categorical(perfect=False), matrix)
     words = encoder.get_compressed()
-    digits = _WORD * len(words)
-    point = int.from_bytes(words.astype(">u4").tobytes(), "big") << bits
-    for value in (point >> digits, -(-point >> digits)):
+    return int.from_bytes(words.astype(">u4").tobytes(), "big"), _WORD * len(words)
+
+
+def _value(symbols: list[int], tables: list[NDArray[np.int64]], bits: int) -> int | None:
+    """Return the number of so many bits that means symbols; None if there is none."""
+    coding, matrix = range_coding(), _padded(tables)
+    point, digits = _encoded(coding, symbols, matrix)
+    for value in ((point << bits) >> digits, -((-point << bits) >> digits)):
         if value.bit_length() <= bits and _decoded(coding, value, matrix, bits) == symbols:
             return value
     return None
@@ -306,19 +320,20 @@ def _value(symbols: list[int], tables: list[NDArray[np.int64]], bits: int) -> in
 
 def _symbols(value: int, tables: list[NDArray[np.int64]], bits: int) -> list[int]:
     """Return the symbols that a number of so many bits means. Raises PacketError if it means none."""
-    symbols = _decoded(_coding(), value, _padded(tables), bits)
+    symbols = _decoded(range_coding(), value, _padded(tables), bits)
     if symbols is None:
         raise PacketError("packet is no range-coded message")
     return symbols
 
 
-def _decoded(coding: Any, value: int, matrix: NDArray[np.float64], bits: int) -> list[int] | None:
+def _decoded(coding: Any, value: int, matrix: NDArray[np.float64], bits: int, ones: bool = False) -> list[int] | None:
+    """Return the symbols that a number of so many bits means, followed by zeros or ones; None if it means none."""
     words = -(-bits // _WORD) + 2
-    data = np.frombuffer((value << (_WORD * words - bits)).to_bytes(4 * words, "big"), ">u4").astype(np.uint32)
+    behind = _WORD * words - bits
+    data = ((value << behind) | ((1 << behind) - 1 if ones else 0)).to_bytes(4 * words, "big")
+    decoder = coding.queue.RangeDecoder(np.frombuffer(data, ">u4").astype(np.uint32))
     try:
-        symbols: list[int] = (
-            coding.queue.RangeDecoder(data).decode(coding.model.Categorical(perfect=False), matrix).tolist()
-        )
+        symbols: list[int] = decoder.decode(coding.model.Categorical(perfect=False), matrix).tolist()
     except AssertionError:  # what it raises where a number lies in no symbol's interval
         return None
     return symbols
