@@ -17,7 +17,7 @@ from typing import Annotated, Any
 import typer
 
 from racer import __version__
-from racer.commands import crowd, driver, model, session, study, task
+from racer.commands import agent, crowd, driver, model, session, study, task
 from racer.commands.demo import demo
 from racer.commands.doctor import doctor
 from racer.commands.output import print_json
@@ -48,6 +48,7 @@ app.add_typer(study.app, name="study")
 app.add_typer(crowd.app, name="crowd")
 app.add_typer(task.app, name="task")
 app.add_typer(model.app, name="model")
+app.add_typer(agent.app, name="agent")
 app.add_typer(driver.app, name="driver")
 app.command(epilog="Example: racer rates --coders random,pico,predictive --participants 4 --tracks 2")(rates)
 

@@ -212,6 +212,8 @@ class Coder:
     0 where nothing is ever sent; None for coders whose packets fill the slot."""
     needs: str | None = None
     """Objective of the fitted file that it needs. One that comes with the latent model serves where none is given."""
+    made_by: str = ""
+    """The command that makes that file, for whoever has none."""
     check: Callable[[FittedModel, Sizes], None] | None = None
     """Looks at what that file holds; raises ValueError, with a few words, if this coder cannot use it."""
 
@@ -228,12 +230,13 @@ class Coder:
         """Read the file that this coder needs, fitted for a latent model. Raises MaskError if it is of no use."""
         from compression.fitting.fitted import load_fitted, remedy
 
-        fitted = load_fitted(path, model, self.needs)
+        made_by = self.made_by or "racer train"
+        fitted = load_fitted(path, model, self.needs, made_by)
         try:
             if self.check is not None:
                 self.check(fitted, model.sizes)
         except ValueError as error:
-            raise MaskError(f"{path} is damaged: {error}; {remedy(path)}") from error
+            raise MaskError(f"{path} is damaged: {error}; {remedy(path, made_by)}") from error
         return fitted
 
     def read_shipped(self, model: LatentModel) -> FittedModel | None:

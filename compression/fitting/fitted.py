@@ -91,18 +91,21 @@ def dump_fitted(tensors: Tensors, record: FittedRecord) -> bytes:
     return dump_tensors(tensors, {"format": FORMAT, "record": json.dumps(asdict(record), sort_keys=True)})
 
 
-def load_fitted(path: Path, model: LatentModel, objective: str | None = None) -> FittedModel:
+def load_fitted(
+    path: Path, model: LatentModel, objective: str | None = None, made_by: str = "racer train"
+) -> FittedModel:
     """Load a file.
 
     Args:
         path: The file.
         model: The latent model that it must have been fitted for.
         objective: What it must have been fitted for; None for anything.
+        made_by: The command that makes such files.
 
     Raises:
         MaskError: If the file cannot be read, is none of these, or was fitted for something else.
     """
-    again = remedy(path)
+    again = remedy(path, made_by)
     try:
         data = read_plain(path, LARGEST_FILE)
     except NotPlainError as error:
@@ -133,6 +136,14 @@ def objective_of(path: Path) -> str | None:
         return None
 
 
+def task_of(path: Path) -> str | None:
+    """Return the task that a file says it was fitted in; None if it is no such file that can be read."""
+    try:
+        return _record(read_metadata(path, LARGEST_FILE)).task
+    except (KeyError, TypeError, ValueError, RecursionError):
+        return None
+
+
 def trained_on(path: Path) -> tuple[str, ...]:
     """Return the people whom a file says it was fitted to; none if it is no such file that can be read."""
     try:
@@ -141,11 +152,11 @@ def trained_on(path: Path) -> tuple[str, ...]:
         return ()
 
 
-def remedy(path: Path) -> str:
-    """Return what to do where a file is of no use."""
+def remedy(path: Path, made_by: str = "racer train") -> str:
+    """Return what to do where a file, made by a command, is of no use."""
     if _WEIGHTS in path.parents:
         return "reinstall racer"
-    return "leave it out, or make it again with `racer train`"
+    return f"leave it out, or make it again with `{made_by}`"
 
 
 def require_shapes(fitted: FittedModel, shapes: Shapes) -> None:

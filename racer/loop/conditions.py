@@ -253,7 +253,7 @@ def _check_fitted(coder: Coder, fitted: FittedModel | None) -> None:
     if fitted.record.objective != coder.needs:
         raise ConfigError(
             f"the mask was trained for {fitted.record.objective}, not {coder.needs}; "
-            f"make one with `racer train --objective {coder.needs}`"
+            f"make one with `{coder.made_by or f'racer train --objective {coder.needs}'}`"
         )
 
 
@@ -261,4 +261,6 @@ def _missing(coder: Coder) -> str:
     if coder.needs in MASKED_CONDITIONS:
         made = f"`racer train --objective {coder.needs}`"
         return f"condition {coder.name} needs a mask: add --mask FILE, made by {made}"
+    if coder.made_by:
+        return f"condition {coder.name} needs a fitted file: add --mask FILE, made by `{coder.made_by}`"
     return f"condition {coder.name} needs a fitted file, and none comes with this latent model: show another condition"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from tiny_agents import write_tiny_agent
 from tiny_models import GREY, LARGE, STILL, tiny_model
 
 from compression.model.header import shipped_model
@@ -24,7 +25,10 @@ def any_model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
     """Return models of several sizes, one after the other."""
     if request.param == "car-racing":
         return load_model(shipped_model("car-racing"))
-    return tiny_model(tmp_path_factory.mktemp(request.param), TINY[request.param])
+    folder = tmp_path_factory.mktemp(request.param)
+    made = tiny_model(folder, TINY[request.param])
+    write_tiny_agent(made, folder / "agent.safetensors")
+    return made
 
 
 @pytest.fixture(scope="session")

@@ -95,7 +95,7 @@ def train_model(
         make_folder(out)
     except OSError as error:
         raise TrainingError(f"cannot write {out}: {error.strerror}; give another folder") from error
-    stages, device = _Stages(progress, data.sequential), _chosen(device)
+    stages, device = _Stages(progress, data.sequential), chosen_device(device)
     with _repeatable():
         vae, latents = _autoencoder(sizes, config, data.train, kept, device, stages)
         world_model = _world_model(sizes, config, latents, data.train, kept, device, stages)
@@ -127,7 +127,8 @@ def train_model(
     return card
 
 
-def _chosen(device: torch.device | str) -> torch.device:
+def chosen_device(device: torch.device | str) -> torch.device:
+    """Return what to train on; `auto` is a GPU where there is one. Raises TrainingError if it is not here."""
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:

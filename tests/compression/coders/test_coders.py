@@ -9,11 +9,14 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from tiny_agents import write_tiny_agent
 from tiny_models import GREY, tiny_model
 
 import compression
@@ -23,7 +26,7 @@ from compression.coders.coder import Coder, CoderSettings, LatentReceiver, find_
 from compression.coders.packing import packet_bytes
 from compression.errors import CoderError, MaskError
 from compression.fill import FILLS
-from compression.fitting.fitted import dump_fitted
+from compression.fitting.fitted import FittedModel, dump_fitted
 from compression.model.latent_model import LatentModel
 from compression.noise import Link, NoiseName
 
@@ -62,8 +65,25 @@ def coder(request: pytest.FixtureRequest) -> Coder:
     return find_coder(request.param)
 
 
+@lru_cache(maxsize=8)
+def agent_of(model: LatentModel) -> FittedModel:
+    """Return an agent for a model; none is shipped."""
+    with TemporaryDirectory() as folder:
+        return find_coder("agent").read(write_tiny_agent(model, Path(folder) / "agent.safetensors"), model)
+
+
+def fitted_path_of(coder: Coder, model: LatentModel, folder: Path) -> Path:
+    """Return the file that comes with a model; that of an agent is made."""
+    if coder.name == "agent":
+        return write_tiny_agent(model, folder / "agent.safetensors")
+    path = model.fitted_path(coder.needs or "")
+    assert path is not None
+    return path
+
+
 def settings_of(coder: Coder, model: LatentModel, bits: int, fill: str = "hold", seed: int = 0) -> CoderSettings:
-    return CoderSettings(bits, "step", fill, np.random.default_rng(seed), coder.read_shipped(model))  # type: ignore[arg-type]
+    fitted = agent_of(model) if coder.name == "agent" else coder.read_shipped(model)
+    return CoderSettings(bits, "step", fill, np.random.default_rng(seed), fitted)  # type: ignore[arg-type]
 
 
 def channel_of(
@@ -100,7 +120,7 @@ def skip_unless_fitted(coder: Coder, model: LatentModel) -> None:
         with pytest.raises(CoderError, match="has none"):
             coder.receiver(model, settings_of(coder, model, 85))
         pytest.skip("this model has no world model")
-    if coder.needs and model.fitted_path(coder.needs) is None:
+    if coder.needs and coder.name != "agent" and model.fitted_path(coder.needs) is None:
         assert (coder.name, model.sizes.hidden) == ("predictive", 0)
         pytest.skip("this model has no world model")
 
@@ -235,7 +255,7 @@ def test_latents_carried_without_frames_come_out_as_with_them(
 ) -> None:
     one, other = (channel_of(coder, model, settings_of(coder, model, 85, "predict")) for _ in range(2))
     if not one.in_latents:
-        assert not coder.hard
+        assert not coder.hard or coder.name == "agent"
         return
     assert isinstance(coder.receiver(model, settings_of(coder, model, 85)), LatentReceiver)
     for frame, action in zip(frames[:5], (1, 2, 0, 2, 1), strict=True):
@@ -250,21 +270,19 @@ def test_latents_carried_without_frames_come_out_as_with_them(
 def test_a_fitted_file_of_another_model_or_coder_is_refused(coder: Coder, model: LatentModel, tmp_path: Path) -> None:
     if coder.needs is None:
         return
-    path = model.fitted_path(coder.needs)
-    assert path is not None
+    path = fitted_path_of(coder, model, tmp_path)
     with pytest.raises(MaskError, match="other weights"):
         coder.read(path, tiny_model(tmp_path / "other", GREY))
     with pytest.raises(MaskError, match="was fitted for"):
         other = "coarse" if coder.needs == "pico" else "pico"
-        coder.read(path.with_name(f"{other}.safetensors"), model)
+        coder.read(model.fitted_path(other), model)  # type: ignore[arg-type]
 
 
 def test_a_fitted_file_of_other_shapes_is_refused(coder: Coder, tmp_path: Path) -> None:
     if coder.needs is None:
         return
     small = tiny_model(tmp_path, GREY)
-    path = small.fitted_path(coder.needs)
-    assert path is not None
+    path = fitted_path_of(coder, small, tmp_path)
     fitted = coder.read(path, small)
     for wrong in ({}, {**fitted.tensors, "stranger": np.zeros(3, np.float32)}, _cut(fitted.tensors)):
         path.write_bytes(dump_fitted(wrong, fitted.record))

@@ -1,0 +1,167 @@
+"""The agent coder: what an agent acts by is sent, and a decoder draws what people see from it.
+
+After J. Bader and P. N. von Bachmann, "Extremely Lossy Compression through Reinforcement Learning" (2021). They count
+estimated bits; here every bit is in the packet (`compression.coders.ladder`), and none exceeds the slot. What does not
+fit is sent more coarsely, and the packet says how.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from compression.coders.coder import Coder, CoderSettings
+from compression.coders.ladder import Ladder
+from compression.fitting.fitted import FittedModel, require_shapes
+from compression.model.sizes import Sizes
+
+if TYPE_CHECKING:
+    from compression.model.agent import Acting
+    from compression.model.latent_model import LatentModel
+    from compression.model.vae import Decoder
+
+NAME = "agent"
+TABLES = ("lowest", "frequencies", "rungs")
+
+
+@dataclass(frozen=True, eq=False)
+class FittedAgent:
+    """A file's agent, its tables and its decoder."""
+
+    acting: Acting
+    ladder: Ladder
+    step: float
+    """What a latent's numbers count."""
+    decoder: Decoder
+
+    def numbers(self, latents: NDArray[np.float32]) -> NDArray[np.int64]:
+        """Return the whole numbers, int64[N, latents], that latents, float32[N, latents], are rounded to."""
+        return self.ladder.clipped(np.rint(latents.astype(np.float64) / self.step).astype(np.int64))
+
+    def frames(self, received: NDArray[np.float32]) -> NDArray[np.uint8]:
+        """Return the frames, uint8[N, H, W, C], that are drawn of received numbers, float32[N, latents]."""
+        import torch
+
+        with torch.inference_mode():
+            images = self.decoder(torch.from_numpy(received * np.float32(self.step)))
+            frames = images.clamp_(0, 1).mul_(255).round_().to(torch.uint8).permute(0, 2, 3, 1)
+        drawn: NDArray[np.uint8] = np.ascontiguousarray(frames.numpy())
+        return drawn
+
+
+def check_agent(fitted: FittedModel, sizes: Sizes) -> None:
+    """Raise ValueError unless a file holds an agent for frames and actions of these sizes."""
+    from compression.model.agent import agent_sizes, unfilled
+
+    tables = {name: fitted.tensors.get(name, np.zeros(0)) for name in (*TABLES, "step")}
+    latents = tables["lowest"].size
+    networks = unfilled(agent_sizes(sizes, latents)) if latents else {}
+    shapes: dict[str, tuple[int, ...]] = {
+        f"{part}.{name}": tuple(tensor.shape)
+        for part, network in networks.items()
+        for name, tensor in network.state_dict().items()
+    }
+    require_shapes(fitted, shapes | {name: table.shape for name, table in tables.items()})
+    if any((tables[name] != np.rint(tables[name])).any() for name in TABLES):
+        raise ValueError("its tables hold no whole numbers")
+    if tables["step"].shape != (1,) or not 1e-4 <= tables["step"][0] <= 1e3:
+        raise ValueError("its step is none")
+    _ladder(fitted)
+
+
+@lru_cache(maxsize=8)
+def fitted_agent(fitted: FittedModel, sizes: Sizes) -> FittedAgent:
+    """Return what a file of an agent holds, for a latent model of these sizes. It has no state."""
+    from compression.model.agent import Acting, Agent, agent_sizes, filled, unfilled
+    from compression.model.vae import Decoder
+
+    networks = {
+        part: filled(network, {name: fitted.tensors[f"{part}.{name}"] for name in network.state_dict()})
+        for part, network in unfilled(agent_sizes(sizes, len(fitted.tensors["lowest"]))).items()
+    }
+    agent, decoder = networks["agent"], networks["decoder"]
+    assert isinstance(agent, Agent) and isinstance(decoder, Decoder)
+    step = float(fitted.tensors["step"][0])
+    return FittedAgent(Acting(agent, step), _ladder(fitted), step, decoder)
+
+
+def _ladder(fitted: FittedModel) -> Ladder:
+    return Ladder(*(fitted.tensors[name].astype(np.int64) for name in TABLES))
+
+
+class AgentSender:
+    """Sends what the agent sees in a frame.
+
+    Args:
+        model: Encodes the frame for the record alone.
+        settings: With the agent's file.
+    """
+
+    def __init__(self, model: LatentModel, settings: CoderSettings) -> None:
+        self._model, self._bits = model, settings.bits
+        self._fitted = fitted_agent(settings.fitted_for(NAME), model.sizes)
+        self.latent = np.zeros_like(model.mean)
+
+    def reset(self) -> None:
+        """Begin a new episode."""
+        self.latent = np.zeros_like(self._model.mean)
+
+    def encode(self, frame: NDArray[np.uint8], action: int) -> bytes:
+        """Return the packet for a frame, uint8[H, W, C]."""
+        self.latent = self._model.encode_frame(frame)
+        (numbers,) = self._fitted.numbers(self._fitted.acting.latents(frame[None]))
+        return self._fitted.ladder.pack(numbers, self._bits)
+
+
+class AgentReceiver:
+    """Draws what arrived; of what was lost it shows the last, and the mean before there is one.
+
+    Args:
+        model: Encodes what is shown for the record.
+        settings: With the agent's file.
+    """
+
+    def __init__(self, model: LatentModel, settings: CoderSettings) -> None:
+        self._model, self._bits = model, settings.bits
+        self._fitted = fitted_agent(settings.fitted_for(NAME), model.sizes)
+        self.reset()
+
+    def reset(self) -> None:
+        """Begin a new episode."""
+        self.latent = self._model.mean.copy()
+        self.mask = np.zeros(self._model.sizes.blocks, bool)
+        self._received = self._fitted.ladder.unpack(bytes((self._bits + 7) // 8), self._bits)
+
+    def decode(self, packet: bytes | None, action: int) -> NDArray[np.uint8]:
+        """Return the frame to show, uint8[H, W, C].
+
+        Raises:
+            PacketError: If the bytes are no packet of this coder; the receiver's state is then unchanged.
+        """
+        if packet is not None:
+            self._received = self._fitted.ladder.unpack(packet, self._bits)
+        shown: NDArray[np.uint8] = self._fitted.frames(self._received[None])[0]
+        # A latent of the agent is no block of the model's.
+        self.mask = np.full_like(self.mask, packet is not None)
+        self.latent = self._model.encode_frame(shown)
+        return shown
+
+
+AGENT = Coder(
+    name=NAME,
+    summary="what an agent that does the task acts by",
+    source=(
+        'After Bader and von Bachmann, "Extremely Lossy Compression through Reinforcement Learning" (2021): an '
+        "agent's feature extractor encodes, under a loss for bits. Here the agent imitates, a factorised prior is "
+        "learned along, and latents are range-coded into the slot, more coarsely where they do not fit."
+    ),
+    sender=AgentSender,
+    receiver=AgentReceiver,
+    needs=NAME,
+    made_by="racer agent train",
+    check=check_agent,
+)
