@@ -10,6 +10,7 @@ BUILT_IN: dict[str, str] = {
     "pico-rate": "compression.coders.pico_rate:PICO_RATE",
     "predictive": "compression.coders.predictive:PREDICTIVE",
     "rl-allocation": "compression.coders.rl_allocation:RL_ALLOCATION",
+    "rl-asc": "compression.coders.rl_asc:RL_ASC",
     "jpeg": "compression.coders.pictures:JPEG",
     "webp": "compression.coders.pictures:WEBP",
     "hold-last": "compression.coders.hold_last:HOLD_LAST",

@@ -94,8 +94,8 @@ def train_model(
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise TrainingError(f"cannot write {out}: {error.strerror}; give another folder") from error
-    stages, device = _Stages(progress, data.sequential), _chosen(device)
-    with _repeatable():
+    stages, device = _Stages(progress, data.sequential), chosen_device(device)
+    with repeatable():
         vae, latents = _autoencoder(sizes, config, data.train, kept, device, stages)
         world_model = _world_model(sizes, config, latents, data.train, kept, device, stages)
         codebook = kept.stage("quantiser", lambda: _codebook(latents, config, stages("quantiser")))["codebook"]
@@ -126,7 +126,7 @@ def train_model(
     return card
 
 
-def _chosen(device: torch.device | str) -> torch.device:
+def chosen_device(device: torch.device | str) -> torch.device:
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
@@ -156,7 +156,7 @@ class _Stages:
 
 
 @contextmanager
-def _repeatable() -> Iterator[None]:
+def repeatable() -> Iterator[None]:
     """Let the same sums be taken in the same way."""
     deterministic, benchmark = torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark
     torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False

@@ -50,7 +50,7 @@ def most_covering(labels: NDArray[np.uint8], count: int) -> NDArray[np.uint8]:
     down, across = math.gcd(FRAME_SIZE, height), math.gcd(FRAME_SIZE, width)
     rows, columns = _overlaps(FRAME_SIZE // down, height // down), _overlaps(FRAME_SIZE // across, width // across)
     shares = np.zeros((count, FRAME_SIZE, FRAME_SIZE), np.float32)
-    for label in np.unique(labels):
+    for label in np.flatnonzero(np.bincount(labels.ravel(), minlength=count)):
         # Whole numbers below 2**24, so that sums are exact.
         part = (labels == label).astype(np.float32).reshape(down, -1, width)
         narrow = np.matmul(rows, part).reshape(FRAME_SIZE, across, -1)
