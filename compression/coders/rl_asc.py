@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from compression.coders.coder import Coder, CoderSettings
 from compression.coders.packing import packet_from_value, value_from_packet
 from compression.coders.range_coding import Reader, pack
+from compression.errors import SlotError
 from compression.model.sizes import Sizes
 
 if TYPE_CHECKING:  # import torch
@@ -115,6 +116,8 @@ class ConceptReceiver:
 def _codec(model: LatentModel, settings: CoderSettings) -> ConceptCodec:
     from compression.rl_asc.codec import codec_of
 
+    if settings.bits < LEAST_BITS:
+        raise SlotError(f"coder {NAME} needs {LEAST_BITS} bits or more; got {settings.bits}")
     return codec_of(settings.fitted_for(NAME), model.sizes)
 
 

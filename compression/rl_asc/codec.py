@@ -85,10 +85,10 @@ def check_rl_asc(fitted: FittedModel, sizes: Sizes) -> None:
     with torch.device("meta"):
         networks = {f"system.{name}": tuple(value.shape) for name, value in System(design).state_dict().items()}
     prices = fitted.tensors.get("prices", np.zeros(0, np.float32))
-    if prices.ndim != 1 or not 1 <= len(prices) <= MOST_PRICES or not ((prices > 0) & (prices < 1)).all():
-        raise ValueError("its prices of a bit are none")
     tables = table_shapes(design)
-    require_shapes(fitted, networks | tables | {"cell.weights": (design.parts,), "prices": prices.shape})
+    require_shapes(fitted, networks | tables | {"cell.weights": (design.parts,), "prices": prices.shape[:1]})
+    if not 1 <= len(prices) <= MOST_PRICES or not ((prices > 0) & (prices < 1)).all():
+        raise ValueError("its prices of a bit are none")
     check_tables({name: fitted.tensors[name] for name in tables})
 
 
