@@ -213,7 +213,10 @@ class Coder:
     needs: str | None = None
     """Objective of the fitted file that it needs. One that comes with the latent model serves where none is given."""
     check: Callable[[FittedModel, Sizes], None] | None = None
-    """Looks at what that file holds; raises ValueError, with a few words, if this coder cannot use it."""
+    """Looks at what that file holds; raises ValueError, with a few words, if this coder cannot use it, and CoderError
+    if the coder cannot be used here at all."""
+    software: tuple[str, ...] = ()
+    """Installed packages that decide its packets, besides those that Racer always needs."""
 
     @property
     def hard(self) -> bool:
@@ -232,6 +235,8 @@ class Coder:
         try:
             if self.check is not None:
                 self.check(fitted, model.sizes)
+        except CoderError:
+            raise
         except ValueError as error:
             raise MaskError(f"{path} is damaged: {error}; {remedy(path)}") from error
         return fitted

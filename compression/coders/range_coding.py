@@ -117,6 +117,11 @@ def _model(stream: Any, counts: NDArray[np.float32]) -> tuple[Any, NDArray[np.fl
     return stream.model.Categorical(perfect=False), exact / exact.sum(axis=1, keepdims=True)
 
 
+def require_constriction() -> None:
+    """Raise CoderError if constriction is not installed."""
+    _stream()
+
+
 def _stream() -> Any:
     try:
         from constriction.constriction import stream

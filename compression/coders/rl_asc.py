@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from compression.coders.coder import Coder, CoderSettings
 from compression.coders.packing import packet_from_value, value_from_packet
-from compression.coders.range_coding import Reader, pack
+from compression.coders.range_coding import Reader, pack, require_constriction
 from compression.errors import SlotError
 from compression.model.sizes import Sizes
 
@@ -42,6 +42,10 @@ class ConceptSender:
     Args:
         model: Encodes the frame for the record alone.
         settings: Slot and fitted file.
+
+    Raises:
+        CoderError: If there is no fitted file.
+        SlotError: If the slot is too small.
     """
 
     def __init__(self, model: LatentModel, settings: CoderSettings) -> None:
@@ -54,7 +58,7 @@ class ConceptSender:
         self.latent = np.zeros_like(self._model.mean)
 
     def encode(self, frame: NDArray[np.uint8], action: int) -> bytes:
-        """Return the packet for a frame, uint8[H, W, C]. Raises CoderError without constriction."""
+        """Return the packet for a frame, uint8[H, W, C]."""
         self.latent = self._model.encode_frame(frame)
         return packet_from_value(self._value(frame), self._bits)
 
@@ -82,6 +86,10 @@ class ConceptReceiver:
     Args:
         model: Encodes what is shown for the record, and says what to show before anything has arrived.
         settings: Slot and fitted file.
+
+    Raises:
+        CoderError: If there is no fitted file.
+        SlotError: If the slot is too small.
     """
 
     def __init__(self, model: LatentModel, settings: CoderSettings) -> None:
@@ -99,7 +107,6 @@ class ConceptReceiver:
         """Return the frame to show, uint8[H, W, C].
 
         Raises:
-            CoderError: Without constriction.
             PacketError: If the bytes are no packet of this coder; the receiver's state is then unchanged.
         """
         value = (1 << self._bits) - 1 if packet is None else value_from_packet(packet, self._bits)
@@ -124,6 +131,7 @@ def _codec(model: LatentModel, settings: CoderSettings) -> ConceptCodec:
 def _check(fitted: FittedModel, sizes: Sizes) -> None:
     from compression.rl_asc.codec import check_rl_asc
 
+    require_constriction()
     check_rl_asc(fitted, sizes)
 
 
@@ -139,4 +147,5 @@ RL_ASC = Coder(
     least_bits=_least_bits,
     needs=NAME,
     check=_check,
+    software=("constriction",),
 )

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import builtins
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tiny_models import GREY, tiny_model
 
+from compression.coders.coder import find_coder
 from compression.coders.range_coding import Reader, Symbols, pack, shortest
 from compression.errors import CoderError, PacketError
 
@@ -62,7 +65,7 @@ def test_a_message_keeps_its_bits() -> None:
     assert (shortest(parts), pack(parts, 17)) == (17, 92570)
 
 
-def test_a_missing_package_is_named_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+def without_constriction(monkeypatch: pytest.MonkeyPatch) -> None:
     original = builtins.__import__
 
     def without(name: str, *args: Any, **kwargs: Any) -> Any:
@@ -71,6 +74,21 @@ def test_a_missing_package_is_named_in_one_line(monkeypatch: pytest.MonkeyPatch)
         return original(name, *args, **kwargs)
 
     monkeypatch.setattr(builtins, "__import__", without)
+
+
+def test_a_missing_package_is_named_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    without_constriction(monkeypatch)
     with pytest.raises(CoderError, match="pip install 'racer\\[coding\\]'") as refusal:
         pack([], 8)
     assert len(str(refusal.value).splitlines()) == 1
+
+
+def test_a_fitted_file_is_refused_before_anything_begins_where_the_package_is_missing(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    model = tiny_model(tmp_path, GREY)
+    path = model.fitted_path("rl-asc")
+    assert path is not None and find_coder("rl-asc").read(path, model)
+    without_constriction(monkeypatch)
+    with pytest.raises(CoderError, match="is not installed; nothing was changed"):
+        find_coder("rl-asc").read(path, model)
