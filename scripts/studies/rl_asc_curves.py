@@ -19,6 +19,7 @@ import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,8 +28,11 @@ from PIL import Image
 
 from compression.coders.coder import CoderSettings, find_coder
 from compression.coders.range_coding import Reader, pack, shortest
+from compression.errors import PacketError
+from compression.fitting.fitted import FittedModel
 from compression.model.latent_model import LatentModel, use_one_thread
 from compression.model.training.resumable import Work
+from compression.noise import Link
 from compression.rl_asc.codec import ConceptCodec, codec_of, images_of
 from compression.rl_asc.measures import mean_iou, psnr, ssim
 from compression.rl_asc.networks import LEVELS
@@ -40,7 +44,7 @@ from racer.training.labelled import collect_labelled
 
 _RESAMPLES = 1000
 _SLOTS = (12, 27, 42, 85, 128, 170)
-_FILES: dict[str, tuple[str, list[dict[str, object]]]] = {
+_FILES: dict[str, tuple[str, list[dict[str, Any]]]] = {
     "jpeg": ("JPEG", [{"quality": quality} for quality in (1, 5, 10, 20, 40)]),
     "webp": ("WEBP", [{"quality": quality, "method": 6} for quality in (0, 10, 25, 50)]),
     "jpeg2000": (
@@ -49,6 +53,7 @@ _FILES: dict[str, tuple[str, list[dict[str, object]]]] = {
     ),
 }
 Frames = NDArray[np.uint8]
+Row = dict[str, str | float]
 
 
 @dataclass(frozen=True)
@@ -71,6 +76,7 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=24, help="held-out trials, scored")
     parser.add_argument("--learnt", type=int, default=60, help="trials that the scoring network learns from")
     parser.add_argument("--steps", type=int, default=600, help="gradient steps of the scoring network")
+    parser.add_argument("--snr", help="also through white Gaussian noise of these ratios, dB, with commas between")
     parser.add_argument("--out", type=Path, default=Path("build/rl-asc-curves"), help="folder of table and figure")
     args = parser.parse_args()
     use_one_thread()
@@ -85,40 +91,39 @@ def main() -> None:
     frames, truth, seeds = collect_labelled(args.task, {}, "held_out", args.trials)
     trial = np.arange(len(frames)) * len(seeds) // len(frames)
 
-    def scored(shown: Frames) -> NDArray[np.float64]:
-        with torch.inference_mode():
-            found = np.concatenate(
-                [scorer(images_of(shown[at : at + 64])).argmax(1).numpy() for at in range(0, len(shown), 64)]
-            )
-        return mean_iou(truth, found, parts)
+    drawn = np.random.default_rng(0).integers(len(seeds), size=(_RESAMPLES, len(seeds)))
 
-    rows, drawn = [], np.random.default_rng(0).integers(len(seeds), size=(_RESAMPLES, len(seeds)))
+    def measured(point: Point) -> Row:
+        with torch.inference_mode():
+            found = [scorer(images_of(point.shown[at : at + 64])).argmax(1).numpy() for at in range(0, len(truth), 64)]
+        iou = mean_iou(truth, np.concatenate(found), parts)
+        bits, means = (
+            np.array([each[trial == number].mean() for number in range(len(seeds))]) for each in (point.bits, iou)
+        )
+        low, high = np.percentile(means[drawn].mean(1), [2.5, 97.5])
+        row: Row = {
+            "coder": point.coder,
+            "setting": point.setting,
+            "bits": round(float(bits.mean()), 1),
+            "miou": round(float(means.mean()), 4),
+            "miou_low": round(float(low), 4),
+            "miou_high": round(float(high), 4),
+            "psnr_db": round(float(psnr(frames, point.shown).mean()), 2),
+            "ssim": round(float(ssim(frames, point.shown).mean()), 4),
+        }
+        print("  ".join(f"{value:<10}" for value in row.values()), flush=True)
+        return row
+
     everything = [Point("original", "", np.full(len(frames), 8.0 * frames[0].size), frames)]
-    for point in (*everything, *_concepts(codec, frames), *_files(frames), *_coarse(model, frames)):
-        iou = scored(point.shown)
-        means = np.array(
-            [[values[trial == number].mean() for number in range(len(seeds))] for values in (point.bits, iou)]
-        )
-        low, high = np.percentile(means[1][drawn].mean(1), [2.5, 97.5])
-        rows.append(
-            {
-                "coder": point.coder,
-                "setting": point.setting,
-                "bits": round(float(means[0].mean()), 1),
-                "miou": round(float(means[1].mean()), 4),
-                "miou_low": round(float(low), 4),
-                "miou_high": round(float(high), 4),
-                "psnr_db": round(float(psnr(frames, point.shown).mean()), 2),
-                "ssim": round(float(ssim(frames, point.shown).mean()), 4),
-            }
-        )
-        print("  ".join(f"{value:<10}" for value in rows[-1].values()), flush=True)
-    with (args.out / "curves.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
+    rows = [
+        measured(each) for each in (*everything, *_concepts(codec, frames), *_files(frames), *_coarse(model, frames))
+    ]
+    _write(rows, args.out / "curves.csv")
     _compare(rows)
     _draw(rows, args.out / "curves.png")
+    if args.snr:
+        noisy = _noisy(model, fitted, frames, [float(each) for each in args.snr.split(",")])
+        _write([measured(point) for point in noisy], args.out / "noise.csv")
 
 
 def _concepts(codec: ConceptCodec, frames: Frames) -> Iterator[Point]:
@@ -178,7 +183,39 @@ def _coarse(model: LatentModel, frames: Frames) -> Iterator[Point]:
         yield Point("coarse", f"{bits} bits", np.full(len(frames), float(bits)), np.stack(shown))
 
 
-def _compare(rows: list[dict[str, object]]) -> None:
+def _noisy(model: LatentModel, fitted: FittedModel, frames: Frames, ratios: list[float]) -> Iterator[Point]:
+    """Yield what is shown after noise on bits sent as +1 and -1 and decided upon one by one (RL-ASC, figure 12).
+
+    Nothing corrects errors. What is no packet any more is lost, and the receiver shows what it shows at first.
+    """
+    for name in ("rl-asc", "coarse", "jpeg"):
+        coder = find_coder(name)
+        own = fitted if coder.needs == fitted.record.objective else coder.read_shipped(model)
+        settings = CoderSettings(_SLOTS[-1], "episode", "hold", np.random.default_rng(0), own)
+        sender, receiver = coder.sender(model, settings), coder.receiver(model, settings)
+        for ratio in ratios:
+            link = Link("gaussian", 10 ** (-ratio / 20), np.random.default_rng(1))
+            bits, shown = [], []
+            for frame in frames:
+                sender.reset()
+                receiver.reset()
+                packet = sender.encode(frame, 1)
+                bits.append(float(_SLOTS[-1] if coder.hard else 8 * len(packet)))
+                try:
+                    shown.append(receiver.decode(link.carry(packet, int(bits[-1])), 1))
+                except PacketError:
+                    shown.append(receiver.decode(None, 1))
+            yield Point(name, f"{ratio:g} dB", np.array(bits), np.stack(shown))
+
+
+def _write(rows: list[Row], path: Path) -> None:
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def _compare(rows: list[Row]) -> None:
     """Print how many more bits the agent needs than one level for all, and the reverse of others."""
     for other in ("one-level", "jpeg", "webp", "jpeg2000", "coarse"):
         found = rate_difference(_curve(rows, other), _curve(rows, "rl-asc"))
@@ -186,13 +223,13 @@ def _compare(rows: list[dict[str, object]]) -> None:
         print(f"bits of rl-asc at equal mIoU, against {other} (Bjontegaard): {told}")
 
 
-def _curve(rows: list[dict[str, object]], coder: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _curve(rows: list[Row], coder: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     points = sorted((float(str(row["bits"])), float(str(row["miou"]))) for row in rows if row["coder"] == coder)
     rates, merits = (np.array(each) for each in zip(*points, strict=True))
     return rising_curve(rates, monotone(merits))
 
 
-def _draw(rows: list[dict[str, object]], path: Path) -> None:
+def _draw(rows: list[Row], path: Path) -> None:
     import matplotlib
 
     matplotlib.use("Agg")
