@@ -21,6 +21,8 @@ from compression.model.quantizer import fit_codebook
 from compression.model.sizes import Sizes
 from compression.model.vae import VAE
 from compression.model.world_model import WorldModel
+from compression.rl_asc.concepts import table_shapes, whole_counts
+from compression.rl_asc.networks import CELL, Design, System
 
 GREY = Sizes(frame=(40, 40, 1), latents=12, blocks=4, actions=4, hidden=16, dense=32)
 """Small grey frames, and actions of a lander."""
@@ -28,6 +30,9 @@ LARGE = Sizes(frame=(96, 96, 3), latents=16, blocks=8, actions=3, hidden=16, den
 """Gymnasium's frames of CarRacing."""
 STILL = Sizes(frame=(28, 28, 1), latents=8, blocks=4, actions=10, hidden=0, dense=16)
 """Pictures that do not follow one another, and so no world model."""
+
+PARTS, CHANNELS = ("back", "middle", "front"), 4
+"""Of the concepts of coder rl-asc."""
 
 
 def write_tiny_model(folder: Path, sizes: Sizes = GREY, seed: int = 0) -> Path:
@@ -45,7 +50,8 @@ def write_tiny_model(folder: Path, sizes: Sizes = GREY, seed: int = 0) -> Path:
     for objective, tensors in _fitted(sizes, world_model, rng).items():
         masked = {"interval": "episode", "fill": "hold"} if objective in OBJECTIVES else {}
         digest = hashlib.sha256(data).hexdigest()
-        record = FittedRecord(objective, digest, ("tiny",), (), (seed,), {"seed": seed}, task="tiny", **masked)
+        config = {"seed": seed, "parts": list(PARTS), "channels": CHANNELS}
+        record = FittedRecord(objective, digest, ("tiny",), (), (seed,), config, task="tiny", **masked)
         (folder / f"{objective}.safetensors").write_bytes(dump_fitted(tensors, record))
     return folder
 
@@ -76,7 +82,21 @@ def _fitted(
             "transition": np.stack([0.95 * one] * len(ANCHORS)),
             "start": np.zeros(sizes.latents),
         }
+    if not (sizes.frame[0] % CELL or sizes.frame[1] % CELL):
+        fitted["rl-asc"] = concept_tensors(Design(sizes.frame, len(PARTS), CHANNELS), rng)
     return {
         objective: {name: value.astype(np.float32) for name, value in tensors.items()}
         for objective, tensors in fitted.items()
     }
+
+
+def concept_tensors(design: Design, rng: np.random.Generator) -> dict[str, NDArray[np.floating]]:
+    """Return what a fitted file of coder rl-asc holds: networks that nobody trained, and any tables."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        system = System(design).state_dict()
+    return (
+        {f"system.{name}": value.numpy() for name, value in system.items()}
+        | {name: whole_counts(rng.exponential(size=shape) ** 4) for name, shape in table_shapes(design).items()}
+        | {"cell.weights": np.ones(design.parts), "prices": np.array([1e-4, 1e-2])}
+    )

@@ -11,6 +11,7 @@ BUILT_IN: dict[str, str] = {
     "predictive": "compression.coders.predictive:PREDICTIVE",
     "rl-allocation": "compression.coders.rl_allocation:RL_ALLOCATION",
     "agent": "compression.coders.agent:AGENT",
+    "rl-asc": "compression.coders.rl_asc:RL_ASC",
     "jpeg": "compression.coders.pictures:JPEG",
     "webp": "compression.coders.pictures:WEBP",
     "hold-last": "compression.coders.hold_last:HOLD_LAST",

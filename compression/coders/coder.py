@@ -215,7 +215,10 @@ class Coder:
     made_by: str = ""
     """The command that makes that file, for whoever has none."""
     check: Callable[[FittedModel, Sizes], None] | None = None
-    """Looks at what that file holds; raises ValueError, with a few words, if this coder cannot use it."""
+    """Looks at what that file holds; raises ValueError, with a few words, if this coder cannot use it, and CoderError
+    if the coder cannot be used here at all."""
+    software: tuple[str, ...] = ()
+    """Installed packages that decide its packets, besides those that Racer always needs."""
 
     @property
     def hard(self) -> bool:
@@ -235,6 +238,8 @@ class Coder:
         try:
             if self.check is not None:
                 self.check(fitted, model.sizes)
+        except CoderError:
+            raise
         except ValueError as error:
             raise MaskError(f"{path} is damaged: {error}; {remedy(path, made_by)}") from error
         return fitted

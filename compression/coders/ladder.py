@@ -287,7 +287,7 @@ def range_coding() -> Any:
         import constriction
     except ImportError as error:
         raise CoderError(
-            'condition agent needs constriction, which is not installed: pip install "racer[agents]"'
+            'condition agent needs constriction, which is not installed: pip install "racer[coding]"'
         ) from error
     return constriction.stream
 

@@ -9,10 +9,10 @@ from typing import Annotated, Any
 
 import typer
 
-from racer.commands.options import JsonOption, SeedOption, SetOption
+from racer.commands.options import JsonOption, ModelOption, SeedOption, SetOption, TaskOption
 from racer.commands.output import print_json, progress_bar
 
-app = typer.Typer(help="Train a latent model, or look at one.", no_args_is_help=True)
+app = typer.Typer(help="Train a latent model or a coder's networks, or look at a model.", no_args_is_help=True)
 
 
 class Device(StrEnum):
@@ -109,6 +109,77 @@ def model_train(
         else f"racer model show {shlex.quote(str(out))}"
     )
     print(f"Next: {what}")
+
+
+@app.command("train-coder", epilog="Example: racer model train-coder --task car-racing --out rl-asc.safetensors")
+def model_train_coder(
+    out: Annotated[Path, typer.Option(help="File to write, for --mask; must not exist.")],
+    task: TaskOption = "car-racing",
+    settings: SetOption = None,
+    model: ModelOption = None,
+    channels: Annotated[int, typer.Option(help="Channels of the features: 4, 8 or 16.")] = 4,
+    trials: Annotated[int, typer.Option(min=4, max=100_000, help="Trials to learn from.")] = 200,
+    labeller_steps: Annotated[
+        int, typer.Option(min=1, help="Gradient steps of each network that labels pixels.")
+    ] = 500,
+    coder_steps: Annotated[int, typer.Option(min=1, help="Gradient steps of stage I, encoder and generator.")] = 3000,
+    agent_steps: Annotated[int, typer.Option(min=1, help="Gradient steps of stage II, the agent.")] = 500,
+    joint_steps: Annotated[int, typer.Option(min=1, help="Gradient steps of stage III, all together.")] = 1000,
+    batch: Annotated[int, typer.Option(min=2, max=4096, help="Frames per step.")] = 16,
+    seed: SeedOption = 0,
+    device: Annotated[Device, typer.Option(help="`auto` takes a GPU where there is one.")] = Device.auto,
+    work: Annotated[
+        Path | None, typer.Option(help="Folder for frames and stages; else OUT.work. Remove it when you are done.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Train coder rl-asc on a task with labels: its networks, then its agent, then all. Interrupted, it goes on."""
+    from compression.rl_asc.training import ConceptConfig
+    from racer.tasks.registry import parse_settings
+    from racer.training.concepts import CoderConfig, make_coder, plan_coder
+
+    config = CoderConfig(
+        task=task,
+        out=out,
+        settings=parse_settings(settings or ()),
+        model=model,
+        trials=trials,
+        training=ConceptConfig(
+            channels=channels,
+            labeller_steps=labeller_steps,
+            coder_steps=coder_steps,
+            agent_steps=agent_steps,
+            joint_steps=joint_steps,
+            batch=batch,
+            seed=seed,
+        ),
+        work=work,
+        device=device.value,
+    )
+    if dry_run:
+        done = plan_coder(config)
+    else:
+        with progress_bar("coder", shown=not as_json) as advance:
+            advance(0, 100)
+            reached = [0.0]
+
+            def progress(stage: str, fraction: float) -> None:
+                advance(100 * (fraction - reached[0]), None)
+                reached[0] = fraction
+
+            done = make_coder(config, progress)
+    if as_json:
+        print_json({"file": str(out), "dry_run": dry_run, **done})
+        return
+    print(f"task            {done['task']}: {', '.join(done['parts'])}")
+    print(f"learns from     {done['trials']['coder']} trials, its judge from {done['trials']['judge']} others")
+    print(f"gradient steps  {', '.join(f'{name} {count}' for name, count in done['gradient_steps'].items())}")
+    if dry_run:
+        print("Nothing was written; leave out --dry-run to train")
+        return
+    print(f"Wrote {out}, {done['bytes'] / 1e6:.2f} MB")
+    print(f"Next: racer rates --task {task} --coders rl-asc --mask {shlex.quote(str(out))}")
 
 
 @app.command("show", epilog="Example: racer model show lander-model")

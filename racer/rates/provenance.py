@@ -97,8 +97,10 @@ def brought_by(point: OperatingPoint, hashes: Mapping[str, str]) -> str:
 
 
 def coder_sha256(coder: Coder, fitted: FittedModel | None) -> str:
-    """Return the hash of what a coder brings along: its fitted file and, if foreign, its code."""
+    """Return the hash of what a coder brings along: its fitted file, packages of its own and, if foreign, its code."""
     digest = hashlib.sha256(fitted.sha256.encode() if fitted else b"")
+    for package in coder.software:
+        digest.update(f"{package} {_version(package)}\n".encode())
     for end in (coder.sender, coder.receiver):
         digest.update(_brought(end))
     return digest.hexdigest()

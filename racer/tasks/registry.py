@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast, get_type_hints
 import numpy as np
 
 from racer.errors import ConfigError, RacerError
-from racer.tasks.task import Located, Outcome, Task, TaskSpec, Telling, Trial
+from racer.tasks.task import Labelled, Located, Outcome, Task, TaskSpec, Telling, Trial
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -268,6 +268,16 @@ class _CheckedTrial:
         if not self._spec.truth:
             return np.zeros(0)
         return self._ask("truth()", lambda: np.asarray(cast(Telling, self._trial).truth(), np.float64).reshape(-1))
+
+    def labels(self) -> NDArray[np.uint8]:
+        labels = self._ask("labels()", lambda: cast(Labelled, self._trial).labels())
+        shape, most = self._spec.frame[:2], len(self._spec.labels)
+        if not isinstance(labels, np.ndarray) or labels.dtype != np.uint8 or labels.shape != shape:
+            got = f"{labels.dtype}{list(labels.shape)}" if isinstance(labels, np.ndarray) else type(labels).__name__
+            raise self._wrong(f"labels() must return uint8{list(shape)}; it returned {got}")
+        if labels.max() >= most:
+            raise self._wrong(f"labels() must lie below {most}, the number of its labels; got {labels.max()}")
+        return labels
 
     def close(self) -> None:
         self._ask("close()", lambda: self._trial.close())

@@ -30,10 +30,11 @@ from numpy.typing import NDArray
 from racer.errors import ConfigError
 from sessions.task_record import LEAST_SIDE, MOST_ACTIONS, MOST_SIDE, Metric
 
-__all__ = ["Action", "Metric", "Outcome", "Task", "TaskSpec", "TaskText", "Trial"]
+__all__ = ["Action", "Labelled", "Metric", "Outcome", "Task", "TaskSpec", "TaskText", "Trial"]
 
 MOST_SEED = 2**31 - 1
 """Seeds of trials lie between 0 and this."""
+MOST_LABELS = 16
 _TASK_NAME = re.compile(r"[a-z][a-z0-9-]{0,39}", re.ASCII)
 _ACTION_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}", re.ASCII)
 
@@ -117,6 +118,9 @@ class TaskSpec:
     traits: tuple[str, ...] = ()
     """Names of the numbers that it tells, where each stands for itself: the card of a latent model says how well each
     can be read from a latent."""
+    labels: tuple[str, ...] = ()
+    """Names of the parts that `Trial.labels` tells apart, by number, 2 to 16 of them; empty where trials have no such
+    method."""
     software: tuple[str, ...] = ()
     """Installed packages that decide what a trial comes to, such as `gymnasium`."""
     drawing: Callable[[], str] | None = None
@@ -150,6 +154,10 @@ class TaskSpec:
             raise ConfigError(f"task {self.name}: fixation must last 0 to 5 seconds; got {self.fixation_seconds}")
         if not 0 <= self.shown_seconds <= 60:
             raise ConfigError(f"task {self.name}: frames must be shown for 0 to 60 seconds; got {self.shown_seconds}")
+        if self.labels and not (2 <= len(self.labels) <= MOST_LABELS and len(set(self.labels)) == len(self.labels)):
+            raise ConfigError(f"task {self.name}: there must be 2 to {MOST_LABELS} labels, each of its own name")
+        if not all(_ACTION_NAME.fullmatch(label) for label in self.labels):
+            raise ConfigError(f"task {self.name}: names of labels must be 1 to 40 of a-z, 0-9 and hyphens")
         if self.steps < 1 or not 1 <= self.pace <= 50 or not self.step_seconds > 0:
             raise ConfigError(f"task {self.name}: steps must be 1 or more and the pace lie between 1 and 50")
 
@@ -208,6 +216,14 @@ class Telling(Protocol):
 
     def truth(self) -> NDArray[np.float64]:
         """Return what decides what is to be done, float64[K], now: see `TaskSpec.truth`."""
+
+
+class Labelled(Protocol):
+    """A trial that knows what every pixel of its frame shows, for training and measuring coders; never for anybody who
+    acts, and never for a receiver."""
+
+    def labels(self) -> NDArray[np.uint8]:
+        """Return the part that takes most of each pixel of the frame, uint8[H, W]: an index into `TaskSpec.labels`."""
 
 
 class Task(Protocol):

@@ -96,7 +96,7 @@ def train_model(
     except OSError as error:
         raise TrainingError(f"cannot write {out}: {error.strerror}; give another folder") from error
     stages, device = _Stages(progress, data.sequential), chosen_device(device)
-    with _repeatable():
+    with repeatable():
         vae, latents = _autoencoder(sizes, config, data.train, kept, device, stages)
         world_model = _world_model(sizes, config, latents, data.train, kept, device, stages)
         codebook = kept.stage("quantiser", lambda: _codebook(latents, config, stages("quantiser")))["codebook"]
@@ -158,7 +158,7 @@ class _Stages:
 
 
 @contextmanager
-def _repeatable() -> Iterator[None]:
+def repeatable() -> Iterator[None]:
     """Let the same sums be taken in the same way."""
     deterministic, benchmark = torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark
     torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False

@@ -6,6 +6,8 @@ whole numbers, rounded half up once at the end, are the same bytes on every mach
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -35,6 +37,26 @@ def frame_from_observation(observation: NDArray[np.uint8]) -> NDArray[np.uint8]:
     # Rounded half up: total / 63, as the halves of 2 * total + 63. All of these are whole numbers below 2**24.
     frame: NDArray[np.uint8] = ((2 * total + _WEIGHT) / (2 * _WEIGHT)).astype(np.uint8)
     return frame.reshape(FRAME_SIZE, FRAME_SIZE, 3)
+
+
+def most_covering(labels: NDArray[np.uint8], count: int) -> NDArray[np.uint8]:
+    """Return the label that takes most of each pixel of the frame, uint8[64, 64]; of several, the first.
+
+    Args:
+        labels: uint8[R, C], what lies where on a finer canvas that shows what the frame shows, below `count`.
+        count: Of labels.
+    """
+    height, width = labels.shape
+    down, across = math.gcd(FRAME_SIZE, height), math.gcd(FRAME_SIZE, width)
+    rows, columns = _overlaps(FRAME_SIZE // down, height // down), _overlaps(FRAME_SIZE // across, width // across)
+    shares = np.zeros((count, FRAME_SIZE, FRAME_SIZE), np.float32)
+    for label in np.flatnonzero(np.bincount(labels.ravel(), minlength=count)):
+        # Whole numbers below 2**24, so that sums are exact.
+        part = (labels == label).astype(np.float32).reshape(down, -1, width)
+        narrow = np.matmul(rows, part).reshape(FRAME_SIZE, across, -1)
+        shares[label] = np.matmul(narrow, columns.T).reshape(FRAME_SIZE, FRAME_SIZE)
+    covering: NDArray[np.uint8] = shares.argmax(axis=0).astype(np.uint8)
+    return covering
 
 
 def _overlaps(cells: int, pixels: int) -> NDArray[np.float32]:

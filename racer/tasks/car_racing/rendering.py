@@ -16,10 +16,12 @@ import numpy as np
 import pygame
 from gymnasium.envs.box2d import car_racing as stock
 from numpy.typing import NDArray
+from pygame import gfxdraw
 
 from racer.tasks.car_racing import raster
-from racer.tasks.car_racing.frames import OBSERVATION_SIZE
+from racer.tasks.car_racing.frames import OBSERVATION_SIZE, most_covering
 from racer.tasks.car_racing.raster import INDICATOR_TOP, draw_polygon, pixels, reduced, whole
+from racer.tasks.car_racing.task import LABELS
 
 _MARGIN = 4.0
 """Pixels by which an outline may spill over its polygon (rounding and anti-aliasing)."""
@@ -122,6 +124,27 @@ class FastCarRacing(stock.CarRacing):  # type: ignore[misc]  # gymnasium's CarRa
         if self._shapes is None:
             self._shapes = _Shapes(self)
         return self._shapes.scene(self.camera())
+
+    def labels(self) -> NDArray[np.uint8]:
+        """Return what takes most of each pixel of the frame, uint8[64, 64], as `LABELS` number it.
+
+        Drawn from the same shapes in the same order as the scene, without the outlines that smooth their edges.
+        """
+        camera = self.camera()
+        canvas = self._canvas
+        canvas.fill(_OF_LABEL["edge"])
+        for _, outline in Quadrilaterals([_FIELD]).on_screen(camera):
+            gfxdraw.filled_polygon(canvas, outline, _OF_LABEL["grass"])
+        for index, outline in Quadrilaterals([polygon for polygon, _ in self.road_poly]).on_screen(camera):
+            # Kerbs have a colour of their own each, patches of road an array that changes.
+            label = "road" if isinstance(self.road_poly[index][1], np.ndarray) else "kerb"
+            gfxdraw.filled_polygon(canvas, outline, _OF_LABEL[label])
+        sheet = raster.new_sheet()
+        self.car.draw(sheet, camera.zoom, camera.shift, camera.angle, draw_particles=False)
+        labels = pygame.surfarray.pixels_red(canvas).T.copy()
+        labels[pygame.surfarray.pixels_alpha(sheet).T > 0] = LABELS.index("car")
+        # The canvas is drawn upside down: its first rows end up under the indicator bar.
+        return most_covering(labels[: -INDICATOR_TOP - 1 : -1], len(LABELS))
 
     def close(self) -> None:
         """Give everything back. The physics world and its contact listener hold each other beyond Python's reach."""
@@ -262,3 +285,5 @@ _GRASS = [
     for y in range(-20, 20, 2)
 ]
 """Gymnasium's 400 lighter squares of grass in its drawing order."""
+_OF_LABEL = {label: (number, 0, 0) for number, label in enumerate(LABELS)}
+"""The colour that stands for a label where labels are drawn."""

@@ -20,6 +20,9 @@ ACTIONS = (Action("left", ("left", "a")), Action("straight"), Action("right", ("
 ZOOM_STEPS = 50
 """Steps of CarRacing's opening zoom (one second at 50 steps per simulated second)."""
 
+LABELS = ("edge", "grass", "road", "kerb", "car")
+"""What a pixel may show; `edge` is what lies beyond the field."""
+
 Handling = Literal["stock", "forgiving"]
 
 METRICS = (
@@ -166,6 +169,7 @@ _SPEC = TaskSpec(
         {"speed": 50.0, "handling": "forgiving"},
     ),
     truth="the road's position",
+    labels=LABELS,
     software=("gymnasium", "box2d", "pygame-ce", "numpy"),
     drawing=_drawn_by,
 )

@@ -82,6 +82,10 @@ class Track:
         """Draw the current frame, uint8[64, 64, 3]."""
         return frame_from_observation(self._env.scene() if self._clutter is None else self._clutter.scene())
 
+    def labels(self) -> NDArray[np.uint8]:
+        """Return what takes most of each pixel of the frame, uint8[64, 64]; clutter is the grass that it lies in."""
+        return self._env.labels()
+
     def truth(self) -> NDArray[np.float64]:
         """Return where the road lies as seen from the car, float64[18].
 

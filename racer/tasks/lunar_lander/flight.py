@@ -11,7 +11,7 @@ from gymnasium.envs.box2d import lunar_lander as stock
 from numpy.typing import NDArray
 
 from racer.tasks.lunar_lander.task import COAST, FARTHEST, FASTEST, LEFT, MAIN, RIGHT, LunarLander
-from racer.tasks.lunar_lander.view import View
+from racer.tasks.lunar_lander.view import LabelView, View
 from racer.tasks.task import Outcome
 
 _GENTLE = 4.0
@@ -89,12 +89,19 @@ class Flight:
         self._seed = seed
         self._burning = COAST
         self._view: View | None = None
+        self._label_view: LabelView | None = None
 
     def frame(self) -> NDArray[np.uint8]:
         """Draw what there is to see now, uint8[64, 64, 3]."""
         if self._view is None:  # verifying never looks
             self._view = View(self._env, self._task.view, self._seed)
         return self._view.draw(self._burning)
+
+    def labels(self) -> NDArray[np.uint8]:
+        """Return what takes most of each pixel of the frame, uint8[64, 64], as the task's labels number it."""
+        if self._label_view is None:
+            self._label_view = LabelView(self._env, self._task.view)
+        return self._label_view.draw(self._burning)
 
     def step(self, action: int) -> Outcome:
         """Fly 1/50 of a simulated second.
@@ -115,7 +122,7 @@ class Flight:
         world.contactListener = None
         world.contactListener_keepref = None
         self._env.close()
-        self._view = None
+        self._view = self._label_view = None
 
     def _metrics(self, state: NDArray[Any], reward: float, action: int) -> dict[str, float]:
         env = self._env

@@ -7,6 +7,8 @@ and the white hull have next to none of these, and all alike.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 FRAME_SIZE = 64
 """Pixels of a frame's side."""
 CRAFT_COLUMN, CRAFT_ROW = 32, 20
@@ -36,3 +38,29 @@ HULL: Color = (236, 236, 246)
 LEGS: Color = (255, 30, 220)
 NEEDLE: Color = (20, 255, 90)
 FLAME: Color = (255, 120, 120)
+
+LABELS = ("sky", "ground", "pad", "craft", "flame", "needle", "arrow")
+"""What a pixel may show: stars and the beam are sky, legs are the craft's, flags the pad's."""
+
+
+@dataclass(frozen=True)
+class Palette:
+    """What everything is drawn in."""
+
+    space: Color = SPACE
+    horizon: Color = HORIZON
+    star: Color = STAR
+    beam: Color = BEAM
+    ground: Color = GROUND
+    pad: Color = PAD
+    hull: Color = HULL
+    legs: Color = LEGS
+    needle: Color = NEEDLE
+    flame: Color = FLAME
+    arrow: Color = PAD
+
+
+def label_palette() -> Palette:
+    """Return the palette whose red is the number of the label; the beam adds nothing to the sky."""
+    sky, ground, pad, craft, flame, needle, arrow = ((number, 0, 0) for number in range(len(LABELS)))
+    return Palette(sky, sky, sky, sky, ground, pad, craft, craft, needle, flame, arrow)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, get_args
 
 from racer.errors import ConfigError
-from racer.tasks.lunar_lander.scenery import FRAME_SIZE
+from racer.tasks.lunar_lander.scenery import FRAME_SIZE, LABELS
 from racer.tasks.shipped_model import shipped_model
 from racer.tasks.task import Action, Metric, TaskSpec, TaskText
 
@@ -154,6 +154,7 @@ _SPEC = TaskSpec(
     driver="lander-pilot",
     model=shipped_model("lunar-lander"),
     steps=400,
+    labels=LABELS,
     pace=20.0,
     operating_points=({"handling": "eased"}, {"handling": "stock"}),
     software=("gymnasium", "box2d", "pygame-ce", "numpy"),

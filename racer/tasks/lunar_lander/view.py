@@ -16,7 +16,7 @@ from gymnasium.envs.box2d import lunar_lander as stock
 from numpy.typing import NDArray
 
 from racer.tasks.lunar_lander import scenery
-from racer.tasks.lunar_lander.scenery import CRAFT_COLUMN, CRAFT_ROW, FRAME_SIZE, Color
+from racer.tasks.lunar_lander.scenery import CRAFT_COLUMN, CRAFT_ROW, FRAME_SIZE, LABELS, Color, Palette, label_palette
 
 _FINE = 4
 """Canvas pixels along a frame pixel."""
@@ -45,10 +45,12 @@ class View:
         env: Gymnasium's LunarLander, after its reset.
         width: Units across the frame.
         seed: Of the stars.
+        palette: What everything is drawn in.
     """
 
-    def __init__(self, env: Any, width: float, seed: int) -> None:
+    def __init__(self, env: Any, width: float, seed: int, palette: Palette | None = None) -> None:
         self._env = env
+        self._palette = palette or Palette()
         self._scale = _CANVAS / width
         self._canvas = pygame.Surface((_CANVAS, _CANVAS), 0, 32)
         # The craft may reach the field's sides and the ceiling: what lies around it is drawn as well.
@@ -57,13 +59,16 @@ class View:
 
     def draw(self, burning: int) -> NDArray[np.uint8]:
         """Draw the craft where it is, with the flame of the engine that Gymnasium's action `burning` fires."""
+        self._draw(burning)
+        return _reduced(self._canvas)
+
+    def _draw(self, burning: int) -> None:
         x, y = self._env.lander.position
         column, row = self._place((x, min(y, _CEILING)))
         self._canvas.blit(self._scene, (CRAFT_COLUMN * _FINE - column, CRAFT_ROW * _FINE - row))
         self._draw_flame(burning)
         self._draw_craft()
         self._draw_arrow()
-        return _reduced(self._canvas)
 
     def _place(self, point: _Point) -> tuple[int, int]:
         """Return the pixel (column, row) of the scene at which a point of the world lies."""
@@ -76,23 +81,30 @@ class View:
         width, height = self._place((_FIELD + margin, -margin))
         scene = pygame.Surface((width, height), 0, 32)
         left, right = (self._place((x, 0))[0] for x in (env.helipad_x1, env.helipad_x2))
-        for row, color in enumerate(_sky(_CEILING + margin - np.arange(height) / self._scale)):
+        for row, color in enumerate(self._sky(_CEILING + margin - np.arange(height) / self._scale)):
             scene.fill(color, (0, row, width, 1))
-        scene.fill(scenery.BEAM, (left, 0, right - left, height), pygame.BLEND_RGB_ADD)
+        scene.fill(self._palette.beam, (left, 0, right - left, height), pygame.BLEND_RGB_ADD)
         stars = np.random.default_rng(seed)
         for column, row in zip(stars.integers(width, size=_STARS), stars.integers(height, size=_STARS), strict=True):
-            scene.fill(scenery.STAR, (int(column), int(row), _FINE, _FINE))
+            scene.fill(self._palette.star, (int(column), int(row), _FINE, _FINE))
         # The ground goes on level beyond the field.
         heights = [polygon[0] for polygon in env.sky_polys] + [env.sky_polys[-1][1]]
         ground = [(-margin, heights[0][1]), *heights, (_FIELD + margin, heights[-1][1])]
         outline = [*ground, (_FIELD + margin, -margin), (-margin, -margin)]
-        pygame.draw.polygon(scene, scenery.GROUND, [self._place(point) for point in outline])
+        pygame.draw.polygon(scene, self._palette.ground, [self._place(point) for point in outline])
         top = self._place((0, heights[len(heights) // 2][1]))[1]
-        scene.fill(scenery.PAD, (left, top, right - left, self._long(scenery.PAD_DEPTH)))
+        scene.fill(self._palette.pad, (left, top, right - left, self._long(scenery.PAD_DEPTH)))
         flag, high = self._long(_FLAG_WIDTH), self._long(_FLAG_HEIGHT)
         for column in (left, right - flag):
-            scene.fill(scenery.PAD, (column, top - high, flag, high))
+            scene.fill(self._palette.pad, (column, top - high, flag, high))
         return scene
+
+    def _sky(self, height: NDArray[np.float64]) -> list[list[int]]:
+        """Return the colours of the sky at heights in units, float64[T]."""
+        share = np.clip(height / _CEILING, 0.0, 1.0)[:, None]
+        low, high = np.array(self._palette.horizon), np.array(self._palette.space)
+        colors: list[list[int]] = np.floor(low + share * (high - low)).astype(int).tolist()
+        return colors
 
     def _near(self, point: _Point) -> tuple[int, int]:
         """Return the pixel (column, row) of the canvas at which a point of the world lies."""
@@ -130,18 +142,19 @@ class View:
             corners = [(inner, _JET_UP + _JET_WIDTH / 2), (inner, _JET_UP - _JET_WIDTH / 2), (outer, _JET_UP)]
         else:
             return
-        self._polygon(scenery.FLAME, [at * corner for corner in corners])
+        self._polygon(self._palette.flame, [at * corner for corner in corners])
 
     def _draw_craft(self) -> None:
         """Draw the hull, on it the needle, so that a short one is seen, and on that the legs, which show the tilt."""
         lander = self._env.lander
-        self._polygon(scenery.HULL, [lander.transform * vertex for vertex in lander.fixtures[0].shape.vertices])
+        self._polygon(self._palette.hull, [lander.transform * vertex for vertex in lander.fixtures[0].shape.vertices])
         x, y = lander.position
         across, up = lander.linearVelocity
         seconds = min(scenery.NEEDLE_SECONDS, scenery.LONGEST_NEEDLE / max(math.hypot(across, up), 1e-6))
-        self._bar(scenery.NEEDLE, (x, y), (x + across * seconds, y + up * seconds), _NEEDLE_WIDTH)
+        self._bar(self._palette.needle, (x, y), (x + across * seconds, y + up * seconds), _NEEDLE_WIDTH)
         for leg in self._env.legs:
-            self._bar(scenery.LEGS, leg.transform * (0.0, _LEG_HALF), leg.transform * (0.0, -_LEG_HALF), _LEG_WIDTH)
+            top, foot = leg.transform * (0.0, _LEG_HALF), leg.transform * (0.0, -_LEG_HALF)
+            self._bar(self._palette.legs, top, foot, _LEG_WIDTH)
 
     def _draw_arrow(self) -> None:
         """Point to the pad where not even its beam is in view."""
@@ -154,7 +167,27 @@ class View:
             return
         row = CRAFT_ROW * _FINE
         corners = [(point, row), (base, row - _ARROW * _FINE), (base, row + _ARROW * _FINE)]
-        pygame.draw.polygon(self._canvas, scenery.PAD, corners)
+        pygame.draw.polygon(self._canvas, self._palette.arrow, corners)
+
+
+class LabelView(View):
+    """What each pixel shows: the same strokes, each in the number of its label.
+
+    Args:
+        env: Gymnasium's LunarLander, after its reset.
+        width: Units across the frame.
+    """
+
+    def __init__(self, env: Any, width: float) -> None:
+        super().__init__(env, width, 0, label_palette())
+
+    def draw(self, burning: int) -> NDArray[np.uint8]:
+        """Return the label that takes most of each pixel, uint8[64, 64]; of several, the first."""
+        self._draw(burning)
+        labels = pygame.surfarray.pixels_red(self._canvas).T.reshape(FRAME_SIZE, _FINE, FRAME_SIZE, _FINE)
+        shares = np.stack([(labels == label).sum(axis=(1, 3)) for label in range(len(LABELS))])
+        covering: NDArray[np.uint8] = shares.argmax(axis=0).astype(np.uint8)
+        return covering
 
 
 def _reduced(canvas: pygame.Surface) -> NDArray[np.uint8]:
@@ -165,11 +198,3 @@ def _reduced(canvas: pygame.Surface) -> NDArray[np.uint8]:
     total = sum(cells[:, :, column] for column in range(_FINE))  # several times faster than sum(axis=2)
     frame: NDArray[np.uint8] = ((total + _FINE**2 // 2) // _FINE**2).astype(np.uint8)
     return frame
-
-
-def _sky(height: NDArray[np.float64]) -> list[list[int]]:
-    """Return the colours of the sky at heights in units, float64[T]."""
-    share = np.clip(height / _CEILING, 0.0, 1.0)[:, None]
-    low, high = np.array(scenery.HORIZON), np.array(scenery.SPACE)
-    colors: list[list[int]] = np.floor(low + share * (high - low)).astype(int).tolist()
-    return colors

@@ -1,7 +1,8 @@
 """Drawing in whole numbers: the same bytes on every machine.
 
 Shapes are drawn four times as large, pixel by pixel, and reduced by exact area averaging. Lengths are in pixels of the
-frame, and rounded down to the quarters that are drawn.
+frame, and rounded down to the quarters that are drawn. The same strokes on a `PartCanvas` say which part of the picture
+every pixel shows.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ class Canvas:
     def __init__(self, side: int) -> None:
         self._side = side
         self._pixels = np.zeros((side * FINE, side * FINE, 3), np.uint8)
+        self.part = 0
+        """Number of the part of the picture that the next shapes belong to."""
 
     def gradient(self, top: Color, bottom: Color, first: float, last: float) -> None:
         """Fill the rows from `first` to before `last` with colours from `top` to `bottom`."""
@@ -42,7 +45,8 @@ class Canvas:
 
     def box(self, color: Color, left: float, top: float, right: float, bottom: float) -> None:
         """Fill a rectangle."""
-        self._pixels[self._clip(top) : self._clip(bottom), self._clip(left) : self._clip(right)] = color
+        rows, columns = slice(self._clip(top), self._clip(bottom)), slice(self._clip(left), self._clip(right))
+        self._pixels[rows, columns] = self._ink(color)
 
     def ellipse(self, color: Color, x: float, y: float, across: float, down: float) -> None:
         """Fill an ellipse around (x, y), of half-axes `across` and `down`."""
@@ -50,7 +54,7 @@ class Canvas:
         wide, high = max(_fine(across), 1), max(_fine(down), 1)
         part, rows, columns = self._window(column - wide, row - high, column + wide + 1, row + high + 1)
         inside = ((columns - column) * high) ** 2 + ((rows - row) * wide) ** 2 <= (wide * high) ** 2
-        part[inside] = color
+        part[inside] = self._ink(color)
 
     def polygon(self, color: Color, points: Sequence[Point]) -> None:
         """Fill a convex polygon."""
@@ -63,7 +67,7 @@ class Canvas:
         ]
         left = np.logical_and.reduce([side >= 0 for side in sides])
         right = np.logical_and.reduce([side <= 0 for side in sides])
-        part[left | right] = color
+        part[left | right] = self._ink(color)
 
     def bar(self, color: Color, start: Point, end: Point, width: float) -> None:
         """Fill the rectangle that a line of this width is."""
@@ -80,6 +84,10 @@ class Canvas:
         frame: NDArray[np.uint8] = ((total + FINE**2 // 2) // FINE**2).astype(np.uint8)
         return frame
 
+    def _ink(self, color: Color) -> Color | int:
+        """Return what a shape of this colour leaves on the canvas."""
+        return color
+
     def _clip(self, length: float) -> int:
         return min(max(_fine(length), 0), self._side * FINE)
 
@@ -91,6 +99,34 @@ class Canvas:
         left, top, right, bottom = (min(max(each, 0), most) for each in (left, top, right, bottom))
         rows, columns = np.arange(top, bottom)[:, None], np.arange(left, right)[None]
         return self._pixels[top:bottom, left:right], rows, columns
+
+
+class PartCanvas(Canvas):
+    """Takes the same strokes, and keeps which part they belong to.
+
+    Args:
+        side: Of the frame, pixels.
+        parts: How many there are.
+    """
+
+    def __init__(self, side: int, parts: int) -> None:
+        super().__init__(side)
+        self._parts = parts
+        self._pixels = np.zeros((side * FINE, side * FINE), np.uint8)
+
+    def gradient(self, top: Color, bottom: Color, first: float, last: float) -> None:
+        """Fill the rows from `first` to before `last`."""
+        self._pixels[self._clip(first) : self._clip(last)] = self.part
+
+    def frame(self) -> NDArray[np.uint8]:
+        """Return the part that takes most of each pixel, uint8[side, side]; of several, the first."""
+        cells = self._pixels.reshape(self._side, FINE, self._side, FINE)
+        shares = np.stack([(cells == part).sum(axis=(1, 3), dtype=np.uint8) for part in range(self._parts)])
+        labels: NDArray[np.uint8] = shares.argmax(axis=0).astype(np.uint8)
+        return labels
+
+    def _ink(self, color: Color) -> int:
+        return self.part
 
 
 def color_of(hue: float, saturation: float, value: float) -> Color:

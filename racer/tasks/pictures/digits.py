@@ -58,6 +58,7 @@ class _Digits:
 
     frame = (SIDE, SIDE, 1)
     traits = (*NAMES, "thick")
+    parts = ()
 
     def __init__(self, questions: tuple[Question, ...]) -> None:
         self.questions = questions

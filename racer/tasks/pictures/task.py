@@ -88,6 +88,7 @@ class Pictures:
             training_points=({"question": self.question},),
             truth="the traits of the pictures",
             traits=world.traits,
+            labels=world.parts,
             software=self.software,
         )
 
@@ -121,6 +122,12 @@ class Look:
     def truth(self) -> NDArray[np.float64]:
         """Return the traits of the picture, float64[K]."""
         return np.array([self._picture.traits[name] for name in self._names], np.float64)
+
+    def labels(self) -> NDArray[np.uint8]:
+        """Return which part of its world each pixel shows most of, uint8[H, W]; see `World.parts`."""
+        if self._picture.labels is None:
+            raise ConfigError("pictures of this world have no parts")
+        return self._picture.labels()
 
     def close(self) -> None:
         """Do nothing."""

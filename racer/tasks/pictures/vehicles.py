@@ -6,7 +6,6 @@ What a vehicle is worth follows from its body and its wheels, and neither from i
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from racer.tasks.pictures.canvas import Canvas, Color, Point, color_of, mixed
 from racer.tasks.pictures.worlds import DrawnWorld, Question, Traits
@@ -35,6 +34,8 @@ _CABINS: tuple[tuple[Point, ...], ...] = (
     ((-0.49, 0.23), (-0.45, 0.38), (0.08, 0.38), (0.22, 0.23)),
     ((-0.49, 0.26), (-0.48, 0.47), (0.22, 0.47), (0.38, 0.26)),
 )
+PARTS = ("sky", "sun", "house", "ground", "road", "body", "glass", "tyre", "rim")
+_SKY, _SUN, _HOUSE, _GROUND, _ROAD, _BODY, _PANE, _WHEEL, _RIM = range(len(PARTS))
 _AXLES, _TYRE_RADIUS, _RIM_RADIUS = (-0.31, 0.31), 0.115, 0.085
 
 
@@ -64,20 +65,23 @@ def _draw(rng: np.random.Generator) -> dict[str, float]:
     return traits
 
 
-def _paint(traits: Traits) -> NDArray[np.uint8]:
-    canvas = Canvas(SIDE)
+def _paint(canvas: Canvas, traits: Traits) -> None:
     horizon, road = traits["horizon"], traits["road"]
     sky = color_of(traits["sky_hue"], 0.45, traits["sky_light"])
+    canvas.part = _SKY
     canvas.gradient(sky, color_of(traits["sky_hue"], 0.25, traits["dusk_light"]), 0, horizon)
+    canvas.part = _SUN
     canvas.ellipse(color_of(0.12, 0.4, traits["disc_light"]), traits["disc"], 9, 7, 7)
     house = traits["house"]
+    canvas.part = _HOUSE
     canvas.box(color_of(0.04, 0.3, traits["house_light"]), house - 9, horizon - 17, house + 9, horizon)
     ground = color_of(traits["ground_hue"], 0.45, traits["ground_light"])
+    canvas.part = _GROUND
     canvas.gradient(ground, mixed(ground, (0, 0, 0), 0.25), horizon, road - 6)
     asphalt = color_of(0.6, 0.06, traits["road_light"])
+    canvas.part = _ROAD
     canvas.gradient(asphalt, mixed(asphalt, (0, 0, 0), 0.2), road - 6, SIDE)
     _paint_vehicle(canvas, traits)
-    return canvas.frame()
 
 
 def _paint_vehicle(canvas: Canvas, traits: Traits) -> None:
@@ -90,6 +94,7 @@ def _paint_vehicle(canvas: Canvas, traits: Traits) -> None:
 
     light = 0.22 + 0.12 * traits["shade"] if traits["dark"] else 0.66 + 0.12 * traits["shade"]
     paint = color_of(traits["hue"], 0.3, light)
+    canvas.part = _BODY
     canvas.polygon(paint, [at(corner) for corner in _CABINS[body]])
     left = min(x for x, _ in _CABINS[body])
     middle = sum(x for x, _ in _CABINS[body]) / 4
@@ -97,7 +102,9 @@ def _paint_vehicle(canvas: Canvas, traits: Traits) -> None:
     pane = [(middle + 0.86 * (x - middle), foot + 0.86 * (y - foot) + 0.05 * (top - foot)) for x, y in _CABINS[body]]
     if body == BODIES.index("van"):  # no panes behind the driver
         pane = [(max(x, middle - 0.05), y) for x, y in pane]
+    canvas.part = _PANE
     canvas.polygon(_GLASS, [at(corner) for corner in pane])
+    canvas.part = _BODY
     if body != BODIES.index("sports"):
         post = middle if body != BODIES.index("van") else left
         canvas.bar(paint, at((post, foot)), at((post, top)), 0.04 * length)
@@ -106,7 +113,9 @@ def _paint_vehicle(canvas: Canvas, traits: Traits) -> None:
     rim = (206, 208, 212) if traits["alloys"] else (70, 70, 74)
     for axle in _AXLES:
         x, y = at((axle, 0.02))
+        canvas.part = _WHEEL
         canvas.ellipse(_TYRE, x, y, _TYRE_RADIUS * length, _TYRE_RADIUS * length)
+        canvas.part = _RIM
         canvas.ellipse(rim, x, y, _RIM_RADIUS * length, _RIM_RADIUS * length)
 
 
@@ -139,5 +148,5 @@ PAINT = Question(
     answer=lambda traits: int(not traits["dark"]),
     about=("dark",),
 )
-VEHICLES = DrawnWorld(SIDE, _draw, _paint, (WORTH, PAINT))
+VEHICLES = DrawnWorld(SIDE, _draw, _paint, (WORTH, PAINT), PARTS)
 """The world."""
