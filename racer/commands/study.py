@@ -149,7 +149,7 @@ def study_seal(
     from racer.recordings.signing import SIGNATURE_NAME, sign
     from sessions.ledger import note_recorded, read_ledger
 
-    folder, _, _ = _recordings(data)
+    folder, *_ = _recordings(data)
     finish_begun(folder)
     noted = note_recorded(folder) if folder.is_dir() else []
     ledger = read_ledger(folder)

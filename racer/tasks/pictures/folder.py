@@ -51,8 +51,10 @@ class FolderWorld:
     """uint8[N, H, W, C]"""
     told: tuple[Traits, ...]
     """What is known of each."""
-    parts: Mapping[Part, NDArray[np.intp]]
-    """Which pictures belong to each part; none is empty."""
+    members: Mapping[Part, NDArray[np.intp]]
+    """Which pictures belong to each part of them; none is empty."""
+    parts: tuple[str, ...] = ()
+    """Of what a picture shows: nobody knows."""
 
     def picture(self, seed: int) -> Picture:
         """Return the picture of a seed."""
@@ -61,7 +63,7 @@ class FolderWorld:
 
     def index(self, seed: int) -> int:
         """Return which picture a seed leads to."""
-        part = self.parts[part_of(seed)]
+        part = self.members[part_of(seed)]
         return int(part[np.random.default_rng(seed).integers(len(part))])
 
 

@@ -112,7 +112,7 @@ def test_copies_of_a_picture_are_in_one_part(folder: Path) -> None:
 
 
 def parts_of(world: FolderWorld) -> dict[str, str]:
-    return {world.names[index]: part for part, members in world.parts.items() for index in members}
+    return {world.names[index]: part for part, members in world.members.items() for index in members}
 
 
 def draw_more(folder: Path, count: int) -> None:
@@ -162,7 +162,7 @@ def test_simulated_people_answer_about_a_folder_by_what_they_see(drawn: Path) ->
 def test_an_answer_that_nobody_can_learn_is_named(folder: Path) -> None:
     world = task_of(folder).world
     lines = (folder / "labels.csv").read_text().splitlines()
-    rare = {world.names[index] for index in world.parts["held-out"]}
+    rare = {world.names[index] for index in world.members["held-out"]}
     kept = [f"{line.split(',')[0]},{'rare' if line.split(',')[0] in rare else 'usual'}" for line in lines[1:]]
     (folder / "labels.csv").write_text("\n".join(["image,kind", *kept]))
     with pytest.raises(DriverError, match="no picture that simulated people learn from is answered by 'rare'"):
