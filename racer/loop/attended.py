@@ -242,9 +242,9 @@ class EpisodeRun:
         setup, primary = self._setup, self._spec.primary
         if not self._spec.paced:
             heading = f"{heading}: {setup.text.title}" if heading else setup.text.title
-            answered = self._before + request.step
-            count = answered + 1, self._total
-            return Hud(heading, answered / self._total, count=count, mark=setup.mark)  # answers are not commented on
+            seen = self._before + request.step
+            count = seen + 1, self._total
+            return Hud(heading, seen / self._total, count=count, mark=setup.mark)  # answers are not commented on
         low, high = primary.bounds
         value = request.metrics[primary.name] if request.metrics else max(low, min(high, 0.0))
         said = f"{100 * value:.0f} %" if primary.unit == "fraction" else f"{value:.3g}"
