@@ -12,6 +12,7 @@ from compression.model.latent_model import LatentModel
 from racer.drivers.driver import DriverError
 from racer.drivers.fitting import Drive
 from racer.drivers.registry import KEYBOARD
+from racer.rates.people import FIRST_SEALED
 from racer.recordings.footage import Footage
 from racer.recordings.models import find_model, find_task
 from racer.tasks.task import Task
@@ -56,6 +57,11 @@ def read_drives(
             for episode in session.episodes:
                 if not (episode.accepted and episode.n_steps) or episode.info.phase == "practice":
                     continue
+                if episode.info.seed >= FIRST_SEALED:
+                    raise DriverError(
+                        f"{path} has trials from seeds of {FIRST_SEALED} or more, which are kept for sealed sets: "
+                        "nothing is fitted to them; leave it out"
+                    )
                 with Footage(session, episode, folder, beside=False) as footage:
                     frames = np.stack([footage.shown(step) for step in range(episode.n_steps)])
                 drives.append(

@@ -63,6 +63,8 @@ def settings_of(config: RatesConfig, spec: TaskSpec, model: LatentModel) -> dict
     }
     if config.shadow:
         settings["shadow"] = 1
+    if config.sealed:
+        settings["sealed"] = 1
     return settings | {name: _version(name) for name in (*_DECIDING, *spec.software)}
 
 
