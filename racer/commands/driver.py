@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Annotated
+
 import typer
 
-from racer.commands.options import JsonOption
-from racer.commands.output import print_json
+from racer.commands.options import JsonOption, ModelOption
+from racer.commands.output import print_json, progress_bar
 
 app = typer.Typer(help="Look at who can do a task.", no_args_is_help=True)
 
@@ -35,3 +38,79 @@ def driver_list(as_json: JsonOption = False) -> None:
     for name, reason in broken.items():
         print(f"{name}: cannot be used: {reason}")
     print("Next: racer play --driver NAME, or --driver NAME:SEED for one person")
+
+
+@app.command("fit", epilog="Example: racer driver fit recordings/ann_*.h5 --out ann.json")
+def driver_fit(
+    recordings: Annotated[list[Path], typer.Argument(help="Recordings of one person, at most 100.")],
+    out: Annotated[
+        Path, typer.Option(help="File to write, for --driver; its name ends in .json, and it is not there.")
+    ],
+    model: ModelOption = None,
+    replicates: Annotated[
+        int, typer.Option(min=10, max=1000, help="How often the fitted person is let do it again, to be checked.")
+    ] = 40,
+    seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Of all that is drawn.")] = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """Fit a simulated person to what somebody did, and check how like them it is."""
+    from compression.model.latent_model import use_one_thread
+    from disk.writing import write_whole
+    from racer.drivers.driver import DriverError
+    from racer.drivers.fitting import fit_person
+    from racer.drivers.person import is_fitted
+    from racer.drivers.recorded import read_drives
+    from racer.errors import ConfigError
+
+    if not is_fitted(out.name):
+        raise ConfigError(f"--out must end in .json, by which a fitted driver is known; got {out.name}")
+    if out.exists():
+        raise ConfigError(f"{out} exists and was left as it is; give another name with --out")
+    if len(recordings) > 100:
+        raise ConfigError(f"{len(recordings)} recordings are more than can be looked at; name at most 100")
+    use_one_thread()
+    with progress_bar("fitting", shown=not as_json) as advance:
+        reached: list[tuple[str, int]] = [("", 0)]
+
+        def progress(what: str, done: int, total: int) -> None:
+            before = reached[0][1] if reached[0][0] == what else 0
+            advance(done - before, total)
+            reached[0] = (what, done)
+
+        drives, task, pace, of_a_person, latent_model = read_drives(recordings, model, progress)
+        person = fit_person(
+            drives, task, pace, of_a_person, latent_model, replicates=replicates, seed=seed, progress=progress
+        )
+    try:
+        write_whole(out, (person.model_dump_json(indent=1) + "\n").encode(), overwrite=False)
+    except OSError as error:
+        raise DriverError(f"cannot write {out}: {error.strerror or error}; nothing was changed") from error
+    if as_json:
+        print_json({"driver": str(out)} | person.model_dump(mode="json"))
+        return
+    traits, held = person.traits, person.held_out
+    print(f"fitted to      {person.episodes} episodes, {person.steps} steps at {person.pace:g} a second")
+    low, high = person.reaction_low_ms, person.reaction_high_ms
+    print(f"reaction       {traits.reaction_ms:.0f} ms (95 % interval {low:.0f} to {high:.0f})")
+    print(f"lapses         {traits.lapses:.2f} a second")
+    print(f"looks ahead    {traits.look_ahead:.0f} rows, with noise of {traits.noise:.3f} rad")
+    share = 1 / traits.dead_zone
+    print(f"in dead zones  gain {traits.gain * share:.1f}, damping {traits.damping * share:.1f}, ", end="")
+    print(f"anticipation {traits.anticipation * share:.1f}")
+    print(f"held out       {held.log_likelihood:.3f} nats a step ({held.steps} steps), the family unfitted ", end="")
+    print(f"{held.family_log_likelihood:.3f}, by frequency alone {held.frequencies_log_likelihood:.3f}")
+    best = max(held.families, key=lambda name: held.families[name])
+    print(f"               by what people of {best} do on the same frames, the best family, {held.families[best]:.3f}")
+    for check in person.checks:
+        told = {True: "passed", False: "FAILED", None: "could not be checked"}[check.passed]
+        seen = "-" if check.observed is None else f"{check.observed:.3g}"
+        ends = "-" if check.low is None or check.high is None else f"{check.low:.3g} to {check.high:.3g}"
+        print(f"check          {check.name}: {seen} {check.unit}".rstrip() + f", driven again {ends}: {told}")
+    if person.human_like:
+        print("It passed every check against a person: it may stand for them where these four things matter.")
+    elif not person.of_a_person:
+        print("It was fitted to a program, so nothing is said of people.")
+    else:
+        print("It is not like the person: call it simulated, and nothing more.")
+    print(f"Wrote {out}")
+    print(f"Next: racer play --driver {out}")

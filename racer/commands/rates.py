@@ -106,6 +106,18 @@ def rates(
             "before you look."
         ),
     ] = 0.05,
+    seal_file: Annotated[
+        Path | None,
+        typer.Option("--seal", help="Make a sealed set of the one family in --drivers, from --seed; drive nothing."),
+    ] = None,
+    sealed_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--sealed",
+            help="Drive the people and tracks of a sealed set, for the final table: it opens once, for these coders, "
+            "settings and code.",
+        ),
+    ] = None,
     out: Annotated[Path, typer.Option(help="Folder to write to; a sweep begun there is continued.")] = Path("rates"),
     jobs: Annotated[int | None, typer.Option(min=1, max=256, help="Processes; one per processor if left out.")] = None,
     engine: Annotated[EngineChoice, typer.Option(help="`ray` drives on a Ray cluster.")] = EngineChoice.local,
@@ -116,8 +128,11 @@ def rates(
     as_json: JsonOption = False,
 ) -> None:
     """Drive every coder at every slot, and plot the task's metrics against bits per step."""
+    from datetime import UTC, datetime
+
     from racer.errors import ConfigError
     from racer.rates.grid import STEPS_FACTOR, Noise, RatesConfig, sweep_settings
+    from racer.rates.sealed import open_sealed
     from racer.rates.sweep import prepare_sweep, run_sweep
     from racer.rates.write import refuse_foreign, write_rates
     from racer.tasks.registry import make_task
@@ -128,6 +143,11 @@ def rates(
         raise ConfigError(f"--margin must lie above 0 and below 1; got {margin:g}")
     if address is not None and engine is not EngineChoice.ray:
         raise ConfigError("--address is that of a Ray cluster: add --engine ray, or leave it out")
+    if seal_file is not None:
+        _seal(seal_file, task, _names(drivers), seed, as_json)
+        return
+    if sealed_file is not None:
+        drivers, seed = _of_sealed(sealed_file, task, drivers, seed, dry_run)
     points = sweep_settings(task, settings or ())
     spec = make_task(task, points[0].values).spec
     config = RatesConfig(
@@ -143,6 +163,7 @@ def rates(
         mask_interval=mask_interval.value,
         fill=fill.value,
         shadow=shadow,
+        sealed=sealed_file is not None,
     )
     if not dry_run:
         refuse_foreign(out, spec)
@@ -152,6 +173,7 @@ def rates(
         if dry_run:
             _print_estimate(sweep, driving.workers, as_json)
             return
+        opened = open_sealed(sealed_file, sweep, datetime.now(UTC)) if sealed_file is not None else None
         if not as_json:
             _print_skipped(sweep)
             _print_unfair(sweep)
@@ -165,11 +187,45 @@ def rates(
             driven = run_sweep(sweep, out, driving, progress)
     finally:
         driving.close()
-    written = write_rates(sweep, driven, out, margin)
+    written = write_rates(sweep, driven, out, margin, opened)
     if as_json:
-        print_json(_as_json(sweep, driven, written))
+        told = {"sealed": vars(opened)} if opened is not None else {}
+        print_json(_as_json(sweep, driven, written) | told)
     else:
         _print_rates(sweep, driven, written, out)
+        if opened is not None:
+            print(f"Sealed set of {opened.sealed_utc}, opened {opened.opened_utc}; drivers {opened.family}")
+
+
+def _seal(path: Path, task: str, drivers: tuple[str, ...], seed: int, as_json: bool) -> None:
+    from datetime import UTC, datetime
+
+    from racer.errors import ConfigError
+    from racer.rates.sealed import seal
+
+    if len(drivers) != 1:
+        raise ConfigError("--seal takes one family, and one that nothing is fitted on: name it with --drivers")
+    made = seal(path, task, drivers[0], seed, datetime.now(UTC))
+    if as_json:
+        print_json({"file": str(path)} | made.model_dump())
+        return
+    print(f"Sealed people of {made.family} doing {made.task} in {path}; nothing was driven")
+    print(f"Next, once and last: racer rates --sealed {path} --coders NAMES --out FOLDER")
+
+
+def _of_sealed(path: Path, task: str, drivers: str, seed: int, dry_run: bool) -> tuple[str, int]:
+    """Return the driver and the seed of a sealed set, having refused whatever does not go with one."""
+    from racer.errors import ConfigError
+    from racer.rates.sealed import read_sealed
+
+    sealed = read_sealed(path)
+    if dry_run:
+        raise ConfigError("--dry-run drives a little, and a sealed set opens once: estimate without --sealed")
+    if sealed.task != task:
+        raise ConfigError(f"{path} is of {sealed.task}: add --task {sealed.task}")
+    if drivers not in ("simulated", sealed.family) or seed not in (0, sealed.seed):
+        raise ConfigError(f"{path} says who drives and where: leave --drivers and --seed out")
+    return sealed.family, sealed.seed
 
 
 def _names(text: str) -> tuple[str, ...]:

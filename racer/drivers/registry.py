@@ -9,11 +9,13 @@ import zlib
 from collections.abc import Iterable
 from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from racer.drivers.driver import Driver, DriverError, DriverFamily
+from racer.drivers.person import FITTED_FAMILY, is_fitted, make_fitted
 from racer.tasks.registry import make_task, task_names
 from racer.tasks.task import Task, TaskSpec
 
@@ -65,8 +67,8 @@ def make_driver(name: str, task: Task, person: int, dice: int | None = None) -> 
 
     Args:
         name: A family, `simulated` for the one that the task names, either with `:SEED` for one person whoever is
-            named, or `package.module:factory` for the user's own: `factory(seed)` returns an object with `reset()` and
-            `act(frame)`.
+            named; a `.json` file of `racer driver fit` for the person that was fitted; or `package.module:factory` for
+            the user's own: `factory(seed)` returns an object with `reset()` and `act(frame)`.
         task: What is to be done.
         person: Seed of the person's traits, 0 or more.
         dice: Seed of the person's chances, and of the user's own driver; as `person` if None.
@@ -75,6 +77,8 @@ def make_driver(name: str, task: Task, person: int, dice: int | None = None) -> 
         DriverError: If there is no such driver, it cannot do this task, or its factory fails.
     """
     spec, dice = task.spec, person if dice is None else dice
+    if is_fitted(name):
+        return make_fitted(Path(name), task, dice)
     kind, _, rest = name.partition(":")
     if kind != SIMULATED and kind not in family_names():
         if not rest:
@@ -123,6 +127,8 @@ def who_drives(name: str, task: str) -> str:
         name: As for `--driver`.
         task: Name of the task, which decides what `simulated` stands for; it need not be installed.
     """
+    if is_fitted(name):
+        return FITTED_FAMILY
     kind = name.partition(":")[0]
     if kind == SIMULATED:
         return make_task(task).spec.driver if task in task_names() else SIMULATED
@@ -136,6 +142,8 @@ def is_person(name: str) -> bool:
 
 def was_fitted_on(driver: str, drivers: Iterable[str]) -> bool:
     """Return whether a driver, or the family that it is of, is among those named in a fitted file; see `who_drives`."""
+    if is_fitted(driver):  # another person, and yet one who sees and decides as that family does
+        driver = FITTED_FAMILY
     return not {driver, driver.partition(":")[0]}.isdisjoint(drivers)
 
 

@@ -19,7 +19,6 @@ from racer.errors import RacerError
 from racer.loop.batched import Job, Score, simulate
 from racer.loop.conditions import ChannelConfig, load_fitted_models
 from racer.rates.grid import Cell, RatesConfig, TaskSettings
-from racer.rates.people import draw_person
 from racer.rates.provenance import hashes_of, settings_of
 from racer.tasks.latent_model import load_task_model
 from racer.tasks.registry import make_task
@@ -68,7 +67,7 @@ def drive(plan: Plan, cells: Iterable[Cell]) -> Iterator[CellScore]:
     ahead, behind = tee(cells)
     scores = simulate((job for cell in ahead for job in _jobs(plan.config, cell)), model, fitted)
     for cell in behind:
-        seeds = draw_person(plan.config.seed, cell.participant, plan.config.episodes).seeds
+        seeds = plan.config.person(cell.participant).seeds
         yield CellScore(cell, seeds, tuple(islice(scores, len(seeds))))
 
 
@@ -85,7 +84,7 @@ def read_model(folder: Path) -> tuple[tuple[str, bytes], ...]:
 
 def _jobs(config: RatesConfig, cell: Cell) -> Iterator[Job]:
     """Yield what a cell consists of: an episode for each seed."""
-    person, point = draw_person(config.seed, cell.participant, config.episodes), cell.point
+    person, point = config.person(cell.participant), cell.point
     task = _task(config.task, point.settings)
     channel = ChannelConfig(
         # Where the slot changes nothing any will do.

@@ -16,6 +16,7 @@ from compression.masks import MaskInterval
 from compression.model.sizes import Sizes
 from compression.noise import NoiseName, check_noise
 from racer.errors import ConfigError
+from racer.rates.people import Person, draw_person
 from racer.tasks.registry import make_task, parse_settings, task_settings
 
 RAW, FULL = RESERVED
@@ -140,6 +141,12 @@ class RatesConfig:
     """Where coders that leave features out take them from."""
     shadow: bool = False
     """Whether the same driver also answers the original frames; see `racer.loop.batched.Score.agreement`."""
+    sealed: bool = False
+    """Whether people and seeds are those of a sealed set; see `racer.rates.sealed`."""
+
+    def person(self, number: int) -> Person:
+        """Return one of the people, from 0."""
+        return draw_person(self.seed, number, self.episodes, self.sealed)
 
     def __post_init__(self) -> None:
         for name, least, most in (

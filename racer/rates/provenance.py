@@ -18,6 +18,7 @@ from compression.fitting.fitted import FittedModel
 from compression.model.latent_model import LatentModel
 from disk.reading import read_plain
 from racer import __version__
+from racer.drivers.person import is_fitted
 from racer.drivers.registry import family_names, find_family, make_driver
 from racer.rates.grid import OperatingPoint, RatesConfig
 from racer.tasks.registry import task_type
@@ -62,6 +63,8 @@ def settings_of(config: RatesConfig, spec: TaskSpec, model: LatentModel) -> dict
     }
     if config.shadow:
         settings["shadow"] = 1
+    if config.sealed:
+        settings["sealed"] = 1
     return settings | {name: _version(name) for name in (*_DECIDING, *spec.software)}
 
 
@@ -113,6 +116,8 @@ def driver_sha256(name: str, task: Task) -> str:
         DriverError: If it cannot be made.
     """
     make_driver(name, task, 0)  # which imports it, and says what is wrong with it
+    if is_fitted(name):
+        return hashlib.sha256(read_plain(Path(name), _MOST_SOURCE)).hexdigest()
     kind, _, attribute = name.partition(":")
     factory = find_family(kind).make if kind in family_names() else getattr(sys.modules[kind], attribute)
     return hashlib.sha256(_brought(factory)).hexdigest()

@@ -21,7 +21,6 @@ from racer.loop.episode import POOL, block_seeds
 from racer.rates.driving import CellScore, Plan, read_model
 from racer.rates.engines import Engine
 from racer.rates.grid import FULL, NULLS, RAW, Cell, Grid, RatesConfig, Skipped, make_grid
-from racer.rates.people import draw_person
 from racer.rates.provenance import brought_by, hashes_of, settings_of
 from racer.rates.results import ResultsError, ResultsFile
 from racer.tasks.latent_model import load_task_model
@@ -178,7 +177,7 @@ def _missing(sweep: Sweep, results: ResultsFile) -> list[Cell]:
                 "or another version of them; nothing was changed: give another --out"
             )
         if person not in seeds:
-            seeds[person] = draw_person(config.seed, person, config.episodes).seeds
+            seeds[person] = config.person(person).seeds
         if score.seeds != seeds[person]:
             raise ResultsError(
                 f"{results.path} holds results from other seeds than follow from --seed, so no sweep wrote them; "
@@ -228,7 +227,7 @@ def _lack(
 
 def _check_unseen(config: RatesConfig, spec: TaskSpec, fitted: Mapping[str, FittedModel]) -> None:
     """Raise ConfigError if a coder was fitted to a trial that it would be driven on."""
-    people = (draw_person(config.seed, number, config.episodes) for number in range(config.participants))
+    people = (config.person(number) for number in range(config.participants))
     begun = {seed for person in people for seed in person.seeds}
     for name, model in fitted.items():
         met = begun

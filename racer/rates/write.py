@@ -15,6 +15,7 @@ from racer.rates.driving import CellScore
 from racer.rates.grid import SLOTTED_NULLS, TaskSettings
 from racer.rates.plot import NORMALISED, draw_figures, figure_name
 from racer.rates.results import RESULTS, ResultsError
+from racer.rates.sealed import Opened
 from racer.rates.sweep import Driven, Sweep
 from racer.report.drawing import Cell
 from racer.report.equivalence import MARGIN, Kept
@@ -66,7 +67,9 @@ class Written:
     """Empty where one family drove."""
 
 
-def write_rates(sweep: Sweep, driven: Driven, out: Path, margin: float = MARGIN) -> Written:
+def write_rates(
+    sweep: Sweep, driven: Driven, out: Path, margin: float = MARGIN, opened: Opened | None = None
+) -> Written:
     """Write the files of a finished sweep, in place of those of an earlier one.
 
     Args:
@@ -74,6 +77,7 @@ def write_rates(sweep: Sweep, driven: Driven, out: Path, margin: float = MARGIN)
         driven: What came of it.
         out: Folder to write to.
         margin: See `fit_curves`.
+        opened: The sealed set that was used.
 
     Raises:
         ResultsError: If the disk refuses; each file is then the old or the new one.
@@ -90,7 +94,7 @@ def write_rates(sweep: Sweep, driven: Driven, out: Path, margin: float = MARGIN)
         EPISODES: csv_bytes((*place, *_EPISODES_HEADER, *values, *_BITS_HEADER), _episodes(driven.scores, sweep)),
         POINTS: csv_bytes((*place, *_POINTS_HEADER, *_BITS_HEADER, *ends, *_KEPT), _points(curves, sweep)),
         CODERS: csv_bytes((*place, *_CODERS_HEADER), _coders(curves)),
-        NUMBERS: _numbers(sweep, curves, worst, margin),
+        NUMBERS: _numbers(sweep, curves, worst, margin, opened),
     }
     if worst:
         contents[FAMILIES] = csv_bytes((*settings, *_FAMILIES_HEADER), _families(worst))
@@ -236,7 +240,9 @@ def family_numbers(worst: WorstFamily) -> dict[str, Any]:
     return asdict(worst) | {"settings": worst.settings.values}
 
 
-def _numbers(sweep: Sweep, curves: tuple[Curve, ...], worst: tuple[WorstFamily, ...], margin: float) -> bytes:
+def _numbers(
+    sweep: Sweep, curves: tuple[Curve, ...], worst: tuple[WorstFamily, ...], margin: float, opened: Opened | None
+) -> bytes:
     """Return all statistics as JSON, with the settings that they follow from."""
     config = sweep.plan.config
     content = {
@@ -250,6 +256,7 @@ def _numbers(sweep: Sweep, curves: tuple[Curve, ...], worst: tuple[WorstFamily, 
         "brought": sweep.hashes,
         "fitted_on": dict(sweep.fitted_on),
         "margin": margin,
+        "sealed": asdict(opened) if opened else None,
         "skipped": [asdict(skipped) for skipped in sweep.grid.skipped],
         "curves": [curve_numbers(curve) for curve in curves],
         "worst_families": [family_numbers(each) for each in worst],

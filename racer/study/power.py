@@ -361,12 +361,11 @@ def _places(people: Sequence[Driven]) -> tuple[Array, bool]:
                 row[condition, condition - 1] = 1
             if place > 1:
                 row[condition, k + place - 3] = 1
-    design -= design.mean(axis=1, keepdims=True)
-    columns = design.reshape(len(people) * k, -1)
+    within = (design - design.mean(axis=1, keepdims=True)).reshape(len(people) * k, -1)
     unknown = 2 * (k - 1)
-    if np.linalg.matrix_rank(columns) < unknown or len(people) * (k - 1) - unknown < k:
+    if np.linalg.matrix_rank(within) < unknown or len(people) * (k - 1) - unknown < k:
         return np.zeros(k), False
-    found = np.linalg.lstsq(columns, values, rcond=None)[0]
+    found = np.linalg.lstsq(within, values, rcond=None)[0]
     places = np.concatenate([[0.0], found[k - 1 :]])
     return places - places.mean(), True
 

@@ -24,6 +24,7 @@ from compression.model.latent_model import LatentModel
 from disk.writing import make_folder, write_whole
 from racer.drivers.registry import who_drives
 from racer.errors import RacerError
+from racer.rates.people import FIRST_SEALED
 from racer.recordings.models import NotHereError, find_model
 from racer.sitting.protocol import EXPLORED
 from sessions.reader import trial_starts
@@ -110,6 +111,11 @@ def read_training_set(paths: Iterable[Path], masked: bool = True, model_folder: 
                 if negative:
                     explored.add((episode.info.mask_interval, episode.info.fill, int(masks[0].sum())))
                 seeds |= set(np.unique(episode.stimulus).tolist())
+                if max(seeds) >= FIRST_SEALED:
+                    raise TrainingDataError(
+                        f"{path} has trials from seeds of {FIRST_SEALED} or more, which are kept for sealed sets: "
+                        "nothing is trained on them; leave it out"
+                    )
                 recorded = RecordedEpisode(episode.latent, episode.received, episode.action, masks, original=positive)
                 episodes += [recorded] if info.task.paced else recorded.split(trial_starts(episode.stimulus))
             # Recordings of one sitting, resumed after a crash, continue each other and may share trials.

@@ -38,10 +38,10 @@ _MOST_ROAD, _LEAST_ROAD = 0.4, 0.02
 """Parts of a frame: a road covers less than the first; what covers less than the second is no road."""
 _BAND = 2
 """Rows above and below the look-ahead row that the eye averages over."""
-_WHEEL_SPEED = 0.06
+WHEEL_SPEED = 0.06
 """Radians per step at which the front wheels follow the keys (CarRacing: 3 rad/s)."""
-_WHEEL_LIMIT = 0.4
-_YAW_PER_WHEEL = 0.3
+WHEEL_LIMIT = 0.4
+YAW_PER_WHEEL = 0.3
 """Radians of heading per step for each radian of front wheel angle, at about 50 units/s."""
 _NARROWEST_ROAD = 3
 """Columns below which a run of road pixels is taken for noise."""
@@ -116,26 +116,26 @@ class Pursuit:
     def act(self, frame: NDArray[np.uint8]) -> int:
         """Return what to do on seeing `frame`, uint8[64, 64, 3]: 0 (left), 1 (straight) or 2 (right)."""
         traits = self.traits
-        bearing = self._bearing_of_road(frame) + traits.noise * self._rng.standard_normal()
+        bearing = self.bearing_of_road(frame) + traits.noise * self._rng.standard_normal()
         change = 0.0 if self._bearing is None else bearing - self._bearing
         self._bearing = bearing
-        coming = _YAW_PER_WHEEL * sum(self._coming) + self._wheel
+        coming = YAW_PER_WHEEL * sum(self._coming) + self._wheel
         turn = traits.gain * bearing + traits.damping * change - traits.anticipation * coming
         action = STRAIGHT if abs(turn) < traits.dead_zone else (RIGHT if turn > 0 else LEFT)
         if self._rng.random() < traits.lapses:
             action = int(self._rng.choice((LEFT, STRAIGHT, RIGHT)))
         self._hand.append(action)
-        step = np.clip(_WHEEL_LIMIT * (action - STRAIGHT) - self._wheel, -_WHEEL_SPEED, _WHEEL_SPEED)
+        step = np.clip(WHEEL_LIMIT * (action - STRAIGHT) - self._wheel, -WHEEL_SPEED, WHEEL_SPEED)
         self._wheel += float(step)
         self._coming.append(self._wheel)
         self._coming.popleft()
         return self._hand.popleft()
 
-    def _bearing_of_road(self, frame: NDArray[np.uint8]) -> float:
+    def bearing_of_road(self, frame: NDArray[np.uint8]) -> float:
         """Return the bearing, radians (right positive), of the road's middle at the look-ahead distance."""
         row = max(round(CAR_ROW - self.traits.look_ahead), _BAND)
         road = self._eyes.road(frame)
-        runs = _runs(road[row - _BAND : row + _BAND + 1].mean(axis=0) >= 0.5)
+        runs = runs_of(road[row - _BAND : row + _BAND + 1].mean(axis=0) >= 0.5)
         if runs:
             middles = [(first + last) / 2 for first, last in runs]
             self._target = min(middles, key=lambda middle: abs(middle - self._target))
@@ -215,16 +215,20 @@ class LearningEyes:
         return road
 
 
-def _runs(row: NDArray[np.bool_]) -> list[tuple[int, int]]:
+def runs_of(row: NDArray[np.bool_]) -> list[tuple[int, int]]:
     """Return (first, last) of each run of at least `_NARROWEST_ROAD` true cells."""
     edges = np.diff(np.concatenate(([0], row.astype(np.int8), [0])))
     starts, ends = np.flatnonzero(edges == 1), np.flatnonzero(edges == -1)
     return [(int(a), int(b) - 1) for a, b in zip(starts, ends, strict=True) if b - a >= _NARROWEST_ROAD]
 
 
+def eyes_for(task: Task) -> Eyes:
+    """Return the eyes that tell the road in a task's frames."""
+    return LearningEyes(0 if task.skip_zoom else ZOOM_STEPS) if isinstance(task, CarRacingClutter) else GreenEyes()
+
+
 def _make(task: Task, person: int, dice: int) -> Pursuit:
-    eyes = LearningEyes(0 if task.skip_zoom else ZOOM_STEPS) if isinstance(task, CarRacingClutter) else GreenEyes()
-    return Pursuit(PursuitTraits.of(person), dice, eyes)
+    return Pursuit(PursuitTraits.of(person), dice, eyes_for(task))
 
 
 PURSUIT = DriverFamily(

@@ -1,0 +1,141 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from racer.cli import app
+from racer.drivers.driver import DriverError
+from racer.drivers.families.pursuit import Pursuit, PursuitTraits
+from racer.drivers.fitting import DEAD_ZONE, Drive, _decisions, _log_likelihood, _look, _statistics
+from racer.drivers.person import Traits, read_person
+from racer.drivers.registry import make_driver, was_fitted_on, who_drives
+from racer.rates.provenance import driver_sha256
+from racer.sitting.protocol import ProtocolConfig
+from racer.sitting.start import StartConfig, start_session
+from racer.tasks.car_racing.task import CarRacing
+
+TRAITS = Traits(
+    reaction_ms=200.0,
+    look_ahead=12.0,
+    gain=1.2,
+    damping=0.6,
+    anticipation=0.9,
+    dead_zone=DEAD_ZONE,
+    noise=0.03,
+    lapses=0.2,
+)
+
+
+def driven(traits: PursuitTraits, steps: int = 120, seed: int = 5) -> Drive:
+    driver, trial = Pursuit(traits, 0), CarRacing().start(seed)
+    frames, actions, off_road = [], [], []
+    for _ in range(steps):
+        frames.append(trial.frame())
+        actions.append(driver.act(frames[-1]))
+        off_road.append(bool(trial.step(actions[-1]).metrics["off_road"]))
+    trial.close()
+    return Drive("raw", seed, np.array(frames), np.array(actions, np.uint8), np.array(off_road))
+
+
+@pytest.mark.parametrize("delay", [0, 2])
+def test_the_likelihood_knows_what_the_family_does(delay: int) -> None:
+    exact = PursuitTraits(12.0, 1.2, 0.6, 0.9, DEAD_ZONE, 0.0, delay, 0.0)
+    seen = _look(driven(exact), CarRacing())
+    assert set(seen.actions) == {0, 1, 2}, "the track has bends both ways"
+    values = np.array([1.2, 0.6, 0.9, 1e-6, 1e-4])
+    # Without noise every key follows, a lapse aside; of another reaction time or row many do not.
+    assert _log_likelihood(values, *_decisions([seen], delay, 12, 6)) > -0.1
+    assert _log_likelihood(values, *_decisions([seen], delay + 1, 12, 6)) < -20
+    assert _log_likelihood(values, *_decisions([seen], delay, 16, 6)) < -20
+    for other in range(4):
+        assert len(_decisions([seen], other, 12, 6)[0]) == len(seen.actions) - 6, "all are judged by the same keys"
+
+
+def test_another_pace_does_not_change_the_person() -> None:
+    slow, fast = TRAITS.at(10.0), TRAITS.at(25.0)
+    assert (slow.delay, fast.delay) == (2, 5)
+    assert slow.lapses * 10 == pytest.approx(fast.lapses * 25) == pytest.approx(0.2)
+    assert (slow.gain, slow.look_ahead) == (fast.gain, fast.look_ahead)
+
+
+def test_what_is_counted_is_what_was_done() -> None:
+    frames = np.zeros((40, 64, 64, 3), np.uint8)
+    frames[..., 1] = 200  # grass all over
+    actions = np.array([0, 1, 2, 1] * 10, np.uint8)
+    off = np.zeros(40, bool)
+    off[10:15] = off[30:33] = True
+    reversals, beside, correlation, recovery = _statistics([Drive("raw", 0, frames, actions, off)], CarRacing(), 10.0)
+    assert reversals == pytest.approx(19 / 4) and np.isnan(beside)
+    assert correlation == pytest.approx(np.corrcoef(actions[:-3], actions[3:])[0, 1])
+    assert recovery == pytest.approx((0.5 + 0.3) / 2)
+
+
+@pytest.fixture(scope="module")
+def fitted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a driver that the command fitted to a simulated session."""
+    folder = tmp_path_factory.mktemp("fitted")
+    recorded = start_session(
+        StartConfig(
+            participant="ann",
+            protocol=ProtocolConfig("evaluation", conditions=("raw",), practice=0, evaluation=3, steps=30),
+            driver="simulated",
+            headless=True,
+            data=folder,
+        )
+    ).path
+    out = folder / "ann.json"
+    result = CliRunner().invoke(app, ["driver", "fit", str(recorded), "--out", str(out), "--replicates", "10"])
+    assert result.exit_code == 0, result.output
+    assert "fitted to a program, so nothing is said of people" in result.output
+    return out
+
+
+def test_a_program_is_never_called_like_a_person(fitted: Path) -> None:
+    person = read_person(fitted)
+    assert not person.of_a_person and not person.human_like
+    assert person.checks[0].name == "reversals of the wheel" and len(person.checks) == 4
+    assert person.held_out.steps == 30 - 6 and person.episodes == 2
+    assert set(person.held_out.families) >= {"pursuit", "two-point"}
+    assert "ann" not in fitted.read_text(encoding="utf-8"), "it names nobody"
+
+
+def test_the_file_is_a_driver_wherever_there_are_drivers(fitted: Path) -> None:
+    task, name = CarRacing(), str(fitted)
+    frame = task.start(3).frame()
+    one, other = (make_driver(name, task, person, 7) for person in (1, 2))
+    assert [one.act(frame) for _ in range(20)] == [other.act(frame) for _ in range(20)], "whoever is named"
+    # Another person, and yet one who sees and decides as the family does: no evidence for what was fitted on it.
+    assert who_drives(name, "car-racing") == "pursuit"
+    assert was_fitted_on(name, ("pursuit",)) and not was_fitted_on(name, ("two-point",))
+    before = driver_sha256(name, task)
+    fitted.with_name("copy.json").write_bytes(fitted.read_bytes() + b"\n")
+    assert driver_sha256(str(fitted.with_name("copy.json")), task) != before
+
+
+def test_a_file_that_is_no_driver_is_refused_in_a_line(tmp_path: Path, fitted: Path) -> None:
+    path = tmp_path / "no.json"
+    with pytest.raises(DriverError, match="there is no file"):
+        make_driver(str(path), CarRacing(), 0)
+    content = json.loads(fitted.read_text(encoding="utf-8"))
+    content["traits"]["gain"] = -1.0
+    for damage in (b"", b"{}", b"\xff", b"[" * 50_000, b"x" * 200_000, json.dumps(content).encode()):
+        path.write_bytes(damage)
+        with pytest.raises(DriverError, match="is no driver of `racer driver fit`") as refusal:
+            make_driver(str(path), CarRacing(), 0)
+        assert len(str(refusal.value).splitlines()) == 1
+    from racer.tasks.lunar_lander.task import LunarLander
+
+    with pytest.raises(DriverError, match="cannot do lunar-lander"):
+        make_driver(str(fitted), LunarLander(), 0)
+
+
+def test_the_command_keeps_what_is_there(tmp_path: Path, fitted: Path) -> None:
+    before = fitted.read_bytes()
+    result = CliRunner().invoke(app, ["driver", "fit", "x.h5", "--out", str(fitted)])
+    assert "exists and was left as it is" in str(result.exception) and fitted.read_bytes() == before
+    result = CliRunner().invoke(app, ["driver", "fit", "x.h5", "--out", str(tmp_path / "ann")])
+    assert "must end in .json" in str(result.exception)
