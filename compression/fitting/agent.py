@@ -38,6 +38,8 @@ _PRIOR_COUNTS = 50.0
 _DECODED = 24
 """Frames per step of the decoder's training."""
 _PEAK = 1e-3
+_CONTROL = 0.02
+"""How fast alpha moves, in its logarithm, where a rate is twice its target."""
 _CHECKPOINT_STEPS = 250
 _GATHERING, _DECODING = 0.1, 0.4
 """Share of a round that gathering takes, and of the whole that the decoder takes, about."""
@@ -48,7 +50,11 @@ class AgentConfig:
     """Settings of a training; those that make no sense raise TrainingError."""
 
     alpha: float = 1e-4
-    """Weight of the bits of a latent beside the nats of an action (equation 4), 0 or more."""
+    """Weight of a frame's bits beside the nats of an action (equation 4), 0 or more."""
+    target_bits: float | None = None
+    """Bits of a frame at which a controller holds the rate by moving alpha, which must not be 0; None: it stays."""
+    free_rounds: int = 0
+    """Rounds, at first, in which bits cost nothing, so that the agent learns the task before; fewer than `rounds`."""
     rate_model: RateModelName = "factorised"
     """`normal` as published, with latents of three digits; `factorised` with whole numbers."""
     latents: int = 64
@@ -69,10 +75,14 @@ class AgentConfig:
     def __post_init__(self) -> None:
         if not 0 <= self.alpha <= 1e3:
             raise TrainingError(f"alpha must lie between 0 and 1000; got {self.alpha:g}")
-        if self.rate_model not in RATE_MODELS or self.decoder_loss not in get_args(DecoderLoss):
-            raise TrainingError(f"there is no rate model {self.rate_model!r} or no decoder loss {self.decoder_loss!r}")
         if min(self.steps, self.rounds, self.decoder_steps) < 1 or self.batch < 2 or self.steps < self.rounds:
             raise TrainingError("steps must be as many as rounds or more, and rounds and decoder steps 1 or more")
+        if self.target_bits is not None and not (0 < self.target_bits <= 1e6 and self.alpha > 0):
+            raise TrainingError("target bits must lie above 0, and so must the alpha that is begun with")
+        if not 0 <= self.free_rounds < self.rounds:
+            raise TrainingError(f"free rounds must lie between 0 and {self.rounds - 1}; got {self.free_rounds}")
+        if self.rate_model not in RATE_MODELS or self.decoder_loss not in get_args(DecoderLoss):
+            raise TrainingError(f"there is no rate model {self.rate_model!r} or no decoder loss {self.decoder_loss!r}")
 
 
 @dataclass(frozen=True)
@@ -104,6 +114,8 @@ class AgentFit:
     """Of the fitted file."""
     rate_model: RateModel
     """As it was learned, for its cross-entropy; its coordinates are in the file's order."""
+    alpha: float
+    """Where it ended."""
 
 
 def train_agent(
@@ -165,17 +177,21 @@ def train_agent(
     tables32 = {"lowest": lowest, "frequencies": frequencies, "rungs": rungs, "step": np.array([step])}
     progress("done", 1.0)
     return AgentFit(
-        tensors | {name: table.astype(np.float32) for name, table in tables32.items()}, pupil.rate_model.eval()
+        tensors | {name: table.astype(np.float32) for name, table in tables32.items()},
+        pupil.rate_model.eval(),
+        float(pupil.alpha),
     )
 
 
 class Pupil(nn.Module):
     """What is trained together: an agent and the rate model of its latents."""
 
-    def __init__(self, sizes: Sizes, rate_model: RateModelName) -> None:
+    def __init__(self, sizes: Sizes, rate_model: RateModelName, alpha: float) -> None:
         super().__init__()
         self.agent = Agent(sizes)
         self.rate_model: RateModel = RATE_MODELS[rate_model](sizes.latents)
+        self.alpha: Tensor
+        self.register_buffer("alpha", torch.tensor(alpha))
 
     def acting(self) -> Acting:
         """Return the agent as it is used."""
@@ -197,7 +213,7 @@ class Pupil(nn.Module):
 def _new_pupil(sizes: Sizes, config: AgentConfig) -> Pupil:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        return Pupil(sizes, config.rate_model)
+        return Pupil(sizes, config.rate_model, config.alpha)
 
 
 def _gathered(work: Work, number: int, gather: Gather, acting: Acting | None) -> Gathered:
@@ -245,8 +261,12 @@ def _taught(
             imitation = nn.functional.cross_entropy(network.agent(*noisy.chunk(2)), labels)
             # The rate model follows the latents whatever alpha is; alpha says how the latents follow it.
             rate = network.rate_model.bits(noisy.detach()).mean()
-            if config.alpha:
-                rate = rate + config.alpha * network.rate_model.bits(noisy).sum(1).mean()
+            if config.alpha and number >= config.free_rounds:
+                bits = network.rate_model.bits(noisy).sum(1).mean()
+                rate = rate + float(network.alpha) * bits
+                if config.target_bits is not None:
+                    excess = (bits.detach() / config.target_bits - 1).clamp(-1, 1)
+                    network.alpha.mul_(torch.exp(_CONTROL * excess))
             total: Tensor = imitation + rate
             return total
 

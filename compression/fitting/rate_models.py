@@ -13,7 +13,7 @@ _MIXED = 5
 """Logistic distributions that make up one of a coordinate's."""
 _REACH = 8.0
 """How far from 0 they lie at first."""
-_FAST = 10.0
+_FAST = 40.0
 """How much faster than a network's weights their parameters move."""
 
 

@@ -48,6 +48,10 @@ def agent_train(
     alpha: Annotated[
         float, typer.Option(min=0.0, help="Weight of the bits of a frame's latents beside the loss of imitation.")
     ] = 1e-4,
+    target_bits: Annotated[
+        float | None, typer.Option(help="Bits of a frame to train to: alpha is moved until the rate stays there.")
+    ] = None,
+    free_rounds: Annotated[int, typer.Option(min=0, help="Rounds, at first, in which bits cost nothing.")] = 0,
     rate_model: Annotated[
         RateModelChoice,
         typer.Option(help="`factorised`: a learned prior of whole numbers. `normal`: as published, three digits."),
@@ -88,6 +92,8 @@ def agent_train(
         held_out_trials=held_out_trials,
         config=AgentConfig(
             alpha=alpha,
+            target_bits=target_bits,
+            free_rounds=free_rounds,
             rate_model=rate_model.value,
             latents=latents,
             steps=steps,

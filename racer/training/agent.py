@@ -139,6 +139,7 @@ def train(training: AgentTraining, progress: Progress = lambda stage, done: None
     by_driver = do_trials(tasks, held_out, LENGTH * spec.steps, model, training.driver, None, wander=0.0)
     card = {
         **measure(fitted, fit.rate_model, by_agent.seen.frames),
+        "alpha": float(f"{fit.alpha:.6g}"),
         "trials": training.held_out_trials,
         "agent": by_agent.metrics,
         "driver": by_driver.metrics,

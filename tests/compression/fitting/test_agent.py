@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from compression.coders.agent import FittedAgent, check_agent, fitted_agent
 from compression.errors import SizeError, TrainingError
@@ -77,6 +78,24 @@ def test_alpha_takes_bits_and_not_the_answer_and_bits_are_coded_near_the_entropy
     assert free["squared_error"] < free["squared_error_of_mean_frame"]
 
 
+def test_a_target_rate_is_held_by_moving_alpha(tmp_path: Path) -> None:
+    config = replace(CONFIG, steps=400, decoder_steps=1, target_bits=6.0, alpha=1e-3)
+    fit = trained(tmp_path, config)
+    card = measure(fitted_of(fit), fit.rate_model, scene(98).frames)
+    assert 6 * card["cross_entropy_bits_per_latent"] == pytest.approx(6, rel=0.3)
+    assert fit.alpha != config.alpha and right(fitted_of(fit)) > 0.9
+
+
+def test_bits_cost_nothing_in_free_rounds(tmp_path: Path) -> None:
+    config = replace(CONFIG, steps=40, decoder_steps=1, free_rounds=1)
+    rates = [
+        trained(tmp_path / f"{alpha}", replace(config, alpha=alpha)).rate_model.state_dict() for alpha in (0.0, 1.0)
+    ]
+    first = [load_file(tmp_path / f"{alpha}" / "agent-0.safetensors") for alpha in (0.0, 1.0)]
+    assert all((first[0][name] == first[1][name]).all() for name in first[0] if name != "alpha")
+    assert any((rates[0][name] != rates[1][name]).any() for name in rates[0])
+
+
 class Killed(Exception):
     """Ends a training before its end."""
 
@@ -129,7 +148,16 @@ def test_frames_of_any_size_have_latents_and_actions(frame: tuple[int, int, int]
 
 
 def test_settings_that_make_no_sense_are_refused() -> None:
-    for wrong in ({"alpha": -1}, {"alpha": float("nan")}, {"rounds": 0}, {"steps": 1}, {"rate_model": "none"}):
+    for wrong in (
+        {"alpha": -1},
+        {"target_bits": 0.0},
+        {"target_bits": 9.0, "alpha": 0},
+        {"free_rounds": 4},
+        {"alpha": float("nan")},
+        {"rounds": 0},
+        {"steps": 1},
+        {"rate_model": "none"},
+    ):
         with pytest.raises(TrainingError):
             AgentConfig(**wrong)
     with pytest.raises(SizeError, match="even number; got 3"):
