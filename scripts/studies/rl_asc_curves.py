@@ -40,7 +40,7 @@ from compression.rl_asc.training import ConceptConfig, Labelled, train_labeller
 from racer.rates.rate_difference import monotone, rate_difference, rising_curve
 from racer.tasks.latent_model import load_task_model
 from racer.tasks.registry import make_task
-from racer.training.labelled import collect_labelled
+from racer.training.labelled import Use, collect_labelled
 
 _RESAMPLES = 1000
 _SLOTS = (12, 27, 42, 85, 128, 170)
@@ -72,7 +72,7 @@ def main() -> None:
     """Parse the command line, run, print a table and write it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--task", default="car-racing")
-    parser.add_argument("--mask", type=Path, required=True, help="file of racer model train-coder")
+    parser.add_argument("--mask", type=Path, help="file of racer model train-coder; the others alone if left out")
     parser.add_argument("--trials", type=int, default=24, help="held-out trials, scored")
     parser.add_argument("--learnt", type=int, default=60, help="trials that the scoring network learns from")
     parser.add_argument("--steps", type=int, default=600, help="gradient steps of the scoring network")
@@ -82,13 +82,12 @@ def main() -> None:
     use_one_thread()
     spec = make_task(args.task).spec
     model = load_task_model(spec)
-    fitted = find_coder("rl-asc").read(args.mask, model)
-    codec, parts = codec_of(fitted, model.sizes), len(spec.labels)
-    frames, labels, _ = collect_labelled(args.task, {}, "score", args.learnt)
+    parts = len(spec.labels)
+    frames, labels, _ = _collected(args.task, "score", args.learnt, args.out)
     config = ConceptConfig(labeller_steps=args.steps, seed=1)
     work = Work(args.out / "score", {"task": args.task, "learnt": args.learnt, "steps": args.steps})
     scorer = train_labeller(Labelled(frames, labels), parts, work, "labeller", config, torch.device("cpu"))
-    frames, truth, seeds = collect_labelled(args.task, {}, "held_out", args.trials)
+    frames, truth, seeds = _collected(args.task, "held_out", args.trials, args.out)
     trial = np.arange(len(frames)) * len(seeds) // len(frames)
 
     drawn = np.random.default_rng(0).integers(len(seeds), size=(_RESAMPLES, len(seeds)))
@@ -115,15 +114,27 @@ def main() -> None:
         return row
 
     everything = [Point("original", "", np.full(len(frames), 8.0 * frames[0].size), frames)]
-    rows = [
-        measured(each) for each in (*everything, *_concepts(codec, frames), *_files(frames), *_coarse(model, frames))
-    ]
+    rows = [measured(each) for each in (*everything, *_files(frames), *_coarse(model, frames))]
+    if args.mask:
+        fitted = find_coder("rl-asc").read(args.mask, model)
+        rows += [measured(each) for each in _concepts(codec_of(fitted, model.sizes), frames)]
+        _compare(rows)
+        if args.snr:
+            noisy = _noisy(model, fitted, frames, [float(each) for each in args.snr.split(",")])
+            _write([measured(point) for point in noisy], args.out / "noise.csv")
     _write(rows, args.out / "curves.csv")
-    _compare(rows)
     _draw(rows, args.out / "curves.png")
-    if args.snr:
-        noisy = _noisy(model, fitted, frames, [float(each) for each in args.snr.split(",")])
-        _write([measured(point) for point in noisy], args.out / "noise.csv")
+
+
+def _collected(task: str, use: Use, trials: int, out: Path) -> tuple[Frames, Frames, tuple[int, ...]]:
+    """Return frames, label maps and seeds, kept from an earlier run if there was one."""
+    path = out / f"{task}-{use}-{trials}.npz"
+    if not path.exists():
+        frames, labels, seeds = collect_labelled(task, {}, use, trials)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        np.savez(path, frames=frames, labels=labels, seeds=np.array(seeds))
+    with np.load(path, allow_pickle=False) as kept:
+        return kept["frames"], kept["labels"], tuple(kept["seeds"].tolist())
 
 
 def _concepts(codec: ConceptCodec, frames: Frames) -> Iterator[Point]:
