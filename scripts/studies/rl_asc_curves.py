@@ -40,7 +40,7 @@ from compression.rl_asc.training import ConceptConfig, Labelled, train_labeller
 from racer.rates.rate_difference import monotone, rate_difference, rising_curve
 from racer.tasks.latent_model import load_task_model
 from racer.tasks.registry import make_task
-from racer.training.labelled import collect_labelled
+from racer.training.labelled import Use, collect_labelled
 
 _RESAMPLES = 1000
 _SLOTS = (12, 27, 42, 85, 128, 170)
@@ -49,7 +49,7 @@ _FILES: dict[str, tuple[str, list[dict[str, Any]]]] = {
     "webp": ("WEBP", [{"quality": quality, "method": 6} for quality in (0, 10, 25, 50)]),
     "jpeg2000": (
         "JPEG2000",
-        [{"quality_mode": "rates", "quality_layers": [ratio], "no_jp2": True} for ratio in (160, 120, 80, 40)],
+        [{"quality_mode": "rates", "quality_layers": [ratio], "no_jp2": True} for ratio in (80, 60, 40)],
     ),
 }
 Frames = NDArray[np.uint8]
@@ -72,7 +72,8 @@ def main() -> None:
     """Parse the command line, run, print a table and write it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--task", default="car-racing")
-    parser.add_argument("--mask", type=Path, required=True, help="file of racer model train-coder")
+    parser.add_argument("--mask", type=Path, help="file of racer model train-coder; the others alone if left out")
+    parser.add_argument("--alone", action="store_true", help="leave the standard codecs and coarse out")
     parser.add_argument("--trials", type=int, default=24, help="held-out trials, scored")
     parser.add_argument("--learnt", type=int, default=60, help="trials that the scoring network learns from")
     parser.add_argument("--steps", type=int, default=600, help="gradient steps of the scoring network")
@@ -82,13 +83,12 @@ def main() -> None:
     use_one_thread()
     spec = make_task(args.task).spec
     model = load_task_model(spec)
-    fitted = find_coder("rl-asc").read(args.mask, model)
-    codec, parts = codec_of(fitted, model.sizes), len(spec.labels)
-    frames, labels, _ = collect_labelled(args.task, {}, "score", args.learnt)
+    parts = len(spec.labels)
+    frames, labels, _ = _collected(args.task, "score", args.learnt, args.out)
     config = ConceptConfig(labeller_steps=args.steps, seed=1)
     work = Work(args.out / "score", {"task": args.task, "learnt": args.learnt, "steps": args.steps})
     scorer = train_labeller(Labelled(frames, labels), parts, work, "labeller", config, torch.device("cpu"))
-    frames, truth, seeds = collect_labelled(args.task, {}, "held_out", args.trials)
+    frames, truth, seeds = _collected(args.task, "held_out", args.trials, args.out)
     trial = np.arange(len(frames)) * len(seeds) // len(frames)
 
     drawn = np.random.default_rng(0).integers(len(seeds), size=(_RESAMPLES, len(seeds)))
@@ -115,15 +115,28 @@ def main() -> None:
         return row
 
     everything = [Point("original", "", np.full(len(frames), 8.0 * frames[0].size), frames)]
-    rows = [
-        measured(each) for each in (*everything, *_concepts(codec, frames), *_files(frames), *_coarse(model, frames))
-    ]
+    others = () if args.alone else (*everything, *_files(frames), *_coarse(model, frames))
+    rows = [measured(each) for each in others]
+    if args.mask:
+        fitted = find_coder("rl-asc").read(args.mask, model)
+        rows += [measured(each) for each in _concepts(codec_of(fitted, model.sizes), frames)]
+        _compare(rows)
+        if args.snr:
+            noisy = _noisy(model, fitted, frames, [float(each) for each in args.snr.split(",")])
+            _write([measured(point) for point in noisy], args.out / "noise.csv")
     _write(rows, args.out / "curves.csv")
-    _compare(rows)
     _draw(rows, args.out / "curves.png")
-    if args.snr:
-        noisy = _noisy(model, fitted, frames, [float(each) for each in args.snr.split(",")])
-        _write([measured(point) for point in noisy], args.out / "noise.csv")
+
+
+def _collected(task: str, use: Use, trials: int, out: Path) -> tuple[Frames, Frames, tuple[int, ...]]:
+    """Return frames, label maps and seeds, kept from an earlier run if there was one."""
+    path = out / f"{task}-{use}-{trials}.npz"
+    if not path.exists():
+        frames, labels, seeds = collect_labelled(task, {}, use, trials)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        np.savez(path, frames=frames, labels=labels, seeds=np.array(seeds))
+    with np.load(path, allow_pickle=False) as kept:
+        return kept["frames"], kept["labels"], tuple(kept["seeds"].tolist())
 
 
 def _concepts(codec: ConceptCodec, frames: Frames) -> Iterator[Point]:
@@ -217,7 +230,7 @@ def _write(rows: list[Row], path: Path) -> None:
 
 def _compare(rows: list[Row]) -> None:
     """Print how many more bits the agent needs than one level for all, and the reverse of others."""
-    for other in ("one-level", "jpeg", "webp", "jpeg2000", "coarse"):
+    for other in dict.fromkeys(str(row["coder"]) for row in rows if row["coder"] not in ("original", "rl-asc")):
         found = rate_difference(_curve(rows, other), _curve(rows, "rl-asc"))
         told = f"{found.percent:+.1f} %" if found.percent is not None else f"none: {found.reason}"
         print(f"bits of rl-asc at equal mIoU, against {other} (Bjontegaard): {told}")
