@@ -149,7 +149,7 @@ def study_train(study: StudyArgument = None, as_json: JsonOption = False) -> Non
 
     from racer.study.file import find_study, load_study
     from racer.study.train import train_study
-    from racer.training.summary import in_short
+    from racer.training.summary import explained, verdict
 
     loaded = load_study(find_study(study))
     with progress_bar("training", shown=not as_json) as advance:
@@ -165,7 +165,10 @@ def study_train(study: StudyArgument = None, as_json: JsonOption = False) -> Non
         print_json({"masks": {str(path): asdict(summary) for path, summary in trained.items()}})
         return
     for path, summary in trained.items():
-        print(f"Wrote {path}; {in_short(summary)}")
+        for line in explained(summary):
+            print(line)
+        print(verdict(summary))
+        print(f"Wrote {path}")
     if not trained:
         print("Every mask that the study needs is there.")
     print(f"Next: racer session start --study {shlex.quote(str(loaded.folder))}")
