@@ -35,6 +35,7 @@ from racer.report.statistics import (
     repeated_anova,
 )
 from racer.report.timing import Timing, measure_timing
+from racer.study.amendments import Amendment
 from sessions import Metric, TaskRecord
 
 
@@ -76,6 +77,18 @@ class ParticipantScore:
 
 
 @dataclass(frozen=True)
+class VersionMean:
+    """The primary metric of a condition over those who took part in one version of an amended study."""
+
+    version: int
+    """Amendments before."""
+    condition: str
+    participants: int
+    value: float
+    se: float | None
+
+
+@dataclass(frozen=True)
 class StudyReport:
     """What a folder of evaluation sessions shows. All tests are of the task's primary metric."""
 
@@ -110,6 +123,10 @@ class StudyReport:
     answers: Answers = field(default_factory=lambda: Answers([], [], [], {}))
     timing: list[Timing] = field(default_factory=list)
     provenance: list[Provenance] = field(default_factory=list)
+    amendments: tuple[Amendment, ...] = ()
+    """Changes made while the study was under way."""
+    by_version: list[VersionMean] = field(default_factory=list)
+    """Where there were any."""
 
     @property
     def compared(self) -> tuple[Metric, ...]:
@@ -126,14 +143,14 @@ class StudyReport:
         return [score.metrics[self.primary.name] for score in self.scores if score.condition == condition]
 
 
-def report_study(folder: Path) -> StudyReport:
+def report_study(folder: Path, amendments: tuple[Amendment, ...] = (), version: int | None = None) -> StudyReport:
     """Analyse the complete evaluation sessions in a folder; see `read_evaluations` for what is left out.
 
     Raises:
         NothingToReportError: If nothing is left.
         RecordingError: If the folder cannot be listed.
     """
-    return analyse(read_evaluations(folder), folder)
+    return analyse(read_evaluations(folder, amendments, version), folder)
 
 
 def analyse(evaluations: Evaluations, folder: Path) -> StudyReport:
@@ -201,7 +218,18 @@ def analyse(evaluations: Evaluations, folder: Path) -> StudyReport:
         answers=read_answers(people, conditions),
         timing=measure_timing(people),
         provenance=trace_provenance(people),
+        amendments=evaluations.amendments,
+        by_version=_by_version(evaluations, column) if evaluations.amendments else [],
     )
+
+
+def _by_version(evaluations: Evaluations, column: dict[str, NDArray[np.float64]]) -> list[VersionMean]:
+    of = np.array([evaluations.version(person) for person in evaluations.people])
+    return [
+        VersionMean(int(version), condition, int((of == version).sum()), *mean_se(values[of == version]))
+        for version in np.unique(of)
+        for condition, values in column.items()
+    ]
 
 
 def _pico_less_random(column: dict[str, NDArray[np.float64]]) -> PairedDifference | None:

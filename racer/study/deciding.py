@@ -53,6 +53,16 @@ def differing(config: Mapping[str, Any], settings: Mapping[str, Any]) -> list[st
     return sorted(_paths(deciding(recorded), deciding(settings))) if isinstance(recorded, dict) else []
 
 
+def value_at(settings: Mapping[str, Any], key: str) -> str:
+    """Return a setting by its dotted key, as JSON; `-` where there is none."""
+    value: Any = settings
+    for name in key.split("."):
+        if not isinstance(value, dict) or name not in value:
+            return "-"
+        value = value[name]
+    return json.dumps(value, ensure_ascii=False)
+
+
 def _paths(one: Mapping[str, Any], other: Mapping[str, Any], before: str = "") -> Iterator[str]:
     for name in {**one, **other}:
         first, second = one.get(name), other.get(name)
