@@ -32,7 +32,11 @@ def demo(
     config = DemoConfig(data=data or default_folder(), driver=driver or default_driver(), pace=pace)
     result = run_demo(config, tell=lambda line: None if as_json else print(line, flush=True))
     if as_json:
-        print_json({} if result is None else {"mask": str(result.mask), "report": asdict(result.report)})
+        print_json(
+            {}
+            if result is None
+            else {"mask": str(result.mask), "page": str(result.page), "report": asdict(result.report)}
+        )
         return
     if result is None:
         print(f"Ended early; what was recorded is saved in {config.data}")
@@ -41,6 +45,6 @@ def demo(
     print_report(result.report)
     print(
         "Two participants and a few drives prove nothing: docs/results.md has the real numbers.\n"
-        f"Saved in {config.data}"
+        f"Saved in {config.data}; open the report in a browser: {result.page}"
     )
     print("Next: racer play --beside, or racer session start NAME")

@@ -107,6 +107,8 @@ def session_start(
             "this is the folder of a study, and nothing was recorded: add --study . for a sitting of it, with its "
             "consent and settings, or --no-study for one without"
         )
+    if resume and participant is None:
+        participant = _whom_to_resume(study, data, trial_run)
     if study is not None:
         config = _study_sitting(context, study, participant, protocol, resume, driver, headless, fullscreen, trial_run)
     else:
@@ -143,6 +145,7 @@ def session_start(
     with progress_bar("episodes", shown=headless and not as_json) as advance:
         result = start_session(
             config,
+            on_seat=lambda seated: print(f"racer: {seated}", file=sys.stderr, flush=True),
             on_ready=lambda path, episodes: advance(0, episodes),
             on_episode=lambda episode: advance(1, None),
         )
@@ -218,6 +221,27 @@ def _study_sitting(
         trial_run=trial_run,
         resume=resume,
     )
+
+
+def _whom_to_resume(study: Path | None, data: Path, trial_run: bool) -> str | None:
+    """Return whose sitting to go on with, asked for where several are unfinished; None leaves it to what there is."""
+    import sessions
+    from racer.errors import ConfigError
+    from racer.sitting.resume import running_sessions, unfinished
+    from racer.study.file import load_study
+
+    folder = load_study(study).recordings if study is not None else data
+    running = running_sessions(folder)
+    sittings, _ = sessions.find_sittings(sessions.find_recordings(folder))
+    left = [sitting for sitting in unfinished(sittings, None, None) if sitting.infos[-1].session_id not in running]
+    names = list(dict.fromkeys(each.info.participant for each in left if each.info.trial_run == trial_run))
+    if len(names) < 2:
+        return names[0] if names else None
+    told = f"the sittings of {', '.join(names[:-1])} and {names[-1]} are unfinished"
+    if not sys.stdin.isatty():
+        raise ConfigError(f"{told}; nothing was recorded: say whose to go on with, racer session start NAME --resume")
+    print(f"{told[0].upper()}{told[1:]}.")
+    return ask("Go on with", "name the participant")
 
 
 def _next_after(config: StartConfig, study: Path | None, result: SittingResult, path: Path) -> str:

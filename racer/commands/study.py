@@ -12,7 +12,7 @@ import typer
 
 from racer.commands.care import finish_begun
 from racer.commands.options import FullscreenOption, JsonOption, ModelOption, Protocol
-from racer.commands.output import print_json, progress_bar
+from racer.commands.output import ask, print_json, progress_bar
 
 if TYPE_CHECKING:
     from racer.report.study import Beforehand
@@ -123,7 +123,10 @@ def study_status(study: StudyArgument = None, as_json: JsonOption = False) -> No
     if status.changed:
         what = ", ".join(dict.fromkeys(key for keys in status.changed.values() for key in keys)) or "the study file"
         who = ", ".join(status.changed)
-        print(f"changed       {escape(what)} since {who} took part: nobody can join them until it is changed back")
+        print(f"changed       {escape(what)} since {who} took part: `racer study amend`, or change it back")
+    for amendment in status.amendments:
+        what = "; ".join(map(str, amendment.difference))
+        print(f"amended       {amendment.day}: {escape(what)} ({escape(amendment.reason)})")
     if status.ledger_head:
         print(f"ledger        head {status.ledger_head}")
     for problem in status.unshown:
@@ -194,6 +197,32 @@ def study_key(
     print(f"Next: racer study seal --key {shlex.quote(str(file))}")
 
 
+@app.command("amend", epilog='Example: racer study amend demo --reason "Rounds were too short to tire anybody"')
+def study_amend(
+    study: StudyArgument = None,
+    reason: Annotated[str, typer.Option(help="Why; asked for if left out.")] = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Keep a change of the study file as an amendment, so that the study goes on with it."""
+    from dataclasses import asdict
+    from datetime import UTC, datetime
+
+    from racer.recordings.listing import escape
+    from racer.study.amendments import amend
+    from racer.study.file import find_study, load_study
+
+    loaded = load_study(find_study(study))
+    reason = reason or ask("Reason for the change", "give it with --reason")
+    amendment = amend(loaded, reason, datetime.now(UTC))
+    if as_json:
+        print_json(asdict(amendment))
+        return
+    for change in amendment.difference:
+        print(escape(str(change)))
+    print(f"Kept as an amendment of {amendment.day}; the report shows it and what was found before and after.")
+    print(f"Next: racer session start --study {shlex.quote(str(loaded.folder))}")
+
+
 @app.command("preview", epilog="Example: racer study preview demo --out screens.png")
 def study_preview(
     study: StudyArgument = None,
@@ -230,7 +259,7 @@ def study_train(study: StudyArgument = None, as_json: JsonOption = False) -> Non
 
     from racer.study.file import find_study, load_study
     from racer.study.train import train_study
-    from racer.training.summary import in_short
+    from racer.training.summary import explained, verdict
 
     loaded = load_study(find_study(study))
     with progress_bar("training", shown=not as_json) as advance:
@@ -246,7 +275,10 @@ def study_train(study: StudyArgument = None, as_json: JsonOption = False) -> Non
         print_json({"masks": {str(path): asdict(summary) for path, summary in trained.items()}})
         return
     for path, summary in trained.items():
-        print(f"Wrote {path}; {in_short(summary)}")
+        for line in explained(summary):
+            print(line)
+        print(verdict(summary))
+        print(f"Wrote {path}")
     if not trained:
         print("Every mask that the study needs is there.")
     print(f"Next: racer session start --study {shlex.quote(str(loaded.folder))}")
@@ -454,6 +486,10 @@ def study_report(
         Path | None, typer.Option(help="Write the whole report, with its figures, to this HTML file.")
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that is no report.")] = False,
+    version: Annotated[
+        int | None,
+        typer.Option(min=0, help="Of a study that was amended, only who took part after so many amendments."),
+    ] = None,
     model: ModelOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -463,16 +499,26 @@ def study_report(
     from racer.report.study import report_study
     from racer.report.terminal import print_report
     from racer.report.write import write_report
+    from racer.study.amendments import read_amendments
 
     folder, item_texts, own_model, beforehand = _recordings(data)
+    amendments = read_amendments(folder.parent)
     finish_begun(folder)
     model = model or own_model
     if out is None:
-        report, written = report_study(folder, beforehand), None
+        report, written = report_study(folder, beforehand, amendments, version), None
     else:
         with progress_bar("report", shown=not as_json) as advance:
             written = write_report(
-                folder, out, overwrite, lambda stage: advance(0, None), item_texts, model, beforehand
+                folder,
+                out,
+                overwrite,
+                lambda stage: advance(0, None),
+                item_texts,
+                model,
+                beforehand,
+                amendments,
+                version,
             )
         report = written.report
     if as_json:

@@ -43,6 +43,8 @@ class Page:
     """Whether the participant goes on only after having pressed a key of every action; needs `show_keys`."""
     least_seconds: int = 0
     """Before the participant can go on: a break that is long enough."""
+    share_done: float | None = None
+    """Share of the sitting that is done, in [0, 1], drawn as a bar; None for no bar."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ class Hud:
     """What is drawn around the frame."""
 
     heading: str
-    """For example `Practice 2 of 5`. Never names the condition."""
+    """For example `Round 7 of 50`. Never names the condition."""
     steps_done: float
     """Fraction of the episode's steps done, in [0, 1]: the progress bar."""
     score_label: str = ""

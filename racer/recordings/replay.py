@@ -20,8 +20,8 @@ from racer.recordings.scene import Scene
 from racer.window.opening import fill_screen, leave_screen, open_window
 
 KEYS = (
-    "SPACE pauses; left and right step; up and down change the speed; [ and ] change the episode; Home and End; Esc "
-    "closes"
+    "SPACE pauses; left and right step; up and down change the speed; P and N (or page up and down) change the "
+    "episode; Home and End; Esc closes"
 )
 """What the keys do, for people."""
 
@@ -34,8 +34,10 @@ _HURRIES: Final = {pygame.K_UP: 1, pygame.K_DOWN: -1}
 _TURNS: Final = {
     pygame.K_PAGEUP: -1,
     pygame.K_LEFTBRACKET: -1,
+    pygame.K_p: -1,
     pygame.K_PAGEDOWN: 1,
     pygame.K_RIGHTBRACKET: 1,
+    pygame.K_n: 1,
 }
 
 
@@ -195,6 +197,7 @@ class Replay:
         speed = "" if playhead.speed == 1 else f"{playhead.speed:g} x"
         state = "end" if playhead.paused and playhead.at_end else "paused" if playhead.paused else ""
         self._scene.draw(self.footage.view(playhead.step, "   ".join(filter(None, (speed, state)))))
+        self._scene.hint(KEYS)
         self._window.flip()
 
 

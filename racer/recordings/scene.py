@@ -15,7 +15,7 @@ from racer.window.palette import BLUE, EDGE, GROUND, INK, ORANGE, PANEL, QUIET, 
 
 _PAD, _HEADER, _CAPTION, _FOOTER = 24, 66, 40, 132
 """Lengths, as all below, in pixels of a 960 x 720 window."""
-_BAR, _KEY, _KEY_WIDTH, _TEXT, _SMALL_TEXT = 12, 44, 96, 24, 20
+_BAR, _KEY, _KEY_WIDTH, _TEXT, _SMALL_TEXT, _HINT = 12, 44, 96, 24, 20, 16
 _LEAST_SIZE = (160, 120)
 """Pixels of the smallest scene that can be made out."""
 
@@ -110,6 +110,13 @@ class Scene:
                 blit_frame(self._pixels, frame)
                 canvas.screen.blit(pygame.transform.scale(self._pixels, place.size), place)
         self._draw_footer(view)
+
+    def hint(self, text: str) -> None:
+        """Draw a line at the lower edge, as of what keys do."""
+        canvas = self._canvas
+        size = canvas.text_px(_HINT)
+        words = canvas.fitted(text, size, QUIET, canvas.width - 2 * canvas.px(_PAD))
+        canvas.place(words, midbottom=(canvas.width // 2, canvas.height - canvas.px(4)))
 
     def _draw_footer(self, view: View) -> None:
         canvas, px, area = self._canvas, self._canvas.px, self._footer

@@ -37,6 +37,11 @@ def caveats(report: StudyReport) -> list[str]:
             "The order of conditions is not balanced over these participants: learning and fatigue may add to the "
             "differences between conditions. See Learning."
         )
+    if len({mean.version for mean in report.by_version}) > 1:
+        found.append(
+            "The study was changed while it was under way, and participants of all its versions are analysed together. "
+            "See Amendments."
+        )
     counts = {score.episodes for score in report.scores}
     if len(counts) > 1:
         found.append(

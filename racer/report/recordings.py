@@ -14,6 +14,7 @@ from racer.drivers.registry import is_person
 from racer.loop.conditions import in_order, may_be_condition
 from racer.sitting.answers import declined
 from racer.sitting.protocol import CATCH, REPEATS
+from racer.study.amendments import Amendment, versions
 from racer.study.deciding import recorded_sha256
 
 _ROUNDING = 1e-6
@@ -83,6 +84,13 @@ class Evaluations:
     """Met by all of them, in the order of `racer.loop.conditions.in_order`."""
     excluded: dict[Path, str]
     """Recordings left out, and why."""
+    amendments: tuple[Amendment, ...] = ()
+    """Of the study, the first one first."""
+
+    def version(self, person: Person) -> int:
+        """Return how many amendments there were when somebody took part."""
+        known, recorded = versions(self.amendments), recorded_sha256(person.sitting.info.config)
+        return known.index(recorded) if recorded in known else 0
 
     @property
     def task(self) -> sessions.TaskRecord:
@@ -95,27 +103,36 @@ def compared(task: sessions.TaskRecord) -> tuple[sessions.Metric, ...]:
     return tuple(metric for metric in task.metrics if metric.better)
 
 
-def read_evaluations(folder: Path) -> Evaluations:
+def read_evaluations(folder: Path, amendments: tuple[Amendment, ...] = (), version: int | None = None) -> Evaluations:
     """Read the complete evaluation sittings in a folder.
 
     Left out, with the reason: other protocols, trial runs, sittings that were not completed, a participant's second
     sitting, sittings that differ from the first in more than participant, seeds and order (another task or study file,
     other settings, another latent model, fitted file, driver, channel, other numbers of steps or episodes), and files
-    that cannot be read.
+    that cannot be read. What a study's amendments changed may differ.
+
+    Args:
+        folder: Of the recordings.
+        amendments: Of the study.
+        version: Only who took part after so many amendments; everybody if None.
 
     Raises:
         RecordingError: If the folder cannot be listed.
     """
     sittings, excluded = sessions.find_sittings(sessions.find_recordings(folder))
+    known = versions(amendments)
     people: dict[str, Person] = {}
     first: dict[str, Any] = {}
     for sitting in sittings:
         try:
-            reason = _reason_to_exclude(sitting, people, first or settings_of(sitting.info))
+            settings = settings_of(sitting.info, known)
+            reason = _reason_to_exclude(sitting, people, first or settings, known)
+            if not reason and version is not None and not _is_of(sitting, known, version):
+                reason = f"not recorded after {version} amendments"
             if not reason:
                 person = _read_person(sitting)
                 if person.episodes:
-                    first = first or settings_of(sitting.info)
+                    first = first or settings
                     people[person.name] = person
                 else:
                     reason = "it has no evaluation episode"
@@ -128,15 +145,18 @@ def read_evaluations(folder: Path) -> Evaluations:
         if person.conditions != together:
             excluded.update(dict.fromkeys(person.sitting.paths, "its conditions are not those of the first session"))
             del people[name]
-    return Evaluations(tuple(people.values()), in_order(sorted(together)), excluded)
+    return Evaluations(tuple(people.values()), in_order(sorted(together)), excluded, amendments)
 
 
-def settings_of(info: sessions.SessionInfo) -> dict[str, Any]:
-    """Return what must be alike in all sittings of one analysis, by its name for people."""
+def settings_of(info: sessions.SessionInfo, known: tuple[str, ...] = ()) -> dict[str, Any]:
+    """Return what must be alike in all sittings of one analysis, by its name for people.
+
+    Of a session recorded with one of the `known` versions of a study, what an amendment may change is left empty.
+    """
     config, task = info.config, info.task
     protocol = section(config, "protocol")
     conditions = protocol.get("conditions")
-    return {
+    found = {
         "task": task.name,
         "version of the task": (
             (task.frame, task.actions, task.latents, task.blocks, task.paced),
@@ -153,6 +173,21 @@ def settings_of(info: sessions.SessionInfo) -> dict[str, Any]:
         "number of episodes per condition": protocol.get("evaluation"),
         "set of conditions": sorted(map(str, conditions)) if isinstance(conditions, list) else None,
     }
+    amended = found["study file"] in known
+    return {name: None if amended and name in _AMENDABLE else value for name, value in found.items()}
+
+
+_AMENDABLE = (
+    "setting of the task",
+    "study file",
+    "use of the channel",
+    "number of steps per episode",
+    "number of episodes per condition",
+)
+
+
+def _is_of(sitting: sessions.Sitting, known: tuple[str, ...], version: int) -> bool:
+    return known[version : version + 1] == (recorded_sha256(sitting.info.config),)
 
 
 def section(config: dict[str, Any], name: str) -> dict[str, Any]:
@@ -161,7 +196,9 @@ def section(config: dict[str, Any], name: str) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _reason_to_exclude(sitting: sessions.Sitting, people: dict[str, Person], first: dict[str, Any]) -> str | None:
+def _reason_to_exclude(
+    sitting: sessions.Sitting, people: dict[str, Person], first: dict[str, Any], known: tuple[str, ...]
+) -> str | None:
     info = sitting.info
     if info.protocol == "pilot":
         return "a pilot user's session, for training"
@@ -177,7 +214,7 @@ def _reason_to_exclude(sitting: sessions.Sitting, people: dict[str, Person], fir
     if info.participant in people:
         return "a second session of the same participant"
     for part in sitting.infos:
-        settings = settings_of(part)
+        settings = settings_of(part, known)
         for name, value in first.items():
             if settings[name] != value:
                 return f"another {name} than in the first session"

@@ -40,6 +40,7 @@ from racer.report.statistics import (
     repeated_anova,
 )
 from racer.report.timing import Timing, measure_timing
+from racer.study.amendments import Amendment
 from racer.study.outcome import Primary, recorded_primary
 from racer.study.preregistration import Preregistration, Promise, compare
 from sessions import Metric, TaskRecord
@@ -83,6 +84,18 @@ class ParticipantScore:
 
 
 @dataclass(frozen=True)
+class VersionMean:
+    """The primary metric of a condition over those who took part in one version of an amended study."""
+
+    version: int
+    """Amendments before."""
+    condition: str
+    participants: int
+    value: float
+    se: float | None
+
+
+@dataclass(frozen=True)
 class StudyReport:
     """What a folder of evaluation sessions shows. All tests are of the task's primary metric."""
 
@@ -123,6 +136,10 @@ class StudyReport:
     """What the study was run for, and what came of it; all else was explored. None where nothing can be compared."""
     promise: Promise | None = None
     """What was promised before anybody was evaluated; None where nothing was."""
+    amendments: tuple[Amendment, ...] = ()
+    """Changes made while the study was under way."""
+    by_version: list[VersionMean] = field(default_factory=list)
+    """Where there were any."""
 
     @property
     def compared(self) -> tuple[Metric, ...]:
@@ -155,18 +172,25 @@ class Beforehand:
     """What the study file says now; None where it cannot be read."""
 
 
-def report_study(folder: Path, beforehand: Beforehand | None = None) -> StudyReport:
+def report_study(
+    folder: Path,
+    beforehand: Beforehand | None = None,
+    amendments: tuple[Amendment, ...] = (),
+    version: int | None = None,
+) -> StudyReport:
     """Analyse the complete evaluation sessions in a folder; see `read_evaluations` for what is left out.
 
     Args:
         folder: Of the recordings.
         beforehand: What was preregistered, if anything was.
+        amendments: Of the study.
+        version: Only who took part after so many amendments; everybody if None.
 
     Raises:
         NothingToReportError: If nothing is left.
         RecordingError: If the folder cannot be listed.
     """
-    return analyse(read_evaluations(folder), folder, beforehand)
+    return analyse(read_evaluations(folder, amendments, version), folder, beforehand)
 
 
 def analyse(evaluations: Evaluations, folder: Path, beforehand: Beforehand | None = None) -> StudyReport:
@@ -245,6 +269,8 @@ def analyse(evaluations: Evaluations, folder: Path, beforehand: Beforehand | Non
         )
         if beforehand
         else None,
+        amendments=evaluations.amendments,
+        by_version=_by_version(evaluations, column) if evaluations.amendments else [],
     )
 
 
@@ -267,6 +293,15 @@ def _outcome(
         return None
     table = tables[outcome.metric]
     return primary_result(outcome, declared, {name: table[:, i] for i, name in enumerate(evaluations.conditions)})
+
+
+def _by_version(evaluations: Evaluations, column: dict[str, NDArray[np.float64]]) -> list[VersionMean]:
+    of = np.array([evaluations.version(person) for person in evaluations.people])
+    return [
+        VersionMean(int(version), condition, int((of == version).sum()), *mean_se(values[of == version]))
+        for version in np.unique(of)
+        for condition, values in column.items()
+    ]
 
 
 def _pico_less_random(column: dict[str, NDArray[np.float64]]) -> PairedDifference | None:

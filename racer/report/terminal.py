@@ -60,6 +60,13 @@ def print_report(report: StudyReport) -> None:
         console.print(f"{escape(each.condition)}: {100 * each.equal:.1f} %{se} of answers as under {report.reference}")
     for line in wording.attention_lines(report.attention):
         console.print(escape(line))
+    for number, amendment in enumerate(report.amendments, 1):
+        changes = "; ".join(map(str, amendment.difference))
+        console.print(escape(f"amendment {number}, {amendment.day}: {changes} ({amendment.reason})"))
+    for version in report.by_version:
+        value = wording.measure(report.primary, version.value)
+        who = wording.counted(version.participants, "participant")
+        console.print(escape(f"  after {version.version}: {version.condition} {value} ({who})"))
     if len(report.participants) < 2:
         console.print("One participant: no standard errors and no tests.")
     for path, reason in report.excluded.items():

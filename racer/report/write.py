@@ -22,6 +22,7 @@ from racer.report.recordings import Evaluations, read_evaluations
 from racer.report.strips import NoStripError, draw_strips, film_strips
 from racer.report.study import Beforehand, StudyReport, analyse
 from racer.report.traversals import draw_traversals
+from racer.study.amendments import Amendment
 
 NUMBERS = "report.json"
 _MOST_NUMBERS = 2**28
@@ -55,6 +56,8 @@ def write_report(
     item_texts: Mapping[tuple[str, str], str] | None = None,
     model: Path | None = None,
     beforehand: Beforehand | None = None,
+    amendments: tuple[Amendment, ...] = (),
+    version: int | None = None,
 ) -> Written:
     """Analyse the recordings in a folder and write the report. The same recordings give the same bytes.
 
@@ -68,6 +71,8 @@ def write_report(
         item_texts: Wording of questionnaire items by (questionnaire, item id), where known.
         model: Folder of the latent model that the recordings were made with; None for the one that comes with the task.
         beforehand: What was preregistered, if anything was.
+        amendments: Of the study.
+        version: Only who took part after so many amendments; everybody if None.
 
     Raises:
         NothingToReportError: If there is nothing to analyse; nothing is written.
@@ -78,7 +83,7 @@ def write_report(
     files = out.with_name(f"{out.stem}_files")
     _refuse_foreign(out, files, overwrite)
     progress("reading recordings")
-    evaluations = read_evaluations(folder)
+    evaluations = read_evaluations(folder, amendments, version)
     report = analyse(evaluations, folder, beforehand)
     progress("drawing figures")
     pictures = draw_pictures(evaluations, report, model)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from itertools import groupby
 
 from racer.drivers.keyboard import Bindings
 from racer.loop.display import Page
@@ -37,7 +36,7 @@ class Drive:
 
     plan: EpisodePlan
     heading: str
-    """For example `Practice 2 of 5`; never names the condition."""
+    """For example `Round 7 of 50`; never names the condition."""
     before: int = field(default=0, compare=False)
     """Steps of the episodes before it that are counted together with it."""
     total: int = field(default=0, compare=False)
@@ -195,16 +194,9 @@ def remaining(agenda: Sequence[AgendaItem], done: Done, welcome: Page | None) ->
 
 
 def heading(plans: Sequence[EpisodePlan], plan: EpisodePlan, texts: Texts) -> str:
-    """Return, for example, `Practice 2 of 5`, counting the episodes of a phase without naming conditions.
-
-    Phases that take turns are counted as one: nobody is to know which comes next.
-    """
-    runs = [phase for phase, _ in groupby(other.phase for other in plans)]
-    turns = {phase for phase in runs if runs.count(phase) > 1}
-    phases = turns if plan.phase in turns else {plan.phase}
-    same = [other.number for other in plans if other.phase in phases]
+    """Return, for example, `Round 7 of 50`: one count for the whole sitting, which names no condition."""
     pattern: str = getattr(texts, plan.phase)
-    return pattern.format(number=same.index(plan.number) + 1, count=len(same))
+    return pattern.format(number=plan.number + 1, count=len(plans))
 
 
 def _consent(screens: Screens, texts: Texts) -> Consent:
@@ -225,7 +217,9 @@ def _instructions(episodes: int, screens: Screens, texts: Texts, text: TaskText,
 
 def _break(done: int, count: int, screens: Screens, texts: Texts) -> Page:
     lines = tuple(line.format(done=done, count=count) for line in texts.break_lines)
-    return Page(texts.break_title, lines, texts.press_space, least_seconds=screens.break_seconds)
+    return Page(
+        texts.break_title, lines, texts.press_space, least_seconds=screens.break_seconds, share_done=done / count
+    )
 
 
 def paragraphs(text: str) -> tuple[str, ...]:

@@ -2,12 +2,45 @@
 
 from __future__ import annotations
 
+import os
+import socket
+import sys
+
 from racer.drivers.driver import Driver
 from racer.drivers.keyboard import HeldKeys, KeyboardDriver
 from racer.drivers.registry import KEYBOARD, make_driver
+from racer.errors import RacerError
 from racer.loop.display import Display, NoDisplay
 from racer.tasks.task import Task, TaskText
 from racer.window.texts import Texts
+
+
+class SeatTakenError(RacerError):
+    """Another sitting runs on the display."""
+
+
+_held: list[socket.socket] = []
+
+
+def hold_seat() -> None:
+    """Keep the display for this process until it ends, where the system has names that end with their process: Linux.
+
+    Raises:
+        SeatTakenError: If another process keeps it.
+    """
+    display = os.environ.get("WAYLAND_DISPLAY") or os.environ.get("DISPLAY")
+    if sys.platform != "linux" or not display or _held:
+        return
+    seat = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        seat.bind(f"\0racer-seat-{os.getuid()}-{display}"[:100])
+    except OSError:
+        seat.close()
+        raise SeatTakenError(
+            f"another sitting runs on this display ({display}); nothing was recorded: end it first, or set DISPLAY to "
+            "another one"
+        ) from None
+    _held.append(seat)
 
 
 def open_display(
@@ -37,9 +70,12 @@ def open_display(
 
     Raises:
         NoDisplayError: If a window is needed and none can be opened.
+        SeatTakenError: If another sitting runs on this display.
     """
     if headless:
         return NoDisplay()
+    if locked:
+        hold_seat()
     from racer.window.window import Window
 
     return Window(

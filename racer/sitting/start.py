@@ -132,8 +132,29 @@ class StartConfig:
         return self.task.spec.pace if self.pace is None else self.pace
 
 
+@dataclass(frozen=True)
+class Seated:
+    """Who sits down to what."""
+
+    participant: str
+    conditions: tuple[str, ...]
+    """In the order in which they are met; what is explored, of a pilot."""
+    rounds: int
+    """That are left."""
+    minutes: float
+    """That these take, without pages, questions and breaks; 0 where nobody can tell."""
+    resumed: bool
+
+    def __str__(self) -> str:
+        left = f"{self.rounds} round{'s' * (self.rounds != 1)}{' to go' if self.resumed else ''}"
+        lasting = f", at least {max(round(self.minutes), 1)} min" if self.minutes else ""
+        verb = "goes on" if self.resumed else "sits down"
+        return f"{self.participant} {verb}: {', then '.join(self.conditions)}; {left}{lasting}"
+
+
 def start_session(
     config: StartConfig,
+    on_seat: Callable[[Seated], None] = lambda seated: None,
     on_ready: Callable[[Path, int], None] = lambda path, episodes: None,
     on_episode: Callable[[EpisodeResult], None] = lambda result: None,
     who: Callable[[SimulatedClock], Driver] | None = None,
@@ -142,6 +163,7 @@ def start_session(
 
     Args:
         config: What to run.
+        on_seat: Told who sits down, before a window opens.
         on_ready: Told the file being written and the number of episodes, before the first one.
         on_episode: Told of each finished episode.
         who: Makes who answers in simulated time, in the place of the driver that is named.
@@ -169,36 +191,39 @@ def start_session(
         earlier = find_earlier(config, resolved(config, 0), model, fitted)
         config = replace(config, participant=earlier.participant, order=earlier.order)
     clock: Callable[[], int] = time.monotonic_ns
-    display: Display
+    simulated_clock = SimulatedClock()
     if config.simulated:
-        clock = simulated_clock = SimulatedClock()
-        display = SimulatedDisplay(simulated_clock)
+        clock = simulated_clock
         driver = who(simulated_clock) if who else driver
-    else:
-        display = open_display(
-            keys,
-            config.language.texts,
-            text,
-            headless=config.headless,
-            fullscreen=config.fullscreen,
-            countdown=config.countdown,
-            locked=config.locked,
-            code=config.code,
-            font=config.font,
+    with _place(config) as (session_id, participant, order):
+        config = replace(config, participant=participant)
+        _refuse_trainers(config, fitted)
+        shunned = frozenset(seed for each in fitted.values() for seed in each.record.seeds)
+        plans = plan_episodes(
+            config.protocol, participant, config.seed, order, shunned, alone=not config.task.spec.paced
         )
-    try:
-        with _place(config) as (session_id, participant, order):
-            config = replace(config, participant=participant)
-            _refuse_trainers(config, fitted)
-            shunned = frozenset(seed for each in fitted.values() for seed in each.record.seeds)
-            plans = plan_episodes(
-                config.protocol, participant, config.seed, order, shunned, alone=not config.task.spec.paced
+        if earlier is not None:
+            earlier.check_plan(plans)
+        driver = driver or open_driver(config.driver, config.task, driver_seed(participant), keys)
+        sitting = _sitting(config, participant, plans, model, fitted, earlier)
+        info = _session_info(config, session_id, model, fitted, order, earlier)
+        on_seat(_seated(config, participant, plans, earlier))
+        display: Display
+        if config.simulated:
+            display = SimulatedDisplay(simulated_clock)
+        else:
+            display = open_display(
+                keys,
+                config.language.texts,
+                text,
+                headless=config.headless,
+                fullscreen=config.fullscreen,
+                countdown=config.countdown,
+                locked=config.locked,
+                code=config.code,
+                font=config.font,
             )
-            if earlier is not None:
-                earlier.check_plan(plans)
-            driver = driver or open_driver(config.driver, config.task, driver_seed(participant), keys)
-            sitting = _sitting(config, participant, plans, model, fitted, earlier)
-            info = _session_info(config, session_id, model, fitted, order, earlier)
+        try:
             # Simulated time would flush at every few steps, and a thread's commits come at no time that repeats.
             if not config.simulated:
                 read_ledger(config.data)  # says now what is wrong with it
@@ -216,8 +241,17 @@ def start_session(
                 raise DriverError(f"{error}; what was driven before is saved in {recorder.final_path}") from error
             finally:
                 _note(recorder, config)
-    finally:
-        display.close()
+        finally:
+            display.close()
+
+
+def _seated(config: StartConfig, participant: str, plans: list[EpisodePlan], earlier: Earlier | None) -> Seated:
+    left = plans[earlier.done.episodes :] if earlier else plans
+    phase = "evaluation" if config.protocol.protocol == "evaluation" else "exploration"
+    conditions = tuple(dict.fromkeys(plan.condition for plan in plans if plan.phase == phase))
+    seconds = sum(plan.steps / config.steps_per_second + config.countdown for plan in left)
+    timed = config.task.spec.paced and not config.headless
+    return Seated(participant, conditions, len(left), seconds / 60 if timed else 0.0, earlier is not None)
 
 
 def _note(recorder: sessions.Recorder, config: StartConfig) -> None:

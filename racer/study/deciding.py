@@ -57,6 +57,16 @@ def differing(config: Mapping[str, Any], settings: Mapping[str, Any]) -> list[st
     return sorted(paths(deciding(recorded), deciding(settings))) if isinstance(recorded, dict) else []
 
 
+def value_at(settings: Mapping[str, Any], key: str) -> str:
+    """Return a setting by its dotted key, as JSON; `-` where there is none."""
+    value: Any = settings
+    for name in key.split("."):
+        if not isinstance(value, dict) or name not in value:
+            return "-"
+        value = value[name]
+    return json.dumps(value, ensure_ascii=False)
+
+
 def paths(one: Mapping[str, Any], other: Mapping[str, Any], before: str = "") -> Iterator[str]:
     """Yield the dotted names, such as `channel.bits`, of the values in which two tables differ."""
     for name in {**one, **other}:

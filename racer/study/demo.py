@@ -12,7 +12,8 @@ from pathlib import Path
 from compression.fitting.config import PicoConfig
 from compression.fitting.pico import TrainingSummary
 from racer.drivers.registry import KEYBOARD, SIMULATED
-from racer.report.study import StudyReport, report_study
+from racer.report.study import StudyReport
+from racer.report.write import write_report
 from racer.sitting.protocol import ProtocolConfig
 from racer.sitting.run import SittingResult
 from racer.sitting.start import StartConfig, start_session
@@ -39,6 +40,8 @@ class DemoResult:
     summary: TrainingSummary
     mask: Path
     report: StudyReport
+    page: Path
+    """The report as an HTML page."""
 
 
 def default_folder() -> Path:
@@ -93,4 +96,6 @@ def run_demo(config: DemoConfig, tell: Callable[[str], None]) -> DemoResult | No
                 masks=(mask,),
             )
         )
-    return DemoResult(pilot, summary, mask, report_study(config.data))
+    tell("Last  The report is drawn.")
+    written = write_report(config.data, config.data / "report.html")
+    return DemoResult(pilot, summary, mask, written.report, written.page)

@@ -13,6 +13,7 @@ from racer.sitting.protocol import ProtocolName
 from racer.sitting.questionnaires import Questionnaire
 from racer.sitting.resume import running_sessions, to_resume, unfinished
 from racer.sitting.start import StartConfig, StudyMark
+from racer.study.amendments import advice, read_amendments, versions
 from racer.study.deciding import differing, recorded_sha256
 from racer.study.file import Study, StudyFileError
 from racer.study.lettering import ADVICE, find_unshown
@@ -75,18 +76,31 @@ def refuse_a_mixture(study: Study, driver: str) -> None:
     """
     for sitting in completed(study, "evaluation"):
         info = sitting.info
-        if recorded_sha256(info.config) != study.settings_sha256:
+        if not belongs(study, info):
+            changes = True
             changed = ", ".join(differing(info.config, study.settings)[:3])
             problem = f"was evaluated with this file as it was before {changed or 'it'} was changed"
         elif is_person(info.driver) != is_person(driver):
+            changes = False
             problem = "is simulated" if is_person(driver) else "is a person"
         else:
             continue
         raise StudyFileError(
             study.path,
             f"{info.participant} {problem}, and cannot be compared with whoever comes now; nothing was recorded: "
-            "make a study of its own with `racer study init`, or move the earlier recordings away",
+            + (advice(study) if changes else "make a study of its own with `racer study init`"),
         )
+
+
+def belongs(study: Study, info: sessions.SessionInfo) -> bool:
+    """Return whether a session was recorded with a study's deciding settings, or those before an amendment.
+
+    Raises:
+        ConfigError: If the file of amendments is damaged.
+    """
+    recorded, known = recorded_sha256(info.config), versions(read_amendments(study.folder))
+    present = study.settings_sha256
+    return recorded == present or (known[-1:] == (present,) and recorded in known)
 
 
 def refuse_unreadable(study: Study) -> None:

@@ -10,10 +10,11 @@ import sessions
 from racer.errors import ConfigError
 from racer.sitting.protocol import balanced_rows
 from racer.sitting.resume import unfinished
-from racer.study.deciding import differing, recorded_sha256
+from racer.study.amendments import Amendment, read_amendments
+from racer.study.deciding import differing
 from racer.study.file import Study
 from racer.study.lettering import find_unshown
-from racer.study.sitting import completed
+from racer.study.sitting import belongs, completed
 from racer.study.train import masks_of_withdrawn, masks_to_train
 from sessions.ledger import read_ledger
 
@@ -41,7 +42,9 @@ class StudyStatus:
     """Recordings that belong to no sitting, and why."""
     changed: dict[str, tuple[str, ...]]
     """Participants who were recorded with other settings than the study file has now, and in what it differs; they are
-    analysed together, and nobody can join them."""
+    analysed together, and nobody can join them before the change is amended or undone."""
+    amendments: tuple[Amendment, ...]
+    """Changes made while the study was under way."""
     ledger_head: str
     """The last head of the ledger of its recordings; empty where there is none."""
     unshown: tuple[str, ...]
@@ -61,7 +64,7 @@ def study_status(study: Study) -> StudyStatus:
     changed: dict[str, tuple[str, ...]] = {}
     for sitting in sittings:
         info = sitting.info
-        if not info.trial_run and recorded_sha256(info.config) != study.settings_sha256:
+        if not info.trial_run and not belongs(study, info):
             changed[info.participant] = tuple(differing(info.config, study.settings))
     left = [sitting for sitting in unfinished(sittings, None, None) if not sitting.info.trial_run]
     given = Counter(sitting.info.config.get("order") for sitting in evaluated)
@@ -91,6 +94,7 @@ def study_status(study: Study) -> StudyStatus:
         unfinished=tuple(sitting.info.participant for sitting in left),
         changed=changed,
         unusable={str(path): reason.removeprefix(f"{path} ") for path, reason in unusable.items()},
+        amendments=read_amendments(study.folder),
         unshown=_unshown(study),
         ledger_head=ledger.head if (ledger := read_ledger(study.recordings)) else "",
         next=following,

@@ -12,6 +12,22 @@ def explained(summary: Summary) -> list[str]:
     return _levels(summary) if isinstance(summary, RateSummary) else _mask(summary)
 
 
+def verdict(summary: Summary) -> str:
+    """Return in a sentence whether what was trained is any good."""
+    if isinstance(summary, RateSummary):
+        share = 100 * summary.action_accuracy
+        return f"The driver's actions are foreseen in {share:.0f} % of held-out steps, averaged over the actions."
+    ours, random = summary.mean_d_policy, summary.mean_d_random
+    if ours > random:
+        return (
+            f"The mask is better than random ones: mean D(p, x) {ours:.3f} against {random:.3f} on held-out episodes."
+        )
+    return (
+        f"The mask is NO better than random ones (mean D(p, x) {ours:.3f} against {random:.3f} on held-out data): "
+        "record more pilots before anybody is evaluated with it, or look at how they did."
+    )
+
+
 def in_short(summary: Summary) -> str:
     """Return what is sent, in a line."""
     if isinstance(summary, RateSummary):

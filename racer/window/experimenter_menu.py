@@ -27,17 +27,17 @@ class ExperimenterMenu:
         self._code = code
 
     def admits(self) -> bool:
-        """Ask for the code, if there is one; return whether it was typed."""
+        """Ask for the code, if there is one, until it is typed, or nothing, or Esc; return whether it was typed."""
         texts = self._texts
-        if not self._code:
-            return True
-        asked = Menu(texts.code_question, texts.code_text, (texts.confirm, texts.cancel), field_lines=1)
-        entry = Entry(asked, _LONGEST_CODE, hidden=True)
-        self._stage.run(entry, _leave_alone)
-        if not entry.given_up and entry.text != self._code:
-            wrong = Menu(texts.code_wrong, texts.code_wrong_text, (texts.experimenter_back,))
-            self._stage.run(Choice(wrong), _leave_alone)
-        return entry.text == self._code
+        title, text = texts.code_question, texts.code_text
+        while self._code:
+            asked = Menu(title, text, (texts.confirm, texts.cancel), field_lines=1)
+            entry = Entry(asked, _LONGEST_CODE, hidden=True)
+            self._stage.run(entry, _leave_alone)
+            if entry.text in ("", self._code):
+                return entry.text == self._code
+            title, text = texts.code_wrong, texts.code_wrong_text
+        return True
 
     def open(self) -> None:
         """Show the menu until the experimenter goes back to the session.
@@ -47,15 +47,15 @@ class ExperimenterMenu:
         """
         if not self.admits():
             return
-        texts = self._texts
+        texts, text = self._texts, self._texts.experimenter_text
         while True:
             screen = texts.fullscreen_leave if self._stage.fullscreen else texts.fullscreen_enter
             choices = (texts.experimenter_back, texts.note, texts.redo, screen, texts.end)
-            match self._choose(Menu(texts.experimenter, texts.experimenter_text, choices)):
+            match self._choose(Menu(texts.experimenter, text, choices)):
                 case 0:
                     return
                 case 1:
-                    self._take_note()
+                    text = texts.note_saved if self._take_note() else texts.experimenter_text
                 case 2:
                     if self._choose(Menu(texts.redo_question, texts.redo_answer, (texts.cancel, texts.redo))) == 1:
                         raise RedoEpisode
@@ -66,13 +66,15 @@ class ExperimenterMenu:
                         self._stage.tell("end", "experimenter")
                         raise EndSession
 
-    def _take_note(self) -> None:
+    def _take_note(self) -> bool:
+        """Ask for a note; return whether there is one now."""
         texts = self._texts
         asked = Menu(texts.note, texts.note_text, (texts.note_save, texts.cancel), field_lines=4)
         entry = Entry(asked, MOST_ANSWER_CHARACTERS)
         self._stage.run(entry, _leave_alone)
         if note := entry.text.strip():
             self._stage.tell("note", note)
+        return bool(note)
 
     def _choose(self, menu: Menu) -> int:
         choice = Choice(menu)

@@ -95,8 +95,8 @@ class Rating(Form):
     def _move(self, step: int) -> None:
         points = self._item.points
         if self.answer is None:
-            # From the middle: whoever takes the arrows must not meet one end of the scale first.
-            self.answer = (points + 1) // 2 if step < 0 else points // 2 + 1
+            # Beside the middle: neither an end of the scale nor its middle may be what a first press leads to.
+            self.answer = points // 2 if step < 0 else points - points // 2 + 1
         else:
             self.answer = min(max(self.answer + step, 1), points)
 

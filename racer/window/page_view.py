@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import pygame
@@ -27,7 +27,8 @@ _ARROWS = {
     "down": ((0, 1), (1, 0)),
 }
 """How an arrow to the right is turned for the keys that have one."""
-_TITLE, _BODY, _PLACE = 44, 26, 20
+_TITLE, _BODY, _PLACE, _BAR = 44, 26, 20, 14
+_TICK = "\u2713"
 _TITLE_LEADING, _BODY_LEADING, _GAP_LEADING = 1.2, 1.5, 0.7
 
 
@@ -75,6 +76,7 @@ class PageView:
         prompt: tuple[str, Color],
         choices: Sequence[str],
         selected: int | None,
+        tried: Collection[int] = (),
     ) -> PageAreas:
         """Draw one screen of a page.
 
@@ -85,6 +87,7 @@ class PageView:
             prompt: Shown below the last screen; below those before, what leads to the next.
             choices: Buttons above the prompt of the last screen.
             selected: The button to light up, if any.
+            tried: The actions whose keys get a tick.
         """
         canvas, px = self._canvas, self._canvas.px
         layout = self.layout(page, len(choices))
@@ -93,7 +96,7 @@ class PageView:
         last = index == len(layout.screens) - 1
         lines = layout.screens[index]
         footer = self._footer(len(choices)) if last else px(_PROMPT_ROOM)
-        keys_height = self._keys_height(layout.scale) if page.show_keys and last else 0
+        keys_height = self._extra_height(page, layout.scale) if last else 0
         height = self._lines_height(layout.title, lines, layout.scale) + keys_height
         left, right = self._column()
         y = max(px(_MARGIN), (canvas.height - footer - height) // 2)
@@ -107,8 +110,10 @@ class PageView:
         y += round(_GAP_LEADING * title_size)
         for line in lines:
             y = canvas.line(line, body_size, INK, left, y, _BODY_LEADING if line else _GAP_LEADING)
-        if keys_height:
-            self._draw_keys(y + body_size, layout.scale, action)
+        if page.show_keys and last:
+            self._draw_keys(y + body_size, layout.scale, action, tried)
+        elif page.share_done is not None and last:
+            self._draw_bar(Rect(left, y + body_size, right - left, px(_BAR)), page.share_done)
         words, color = prompt if last else (self._texts.more, BLUE)
         below = canvas.fitted(words, canvas.text_px(_BODY), color, right - left)
         room = px(_HINT_ROOM if choices and last else _PROMPT_ROOM)
@@ -131,7 +136,7 @@ class PageView:
             lines: list[str] = []
             for paragraph in page.lines:
                 lines += [""] * bool(lines) + canvas.wrap(paragraph, body_size, right - left)
-            keys_height = self._keys_height(scale) if page.show_keys else 0
+            keys_height = self._extra_height(page, scale)
             if self._lines_height(title, lines, scale) + keys_height <= room:
                 return PageLayout(scale, title, [lines])
         room -= keys_height
@@ -189,10 +194,21 @@ class PageView:
             canvas.button(place, choice, canvas.text_px(_BODY), *button_colors(index == selected))
         return buttons
 
+    def _extra_height(self, page: Page, scale: float) -> int:
+        """Return the height, pixels, of what stands below the text."""
+        if page.show_keys:
+            return self._keys_height(scale)
+        return 0 if page.share_done is None else self._sizes(scale)[1] + self._canvas.px(_BAR)
+
+    def _draw_bar(self, bar: Rect, share: float) -> None:
+        canvas = self._canvas
+        canvas.rounded(bar, bar.height // 2, EDGE)
+        canvas.rounded(bar, bar.height // 2, BLUE, Rect(0, 0, round(bar.width * share), bar.height))
+
     def _keys_height(self, scale: float) -> int:
         return self._canvas.px(170 * scale) + self._sizes(scale)[1]
 
-    def _draw_keys(self, top: int, scale: float, action: int | None) -> None:
+    def _draw_keys(self, top: int, scale: float, action: int | None, tried: Collection[int]) -> None:
         canvas, px = self._canvas, self._canvas.px
         side, text_size = px(96 * scale), canvas.text_px(_BODY * scale)
         left, right = self._column()
@@ -208,6 +224,9 @@ class PageView:
             y = top + side + px(8 * scale)
             others = " ".join(self._texts.or_key.format(key=key_label(key)) for key in keys[1:])
             canvas.place(self._key_cap(side, keys[0], lit=index == action), midtop=(x, top))
+            if index in tried:
+                tick = canvas.text(_TICK, side // 2, BLUE, bold=True)
+                canvas.place(tick, center=(x + side // 2, top))
             for caption, color in ((self._text.actions.get(name, name), INK), (others, QUIET)):
                 canvas.place(canvas.fitted(caption, text_size, color, pitch - px(8)), midtop=(x, y))
                 y += round(1.3 * text_size)

@@ -36,7 +36,9 @@ class Reading(Screen):
 
     def draw(self, painter: Painter) -> None:
         """Draw the screen of the page that is being read."""
-        self._screens = painter.page(self._page, self._index, self._lit, self._prompt()).screens
+        self._screens = painter.page(
+            self._page, self._index, self._lit, self._prompt(), tried=self._tried if self._page.test_keys else ()
+        ).screens
 
     def handle(self, event: Event) -> None:
         """Take in a key or a click."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -86,10 +86,11 @@ class Painter:
         prompt: tuple[str, Color] | None = None,
         choices: Sequence[str] = (),
         selected: int | None = None,
+        tried: Collection[int] = (),
     ) -> PageAreas:
         """Draw one screen of a page; see `PageView.page`. Without a `prompt` the page's own is shown."""
         self._drives.covered()
-        return self._pages.page(page, index, action, prompt or (page.prompt, BLUE), choices, selected)
+        return self._pages.page(page, index, action, prompt or (page.prompt, BLUE), choices, selected, tried)
 
     def rating(self, item: Item, heading: str, value: int | None, back: bool) -> FormAreas:
         """Draw a question with its scale; `value` is the point chosen, from 1 on, or None."""

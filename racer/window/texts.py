@@ -76,6 +76,7 @@ class Texts:
     note: str
     note_text: str
     note_save: str
+    note_saved: str
     redo: str
     redo_question: str
     redo_answer: str

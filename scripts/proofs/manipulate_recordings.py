@@ -29,8 +29,8 @@ import numpy as np
 import sessions
 from compression.model.latent_model import use_one_thread
 from racer.recordings.deposit import Deposited
-from racer.recordings.signing import make_key, sign
 from racer.recordings.places import find_files
+from racer.recordings.signing import make_key, sign
 from racer.recordings.verification import Verification, verify_recordings
 from racer.sitting.start import start_session
 from racer.study.file import load_study

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from desk import Reader, Screen
 
@@ -90,10 +91,10 @@ class Participant(Reader):
             self.waits_for(question(number), lambda: self.click(areas.points[number - 1].center))
         elif item.points <= 9:
             self.waits_for(question(number), lambda: self.press(str(number)))
-        else:  # a ruler has no numbers: the first arrow picks the middle
-            middle = item.points // 2 + 1
-            self.waits_for(question(middle), lambda: self.press("Right"))
-            steps = ["Right" if number > middle else "Left"] * abs(number - middle)
+        else:  # a ruler has no numbers: the first arrow picks the point beside the middle
+            first = item.points - item.points // 2 + 1
+            self.waits_for(question(first), lambda: self.press("Right"))
+            steps = ["Right" if number > first else "Left"] * abs(number - first)
             self.waits_for(question(number), lambda: self.press(*steps) if steps else None)
 
         look("rating")
@@ -133,15 +134,13 @@ class Experimenter:
         """Type a wrong code, and then the right one."""
         person, texts = self._person, self._texts
         asked = Menu(texts.code_question, texts.code_text, (texts.confirm, texts.cancel), field_lines=1)
-        wrong = Menu(texts.code_wrong, texts.code_wrong_text, (texts.experimenter_back,))
+        wrong = replace(asked, title=texts.code_wrong, text=texts.code_wrong_text)
         person.waits_for(self.over(asked), lambda: person.press("ctrl+shift+x"))
         person.write("guess")
         person.waits_for(self.over(asked, typed="•••••"))
         person.waits_for(self.over(wrong), lambda: person.press("Return"))
-        person.waits_for(shown(self._page), lambda: person.press("Return"))
-        person.waits_for(self.over(asked), lambda: person.press("ctrl+shift+x"))
         person.write(code)
-        person.waits_for(self.over(asked, typed="•" * len(code)))
+        person.waits_for(self.over(wrong, typed="•" * len(code)))
         person.waits_for(self.over(self.menu), lambda: person.press("Return"))
 
     def takes_a_note(self, text: str, look: Callable[[], None] = lambda: None) -> None:
@@ -153,13 +152,15 @@ class Experimenter:
         person.write(text)
         person.waits_for(self.over(asked, typed=text))
         look()
-        person.waits_for(self.over(self.menu), lambda: person.press("Return"))
+        saved = replace(self.menu, text=texts.note_saved)
+        person.waits_for(self.over(saved), lambda: person.press("Return"))
 
     def has_the_last_episode_driven_again(self) -> None:
         """Choose that and confirm it."""
         person, texts = self._person, self._texts
         asked = Menu(texts.redo_question, texts.redo_answer, (texts.cancel, texts.redo))
-        person.waits_for(self.over(self.menu, 2), lambda: person.press("Down", "Down"))
+        saved = replace(self.menu, text=texts.note_saved)
+        person.waits_for(self.over(saved, 2), lambda: person.press("Down", "Down"))
         person.waits_for(self.over(asked), lambda: person.press("Return"))
         person.waits_for(self.over(asked, 1), lambda: person.press("Down"))
         person.press("Return")

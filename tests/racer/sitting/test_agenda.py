@@ -177,7 +177,7 @@ def test_pages_that_came_before_what_is_done_do_not_come_again() -> None:
 def test_phases_that_take_turns_are_counted_as_one() -> None:
     plans = plan_episodes(ProtocolConfig("pilot", practice=1, calibration=8, exploration=8), "p01", 0, 0, alone=True)
     headings = [heading(plans, plan, TEXTS) for plan in plans]
-    assert headings == ["Practice 1 of 1", *(f"Round {number} of 16" for number in range(1, 17))]
+    assert headings == ["Practice, round 1 of 17", *(f"Round {number} of 17" for number in range(2, 18))]
 
 
 def test_a_list_in_a_text_keeps_its_lines() -> None:

@@ -146,7 +146,7 @@ def test_what_surrounds_the_frame_counts_episodes_and_steps_and_never_names_the_
 ) -> None:
     display = ScriptedDisplay()
     run(changed(sitting, mark="TRIAL RUN"), tmp_path / "data", None, display)
-    headings = ["Practice 1 of 1", "Round 1 of 3", "Round 2 of 3", "Round 3 of 3"]
+    headings = ["Practice, round 1 of 4", "Round 2 of 4", "Round 3 of 4", "Round 4 of 4"]
     assert [hud.heading for hud in display.huds] == [heading for heading in headings for _ in range(STEPS)]
     assert [hud.steps_done for hud in display.huds[:STEPS]] == [step / STEPS for step in range(STEPS)]
     assert {hud.mark for hud in display.huds} == {"TRIAL RUN"}

@@ -79,8 +79,8 @@ def test_numbers_do_not_answer_a_scale_of_more_points_than_keys() -> None:
 
 
 @pytest.mark.parametrize("points", [2, 7, 10, 21])
-def test_arrows_begin_in_the_middle_and_stop_at_the_ends(points: int) -> None:
-    for arrow, first, end in ((LEFT, (points + 1) // 2, 1), (RIGHT, points // 2 + 1, points)):
+def test_arrows_begin_beside_the_middle_and_stop_at_the_ends(points: int) -> None:
+    for arrow, first, end in ((LEFT, points // 2, 1), (RIGHT, points - points // 2 + 1, points)):
         form, _ = rating(points)
         handle(form, arrow)
         assert form.answer == first

@@ -35,6 +35,7 @@ from window_builders import (
 from racer.drivers.keyboard import HeldKeys
 from racer.loop.display import EndSession, Page, RedoEpisode
 from racer.sitting.questionnaires import Item
+from racer.window.texts import english
 from racer.window.window import Window
 
 CHORD = down(pygame.K_x, pygame.KMOD_LCTRL | pygame.KMOD_RSHIFT)
@@ -263,7 +264,7 @@ def test_real_keys_lead_through_consent_questions_and_the_experimenters_menu(mon
         press("space Return Down space")
         assert window.choose(Page("Consent", ("We record your drive.",)), ("I agree", "I decline")) == 0
         press("space Right Right Return")
-        assert window.ask(ITEM, "Question 1 of 2", None, back=False) == 5
+        assert window.ask(ITEM, "Question 1 of 2", None, back=False) == 6
         press("a Y space exclam Return b ctrl+Return")
         assert window.ask(COMMENT, "Question 2 of 2", None, back=True) == "aY !\nb"
         assert ("key_down", "b") not in told
@@ -274,3 +275,17 @@ def test_real_keys_lead_through_consent_questions_and_the_experimenters_menu(mon
         assert told[-1] == ("end", "experimenter")
         assert not {("key_down", "7"), ("key_down", "h")} & set(told)
         window.close()
+
+
+def test_a_wrong_code_can_be_typed_again_and_a_saved_note_says_so(open_window: OpenWindow, clock: Clock) -> None:
+    window = open_window(clock=clock, countdown_from=0, locked=True, code="a7d")
+    menus: list[str] = []
+    drawn = window._stage.painter.menu
+    window._stage.painter.menu = lambda menu, *rest: (menus.append(menu.text), drawn(menu, *rest))[1]  # type: ignore
+    note = [ARROW_DOWN, RETURN, *typed("loud"), RETURN]
+    window.listener = script = Script(pause=[*typed("no"), RETURN, *typed("a7d"), RETURN, *note, ESC])
+    clock.at(50, CHORD)
+    assert window.wait(100 * MS) > 0
+    assert ("note", "loud") in script.told
+    texts = english().texts
+    assert texts.code_wrong_text in menus and texts.note_saved in menus
