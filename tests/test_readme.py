@@ -63,7 +63,7 @@ def test_the_experimenters_day_and_the_care_of_recordings_run_line_by_line(tmp_p
     assert "participants  1 of 12: p01" in output["racer study status"]
     assert "demo/report.html" in output["racer study report"]
     assert (tmp_path / "demo" / "report.html").read_text().lower().startswith("<!doctype html>")
-    assert "no check failed" in output["racer session verify"]
+    assert ": verified" in output["racer session verify"]
 
 
 def test_the_example_driver_drives(tmp_path: Path) -> None:

@@ -125,10 +125,12 @@ def _of_ledger(folder: Path, ledger: Ledger, deposited: Deposited, here: set[str
     if whole and missing:
         numbers = ", ".join(map(str, missing[:5])) + (", ..." if len(missing) > 5 else "")
         reasons.append(f"recordings that it has, and nobody withdrew, are not here as they were: entries {numbers}")
+    late = [number for number in ledger.hashes("withdrawn").values() if places and number > max(places)]
+    told = f"{len(late)} withdrawn since it was deposited or signed: whether they asked for it is not known here"
     return LedgerFound(
         folder,
-        "fail" if reasons else "ok",
-        "; ".join(reasons),
+        "fail" if reasons else "skipped" if late else "ok",
+        "; ".join(reasons) or (told if late else ""),
         recorded=len(ledger.hashes("recorded")),
         withdrawn=len(ledger.hashes("withdrawn")),
         head=ledger.head,

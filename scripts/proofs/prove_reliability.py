@@ -54,7 +54,7 @@ PIPE = "RACER_RELIABILITY_PIPE"
 """Environment variable: the descriptor that the driver reports to."""
 MODE = "RACER_RELIABILITY_MODE"
 _REPORT = struct.Struct("<q")
-_START_UP_S = 0.25
+_START_UP_S = 1.0
 _CLOSE_TO = 0.04
 """Seconds after an episode's last step within which it is put on the device."""
 
@@ -163,6 +163,7 @@ def begin(victim: Victim) -> None:
                 data=victim.folder,
                 headless=victim.mode != "window",
                 countdown=0,
+                pace=RATE_HZ,
             )
         )
         code = 0

@@ -241,7 +241,11 @@ def _note_in_ledgers(files: Iterable[Path]) -> None:
     for folder, paths in going.items():
         ledger = read_ledger(folder)
         if ledger is not None:
-            add_entries(folder, "withdrawn", sorted({sha256_of(path) for path in paths} & ledger.held.keys()))
+            hashes = set()
+            for path in paths:
+                with suppress(OSError):  # what cannot be read goes all the same
+                    hashes.add(sha256_of(path))
+            add_entries(folder, "withdrawn", sorted(hashes & ledger.held.keys()))
 
 
 def _is_recording(path: Path) -> bool:

@@ -20,7 +20,9 @@ from compression.fitting.fitted import objective_of
 from compression.model.training.resumable import Work
 from racer.errors import RacerError
 from racer.rates.write import _put
+from racer.recordings.deposit import Deposited, check_ledgers
 from racer.recordings.listing import list_sessions
+from racer.recordings.signing import make_key, read_signature, sign
 from racer.recordings.withdrawal import find_traces, finish_withdrawal, remove_person
 from racer.report.write import write_report
 from racer.sitting.leases import Leases
@@ -29,6 +31,7 @@ from racer.study.init import init_study
 from racer.training.models import read_card
 from racer.training.train import write_new
 from sessions.export.export import export_tables
+from sessions.ledger import Ledger, note_recorded
 from sessions.maintenance.merge import merge
 from sessions.maintenance.repair import repair
 from sessions.maintenance.withdraw import plan_withdrawal
@@ -46,6 +49,12 @@ def leased(folder: Path) -> None:
 def withdrawn(folder: Path) -> None:
     plan = plan_withdrawal("p01", folder)
     remove_person(plan, find_traces(plan), NOW)
+
+
+def make_key_once(folder: Path) -> Path:
+    path = folder / "key.pem"
+    make_key(path)
+    return path
 
 
 def reported(folder: Path) -> None:
@@ -78,6 +87,10 @@ PLACES: dict[str, tuple[str, Callable[[Path], object]]] = {
     "note of a lease": (".leases/0a1b2c.json", leased),
     "withdrawals": ("withdrawals.jsonl", withdrawn),
     "withdrawals at a start": ("withdrawals.jsonl", leased),
+    "ledger": ("ledger.jsonl", note_recorded),
+    "ledger to compare": ("ledger.jsonl", lambda folder: check_ledgers({folder / NAME: "0" * 64}, Deposited())),
+    "signature": ("ledger.signature.json", lambda folder: sign(folder, Ledger(), make_key_once(folder.parent))),
+    "signature to read": ("ledger.signature.json", lambda folder: read_signature(folder, "0" * 64)),
     "intent": (".withdrawing.json", withdrawn),
     "intent to finish": (".withdrawing.json", lambda folder: finish_withdrawal(folder, NOW)),
     "recording to list": (NAME, lambda folder: (list_sessions(folder), leased(folder))),

@@ -33,11 +33,15 @@ ROOT = Path(racer.__file__).parent.parent
 HEAVY = ("torch", "pygame", "h5py", "gymnasium", "numpy", "scipy", "pandas", "statsmodels", "rich.table")
 QUICK = "--driver simulated --headless --practice 0 --calibration 2 --exploration 2 --evaluation 1 --steps 2"
 COMMANDS = {
-    "": ["doctor", "demo", "play", "session", "train", "study", "task", "model", "driver", "rates"],
+    "": ["doctor", "demo", "play", "session", "train", "study", "crowd", "task", "model", "agent", "driver", "rates"],
     "session": ["start", "list", "show", "verify", "repair", "replay", "video", "export", "merge", "withdraw"],
-    "study": ["init", "status", "amend", "preview", "train", "run", "report"],
+    "study": [
+        *("init", "status", "seal", "key", "amend", "preview", "train", "preregister", "power", "run", "report"),
+    ],
+    "crowd": ["export", "import"],
     "task": ["list", "show"],
-    "model": ["train", "show"],
+    "model": ["train", "train-coder", "show"],
+    "agent": ["train", "show"],
     "driver": ["list"],
 }
 

@@ -51,6 +51,10 @@ def test_a_ray_cluster_gives_the_same_bytes_as_this_process_and_resumes_what_it_
     assert contents(there) == contents(here)
 
 
+def test_without_an_address_ray_is_on_this_machine_alone(engine: RayEngine) -> None:
+    assert [node["NodeManagerAddress"] for node in engine._ray.nodes()] == ["127.0.0.1"]
+
+
 def kill_workers() -> int:
     """Kill the processes that drive cells at this moment, and return how many."""
     killed = 0

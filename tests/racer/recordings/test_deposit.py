@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import stat
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from racer.recordings.deposit import Deposited
 from racer.recordings.signing import SIGNATURE_NAME, SignatureError, make_key, read_signature
 from racer.recordings.verification import Verification, find_files, verify_recordings
 from sessions.ledger import LEDGER_NAME, note_recorded, read_ledger
+from sessions.maintenance.withdraw import plan_withdrawal, withdraw
 
 
 @pytest.fixture
@@ -93,6 +95,14 @@ def test_what_was_noted_after_the_deposit_is_not_checked_by_it(data: Path) -> No
     result = verified(data, heads=(deposited,))
     assert sorted(of_ledger(result)) == ["ok", "ok", "skipped"]
     assert result.ledgers[0].outcome == "ok"
+
+
+def test_withdrawal_after_the_deposit_is_not_checked_until_it_is_deposited_again(data: Path) -> None:
+    deposited = head(data)
+    withdraw(plan_withdrawal("p01", data), datetime(2026, 1, 1, tzinfo=UTC))
+    (ledger,) = verified(data, heads=(deposited,)).ledgers
+    assert (ledger.outcome, ledger.withdrawn) == ("skipped", 1)
+    assert verified(data, heads=(head(data),)).ledgers[0].outcome == "ok"
 
 
 @pytest.mark.parametrize("wanted", ["", "0" * 63, "G" * 64, "0" * 65])

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import errno
+import os
 import re
 import tomllib
 from pathlib import Path
@@ -178,3 +180,17 @@ def test_what_a_study_cannot_be_made_of_is_refused_before_anything_is_written(tm
     with pytest.raises(ConfigError):
         init_study("demo", "default", tmp_path, '"\nx.toml')
     assert list(tmp_path.iterdir()) == []
+
+
+def test_full_disk_leaves_no_half_of_a_study_file_and_the_name_free(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as full:
+        full.setattr("disk.writing.os.fsync", refuse)
+        with pytest.raises(StudyFileError, match="No space left on device"):
+            init_study("demo", "default", tmp_path, "en")
+    assert list((tmp_path / "demo").iterdir()) == []
+    assert load_study(init_study("demo", "default", tmp_path, "en")).file.title == "demo"

@@ -1,0 +1,109 @@
+"""Record a sitting of ten hours at 50 steps a second, as fast as the disk takes it: memory, commits, size of the file.
+
+python scripts/proofs/long_sitting.py --hours 10
+
+The rows are those of a real step, repeated; nothing is driven. The clock is simulated, so that commits come twice in
+each second of the sitting. An episode lasts 100 seconds, and between two of them somebody answers a questionnaire.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import statistics
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import sessions
+from racer.sitting.protocol import ProtocolConfig
+from racer.sitting.start import StartConfig, start_session
+from sessions.schema import Step
+from sessions.verify import verify
+
+RATE_HZ = 50
+EPISODE_STEPS = 5_000
+
+
+def rows(folder: Path) -> tuple[sessions.SessionInfo, sessions.EpisodeInfo, list[Step]]:
+    """Drive one short episode and return what it recorded."""
+    protocol = ProtocolConfig("pilot", practice=0, calibration=1, exploration=0, steps=50)
+    path = start_session(StartConfig("p01", protocol, driver="simulated", headless=True, data=folder)).path
+    assert path is not None
+    with sessions.open(path) as session:
+        episode = session.episodes[0]
+        values = {name: episode[name] for name in episode.columns}
+        own = {name for name, column in episode.columns.items() if column.better is None}
+        steps = [
+            Step(
+                **{name: values[name][row] for name in own},
+                metrics={name: float(values[name][row]) for name in values.keys() - own},
+            )
+            for row in range(episode.n_steps)
+        ]
+        return session.info, episode.info, steps
+
+
+def main() -> None:
+    """Record, and print the numbers."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--hours", type=float, default=10.0)
+    arguments = parser.parse_args()
+    total = round(arguments.hours * 3600 * RATE_HZ)
+    with tempfile.TemporaryDirectory(dir=os.environ.get("TMPDIR")) as place:
+        info, episode, steps = rows(Path(place) / "rows")
+        now = [episode.started_ns]
+        memory, slowest, sizes = [], [], []
+        info = replace(info, session_id="0000aa", resumes="")
+        with sessions.Recorder(Path(place), info, clock=lambda: now[0]) as recorder:
+            began = time.monotonic()
+            for first in range(0, total, EPISODE_STEPS):
+                now[0] += 10**9
+                recorder.begin_episode(replace(episode, started_ns=now[0]))
+                longest = 0.0
+                for number in range(first, min(first + EPISODE_STEPS, total)):
+                    now[0] += 10**9 // RATE_HZ
+                    before = time.perf_counter()
+                    recorder.append(replace(steps[number % len(steps)], time_ns=now[0], response_ns=now[0]))
+                    longest = max(longest, time.perf_counter() - before)
+                recorder.end_episode("complete")
+                recorder.answer("driving/road", "4", now[0])
+                slowest.append(1000 * longest)
+                memory.append(_resident_mb())
+                sizes.append(recorder.path.stat().st_size)
+            seconds = time.monotonic() - began
+            before = time.monotonic()
+        closing = time.monotonic() - before
+        before = time.monotonic()
+        failed = [found.detail for found in verify(recorder.final_path) if found.outcome == "fail"]
+        summary = {
+            "hours": arguments.hours,
+            "steps": total,
+            "episodes": len(sizes),
+            "file_mb": round(recorder.final_path.stat().st_size / 1e6, 1),
+            "resident_mb": {"first": memory[0], "middle": memory[len(memory) // 2], "last": memory[-1]},
+            "slowest_append_ms": {
+                "first tenth": round(statistics.median(slowest[: max(1, len(slowest) // 10)]), 1),
+                "last tenth": round(statistics.median(slowest[-max(1, len(slowest) // 10) :]), 1),
+            },
+            "seconds": round(seconds, 1),
+            "closing_seconds": round(closing, 1),
+            "verify_seconds": round(time.monotonic() - before, 1),
+            "peak_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000),
+            "failed": failed,
+        }
+    print(json.dumps(summary, indent=2))
+    if failed:
+        raise SystemExit(1)
+
+
+def _resident_mb() -> int:
+    pages = int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") // 1_000_000
+
+
+if __name__ == "__main__":
+    main()
