@@ -4,12 +4,9 @@ Every coordinate of a latent is a whole number with a table of frequencies of it
 which says how coarsely the coordinates follow: rung 0 sends nothing, the last one every coordinate as it is. In between
 a step of 2, 4, ... 64 merges neighbouring numbers, away from the coordinate's median, and the coordinates that come
 later, which carry less, go one step coarser than those before. The rung is coded by a table too, one per size of slot.
-All of it is one range-coded number (G. Martin, 1979; `constriction` by R. Bamler, 2022), so that the choice is charged
-like everything else; the finest rung that fits the slot is sent.
-
-A packet is the number as a binary fraction of as many digits as the slot has bits; what is missing behind is zeros. An
-encoder's number lies somewhere in the interval that means the message, and if any fraction of so many digits does, the
-nearest one above or below is it. Both ends compute with the file's integers, so no rounding can part them.
+All of it is one range-coded number (`compression.coders.range_coding`), so that the choice is charged like everything
+else; the finest rung that fits the slot is sent. Both ends compute with the file's integers, so no rounding can part
+them.
 """
 
 from __future__ import annotations
@@ -22,7 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compression.coders.packing import packet_from_value, value_from_packet
-from compression.errors import CoderError, PacketError
+from compression.coders.range_coding import Reader, Symbols, pack, shortest
+from compression.errors import PacketError
 
 TOTAL = 8192
 """Sum of the frequencies of a table: with 16 bits the shortest code of the rarest number is 13 bits."""
@@ -35,7 +33,6 @@ SHARES = 8, 4, 2, 1
 RUNGS = len(STEPS) * len(SHARES) + 1
 SLOTS = (1, 2, 3, 5, 8, 12, 18, 27, 42, 64, 85, 128, 170, 256, 512, 1024)
 """Bits for which there is a table of rungs; other slots use that of the next smaller one."""
-_WORD = 32
 Numbers = NDArray[np.int64]
 """int64[N, coordinates]"""
 
@@ -132,7 +129,7 @@ class Ladder:
         table = self.rungs[_slot(bits)]
         costs = self.costs(numbers[None])[0] - np.log2(np.maximum(table, 1) / TOTAL)
         for rung in np.flatnonzero((costs <= bits + 1) & (table > 0))[::-1].tolist():
-            value = _value(self._message(numbers, rung), self._tables(bits, rung), bits)
+            value = pack(_symbols(self._message(numbers, rung), self._tables(bits, rung)), bits)
             if value is not None:
                 return packet_from_value(value, bits)
         return packet_from_value(0, bits)  # rung 0 begins at 0
@@ -144,10 +141,11 @@ class Ladder:
             PacketError: If it is none.
         """
         value = value_from_packet(packet, bits)
-        (rung,) = _symbols(value, [self.rungs[_slot(bits)]], bits)
+        reader = Reader(value, bits)
+        (rung,) = reader.read(_padded([self.rungs[_slot(bits)]])).tolist()
         if self.rungs[_slot(bits)][rung] == 0:
             raise PacketError("packet names no rung")
-        symbols = _symbols(value, self._tables(bits, rung), bits)[1:]
+        symbols = reader.read(_padded(self._tables(bits, rung)[1:])).tolist()
         latent = self._values[len(STEPS), :, 0].copy()
         for place, symbol in zip(self._sent(rung), symbols, strict=True):
             merged = self._merged[self.steps[rung, place]]
@@ -161,16 +159,7 @@ class Ladder:
         behind the other; the rung is coded as in the largest slot.
         """
         message, tables = self._message(numbers, RUNGS - 1), self._tables(SLOTS[-1], RUNGS - 1)
-        coding, matrix = range_coding(), _padded(tables)
-        point, digits = _encoded(coding, message, matrix)
-        bits = int(self.costs(numbers[None])[0, -1])
-        while True:
-            value = (point << bits) >> digits
-            for candidate in (value, value + 1, value - 1):
-                ends = (_decoded(coding, candidate, matrix, bits, ones) for ones in (False, True))
-                if candidate >> bits == 0 and all(end == message for end in ends):
-                    return bits
-            bits += 1
+        return shortest(_symbols(message, tables), whatever_follows=True)
 
     def _sent(self, rung: int) -> NDArray[np.intp]:
         """Return the coordinates of which a rung says anything."""
@@ -281,59 +270,15 @@ def _slot(bits: int) -> int:
     return int(np.searchsorted(SLOTS, bits, side="right")) - 1
 
 
-def range_coding() -> Any:
-    """Return the package that codes. Raises CoderError if it is not installed."""
-    try:
-        import constriction
-    except ImportError as error:
-        raise CoderError(
-            'condition agent needs constriction, which is not installed: pip install "racer[coding]"'
-        ) from error
-    return constriction.stream
+def _symbols(message: list[int], tables: list[NDArray[np.int64]]) -> list[Symbols]:
+    """Return the rung, and what follows."""
+    values = np.array(message, np.int32)
+    return [Symbols(values[:1], _padded(tables[:1])), Symbols(values[1:], _padded(tables[1:]))]
 
 
-def _padded(tables: list[NDArray[np.int64]]) -> NDArray[np.float64]:
-    """Return tables as one matrix, float64[N, K]: whole numbers stay exact, so both ends round them alike."""
-    matrix = np.zeros((len(tables), max(map(len, tables))))
+def _padded(tables: list[NDArray[np.int64]]) -> NDArray[np.float32]:
+    """Return tables as one matrix, float32[N, K]: they hold whole numbers up to `TOTAL`."""
+    matrix = np.zeros((len(tables), max(map(len, tables), default=1)), np.float32)
     for row, table in zip(matrix, tables, strict=True):
         row[: len(table)] = table
     return matrix
-
-
-def _encoded(coding: Any, symbols: list[int], matrix: NDArray[np.float64]) -> tuple[int, int]:
-    """Return a binary fraction that means symbols: its digits as a number, and how many there are."""
-    encoder = coding.queue.RangeEncoder()
-    encoder.encode(np.array(symbols, np.int32), coding.model.Categorical(perfect=False), matrix)
-    words = encoder.get_compressed()
-    return int.from_bytes(words.astype(">u4").tobytes(), "big"), _WORD * len(words)
-
-
-def _value(symbols: list[int], tables: list[NDArray[np.int64]], bits: int) -> int | None:
-    """Return the number of so many bits that means symbols; None if there is none."""
-    coding, matrix = range_coding(), _padded(tables)
-    point, digits = _encoded(coding, symbols, matrix)
-    for value in ((point << bits) >> digits, -((-point << bits) >> digits)):
-        if value.bit_length() <= bits and _decoded(coding, value, matrix, bits) == symbols:
-            return value
-    return None
-
-
-def _symbols(value: int, tables: list[NDArray[np.int64]], bits: int) -> list[int]:
-    """Return the symbols that a number of so many bits means. Raises PacketError if it means none."""
-    symbols = _decoded(range_coding(), value, _padded(tables), bits)
-    if symbols is None:
-        raise PacketError("packet is no range-coded message")
-    return symbols
-
-
-def _decoded(coding: Any, value: int, matrix: NDArray[np.float64], bits: int, ones: bool = False) -> list[int] | None:
-    """Return the symbols that a number of so many bits means, followed by zeros or ones; None if it means none."""
-    words = -(-bits // _WORD) + 2
-    behind = _WORD * words - bits
-    data = ((value << behind) | ((1 << behind) - 1 if ones else 0)).to_bytes(4 * words, "big")
-    decoder = coding.queue.RangeDecoder(np.frombuffer(data, ">u4").astype(np.uint32))
-    try:
-        symbols: list[int] = decoder.decode(coding.model.Categorical(perfect=False), matrix).tolist()
-    except AssertionError:  # what it raises where a number lies in no symbol's interval
-        return None
-    return symbols

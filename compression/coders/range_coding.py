@@ -1,7 +1,8 @@
 """Range coding into a slot: symbols under known probabilities, in as many bits as the slot has (package constriction).
 
-A message is the shortest binary fraction in the range coder's final interval, cut to the slot and read with zeros after
-it. The probabilities follow from whole numbers that both ends hold, so that both ends round them alike.
+A message is a binary fraction in the range coder's final interval (G. Martin, 1979; constriction by R. Bamler, 2022),
+cut to the slot and read with zeros after it. The probabilities follow from whole numbers that both ends hold, so that
+both ends round them alike.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from numpy.typing import NDArray
 from compression.errors import CoderError, PacketError
 
 _WORD = 32
+_BEHIND = 2
+"""Words after the slot that may decide what its last symbols are."""
 _FEW = 0.05
 """Bits that the coder's rounding may take beyond what the probabilities say, of messages that fit a slot."""
 
@@ -27,7 +30,7 @@ class Symbols:
     values: NDArray[np.int32]
     """int32[N], below K."""
     counts: NDArray[np.float32]
-    """float32[N, K], whole numbers of 1 and more, proportional to the probabilities."""
+    """float32[N, K], whole numbers, proportional to the probabilities; 1 or more for every symbol that is sent."""
 
     @property
     def bits(self) -> float:
@@ -36,8 +39,13 @@ class Symbols:
         return float(np.log2(self.counts.sum(axis=1, dtype=np.float64) / chosen).sum())
 
 
-def pack(parts: Sequence[Symbols], bits: int) -> int | None:
+def pack(parts: Sequence[Symbols], bits: int, whatever_follows: bool = False) -> int | None:
     """Return the integer below 2**bits that holds symbols; None if they do not fit.
+
+    Args:
+        parts: The symbols.
+        bits: Of the slot.
+        whatever_follows: Whether other bits than zeros may come after it.
 
     Raises:
         CoderError: If constriction is not installed.
@@ -55,15 +63,16 @@ def pack(parts: Sequence[Symbols], bits: int) -> int | None:
     spare = _WORD * len(words) - bits
     near = whole >> spare if spare > 0 else whole << -spare
     for value in (near, near + 1):
-        if value < 1 << bits and _holds(value, bits, parts):
+        ends = (False, True) if whatever_follows else (False,)
+        if value < 1 << bits and all(_holds(value, bits, parts, ones) for ones in ends):
             return value
     return None
 
 
-def shortest(parts: Sequence[Symbols]) -> int:
-    """Return the fewest bits that hold symbols."""
+def shortest(parts: Sequence[Symbols], whatever_follows: bool = False) -> int:
+    """Return the fewest bits that hold symbols; see `pack`."""
     bits = max(0, int(sum(part.bits for part in parts)))
-    while pack(parts, bits) is None:
+    while pack(parts, bits, whatever_follows) is None:
         bits += 1
     return bits
 
@@ -74,15 +83,17 @@ class Reader:
     Args:
         value: Below 2**bits.
         bits: Of the slot.
+        ones: Whether ones come after it and not zeros.
 
     Raises:
         CoderError: If constriction is not installed.
     """
 
-    def __init__(self, value: int, bits: int) -> None:
+    def __init__(self, value: int, bits: int, ones: bool = False) -> None:
         self._stream = _stream()
-        words = -(-bits // _WORD)
-        whole = value << (_WORD * words - bits)
+        words = -(-bits // _WORD) + _BEHIND
+        spare = _WORD * words - bits
+        whole = (value << spare) + ((1 << spare) - 1 if ones else 0)
         split = [whole >> _WORD * place & 0xFFFFFFFF for place in reversed(range(words))]
         self._decoder = self._stream.queue.RangeDecoder(np.array(split, np.uint32))
 
@@ -104,8 +115,8 @@ class Reader:
         return symbols
 
 
-def _holds(value: int, bits: int, parts: Sequence[Symbols]) -> bool:
-    reader = Reader(value, bits)
+def _holds(value: int, bits: int, parts: Sequence[Symbols], ones: bool) -> bool:
+    reader = Reader(value, bits, ones)
     try:
         return all(np.array_equal(reader.read(part.counts), part.values) for part in parts)
     except PacketError:
@@ -127,7 +138,7 @@ def _stream() -> Any:
         from constriction.constriction import stream
     except ImportError as error:
         raise CoderError(
-            "coder rl-asc needs the package constriction, which is not installed; nothing was changed: "
+            "range coding needs the package constriction, which is not installed; nothing was changed: "
             "pip install 'racer[coding]'"
         ) from error
     return stream

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from compression.channel import Bypass
 from compression.coders.agent import AGENT, NAME, fitted_agent
-from compression.coders.ladder import range_coding
+from compression.coders.range_coding import require_constriction
 from compression.errors import MaskError
 from compression.fitting.agent import AgentConfig, Gathered, Progress, open_work, train_agent
 from compression.fitting.agent_card import measure
@@ -282,7 +282,7 @@ def _checked(training: AgentTraining) -> tuple[TaskSpec, LatentModel]:
     make_driver(training.driver, task, FIRST_TRAINED)
     model = load_task_model(spec, training.model)
     agent_sizes(model.sizes, training.config.latents)
-    range_coding()  # what is trained is coded at the end
+    require_constriction()  # what is trained is coded at the end
     return spec, model
 
 

@@ -111,7 +111,7 @@ def test_packets_are_recorded_and_keep_their_bytes() -> None:
     assert digest.hexdigest().startswith(GOLDEN)
 
 
-GOLDEN_PACKET, GOLDEN = "06141024d27a8a21800000", "5a44fb32ab67b034"
+GOLDEN_PACKET, GOLDEN = "0614104e91e157aae00000", "5d128e7d4f823afed22a9e79a617471241ac754a50252299077f15ddaf9aae4d"
 
 
 @given(st.lists(st.floats(0, 1e6), min_size=1, max_size=60).filter(any))

@@ -124,9 +124,9 @@ def test_files_that_are_of_no_use_are_named_in_one_line(path: Path, grey: Latent
 def test_without_constriction_one_line_says_what_to_install(
     path: Path, grey: LatentModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(sys.modules, "constriction", None)
+    monkeypatch.setitem(sys.modules, "constriction.constriction", None)
     job = Job("agent", ChannelConfig(12), make_task("crossing"), 5, "crossing:make", 0, 8, 0)
-    told = r'needs constriction, which is not installed: pip install "racer\[agents\]"'
+    told = r"needs the package constriction, which is not installed; nothing was changed: pip install 'racer\[coding\]'"
     with pytest.raises(CoderError, match=told):
         plan(training(tmp_path, grey))
     with pytest.raises(CoderError, match=told):
