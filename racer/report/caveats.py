@@ -31,7 +31,8 @@ def caveats(report: StudyReport) -> list[str]:
     elif "random" not in shown:
         found.append("Condition random was not shown: pico has no baseline to be compared with.")
     if "full" not in shown:
-        found.append("Condition full was not shown: the gap to full and the agreement of actions with it are left out.")
+        left_out = "the gap to full" + " and the agreement of actions with it are" * (report.reference == "full")
+        found.append(f"Condition full was not shown: {left_out}{' is' * (report.reference != 'full')} left out.")
     if people > 1 and len(shown) > 1 and not _balanced(report):
         found.append(
             "The order of conditions is not balanced over these participants: learning and fatigue may add to the "

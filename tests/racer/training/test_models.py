@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from picture_folders import draw_folder
 from PIL import Image
 from task_builders import COUNTING, installing
 from training_builders import collect_short_runs, draw_noise
@@ -285,3 +286,18 @@ def test_what_is_no_card_is_refused_in_one_line(content: bytes, tmp_path: Path) 
 def test_a_folder_without_a_card_is_refused_with_the_way_to_one(tmp_path: Path) -> None:
     with pytest.raises(CompressionError, match="make one with `racer model train`"):
         read_card(tmp_path)
+
+
+def test_pictures_that_are_labelled_are_trained_on_as_their_task_holds_some_out(tmp_path: Path) -> None:
+    folder = draw_folder(tmp_path / "pictures")
+    config = ModelConfig(
+        tmp_path / "model", images=folder, size=16, collect=CollectConfig(2, 2), training=BRIEF, jobs=1
+    )
+    card = make_model(config)
+    assert "readable" in card["held_out"]
+    world = make_task("folder", {"images": str(folder), "size": 16}).world  # type: ignore[attr-defined]
+    learnt = {world.frames[index].tobytes() for index in world.parts["learnt"]}
+    frames = np.load(tmp_path / "model.work" / "frames" / "train_frames.npy")
+    assert {frame.tobytes() for frame in frames} <= learnt
+    held_out = np.load(tmp_path / "model.work" / "frames" / "held_out_frames.npy")
+    assert {frame.tobytes() for frame in held_out}.isdisjoint(learnt)
