@@ -111,6 +111,6 @@ def driver_fit(
     elif not person.of_a_person:
         print("It was fitted to a program, so nothing is said of people.")
     else:
-        print("It is not like the person: call it simulated, and nothing more.")
+        print("It may not be called like the person: a check failed, or could not be made.")
     print(f"Wrote {out}")
     print(f"Next: racer play --driver {out}")

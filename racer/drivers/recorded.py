@@ -17,6 +17,9 @@ from racer.recordings.footage import Footage
 from racer.recordings.models import find_model, find_task
 from racer.tasks.task import Task
 
+_MOST_STEPS = 30_000
+"""Whose frames are held at once: 370 MB."""
+
 
 def read_drives(
     paths: Sequence[Path],
@@ -39,6 +42,7 @@ def read_drives(
     """
     drives: list[Drive] = []
     first: sessions.SessionInfo | None = None
+    steps = 0
     for done, path in enumerate(paths):
         progress("reading", done, len(paths))
         with sessions.open(path) as session:
@@ -61,6 +65,10 @@ def read_drives(
                     raise DriverError(
                         f"{path} has trials from seeds of {FIRST_SEALED} or more, which are kept for sealed sets: "
                         "nothing is fitted to them; leave it out"
+                    )
+                if (steps := steps + episode.n_steps) > _MOST_STEPS:
+                    raise DriverError(
+                        f"these are more than {_MOST_STEPS} steps, and fewer will do; name fewer recordings"
                     )
                 with Footage(session, episode, folder, beside=False) as footage:
                     frames = np.stack([footage.shown(step) for step in range(episode.n_steps)])

@@ -12,11 +12,9 @@ def outcome_lines(report: StudyReport) -> list[str]:
     """Return the sentences on the primary outcome; none where there is nothing to compare."""
     result = report.outcome
     if result is None:
-        if report.promise is None:
+        if report.promise is None and len(report.conditions) < 2:
             return []
-        return [
-            "The primary outcome that was promised cannot be told: one of its conditions, or its metric, is missing."
-        ]
+        return ["The primary outcome cannot be told: one of its conditions, or its metric, is not in these recordings."]
     outcome = result.outcome
     metric = next(metric for metric in report.compared if metric.name == outcome.metric)
     if report.promise is not None:

@@ -121,7 +121,7 @@ def main() -> None:
             "high": float(ends.high),
             "holds": bool(ends.low <= again.planned.power <= ends.high),
         }
-        if not population.pilot:
+        if arguments.rehearsals and not population.pilot:
             within_n = within_power = 0
             found = []
             for rehearsal in range(arguments.rehearsals):

@@ -47,12 +47,19 @@ def promised(tmp_path_factory: pytest.TempPathFactory) -> tuple[Study, Preregist
     return made, *found
 
 
-def recorded(folder: Path, made: Study, promise: Preregistration, **changes: Any) -> list[SessionInfo]:
-    """Record four people as was promised, but for changes, and return what the recordings say."""
+@pytest.fixture(scope="module")
+def folder(promised: tuple[Study, Preregistration, str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder in which four people were recorded as was promised."""
+    made, promise, _ = promised
     fitted = " ".join(sha for sha in promise.fitted.values() if sha)
-    config = CONFIG | {"study": made.settings}
-    settings = {"model_sha256": promise.model_sha256, "fitted_sha256": fitted, "config": config, "software": {}}
-    write_study(folder, TABLE, **settings | changes)
+    settings: dict[str, Any] = {"model_sha256": promise.model_sha256, "fitted_sha256": fitted, "software": {}}
+    found = tmp_path_factory.mktemp("recordings")
+    return write_study(found, TABLE, config=CONFIG | {"study": made.settings}, **settings)
+
+
+@pytest.fixture(scope="module")
+def infos(folder: Path) -> list[SessionInfo]:
+    """Return what those recordings say."""
     return [info for person in read_evaluations(folder).people for info in person.sitting.infos]
 
 
@@ -96,9 +103,8 @@ def test_masks_of_pilots_to_come_are_not_promised(tmp_path: Path) -> None:
     assert promise.later == ("pico",) and promise.changes == ()
 
 
-def test_kept_promises_are_called_kept(tmp_path: Path, promised: tuple[Study, Preregistration, str]) -> None:
+def test_kept_promises_are_called_kept(promised: tuple[Study, Preregistration, str], infos: list[SessionInfo]) -> None:
     made, promise, sha256 = promised
-    infos = recorded(tmp_path, made, promise)
     found = compare(promise, sha256, infos, 4, made.settings)
     assert found.changes == ()
     assert "Nothing promised was changed." in promise_lines(found)
@@ -114,20 +120,18 @@ def test_kept_promises_are_called_kept(tmp_path: Path, promised: tuple[Study, Pr
     ],
 )
 def test_whatever_was_changed_is_named(
-    tmp_path: Path, promised: tuple[Study, Preregistration, str], changes: dict[str, Any], item: str
+    promised: tuple[Study, Preregistration, str], infos: list[SessionInfo], changes: dict[str, Any], item: str
 ) -> None:
-    made, promise, sha256 = promised
-    info = recorded(tmp_path, made, promise)[0]
-    found = compare(promise, sha256, [replace(info, **changes)], 4)
+    _, promise, sha256 = promised
+    found = compare(promise, sha256, [replace(infos[0], **changes)], 4)
     assert [change.item for change in found.changes] == [item]
 
 
 def test_changed_settings_people_and_code_are_named(
-    tmp_path: Path, promised: tuple[Study, Preregistration, str]
+    tmp_path: Path, promised: tuple[Study, Preregistration, str], infos: list[SessionInfo]
 ) -> None:
-    made, promise, _ = promised
+    promise = promised[1]
     other = study(tmp_path / "demo", STUDY.replace("[primary]", '[primary]\nclaim = "keeps"\nmargin = 0.2'))
-    infos = recorded(tmp_path / "r", made, promise)
     altered = promise.model_copy(update={"code_sha256": "0" * 64})
     found = compare(altered, "0" * 64, infos, 3, other.settings)
     assert {change.item for change in found.changes} == {
@@ -153,16 +157,15 @@ def test_a_damaged_file_is_refused_in_a_line(tmp_path: Path, damage: bytes) -> N
         read_preregistration(path)
 
 
-def test_the_report_tests_what_was_promised(tmp_path: Path, promised: tuple[Study, Preregistration, str]) -> None:
-    made, promise, sha256 = promised
-    recorded(tmp_path, made, promise)
-    plain = report_study(tmp_path)
+def test_the_report_tests_what_was_promised(folder: Path, promised: tuple[Study, Preregistration, str]) -> None:
+    _, promise, sha256 = promised
+    plain = report_study(folder)
     assert plain.outcome is not None and plain.outcome.declared and plain.promise is None
     # What was promised counts, whatever the recordings say.
     kept = promise.model_copy(
         update={"primary": promise.primary.model_copy(update={"claim": "keeps", "margin": 0.5, "minuend": "full"})}
     )
-    report = report_study(tmp_path, Beforehand(kept, sha256))
+    report = report_study(folder, Beforehand(kept, sha256))
     assert report.outcome is not None and report.outcome.outcome.claim == "keeps" and report.outcome.kept is not None
     assert report.outcome.shown is (report.outcome.kept.p is not None and report.outcome.kept.p < 0.05)
     assert "promised before anybody was evaluated" in outcome_lines(report)[0]

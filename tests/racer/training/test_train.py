@@ -19,6 +19,7 @@ from compression.fitting.pico import TrainingSummary
 from compression.fitting.pico_rate import RateSummary
 from compression.model.latent_model import LatentModel, load_model
 from racer.loop.conditions import ChannelConfig, build_channel, load_fitted_models
+from racer.rates.people import FIRST_SEALED
 from racer.sitting.protocol import ProtocolConfig
 from racer.sitting.start import StartConfig, start_session
 from racer.tasks.registry import make_task
@@ -258,6 +259,13 @@ def test_explorations_with_another_fill_are_not_mixed(tmp_path: Path, model: Lat
     predicted = pilot_drives(np.random.default_rng(0), fill="predict")
     paths = [pilot(tmp_path, model), pilot(tmp_path, model, "p02", predicted)]
     refused(paths, tmp_path / "mask", TrainingDataError, "explored in different ways")
+
+
+def test_nothing_is_trained_on_what_is_kept_for_sealed_sets(tmp_path: Path, model: LatentModel) -> None:
+    first, *others = pilot_drives(np.random.default_rng(0))
+    sealed = replace(first, info=replace(first.info, seed=FIRST_SEALED))
+    path = pilot(tmp_path, model, drives=[sealed, *others])
+    refused([path], tmp_path / "mask", TrainingDataError, "are kept for sealed sets")
 
 
 def test_the_same_trials_recorded_twice_are_refused(tmp_path: Path, model: LatentModel) -> None:
