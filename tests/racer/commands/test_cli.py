@@ -35,7 +35,7 @@ QUICK = "--driver simulated --headless --practice 0 --calibration 2 --exploratio
 COMMANDS = {
     "": ["doctor", "demo", "play", "session", "train", "study", "task", "model", "driver", "rates"],
     "session": ["start", "list", "show", "verify", "repair", "replay", "video", "export", "merge", "withdraw"],
-    "study": ["init", "status", "amend", "preview", "train", "run", "report"],
+    "study": ["init", "status", "amend", "preview", "watch", "train", "run", "report"],
     "task": ["list", "show"],
     "model": ["train", "show"],
     "driver": ["list"],
