@@ -32,7 +32,7 @@ from racer.commands.options import (
     SetOption,
     TaskOption,
 )
-from racer.commands.output import ask, episode_json, print_json, progress_bar
+from racer.commands.output import ask, episode_json, print_json, progress_bar, quiet
 
 if TYPE_CHECKING:
     from racer.sitting.run import SittingResult
@@ -145,7 +145,7 @@ def session_start(
     with progress_bar("episodes", shown=headless and not as_json) as advance:
         result = start_session(
             config,
-            on_seat=lambda seated: print(f"racer: {seated}", file=sys.stderr, flush=True),
+            on_seat=quiet if as_json else lambda seated: print(seated, flush=True),
             on_ready=lambda path, episodes: advance(0, episodes),
             on_episode=lambda episode: advance(1, None),
         )

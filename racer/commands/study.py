@@ -16,6 +16,7 @@ from racer.commands.output import ask, print_json, progress_bar
 
 if TYPE_CHECKING:
     from racer.report.study import Beforehand
+    from racer.study.file import Study
 
 app = typer.Typer(help="Plan, run and analyse a whole study.", no_args_is_help=True)
 
@@ -250,6 +251,53 @@ def study_preview(
     with closing(open_gallery(loaded, protocol.value, fullscreen)) as gallery:
         print(f"{KEYS}.")
         gallery.run()
+
+
+@app.command("watch", epilog="Example: racer study watch demo")
+def study_watch(
+    study: StudyArgument = None,
+    port: Annotated[int, typer.Option(min=0, help="Of the page, on this machine alone; 0: a free one.")] = 0,
+    terminal: Annotated[bool, typer.Option("--terminal", help="Watch here instead of in a browser.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Look once, and print that as one JSON object.")] = False,
+) -> None:
+    """Watch a running study: who sits, how far they are, what comes next. Nothing is changed; Ctrl-C ends it."""
+    from dataclasses import asdict
+    from datetime import UTC, datetime
+
+    from racer.study.file import find_study, load_study
+    from racer.watch.server import WatchServer
+    from racer.watch.snapshot import take_snapshot
+
+    loaded = load_study(find_study(study))
+    if as_json:
+        print_json(asdict(take_snapshot(loaded, datetime.now(UTC))))
+    elif terminal:
+        _watch_here(loaded)
+    else:
+        with WatchServer(loaded, port) as server:
+            print(f"Open {server.address} in a browser on this machine; Ctrl-C ends it.", flush=True)
+            server.serve_forever()
+
+
+def _watch_here(study: Study) -> None:
+    """Look every two seconds, or once where nobody sits at a terminal."""
+    import time
+    from datetime import UTC, datetime
+
+    from rich.console import Console
+    from rich.live import Live
+
+    from racer.watch.snapshot import take_snapshot
+    from racer.watch.terminal import render
+
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        Console(width=10_000, highlight=False).print(render(take_snapshot(study, datetime.now(UTC))))
+        return
+    with Live(console=console, auto_refresh=False) as live:
+        while True:
+            live.update(render(take_snapshot(study, datetime.now(UTC))), refresh=True)
+            time.sleep(2)
 
 
 @app.command("train", epilog="Example: racer study train demo")

@@ -20,6 +20,8 @@ from racer.sitting.answers import CONSENT, NOTE
 if TYPE_CHECKING:
     from racer.report.recordings import Person
 
+NASA_TLX, NASA_TLX_POINTS = "nasa-tlx", 21
+NASA_TLX_ITEMS = ("mental", "physical", "temporal", "performance", "effort", "frustration")
 NO_CONDITION = "-"
 """Stands for the condition in questionnaires before the first episode and after the last."""
 _RATING = re.compile(r"[1-9]|1[0-9]|2[01]", re.ASCII)
@@ -38,6 +40,22 @@ class ItemMean:
     """Those who answered."""
     mean: float
     """Of the points chosen, counted from 1."""
+    se: float | None
+
+
+@dataclass(frozen=True)
+class Total:
+    """The unweighted total of NASA-TLX, 0 to 100, under one condition, over the participants who answered all of it.
+
+    The mean of the six scales, each from 0 for its first point to 100 for its last (raw TLX: J. C. Byers, A. C. Bittner
+    and S. G. Hill, "Traditional and raw task load index (TLX) correlations", 1989).
+    """
+
+    phase: str
+    condition: str
+    """`-` where it was asked before the first or after the last episode."""
+    participants: int
+    mean: float
     se: float | None
 
 
@@ -68,6 +86,7 @@ class Answers:
     ratings: list[ItemMean]
     comments: list[Comment]
     notes: list[Note]
+    totals: list[Total]
     consents: dict[str, str]
     """Last answer to the consent page, by participant; those who were shown one."""
 
@@ -103,12 +122,26 @@ def read_answers(people: tuple[Person, ...], conditions: tuple[str, ...]) -> Ans
             ratings.append(ItemMean(phase, questionnaire, item, condition, len(points), *mean_se(points)))
         else:
             comments += [Comment(name, phase, questionnaire, item, condition, text) for name, text in answered.items()]
-    return Answers(ratings, comments, notes, consents)
+    return Answers(ratings, comments, notes, _totals(given, keys), consents)
 
 
 def when(phase: str) -> str:
     """Return what to add to a questionnaire's name where it was asked at another time than after a condition."""
     return f" ({phase})" if phase in ("start", "end") else ""
+
+
+def _totals(given: dict[_Key, dict[str, str]], keys: list[_Key]) -> list[Total]:
+    found: list[Total] = []
+    for phase, condition in dict.fromkeys((key[0], key[3]) for key in keys if key[1] == NASA_TLX):
+        scales = [given.get((phase, NASA_TLX, item, condition), {}) for item in NASA_TLX_ITEMS]
+        whole = [
+            np.mean([100 * (int(scale[name]) - 1) / (NASA_TLX_POINTS - 1) for scale in scales])
+            for name in scales[0]
+            if all(_RATING.fullmatch(scale.get(name, "")) for scale in scales)
+        ]
+        if whole:
+            found.append(Total(phase, condition, len(whole), *mean_se(np.array(whole, np.float64))))
+    return found
 
 
 _PHASES = {"start": 0, "evaluation": 1, "end": 2}

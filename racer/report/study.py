@@ -129,7 +129,7 @@ class StudyReport:
     """By the number of the episode within its condition."""
     by_place: list[LearningPoint] = field(default_factory=list)
     """By the place of the condition in the sitting."""
-    answers: Answers = field(default_factory=lambda: Answers([], [], [], {}))
+    answers: Answers = field(default_factory=lambda: Answers([], [], [], [], {}))
     timing: list[Timing] = field(default_factory=list)
     provenance: list[Provenance] = field(default_factory=list)
     outcome: PrimaryResult | None = None

@@ -20,7 +20,7 @@ FLAGS = (
     "--disable-component-update",
     "--disable-sync",
     "--hide-scrollbars",
-    "--host-resolver-rules=MAP * ~NOTFOUND",
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
     "--remote-debugging-pipe",
 )
 
@@ -52,11 +52,11 @@ class Page:
         result: dict[str, Any] = answer["result"]
         return result
 
-    def open(self, page: Path, width: int) -> None:
-        """Show a file in a window this wide, in CSS pixels, and wait until it has loaded."""
+    def open(self, page: Path | str, width: int) -> None:
+        """Show a file, or an address of this machine, in a window this wide (CSS pixels); wait until it has loaded."""
         self.ask("Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=False)
         self.events.clear()
-        self.ask("Page.navigate", url=page.as_uri())
+        self.ask("Page.navigate", url=page if isinstance(page, str) else page.as_uri())
         while not any(event["method"] == "Page.loadEventFired" for event in self.events):
             self.events.append(self._receive())
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 
 from desk import Reader, Screen
@@ -49,17 +49,20 @@ class Participant(Reader):
         *most, last = self.keys.bindings.values()
         asked = [self._asked_for(keys) for keys in (*most, last)]
         self.waits_for(shown(page, asked[0]))
-        for keys, following in zip(most, asked[1:], strict=True):
-            self.waits_for(shown(page, following), lambda key=keys[-1]: self.press("space", SYMBOLS.get(key, key)))
-        self.reads(page, lambda: self.press(SYMBOLS.get(last[0], last[0])))
+        bound = self.keys.bound
+        for count, (keys, following) in enumerate(zip(most, asked[1:], strict=True), 1):
+            ticked = shown(page, following, bound[:count])
+            self.waits_for(ticked, lambda key=keys[-1]: self.press("space", SYMBOLS.get(key, key)))
+        self.reads(page, lambda: self.press(SYMBOLS.get(last[0], last[0])), bound)
 
     def _asked_for(self, keys: Sequence[str]) -> Prompt:
         return self.texts.press_keys.format(keys=self.texts.key_names(keys)), YELLOW
 
-    def reads(self, page: Page, meanwhile: Callable[[], None] | None = None) -> None:
+    def reads(self, page: Page, meanwhile: Callable[[], None] | None = None, ticked: Collection[int] = ()) -> None:
         """Read a page and leave it."""
-        self.waits_for(shown(page), meanwhile)
-        self.until(lambda: self.sees(shown(page)) is None, lambda: self.press("space"))
+        drawn = shown(page, None, ticked)
+        self.waits_for(drawn, meanwhile)
+        self.until(lambda: self.sees(drawn) is None, lambda: self.press("space"))
 
     def answers(
         self,
@@ -187,9 +190,9 @@ def typed_at_end(text: str) -> Typed:
     return Typed(text, len(text), len(text), len(text))
 
 
-def shown(page: Page, prompt: Prompt | None = None) -> Draw:
+def shown(page: Page, prompt: Prompt | None = None, ticked: Collection[int] = ()) -> Draw:
     """Draw a page with no key down."""
-    return lambda painter: painter.page(page, prompt=prompt or (page.prompt, BLUE))
+    return lambda painter: painter.page(page, prompt=prompt or (page.prompt, BLUE), tried=ticked)
 
 
 def chosen_from(consent: Consent, texts: Texts, selected: int | None) -> Draw:

@@ -36,13 +36,26 @@ COMMANDS = {
     "": ["doctor", "demo", "play", "session", "train", "study", "crowd", "task", "model", "agent", "driver", "rates"],
     "session": ["start", "list", "show", "verify", "repair", "replay", "video", "export", "merge", "withdraw"],
     "study": [
-        *("init", "status", "seal", "key", "amend", "preview", "train", "preregister", "power", "run", "report"),
+        *(
+            "init",
+            "status",
+            "seal",
+            "key",
+            "amend",
+            "preview",
+            "watch",
+            "train",
+            "preregister",
+            "power",
+            "run",
+            "report",
+        ),
     ],
     "crowd": ["export", "import"],
     "task": ["list", "show"],
     "model": ["train", "train-coder", "show"],
     "agent": ["train", "show"],
-    "driver": ["list"],
+    "driver": ["list", "fit"],
 }
 
 READY = [name for name in task_names() if not needed_settings(name)]
@@ -566,3 +579,11 @@ def test_a_reader_that_goes_away_ends_a_command_without_a_word(tmp_path: Path) -
     process.stdout.close()
     assert process.stderr is not None
     assert (process.stderr.read(), process.wait(timeout=60)) == ("", 141)
+
+
+def test_of_several_unfinished_sittings_one_has_to_be_named(refuse: Refuse, tmp_path: Path) -> None:
+    for number, name in (("1", "p03"), ("2", "p05")):
+        write_session(
+            tmp_path / "recordings", [scored("random", 0.5)], "aborted", session_id=number * 6, participant=name
+        )
+    refuse("session start --resume", "the sittings of p03 and p05 are unfinished; nothing was recorded")

@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 from report_builders import SCORES, evaluation
 
-from racer.report.answers import Answers, Comment, Note
+from racer.report.answers import NASA_TLX, NASA_TLX_ITEMS, NASA_TLX_POINTS, Answers, Comment, Note
 from racer.report.study import report_study
+from racer.window.texts import english
 
 
 def answers_of(folder: Path, *given: list[tuple[str, str]]) -> Answers:
@@ -66,4 +67,17 @@ def test_every_note_is_kept_and_the_last_word_on_consent(tmp_path: Path) -> None
 
 def test_answers_of_another_shape_are_passed_over(tmp_path: Path) -> None:
     found = answers_of(tmp_path, [("control", "5"), ("a/b/c", "5"), ("a/b/c/d/e/f", "5")])
-    assert found == Answers([], [], [], {})
+    assert found == Answers([], [], [], [], {})
+
+
+def test_the_total_of_nasa_tlx_goes_from_0_to_100_and_takes_whole_answers_only(tmp_path: Path) -> None:
+    def workload(points: list[str]) -> list[tuple[str, str]]:
+        return [(f"end/0/-/nasa-tlx/{item}", point) for item, point in zip(NASA_TLX_ITEMS, points, strict=True)]
+
+    (total,) = answers_of(
+        tmp_path, workload(["1"] * 6), workload(["1", "1", "1", "21", "21", "21"]), workload([*["21"] * 5, ""])
+    ).totals
+    assert (total.phase, total.condition, total.participants) == ("end", "-", 2)
+    assert (total.mean, total.se) == (25.0, pytest.approx(25.0))
+    (scales,) = [each for each in english().questionnaires.values() if each.name == NASA_TLX]
+    assert [(item.id, item.points) for item in scales.items] == [(name, NASA_TLX_POINTS) for name in NASA_TLX_ITEMS]

@@ -1,0 +1,46 @@
+"""The same in a terminal."""
+
+from __future__ import annotations
+
+from rich import box
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from racer.watch.snapshot import Snapshot
+
+_COLOURS = {"running": "cyan", "unfinished": "yellow", "declined": "", "complete": "green"}
+
+
+def render(snapshot: Snapshot) -> Group:
+    """Return what a terminal shows of a snapshot."""
+    table = Table(box=box.SIMPLE_HEAD)
+    for column in ("who", "state", "rounds", "now", "step", "late steps", "pauses", "notes"):
+        table.add_column(column)
+    for each in snapshot.sittings:
+        marks = [" (pilot)"] * (each.protocol == "pilot") + [" (trial run)"] * each.trial_run
+        cells = (
+            each.participant + "".join(marks),
+            each.state,
+            f"{each.rounds} of {each.rounds_planned}" if each.rounds_planned else str(each.rounds),
+            f"{each.phase}, {each.condition}" if each.condition else "before the first round",
+            f"{each.steps} of {each.steps_planned}" if each.steps_planned else str(each.steps),
+            "-" if each.late is None else f"{100 * each.late:.0f} %",
+            str(each.pauses),
+            str(each.notes),
+        )
+        table.add_row(*(Text(_plain(cell)) for cell in cells), style=_COLOURS[each.state])
+    done = (
+        f"{snapshot.participants} of {snapshot.participants_planned} participants, "
+        f"{snapshot.pilots} of {snapshot.pilots_planned} pilots are complete."
+    )
+    lines = [_plain(snapshot.title), done]
+    after = [f"Not readable, or part of no sitting: {_plain(', '.join(snapshot.unreadable))}"] * bool(
+        snapshot.unreadable
+    )
+    after += [f"Next: {snapshot.next}", f"Seen at {snapshot.at_utc}"]
+    return Group(*map(Text, lines), table, *map(Text, after))
+
+
+def _plain(text: str) -> str:
+    return "".join(character if character.isprintable() else "?" for character in text)

@@ -1,0 +1,34 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from racer.sitting import seat
+from racer.sitting.start import Seated
+
+TAKES_A_SEAT = "from racer.sitting.seat import hold_seat; hold_seat(); print('sits', flush=True); input()"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the name of a seat ends with its process on Linux")
+def test_two_sittings_on_one_display_are_refused_until_the_first_has_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DISPLAY", ":racer-test")
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    monkeypatch.setattr(seat, "_held", [])
+    command = [sys.executable, "-c", TAKES_A_SEAT]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as first:
+        assert first.stdout is not None and first.stdout.readline() == "sits\n"
+        with pytest.raises(seat.SeatTakenError, match=r"another sitting runs on this display \(:racer-test\)"):
+            seat.hold_seat()
+        first.kill()
+    seat.hold_seat()
+    seat.hold_seat()
+    for held in seat._held:
+        held.close()
+
+
+def test_who_sits_down_is_said_in_one_line() -> None:
+    seated = Seated("p03", ("pico", "full", "random"), 50, 12.4, resumed=False)
+    assert str(seated) == "p03 sits down: pico, then full, then random; 50 rounds, at least 12 min"
+    assert str(Seated("p03", ("full",), 1, 0.0, resumed=True)) == "p03 goes on: full; 1 round to go"
