@@ -131,7 +131,7 @@ def run(folder: Path, words: tuple[str, ...], kill_after: float | None = None) -
 def contents(folder: Path, by_name: bool = False) -> dict[str, bytes]:
     """Return the files below a folder, but for locks and what was remembered of recordings."""
     return {
-        name: b"" if by_name or name.endswith(CHANGING) or LEDGER_NAME in name else path.read_bytes()
+        name: b"" if by_name or name.endswith(CHANGING) else path.read_bytes()
         for path in sorted(folder.rglob("*"))
         if path.is_file() and ".leases" not in (name := path.relative_to(folder).as_posix()) and ".lock" not in name
     }

@@ -139,8 +139,9 @@ def merge(
             results.append(result)
             on_recording(result)
         shared |= _shared_names(there, brought)
-    copied = [result.target for result in results if result.fate == "copied" and result.target is not None]
-    finished = [path for path in copied if not path.name.endswith(PARTIAL_SUFFIX)]
+    # Those of a merge that was killed before it came to this are identical now.
+    held = [result.target for result in results if result.fate in ("copied", "identical") and result.target is not None]
+    finished = [path for path in held if not path.name.endswith(PARTIAL_SUFFIX) and path.is_file()]
     if finished and not dry_run:
         note_recorded(into, finished)
     return MergeResult(tuple(results), tuple(sorted(shared)), tuple(still_here))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +52,7 @@ def repair(path: Path, folder: Path | None = None) -> Path:
     """
     target = repaired_path(path, folder)
     if target.exists():
+        _note_if_cut_short(path, target)
         raise RecordingExistsError(f"{target} exists already and was left as it is; {path} was not changed")
     read_ledger(target.parent)  # says now what is wrong with it
     with Session(path) as killed, ExitStack() as opened:
@@ -69,6 +70,15 @@ def repair(path: Path, folder: Path | None = None) -> Path:
         _give_name(copy, target)
     note_recorded(target.parent, [target])
     return target
+
+
+def _note_if_cut_short(path: Path, target: Path) -> None:
+    """Note a repaired recording whose repair was killed before it came to that."""
+    with suppress(RecordingError):
+        with Session(path) as killed, Session(target) as written:
+            same = not first_difference(killed, written)
+        if same:
+            note_recorded(target.parent, [target])
 
 
 def _write_anew(killed: Session, folder: Path) -> Path:

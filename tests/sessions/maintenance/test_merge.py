@@ -265,3 +265,12 @@ def test_dry_run_remembers_nothing(tmp_path: Path) -> None:
     withdraw(plan_withdrawal("p01", tmp_path / "desk"), datetime(2026, 1, 1, tzinfo=UTC))
     merge([tmp_path / "desk"], tmp_path / "all", dry_run=True)
     assert not (tmp_path / "all").exists()
+
+
+def test_copies_of_a_merge_that_was_killed_before_they_were_noted_are_noted_by_the_next(tmp_path: Path) -> None:
+    recorded(tmp_path / "a", "00000a")
+    merge([tmp_path / "a"], tmp_path / "all")
+    ledger = (tmp_path / "all" / LEDGER_NAME).read_bytes()
+    (tmp_path / "all" / LEDGER_NAME).unlink()
+    assert fates(merge([tmp_path / "a"], tmp_path / "all").recordings) == ["identical"]
+    assert (tmp_path / "all" / LEDGER_NAME).read_bytes() == ledger

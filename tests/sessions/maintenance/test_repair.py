@@ -224,3 +224,15 @@ def test_folder_that_cannot_be_written_is_told_in_one_line(tmp_path: Path) -> No
     with pytest.raises(StorageError, match="was not changed") as refusal:
         repair(path, tmp_path / "file")
     assert len(str(refusal.value).splitlines()) == 1
+
+
+def test_repair_that_was_killed_before_it_was_noted_is_noted_when_it_is_given_again(tmp_path: Path) -> None:
+    path = killed(tmp_path, (3,))
+    shutil.rmtree(tmp_path / "running")
+    repaired = repair(path)
+    ledger = (tmp_path / LEDGER_NAME).read_bytes()
+    (tmp_path / LEDGER_NAME).unlink()
+    with pytest.raises(RecordingExistsError):
+        repair(path)
+    assert (tmp_path / LEDGER_NAME).read_bytes() == ledger
+    assert repaired.is_file()
