@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 import sessions
 from disk.reading import read_plain
-from disk.writing import rename_without_overwriting, scratch_folder, sync_folder, write_whole
+from disk.writing import make_folder, rename_without_overwriting, scratch_folder, sync_folder, write_whole
 from racer.csv_text import Table, read_table
 from racer.drivers.driver import Driver
 from racer.drivers.registry import CROWD
@@ -109,10 +109,10 @@ def export_trials(
     text = spec.text(study.file.language)
     words = "|".join(text.actions.get(action.name, action.name) for action in spec.actions)
     try:
-        out.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(out.parent)
         with scratch_folder(out.parent) as scratch:
             folder = scratch / "set"
-            (folder / PICTURES).mkdir(parents=True)
+            make_folder(folder / PICTURES)
             for number, name in enumerate(names):
                 progress("sets", number, sets)
                 identity = SimulatedIdentity(sessions.new_session_id(), created)
@@ -172,7 +172,7 @@ def import_answers(
     taken = {sitting.info.participant for sitting in completed(study, protocol)}
     recordings: dict[str, Path] = {}
     try:
-        study.recordings.mkdir(parents=True, exist_ok=True)
+        make_folder(study.recordings)
         with scratch_folder(study.recordings) as scratch:
             for number, (worker, own) in enumerate(given.items()):
                 progress("workers", number, len(given))

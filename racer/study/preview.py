@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pygame import Surface
 
-from disk.writing import write_whole
+from disk.writing import make_folder, write_whole
 from racer.drivers.keyboard import HeldKeys
 from racer.errors import RacerError
 from racer.loop.display import Hud, Page
@@ -76,7 +76,7 @@ def write_sheet(study: Study, protocol: ProtocolName, out: Path, overwrite: bool
     """
     shots = study_shots(study, protocol)
     try:
-        out.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(out.parent)
         write_whole(out, contact_sheet(shots, painter_of(study), SIZE), overwrite=overwrite)
     except FileExistsError:
         raise PreviewError(f"{out} exists and was left as it is; give another name, or add --overwrite") from None

@@ -28,7 +28,7 @@ from compression.model.agent import LAG, Acting, agent_sizes
 from compression.model.latent_model import LatentModel, use_one_thread
 from compression.model.training.train import chosen_device
 from compression.tensor_files import parse_tensors
-from disk.writing import write_whole
+from disk.writing import make_folder, write_whole
 from racer.drivers.driver import Driver
 from racer.drivers.registry import SIMULATED, make_driver, who_drives
 from racer.errors import ConfigError, RacerError
@@ -146,7 +146,7 @@ def train(training: AgentTraining, progress: Progress = lambda stage, done: None
     }
     data = dump_fitted(fit.tensors, replace(record, config={**asdict(config), "card": card}))
     try:
-        training.out.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(training.out.parent)
         write_whole(training.out, data, overwrite=False)
     except FileExistsError as error:
         raise ConfigError(f"{training.out} exists and was left as it is; give another name with --out") from error

@@ -14,7 +14,7 @@ from compression.fitting.fitted import FittedRecord, dump_fitted
 from compression.rl_asc.training import ConceptConfig, train_concepts
 from compression.rl_asc.training import Labelled as LabelledFrames
 from disk.reading import open_plain
-from disk.writing import whole_stream
+from disk.writing import make_folder, whole_stream
 from racer.drivers.registry import SIMULATED, who_drives
 from racer.errors import ConfigError, RacerError
 from racer.tasks.latent_model import load_task_model
@@ -139,7 +139,7 @@ def _collected(
                         "remove it"
                     )
                 return kept["frames"], kept["labels"], tuple(kept["seeds"].tolist())
-        work.mkdir(parents=True, exist_ok=True)
+        make_folder(work)
         frames, labels, seeds = collect_labelled(config.task, config.settings, use, trials, progress)
         with whole_stream(path) as stream:
             np.savez(stream, frames=frames, labels=labels, seeds=np.array(seeds), told=np.array(told))
