@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
+import secrets
 import socket
+import sys
 from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any, Protocol
@@ -23,6 +25,10 @@ _RETRIES = 3
 """How often Ray drives a cell again whose process or machine was lost."""
 _AHEAD = 2
 """Tasks given to Ray for each of its processors, so that none waits for the next."""
+
+
+_ASKING = {"RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"}
+"""What says whether and for which token Ray asks; Ray reads it when it is imported."""
 
 
 class Engine(Protocol):
@@ -84,6 +90,9 @@ class RayEngine:
 
     def __init__(self, address: str | None = None, jobs: int | None = None) -> None:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nobody is told that somebody drives
+        if address is None and "ray" not in sys.modules and not os.environ.keys() & _ASKING:
+            # A Ray of one's own listens to the whole network, and runs whatever it is sent by those who know the token.
+            os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
         try:
             import ray
         except ImportError as error:
@@ -96,11 +105,10 @@ class RayEngine:
             _knock(address)
             if self._mine:
                 ray.init(
-                    address=address,
+                    # Without an address Ray would join a cluster that it finds on this machine.
+                    address=address or "local",
                     num_cpus=jobs if address is None else None,
                     include_dashboard=False if address is None else None,
-                    # Its own would listen to the whole network, and run whatever it is sent.
-                    _node_ip_address="127.0.0.1" if address is None else None,
                     log_to_driver=False,
                     logging_level=logging.ERROR,
                 )

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
@@ -17,6 +18,20 @@ from racer.rates.engines import LocalEngine, RayEngine
 from racer.rates.results import RESULTS
 from racer.rates.sweep import Sweep, prepare_sweep, run_sweep
 from racer.rates.write import write_rates
+
+OWN = """
+import os, subprocess, sys
+from racer.rates.engines import RayEngine
+
+engine = RayEngine(jobs=1)
+address = engine._ray.get_runtime_context().gcs_address
+stranger = {name: value for name, value in os.environ.items() if not name.startswith("RAY_AUTH")}
+code = f"import ray; ray.init(address={address!r}, log_to_driver=False)"
+told = subprocess.run([sys.executable, "-c", code], env=stranger, capture_output=True, text=True)
+print("refused" if told.returncode and "InvalidAuthToken" in told.stderr else told)
+engine.close()
+"""
+"""Starts a Ray of its own, and has a process that does not know its token knock."""
 
 
 @pytest.fixture(scope="module")
@@ -51,8 +66,10 @@ def test_a_ray_cluster_gives_the_same_bytes_as_this_process_and_resumes_what_it_
     assert contents(there) == contents(here)
 
 
-def test_without_an_address_ray_is_on_this_machine_alone(engine: RayEngine) -> None:
-    assert [node["NodeManagerAddress"] for node in engine._ray.nodes()] == ["127.0.0.1"]
+def test_without_an_address_ray_heeds_nobody_without_its_token() -> None:
+    pytest.importorskip("ray", reason="Ray is not installed")
+    told = subprocess.run([sys.executable, "-c", OWN], capture_output=True, text=True)
+    assert told.stdout.split() == ["refused"], told.stderr
 
 
 def kill_workers() -> int:
