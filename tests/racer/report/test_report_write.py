@@ -31,7 +31,19 @@ FIGURES = {
     "learning_by_episode",
     "learning_by_place",
 }
-SECTIONS = ["results", "figure6", "tests", "people", "answers", "mask", "actions", "learning", "timing", "excluded"]
+SECTIONS = [
+    "primary",
+    "results",
+    "figure6",
+    "tests",
+    "people",
+    "answers",
+    "mask",
+    "actions",
+    "learning",
+    "timing",
+    "excluded",
+]
 HOSTILE = "<script>alert(1)</script>\"'><img src=http://x.invalid/y onerror=alert(2)>&amp;{{ 7*7 }}"
 
 
