@@ -52,7 +52,8 @@ class AgentConfig:
     alpha: float = 1e-4
     """Weight of a frame's bits beside the nats of an action (equation 4), 0 or more."""
     target_bits: float | None = None
-    """Bits of a frame at which a controller holds the rate by moving alpha, which must not be 0; None: it stays."""
+    """Bits of a frame to which a controller brings the rate, as long as the task needs as many, by moving alpha, which
+    must not be 0; None: it stays."""
     free_rounds: int = 0
     """Rounds, at first, in which bits cost nothing, so that the agent learns the task before; fewer than `rounds`."""
     rate_model: RateModelName = "factorised"
@@ -262,11 +263,11 @@ def _taught(
             # The rate model follows the latents whatever alpha is; alpha says how the latents follow it.
             rate = network.rate_model.bits(noisy.detach()).mean()
             if config.alpha and number >= config.free_rounds:
-                bits = network.rate_model.bits(noisy).sum(1).mean()
-                rate = rate + float(network.alpha) * bits
+                rate = rate + float(network.alpha) * network.rate_model.bits(noisy).sum(1).mean()
                 if config.target_bits is not None:
-                    excess = (bits.detach() / config.target_bits - 1).clamp(-1, 1)
-                    network.alpha.mul_(torch.exp(_CONTROL * excess))
+                    with torch.no_grad():  # what is sent is rounded, and costs less than with noise
+                        bits = network.rate_model.bits(step * torch.round(z / step)).sum(1).mean()
+                        network.alpha.mul_(torch.exp(_CONTROL * (bits / config.target_bits - 1).clamp(-1, 1)))
             total: Tensor = imitation + rate
             return total
 

@@ -78,12 +78,13 @@ def test_alpha_takes_bits_and_not_the_answer_and_bits_are_coded_near_the_entropy
     assert free["squared_error"] < free["squared_error_of_mean_frame"]
 
 
-def test_a_target_rate_is_held_by_moving_alpha(tmp_path: Path) -> None:
-    config = replace(CONFIG, steps=400, decoder_steps=1, target_bits=6.0, alpha=1e-3)
+def test_a_rate_above_its_target_is_brought_down_by_raising_alpha(tmp_path: Path) -> None:
+    config = replace(CONFIG, steps=300, decoder_steps=1, free_rounds=1, target_bits=8.0, alpha=1e-3)
     fit = trained(tmp_path, config)
     card = measure(fitted_of(fit), fit.rate_model, scene(98).frames)
-    assert 6 * card["cross_entropy_bits_per_latent"] == pytest.approx(6, rel=0.3)
-    assert fit.alpha != config.alpha and right(fitted_of(fit)) > 0.9
+    assert fit.alpha > config.alpha
+    assert 4 < card["coded_bits_per_frame"] < 1.2 * 8
+    assert right(fitted_of(fit)) > 0.9
 
 
 def test_bits_cost_nothing_in_free_rounds(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from racing_builders import RIGHT, STRAIGHT, write_mask
+from tiny_agents import write_tiny_agent
 from tiny_models import GREY, STILL, tiny_model
 
 from compression.channel import Bypass, Channel, Received
@@ -213,6 +214,7 @@ def test_a_fill_that_predicts_is_refused_where_the_model_has_no_world_model() ->
 @pytest.mark.parametrize("condition", condition_names())
 def test_every_condition_carries_frames_of_other_sizes(condition: str, tmp_path: Path) -> None:
     model = tiny_model(tmp_path / "model", GREY)
+    write_tiny_agent(model, tmp_path / "model" / "agent.safetensors")
     fitted = load_fitted_models([condition], (), model).get(condition)
     channel = build_channel(condition, ChannelConfig(bits=30), model, np.random.default_rng(0), fitted)
     channel.reset()
@@ -237,7 +239,9 @@ def test_conditions_not_known_here_come_after_the_known_ones() -> None:
     assert in_order(["theirs", "pico", "raw", "theirs", "random"]) == ("raw", "random", "pico", "theirs")
 
 
-@pytest.mark.parametrize("condition", [name for name in condition_names() if name not in ("raw", "perceptual")])
+@pytest.mark.parametrize(
+    "condition", [name for name in condition_names() if name not in ("raw", "perceptual", "agent")]
+)
 def test_a_packet_that_is_lost_is_reported_recorded_as_zeros_and_paid_for(condition: str, model: LatentModel) -> None:
     lossy = ChannelConfig(noise="erasures", noise_rate=0.5)
     fitted = load_fitted_models([condition], (), model).get(condition)
