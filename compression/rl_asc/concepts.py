@@ -1,8 +1,8 @@
 """The bits of RL-ASC: the down-scaled label map, a level for each concept that is there, and its quantised features.
 
-All are range coded (the paper: Huffman codes, and a vector graphic for the map) under tables of whole numbers that lie
-in the fitted file. A cell of the map is told by its place and the cells to its left and above it; a level by its
-concept; a symbol by its concept, channel and level.
+A message begins with whether it is a label map alone. All is range coded (the paper: Huffman codes, and a vector
+graphic for the map) under tables of whole numbers that lie in the fitted file. A cell of the map is told by its place
+and the cells to its left and above it; a level by its concept; a symbol by its concept, channel and level.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ Cells = NDArray[np.int32]
 Levels = NDArray[np.int32]
 """int32[M], indices into `LEVELS`; of concepts that are not there 0."""
 MOST_COUNT = 4096.0
+_BARE = np.array([[7, 1]], np.float32)
+"""Counts of messages with features, and of those of a label map alone: what is left in the smallest slots."""
 _PATIENCE = (12.0, 8.0, 6.0, 4.5, 3.0, 2.0, 1.0, 0.5, 0.0)
 """Bits that a cell may cost to be right, in the order in which they are tried."""
 
@@ -69,7 +71,11 @@ class ConceptCode:
             features: float32[n, h, w] in [-1, 1].
         """
         there = np.unique(message_cells)
-        found = [self.map_symbols(message_cells), Symbols(levels[there].astype(np.int32), self._level[there])]
+        bare = not levels[there].any()
+        found = [Symbols(np.array([bare], np.int32), _BARE), self.map_symbols(message_cells)]
+        if bare:
+            return found
+        found.append(Symbols(levels[there].astype(np.int32), self._level[there]))
         for level in range(1, len(LEVELS)):
             rows, columns = np.nonzero(levels[message_cells] == level)
             count = LEVELS[level]
@@ -81,6 +87,7 @@ class ConceptCode:
         """Return what a packet says. Raises PacketError if it says nothing."""
         design = self._design
         height, width = design.grid
+        bare = bool(reader.read(_BARE)[0])
         cells = np.full((height + 1, width + 1), design.parts, np.int32)
         for place in range(height * width):
             row, column = divmod(place, width)
@@ -89,7 +96,8 @@ class ConceptCode:
         cells = cells[1:, 1:]
         there = np.unique(cells)
         levels = np.zeros(design.parts, np.int32)
-        levels[there] = reader.read(self._level[there])
+        if not bare:
+            levels[there] = reader.read(self._level[there])
         values = np.zeros((design.channels, height, width), np.float32)
         for level in range(1, len(LEVELS)):
             rows, columns = np.nonzero(levels[cells] == level)
