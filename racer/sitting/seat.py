@@ -43,6 +43,22 @@ def hold_seat() -> None:
     _held.append(seat)
 
 
+def take_seat(*, headless: bool, locked: bool) -> None:
+    """Make sure, before anything is written, that a window can be opened, and of a locked one that it is the only one.
+
+    Raises:
+        NoDisplayError: If there is no display.
+        SeatTakenError: If another sitting runs on it.
+    """
+    if headless:
+        return
+    from racer.window.opening import connect
+
+    connect()
+    if locked:
+        hold_seat()
+
+
 def open_display(
     keys: HeldKeys,
     texts: Texts,
@@ -70,12 +86,9 @@ def open_display(
 
     Raises:
         NoDisplayError: If a window is needed and none can be opened.
-        SeatTakenError: If another sitting runs on this display.
     """
     if headless:
         return NoDisplay()
-    if locked:
-        hold_seat()
     from racer.window.window import Window
 
     return Window(

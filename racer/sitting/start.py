@@ -29,7 +29,7 @@ from racer.sitting.leases import Leases
 from racer.sitting.protocol import EpisodePlan, ProtocolConfig, balanced_rows, plan_episodes
 from racer.sitting.resume import Earlier, find_earlier, fitted_hashes
 from racer.sitting.run import Sitting, SittingResult, SittingRun
-from racer.sitting.seat import open_display, open_driver
+from racer.sitting.seat import open_display, open_driver, take_seat
 from racer.software import software
 from racer.tasks.latent_model import load_task_model
 from racer.tasks.record import record_of
@@ -190,6 +190,8 @@ def start_session(
     if config.resume:
         earlier = find_earlier(config, resolved(config, 0), model, fitted)
         config = replace(config, participant=earlier.participant, order=earlier.order)
+    if not config.simulated:
+        take_seat(headless=config.headless, locked=config.locked)
     clock: Callable[[], int] = time.monotonic_ns
     simulated_clock = SimulatedClock()
     if config.simulated:

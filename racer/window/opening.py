@@ -30,6 +30,28 @@ def open_window(title: str, size: tuple[int, int], fullscreen: bool) -> pygame.W
         NoDisplayError: If there is no display; also where SDL would fall back to a driver that shows nothing.
         RacerError: If pygame stands where pygame-ce should.
     """
+    driver = connect()
+    try:
+        if driver not in _NOT_A_SCREEN:
+            size = fitting(size, pygame.display.get_desktop_sizes()[0])
+        window = pygame.Window(title, size, resizable=True)
+        window.minimum_size = SMALLEST_WINDOW
+        if fullscreen:
+            fill_screen(window)
+        window.get_surface()
+    except pygame.error as error:
+        pygame.display.quit()
+        raise _no_display(str(error)) from None
+    return window
+
+
+def connect() -> str:
+    """Connect to the display, without opening a window, and return the name of SDL's driver.
+
+    Raises:
+        NoDisplayError: If there is no display; also where SDL would fall back to a driver that shows nothing.
+        RacerError: If pygame stands where pygame-ce should.
+    """
     require_pygame_ce()
     wanted = os.environ.get("SDL_VIDEODRIVER") or os.environ.get("SDL_VIDEO_DRIVER") or ""
     if sys.platform == "linux" and not (wanted or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
@@ -46,17 +68,10 @@ def open_window(title: str, size: tuple[int, int], fullscreen: bool) -> pygame.W
             watch_connection()
             # By default SDL sends each frame through OpenGL: without a GPU that takes 2 to 9 ms instead of 0.3.
             os.environ.setdefault("SDL_FRAMEBUFFER_ACCELERATION", "0")
-        if driver not in _NOT_A_SCREEN:
-            size = fitting(size, pygame.display.get_desktop_sizes()[0])
-        window = pygame.Window(title, size, resizable=True)
-        window.minimum_size = SMALLEST_WINDOW
-        if fullscreen:
-            fill_screen(window)
-        window.get_surface()
+        return driver
     except pygame.error as error:
         pygame.display.quit()
         raise _no_display(str(error)) from None
-    return window
 
 
 def fill_screen(window: pygame.Window) -> tuple[int, int]:

@@ -384,7 +384,7 @@ def test_a_task_that_waits_for_answers_has_no_pace_to_keep(tmp_path: Path, monke
         install("their_task", waiting, TASKS, "counting = their_task:Counting")
         study = task_study(tmp_path / "counting", "counting", replace(LANDER_SIZES, frame=(64, 64, 3), actions=3))
         checks = [check.name for check in examine(DoctorConfig(study=study))]
-    assert checks == ["study", *MACHINE_CHECKS, "disk", "model", "display"]
+    assert checks == ["study", "letters", *MACHINE_CHECKS, "disk", "model", "display"]
 
 
 def test_a_task_that_fails_is_told_and_the_rest_is_looked_at_all_the_same(tmp_path: Path) -> None:
