@@ -264,7 +264,7 @@ def test_a_drivers_failure_is_one_line_that_says_the_recording_is_safe(run: Race
         "    def act(self, frame): raise RuntimeError('flat\\ntyre')\n"
     )
     outcome = run(f"session start p01 {QUICK} --driver faulty_driver:Faulty")
-    assert (outcome.code, outcome.out) == (2, "")
+    assert (outcome.code, outcome.out) == (2, "p01 sits down: random; 4 rounds\n")
     assert len(outcome.err.splitlines()) == 1
     assert "act(frame) failed: RuntimeError: flat" in outcome.err
     assert "saved" in outcome.err or "recorded" in outcome.err
@@ -511,7 +511,7 @@ def test_an_interruption_inside_this_process_is_code_130_and_one_line(run: Racer
         "        return 2\n"
     )
     outcome = run("session start p01 --headless --driver impatient_driver:Impatient --steps 100")
-    assert (outcome.code, outcome.out) == (130, "")
+    assert (outcome.code, outcome.out) == (130, "p01 sits down: random; 30 rounds\n")
     assert outcome.err == "racer: interrupted; nothing that was recorded is lost\n"
     (path,) = (tmp_path / "recordings").glob("*.h5")
     with sessions.open(path) as session:
@@ -544,7 +544,7 @@ def test_a_signal_during_a_sitting_closes_the_file_and_ends_with_130(number: sig
         out, err = process.communicate(timeout=60)
     finally:
         process.kill()
-    assert (process.returncode, out) == (130, "")
+    assert (process.returncode, out) == (130, "p01 sits down: random; 125 rounds\n")
     assert err == "racer: interrupted; nothing that was recorded is lost\n"
     (path,) = sessions.find_recordings(tmp_path)
     assert path.suffix == ".h5"
