@@ -67,7 +67,7 @@ def test_families_learn_from_seeds_of_their_own_that_lead_to_no_picture_that_any
     assert all(part_of(seed) == "learnt" for each in ranges for seed in (each[0], each[-1]))
     assert [name for name, _ in viewers._READERS] == list(FAMILIES)
     for name in FAMILIES:
-        assert find_family(name).tasks == ("digits", "vehicles", "faces")
+        assert find_family(name).tasks == ("digits", "vehicles", "faces", "folder")
 
 
 def test_who_pilots_does_not_judge() -> None:
