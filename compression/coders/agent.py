@@ -164,4 +164,5 @@ AGENT = Coder(
     needs=NAME,
     made_by="racer agent train",
     check=check_agent,
+    software=("constriction",),
 )

@@ -38,7 +38,8 @@ NOISY = {
     "flips": ChannelConfig(mask_interval="step", fill="prior", noise="flips", noise_rate=0.05),
     "gaussian": ChannelConfig(bits=20, noise="gaussian", noise_rate=0.5),
 }
-UNDER = {name: (name, ChannelConfig(bits=40)) for name in condition_names() if name not in ("perceptual", "agent")}
+FITTED_ELSEWHERE = ("perceptual", "agent", "rl-asc")
+UNDER = {name: (name, ChannelConfig(bits=40)) for name in condition_names() if name not in FITTED_ELSEWHERE}
 UNDER |= {f"{name} {noise}": (name, config) for noise, config in NOISY.items() for name in ("random", "full", "jpeg")}
 JOBS = {
     name: Job(condition, channel, CAR_RACING, trial_seed=11, driver="simulated", person=3, steps=6, seed=5)
