@@ -25,7 +25,7 @@ from racer.drivers.registry import (
     make_driver,
 )
 from racer.tasks.registry import GROUP as TASK_GROUP
-from racer.tasks.registry import make_task
+from racer.tasks.registry import make_task, needed_settings
 from racer.tasks.task import Task
 
 FRAME = np.zeros((64, 64, 3), np.uint8)
@@ -131,7 +131,7 @@ def test_dice_decide_no_traits() -> None:
 def test_every_built_in_family_does_the_tasks_that_it_says(name: str) -> None:
     family = find_family(name)
     assert family.name == name and family.summary and family.source
-    for task in map(make_task, family.tasks):
+    for task in (make_task(each) for each in family.tasks if not needed_settings(each)):
         assert find_family(task.spec.driver).tasks
         driver = make_driver(name, task, 3)
         driver.reset()

@@ -87,7 +87,7 @@ def test_going_back_step_by_step_begins_anew_once(session: Session, monkeypatch:
             begun.append(seed)
             return self.task.start(seed)
 
-    monkeypatch.setattr(rerun, "find_task", lambda record: Counted(find_task(record)))
+    monkeypatch.setattr(rerun, "find_task", lambda record, place: Counted(find_task(record, place)))
     with closing(Rerun(session.info, episode)) as again:
         again.frame(episode.n_steps)
         before = len(begun)
