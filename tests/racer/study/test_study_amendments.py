@@ -60,7 +60,7 @@ def test_an_amendment_keeps_its_date_reason_and_difference(amended: Study) -> No
 
 def test_the_report_shows_the_amendment_and_splits_by_it(amended: Study, tmp_path: Path) -> None:
     amendments = read_amendments(amended.folder)
-    report = report_study(amended.recordings, amendments)
+    report = report_study(amended.recordings, amendments=amendments)
     assert report.participants == ("p01", "p02", "p03", "p04")
     assert [(mean.version, mean.condition, mean.participants) for mean in report.by_version] == [
         (0, "raw", 2),
@@ -70,7 +70,7 @@ def test_the_report_shows_the_amendment_and_splits_by_it(amended: Study, tmp_pat
     ]
     assert any("See Amendments" in caveat for caveat in caveats(report))
     for version, people in ((0, ("p01", "p02")), (1, ("p03", "p04"))):
-        assert report_study(amended.recordings, amendments, version).participants == people
+        assert report_study(amended.recordings, amendments=amendments, version=version).participants == people
     page = write_report(amended.recordings, tmp_path / "r.html", amendments=amendments).page.read_text()
     assert "episodes.steps 8 -&gt; 9" in page and "Rounds were too short." in page and "2026-03-01" in page
 
