@@ -76,7 +76,7 @@ def test_interrupted_session_closes_its_recording_and_says_so_in_one_line(
         _, errors = session.communicate()
     os.close(reading)
     assert session.returncode == 130
-    assert errors == "racer: interrupted; what was recorded is saved\n"
+    assert errors == "racer: interrupted; nothing that was recorded is lost\n"
     (path,) = sessions.find_recordings(tmp_path / "recordings")
     assert path.suffix == ".h5"
     with sessions.open(path) as recording:

@@ -296,7 +296,7 @@ def test_pictures_that_are_labelled_are_trained_on_as_their_task_holds_some_out(
     card = make_model(config)
     assert "readable" in card["held_out"]
     world = make_task("folder", {"images": str(folder), "size": 16}).world  # type: ignore[attr-defined]
-    learnt = {world.frames[index].tobytes() for index in world.parts["learnt"]}
+    learnt = {world.frames[index].tobytes() for index in world.members["learnt"]}
     frames = np.load(tmp_path / "model.work" / "frames" / "train_frames.npy")
     assert {frame.tobytes() for frame in frames} <= learnt
     held_out = np.load(tmp_path / "model.work" / "frames" / "held_out_frames.npy")
