@@ -12,6 +12,7 @@ from racing_builders import CAR_RACING
 from task_builders import COUNTING, Installer, installing
 
 from racer.drivers.driver import DriverError
+from racer.drivers.families import viewers
 from racer.drivers.families.lander_pilot import LanderPilot
 from racer.drivers.families.pursuit import Pursuit, PursuitTraits
 from racer.drivers.registry import (
@@ -127,7 +128,17 @@ def test_dice_decide_no_traits() -> None:
     assert pursuit("pursuit", 5, 6).traits == PursuitTraits.of(5)
 
 
+@pytest.fixture
+def quick_learners(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let viewers learn from few pictures: a second instead of a quarter of a minute."""
+    monkeypatch.setattr(viewers, "_LEARNT", 200)
+    viewers._learnt.cache_clear()
+    yield
+    viewers._learnt.cache_clear()
+
+
 @pytest.mark.parametrize("name", BUILT_IN)
+@pytest.mark.usefixtures("quick_learners")
 def test_every_built_in_family_does_the_tasks_that_it_says(name: str) -> None:
     family = find_family(name)
     assert family.name == name and family.summary and family.source
