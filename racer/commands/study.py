@@ -219,6 +219,7 @@ def study_report(
     """Compare the conditions over all participants."""
     from dataclasses import asdict
 
+    from racer.errors import ConfigError
     from racer.report.study import report_study
     from racer.report.terminal import print_report
     from racer.report.write import write_report
@@ -226,6 +227,8 @@ def study_report(
 
     found = find_data(data)
     amendments = read_amendments(found.recordings.parent)
+    if version is not None and version > len(amendments):
+        raise ConfigError(f"--version counts amendments, and there have been {len(amendments)}; got {version}")
     finish_begun(found.recordings)
     if out is None:
         report, written = report_study(found.recordings, found.beforehand, amendments, version), None

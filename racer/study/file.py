@@ -359,8 +359,8 @@ def _check_file(path: Path, key: str, name: str, folder: bool = False) -> None:
     if not inside:
         raise StudyFileError(path, f"{key}: {name} is a link out of the study's folder; put the file itself there")
     if not there:
-        what = "folder" if folder else "file"
-        raise StudyFileError(path, f"{key}: there is no {what} {name} in the study's folder; put it there")
+        what, advice = ("folder", ", or train one with `racer model train`") if folder else ("file", "")
+        raise StudyFileError(path, f"{key}: there is no {what} {name} in the study's folder; put it there{advice}")
 
 
 def _check_model(study: Study) -> None:

@@ -329,4 +329,5 @@ def _default_keys(number: int, count: int) -> tuple[str, ...]:
 def _slug(text: str, otherwise: str, taken: set[str]) -> str:
     """Return a name of a-z, 0-9 and hyphens that stands for a text."""
     name = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:40].strip("-")
-    return name if name and name not in taken else otherwise
+    free = (f"{otherwise}{'-' * bool(count)}{count or ''}" for count in range(len(taken) + 1))
+    return name if name and name not in taken else next(each for each in free if each not in taken)

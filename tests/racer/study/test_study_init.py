@@ -108,6 +108,7 @@ def test_a_preset_of_pictures_is_a_study_of_its_task(tmp_path: Path, world: str)
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_a_preset_explains_every_key(preset: str) -> None:
+    assert "\\" not in preset_text(preset)
     text = preset_text(preset)
     explained = False
     for line in text.splitlines():
