@@ -119,7 +119,7 @@ def study_status(study: StudyArgument = None, as_json: JsonOption = False) -> No
         print(f"changed       {escape(what)} since {who} took part: `racer study amend`, or change it back")
     for amendment in status.amendments:
         what = "; ".join(map(str, amendment.difference))
-        print(f"amended       {amendment.day}: {escape(what)} ({escape(amendment.reason)})")
+        print(f"amended       {escape(amendment.day)}: {escape(what)} ({escape(amendment.reason)})")
     if status.ledger_head:
         print(f"ledger        head {status.ledger_head}")
     for problem in status.unshown:

@@ -180,7 +180,7 @@ class StudyFile(Section):
         """
         settings = self.task.settings
         for name in folder_settings(self.task.name):
-            _refuse_outside(self._folder, name, settings.get(name))
+            refuse_outside(self._folder, name, settings.get(name))
         return make_task(self.task.name, settings, (self._folder,))
 
     def protocol_config(self, protocol: ProtocolName) -> ProtocolConfig:
@@ -326,7 +326,7 @@ def load_study(path: Path) -> Study:
     return study
 
 
-def _refuse_outside(folder: Path, key: str, name: Any) -> None:
+def refuse_outside(folder: Path, key: str, name: Any) -> None:
     """Refuse a name of a folder that leads out of the study's. Raises ConfigError."""
     if not isinstance(name, str) or not name:
         return  # the task says what is wrong with it

@@ -227,7 +227,8 @@ def _sorted(table: Table, folder: Path) -> Table:
     if more := sorted(there - seen):
         also = f" and {len(more) - 1} more" * (len(more) > 1)
         raise ConfigError(
-            f"{folder / more[0]}{also} has no line in {LABELS}; {_NOTHING_DONE}: label it, or move it elsewhere"
+            f"{folder / more[0]}{also} {'have' if also else 'has'} no line in {LABELS}; {_NOTHING_DONE}: label "
+            f"{'them, or move them' if also else 'it, or move it'} elsewhere"
         )
     if len(names) < FEWEST_PICTURES:
         raise ConfigError(
