@@ -119,7 +119,7 @@ def study_status(study: StudyArgument = None, as_json: JsonOption = False) -> No
         print(f"changed       {escape(what)} since {who} took part: `racer study amend`, or change it back")
     for amendment in status.amendments:
         what = "; ".join(map(str, amendment.difference))
-        print(f"amended       {amendment.day}: {escape(what)} ({escape(amendment.reason)})")
+        print(f"amended       {escape(amendment.day)}: {escape(what)} ({escape(amendment.reason)})")
     if status.ledger_head:
         print(f"ledger        head {status.ledger_head}")
     for problem in status.unshown:
@@ -219,6 +219,7 @@ def study_report(
     """Compare the conditions over all participants."""
     from dataclasses import asdict
 
+    from racer.errors import ConfigError
     from racer.report.study import report_study
     from racer.report.terminal import print_report
     from racer.report.write import write_report
@@ -226,6 +227,8 @@ def study_report(
 
     found = find_data(data)
     amendments = read_amendments(found.recordings.parent)
+    if version is not None and version > len(amendments):
+        raise ConfigError(f"--version counts amendments, and there have been {len(amendments)}; got {version}")
     finish_begun(found.recordings)
     if out is None:
         report, written = report_study(found.recordings, found.beforehand, amendments, version), None

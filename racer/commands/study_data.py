@@ -41,6 +41,8 @@ def find_data(data: Path | None) -> StudyData:
     from racer.study.file import RECORDINGS, STUDY_FILE, StudyFileError, find_study, load_study
     from racer.study.preregistration import PREREGISTRATION, read_preregistration
 
+    if data is not None and data.name == RECORDINGS and (data.parent / STUDY_FILE).is_file():
+        data = data.parent  # whatever else the study says belongs to them
     if data is not None and not (data / STUDY_FILE).is_file() and data.suffix != ".toml":
         return StudyData(data)
     if data is None and not any(Path().glob(f"*/{STUDY_FILE}")) and not Path(STUDY_FILE).is_file():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -19,7 +19,7 @@ from racer.loop.episode import Act, Acted, Decode, Encode, Request, Row, Tally, 
 from racer.loop.pacing import Pacer
 from racer.loop.patience import PatientRecorder
 from racer.sitting.protocol import EpisodePlan
-from racer.tasks.task import Task, TaskText
+from racer.tasks.task import Task, TaskSpec, TaskText
 from sessions import EpisodeInfo, Step
 
 if TYPE_CHECKING:
@@ -239,20 +239,42 @@ class EpisodeRun:
         tally.add(row.step.metrics, row.over)
 
     def _hud(self, heading: str, plan: EpisodePlan, request: Act) -> Hud:
-        setup, primary = self._setup, self._spec.primary
-        if not self._spec.paced:
-            heading = f"{heading}: {setup.text.title}" if heading else setup.text.title
-            seen = self._before + request.step
-            count = seen + 1, self._total
-            return Hud(heading, seen / self._total, count=count, mark=setup.mark)  # answers are not commented on
-        low, high = primary.bounds
-        value = request.metrics[primary.name] if request.metrics else max(low, min(high, 0.0))
-        said = f"{100 * value:.0f} %" if primary.unit == "fraction" else f"{value:.3g}"
-        done = request.step / plan.steps
-        return Hud(heading, done, setup.text.primary or primary.title, said, primary.share(value), mark=setup.mark)
+        counted = (self._before, self._total) if not self._spec.paced else (0, plan.steps)
+        hud = hud_at(self._spec, self._setup.text, heading, request.step, *counted, request.metrics)
+        return replace(hud, mark=self._setup.mark)
 
     def _beside(self, original: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
         return original if self._setup.beside else None
+
+
+def hud_at(
+    spec: TaskSpec,
+    text: TaskText,
+    heading: str,
+    step: int,
+    before: int,
+    total: int,
+    metrics: Mapping[str, float] | None = None,
+) -> Hud:
+    """Return what stands around a frame.
+
+    Args:
+        spec: Of the task.
+        text: The task's, in the participant's language.
+        heading: Above it; the question alone if empty, where the task waits for answers.
+        step: Of the episode, from 0.
+        before: Steps that are counted together with those of the episode and were there before it.
+        total: How many steps are counted together, 1 or more.
+        metrics: What the task came to so far; None before anything was done.
+    """
+    seen = before + step
+    if not spec.paced:  # answers are not commented on
+        return Hud(f"{heading}: {text.title}" if heading else text.title, seen / total, count=(seen + 1, total))
+    primary = spec.primary
+    low, high = primary.bounds
+    value = metrics[primary.name] if metrics else max(low, min(high, 0.0))
+    said = f"{100 * value:.0f} %" if primary.unit == "fraction" else f"{value:.3g}"
+    return Hud(heading, seen / total, text.primary or primary.title, said, primary.share(value))
 
 
 def _cross(shape: tuple[int, int, int]) -> NDArray[np.uint8]:

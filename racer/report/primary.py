@@ -23,7 +23,7 @@ class PrimaryResult:
     difference: PairedDifference | None
     """Minuend less subtrahend, in the metric's unit; None for a single participant."""
     share: float | None
-    """The difference as a share of the subtrahend's mean; None where that is zero."""
+    """The difference as a share of the subtrahend's mean, its sign kept; None where that is zero."""
     kept: Kept | None
     """Of the claim `keeps`: the two one-sided tests; None of the other, and for a single participant."""
 
@@ -55,10 +55,11 @@ def primary_result(outcome: Outcome, declared: bool, column: Mapping[str, NDArra
         return None
     values, reference = column[outcome.minuend], column[outcome.subtrahend]
     tested, mean = len(values) > 1, float(reference.mean())
+    sign = -1.0 if mean < 0 else 1.0  # within a margin of a negative mean is within that of its mirror image
     return PrimaryResult(
         outcome,
         declared,
         paired(outcome.minuend, outcome.subtrahend, values - reference) if tested else None,
-        float((values - reference).mean()) / mean if mean else None,
-        kept(values, reference, outcome.margin) if tested and outcome.claim == "keeps" else None,
+        float((values - reference).mean()) / abs(mean) if mean else None,
+        kept(sign * values, sign * reference, outcome.margin) if tested and outcome.claim == "keeps" else None,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from racer.report import wording
 from racer.report.primary import PrimaryResult
 from racer.report.study import StudyReport
-from racer.study.preregistration import Promise
+from racer.study.preregistration import LEFT_OUT, Promise
 
 
 def outcome_lines(report: StudyReport) -> list[str]:
@@ -70,9 +70,14 @@ def promise_lines(promise: Promise | None) -> list[str]:
         return ["Nothing was preregistered: all of this was explored."]
     found = [f"Preregistered {promise.written_utc}, file SHA-256 {promise.sha256}."]
     if promise.evaluated_before:
-        count = wording.counted(promise.evaluated_before, "person") if promise.evaluated_before == 1 else ""
-        found.append(f"By then {count or f'{promise.evaluated_before} people'} had been evaluated.")
-    found += [f"Left out, as promised: {rule}." for rule in promise.exclusions]
+        people = "person" if promise.evaluated_before == 1 else "people"
+        found.append(f"By then {promise.evaluated_before} {people} had been evaluated.")
+    found += [
+        f"Left out, as promised: {rule}."
+        if rule in LEFT_OUT
+        else f"Promised to be left out, which Racer cannot check: {rule.rstrip('.')}."
+        for rule in promise.exclusions
+    ]
     found.append(f"To stop: {promise.stopping.rstrip('.')}.")
     if promise.later:
         found.append(f"Still to be trained then, and so not promised: what was fitted for {', '.join(promise.later)}.")

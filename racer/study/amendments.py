@@ -19,7 +19,7 @@ import sessions
 from disk.reading import read_plain
 from disk.writing import write_whole
 from racer.errors import ConfigError
-from racer.study.deciding import deciding, differing, settings_sha256, value_at
+from racer.study.deciding import deciding, paths, settings_sha256, value_at
 from racer.study.file import Study, StudyFileError
 
 AMENDMENTS_FILE = "amendments.jsonl"
@@ -91,14 +91,15 @@ def amend(study: Study, reason: str, now: datetime) -> Amendment:
     if not 1 <= len(reason) <= MOST_REASON:
         raise ConfigError(f"an amendment needs a reason of 1 to {MOST_REASON} characters; nothing was changed")
     earlier = _read(study.folder)
-    before = earlier[-1][1] if earlier else _recorded(study)
+    before = (earlier[-1][0].after, earlier[-1][1]) if earlier else _recorded(study)
     present = deciding(study.settings)
     known = versions([amendment for amendment, _ in earlier])
     if before is None:
         raise StudyFileError(
             study.path, "nobody has been recorded with other settings; nothing was changed: edit the file freely"
         )
-    if settings_sha256(before) == study.settings_sha256:
+    sha256, settings = before
+    if sha256 == study.settings_sha256:
         raise StudyFileError(
             study.path, "nothing that decides what people do was changed: edit the file first, then amend"
         )
@@ -107,18 +108,17 @@ def amend(study: Study, reason: str, now: datetime) -> Amendment:
             study.path, "is as it was in an earlier version; nothing was changed: amendments only lead on"
         )
     difference = tuple(
-        Difference(key, value_at(before, key), value_at(present, key))
-        for key in differing({"study": before}, study.settings)
+        Difference(key, value_at(settings, key), value_at(present, key)) for key in sorted(paths(settings, present))
     )
     amendment = Amendment(
         now.isoformat(timespec="seconds").replace("+00:00", "Z"),
         reason,
-        settings_sha256(before),
+        sha256,
         study.settings_sha256,
         difference,
     )
     lines = [*earlier, (amendment, present)]
-    text = "".join(json.dumps(asdict(each) | {"settings": settings}) + "\n" for each, settings in lines)
+    text = "".join(json.dumps(asdict(each) | {"settings": after}) + "\n" for each, after in lines)
     try:
         write_whole(study.folder / AMENDMENTS_FILE, text.encode())
     except OSError as error:
@@ -134,15 +134,16 @@ def advice(study: Study) -> str:
     )
 
 
-def _recorded(study: Study) -> dict[str, Any] | None:
-    """Return the deciding settings of the latest sitting that counts; None where all are those of the file."""
+def _recorded(study: Study) -> tuple[str, dict[str, Any]] | None:
+    """Return the deciding settings of the latest sitting that counts, their hash first; None where all are those of the
+    file."""
     found, _ = sessions.find_sittings(sessions.find_recordings(study.recordings))
     for sitting in sorted(found, key=lambda each: each.info.created_utc, reverse=True):
         settings = sitting.info.config.get("study")
         if sitting.info.trial_run or not isinstance(settings, dict):
             continue
-        if settings_sha256(settings) != study.settings_sha256:
-            return deciding(settings)
+        if (sha256 := settings_sha256(settings)) != study.settings_sha256:
+            return sha256, deciding(settings)
     return None
 
 

@@ -14,7 +14,7 @@ import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,7 @@ from racer.sitting.start import SimulatedIdentity, StartConfig, start_session
 from racer.study.file import Study
 from racer.study.sitting import completed, refuse_again, sitting_config
 from racer.tasks.task import TaskSpec
+from sessions.ledger import note_recorded
 
 KEY, TRIALS, PICTURES = "key.json", "trials.csv", "pictures"
 COLUMNS = ("worker", "image", "answer", "time")
@@ -191,6 +192,7 @@ def import_answers(
                 recordings[worker] = study.recordings / path.name
                 taken.add(mine.participant)
             sync_folder(study.recordings)
+        note_recorded(study.recordings, list(recordings.values()))
     except OSError as error:
         raise ConfigError(
             f"cannot write to {study.recordings}: {error.strerror}; {len(recordings)} workers were recorded: run it "
@@ -216,6 +218,8 @@ def _read_key(study: Study, path: Path) -> tuple[ProtocolName, list[_Set]]:
     try:
         found = json.loads(read_plain(path, _MOST_KEY))
         created = datetime.fromisoformat(found["created"])
+        if created.utcoffset() != timedelta(0):
+            raise ValueError("created must be a time in UTC")
         protocol: ProtocolName = _PROTOCOLS[found["protocol"]]
         sets = [
             _Set(

@@ -180,7 +180,7 @@ class StudyFile(Section):
         """
         settings = self.task.settings
         for name in folder_settings(self.task.name):
-            _refuse_outside(self._folder, name, settings.get(name))
+            refuse_outside(self._folder, name, settings.get(name))
         return make_task(self.task.name, settings, (self._folder,))
 
     def protocol_config(self, protocol: ProtocolName) -> ProtocolConfig:
@@ -326,7 +326,7 @@ def load_study(path: Path) -> Study:
     return study
 
 
-def _refuse_outside(folder: Path, key: str, name: Any) -> None:
+def refuse_outside(folder: Path, key: str, name: Any) -> None:
     """Refuse a name of a folder that leads out of the study's. Raises ConfigError."""
     if not isinstance(name, str) or not name:
         return  # the task says what is wrong with it
@@ -359,8 +359,8 @@ def _check_file(path: Path, key: str, name: str, folder: bool = False) -> None:
     if not inside:
         raise StudyFileError(path, f"{key}: {name} is a link out of the study's folder; put the file itself there")
     if not there:
-        what = "folder" if folder else "file"
-        raise StudyFileError(path, f"{key}: there is no {what} {name} in the study's folder; put it there")
+        what, advice = ("folder", ", or train one with `racer model train`") if folder else ("file", "")
+        raise StudyFileError(path, f"{key}: there is no {what} {name} in the study's folder; put it there{advice}")
 
 
 def _check_model(study: Study) -> None:

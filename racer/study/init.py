@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args
 import sessions
 from disk.writing import make_folder, write_whole
 from racer.errors import ConfigError
-from racer.study.file import STUDY_FILE, StudyFileError
+from racer.study.file import STUDY_FILE, StudyFileError, refuse_outside
 from racer.tasks.registry import DEFAULT_TASK, describe_settings, make_task
 from racer.tasks.task import TaskSpec
 from racer.window.texts import load_texts
@@ -101,8 +101,9 @@ def folder_text(study: Path, images: str) -> str:
     """Return the study file for a folder of pictures in a study's, with TITLE and LANGUAGE as in `preset_text`.
 
     Raises:
-        ConfigError: If the folder, its labels or its pictures cannot be used.
+        ConfigError: If the folder is not in the study's, or it, its labels or its pictures cannot be used.
     """
+    refuse_outside(study, "images", images)
     spec = make_task("folder", {"images": images}, (study,)).spec
     section = f"{_task_section('folder', {'images': images, 'model': 'model'})}\n{_QUESTIONS}"
     return _filled(spec, section, "pictures", _BITS_OF_FOLDERS)

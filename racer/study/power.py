@@ -72,8 +72,8 @@ class Components:
     """Of each person under each condition; the harmonic mean."""
     mean: Array
     """float64[2], without the effects of places."""
-    between: Array
-    """float64[2, 2]: covariance between people."""
+    measured: Array
+    """float64[2, 2]: covariance between people of their means over so many episodes."""
     within: Array
     """float64[2, 2]: covariance between episodes of one person; zero where there is one episode each."""
     places: Array
@@ -85,9 +85,17 @@ class Components:
     studies: int
 
     @property
-    def of_means(self) -> Array:
-        """float64[2, 2]: covariance of people's means over their episodes."""
-        return self.between + self.within / self.episodes
+    def between(self) -> Array:
+        """float64[2, 2]: covariance between people of what they would come to over endless episodes."""
+        return _at_least_nothing(self.measured - self.within / self.episodes)
+
+    def of_means(self, episodes: float) -> Array:
+        """Return the covariance of people's means over so many episodes, float64[2, 2]: over as many as were measured,
+        the measured one; more take out what varies within people, and never more of it than that."""
+        share = self.episodes / episodes
+        if share >= 1:
+            return self.measured + self.within * (share - 1) / self.episodes
+        return share * self.measured + (1 - share) * self.between
 
     def told(self) -> dict[str, Any]:
         """Return them as standard deviations, by name."""
@@ -226,7 +234,7 @@ def fit_components(people: Sequence[Driven], pair: tuple[int, int]) -> Component
         len(people),
         episodes,
         means.mean(axis=0),
-        _at_least_nothing(of_means - within / episodes),
+        of_means,
         within,
         places,
         told,
@@ -241,6 +249,7 @@ def plan_power(
     conditions: Sequence[str],
     planned: int,
     *,
+    episodes: float | None = None,
     effect: float | None = None,
     power: float = 0.8,
     studies: int = 2000,
@@ -254,6 +263,7 @@ def plan_power(
         outcome: What is asked.
         conditions: Of the study, in the order of its file.
         planned: How many people the study plans, 1 or more.
+        episodes: That each of them meets under each condition, 1 or more; as many as were measured if None.
         effect: Supposed true difference as a share of the subtrahend's mean; if None the smallest that matters, or
             none where something is to be kept.
         power: Asked for, above 0 and below 1.
@@ -269,7 +279,8 @@ def plan_power(
     if len(components.places) != len(conditions):  # of sittings of another length, they say nothing about these
         components = replace(components, places=np.zeros(len(conditions)), places_told=False)
     most = max(MOST_PEOPLE, planned)
-    curve = power_curve(components, outcome, rows, pair, effect, studies, most, np.random.default_rng(of))
+    episodes = episodes or components.episodes
+    curve = power_curve(components, outcome, rows, pair, effect, studies, most, np.random.default_rng(of), episodes)
     rng = np.random.default_rng(drawn)
     needs: list[float] = []
     powers: list[float] = []
@@ -278,7 +289,7 @@ def plan_power(
         # The same chances every time: what differs are the components.
         chances, drawn_components = np.random.default_rng(of), _redrawn(components, rng)
         few = min(studies, _STUDIES_A_DRAW)
-        other = power_curve(drawn_components, outcome, rows, pair, effect, few, most, chances)
+        other = power_curve(drawn_components, outcome, rows, pair, effect, few, most, chances, episodes)
         needs.append(_fewest(other, power))
         powers.append(float(other[planned - 1]))
     progress(_DRAWS, _DRAWS)
@@ -304,6 +315,7 @@ def power_curve(
     studies: int,
     most: int,
     rng: np.random.Generator,
+    episodes: float | None = None,
 ) -> Array:
     """Return the share of simulated studies that show the outcome, float64[most]: of 1, 2, ... people; 0 of one.
 
@@ -316,18 +328,21 @@ def power_curve(
         studies: How many.
         most: People.
         rng: Draws everything.
+        episodes: Of each person under each condition; as many as were measured if None.
     """
     from scipy import stats
 
     reference = float(components.mean[1])
-    root = _root(components.of_means)
+    # Where the mean is negative, lying within a margin of it is lying within that of what it is mirrored.
+    sign = -1.0 if reference < 0 else 1.0
+    root = _root(components.of_means(episodes or components.episodes))
     # Larger studies are smaller ones with more people, so that the curve is smooth.
     people = rng.standard_normal((studies, most, 2)) @ root.T
     order = [rows[i % len(rows)] for i in range(most)]
     own = np.array([[components.places[list(row).index(condition)] for condition in pair] for row in order])
-    people += own + np.array([reference * (1 + effect), reference])
+    people += own + np.array([reference + effect * abs(reference), reference])
     people[:, :, 0] += (components.pilots or 0.0) * rng.standard_normal((studies, 1))
-    values, against = people[:, :, 0], people[:, :, 1]
+    values, against = sign * people[:, :, 0], sign * people[:, :, 1]
     counts = np.arange(1, most + 1)
     freedom = np.maximum(counts - 1, 1)
     if outcome.claim == "keeps":
@@ -352,6 +367,8 @@ def _t(values: Array, counts: NDArray[np.int64]) -> Array:
 def _places(people: Sequence[Driven]) -> tuple[Array, bool]:
     """Return what each place adds, by least squares on people, conditions and places, and whether that can be told."""
     k = len(people[0].means)
+    if any(place > k for person in people for place in person.places):  # they met more than is compared
+        return np.zeros(max(place for person in people for place in person.places)), False
     values = np.array([person.means - person.means.mean() for person in people]).ravel()
     # One condition and one place are what the others are compared with; people are taken out by their own means.
     design = np.zeros((len(people), k, 2 * (k - 1)))
@@ -388,15 +405,14 @@ def _within(people: Sequence[Driven]) -> tuple[Array, float]:
 def _redrawn(components: Components, rng: np.random.Generator) -> Components:
     """Return components as they might be, given what was measured: fiducial draws of the covariances and the mean."""
     df = components.people - components.studies
-    of_means = _inverse_wishart(components.of_means, df, rng)
+    of_means = _inverse_wishart(components.measured, df, rng)
     freedom = round(components.people * (components.episodes - 1))
     within = _inverse_wishart(components.within, freedom, rng) if freedom >= 2 else components.within
     mean = components.mean + _root(of_means) @ rng.standard_normal(2) / math.sqrt(components.people)
     pilots = components.pilots
     if pilots is not None:
         pilots *= math.sqrt((components.studies - 1) / rng.chisquare(components.studies - 1))
-    between = _at_least_nothing(of_means - within / components.episodes)
-    return replace(components, mean=mean, between=between, within=within, pilots=pilots)
+    return replace(components, mean=mean, measured=of_means, within=within, pilots=pilots)
 
 
 def _inverse_wishart(covariance: Array, df: int, rng: np.random.Generator) -> Array:

@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 import sessions
 from disk.reading import open_plain, read_plain
 from disk.writing import write_whole
+from racer.drivers.registry import is_person
 from racer.errors import RacerError
 from racer.study.deciding import paths
 from racer.study.file import Study
@@ -31,7 +32,7 @@ PREREGISTRATION = "preregistration.json"
 _MOST_BYTES = 1_000_000
 _MOST_SOURCE = 2**26
 _PACKAGES = ("racer", "compression", "sessions", "disk")
-_LEFT_OUT = (
+LEFT_OUT = (
     "trial runs",
     "sittings that were not completed, and people who declined",
     "a participant's second sitting",
@@ -216,7 +217,7 @@ def compare(
         for name, version in promised.software.items():
             differs(f"software: {name}", version, info.software.get(name, version))
         _each_differing(promised.settings, info.config.get("study"), differs)
-        real = not info.config.get("simulated_time")
+        real = is_person(info.driver) or not info.config.get("simulated_time")  # workers elsewhere have no clock here
         if real and info.created_utc < promised.written_utc and not promised.evaluated_before:
             item = f"{info.participant} was evaluated after the preregistration"
             found[item] = Change(item, f"after {promised.written_utc}", info.created_utc)
@@ -279,8 +280,8 @@ def _promised(study: Study, now: datetime, evaluated_before: int) -> Preregistra
         written_utc=now.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
         title=file.title,
         primary=PromisedOutcome(**asdict(outcome)),
-        exclusions=(*file.primary.exclusions, *_LEFT_OUT),
-        stopping=file.primary.stopping or f"when {file.participants} participants have completed their sitting",
+        exclusions=(*file.primary.exclusions, *LEFT_OUT),
+        stopping=file.primary.stopping or _when_complete(file.participants),
         participants=file.participants,
         evaluated_before=evaluated_before,
         study_sha256=study.sha256,
@@ -290,6 +291,12 @@ def _promised(study: Study, now: datetime, evaluated_before: int) -> Preregistra
         software=versions,
         settings=study.settings,
     )
+
+
+def _when_complete(participants: int) -> str:
+    if participants == 1:
+        return "when 1 participant has completed the sitting"
+    return f"when {participants} participants have completed their sitting"
 
 
 def _evaluated(study: Study) -> tuple[str, ...]:

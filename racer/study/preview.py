@@ -13,11 +13,13 @@ from pygame import Surface
 from disk.writing import make_folder, write_whole
 from racer.drivers.keyboard import HeldKeys
 from racer.errors import RacerError
-from racer.loop.display import Hud, Page
+from racer.loop.attended import hud_at
+from racer.loop.display import Page
 from racer.sitting.agenda import Asking, Consent, Drive, make_agenda
 from racer.sitting.protocol import ProtocolName, plan_episodes
 from racer.study.file import Study
 from racer.study.sitting import screens_of
+from racer.tasks.task import TaskSpec, TaskText
 from racer.window.canvas import Typed
 from racer.window.fonts import Fonts
 from racer.window.gallery import Gallery, Shot, contact_sheet
@@ -62,7 +64,7 @@ def study_shots(study: Study, protocol: ProtocolName) -> list[Shot]:
             shots += _questions(item, study)
         else:
             frame = task.start(item.plan.seed).frame() if frame is None else frame
-            drive = _drive(item.heading, frame)
+            drive = _drive(item, frame, task.spec, text)
             shots.append(drive)
     return [*shots, *(_menus(study, drive) if drive else ())]
 
@@ -142,9 +144,10 @@ def _questions(asking: Asking, study: Study) -> Iterator[Shot]:
         yield Shot(f"{asking.questionnaire.name}, {item.id}", draw)
 
 
-def _drive(heading: str, frame: NDArray[np.uint8]) -> Shot:
-    hud = Hud(heading, 0.3)
-    return Shot(heading, lambda painter: painter.drive(frame, hud))
+def _drive(drive: Drive, frame: NDArray[np.uint8], spec: TaskSpec, text: TaskText) -> Shot:
+    counted = (0, drive.plan.steps) if spec.paced else (drive.before, drive.total or drive.plan.steps)
+    hud = hud_at(spec, text, drive.heading, 0, *counted)
+    return Shot(hud.heading, lambda painter: painter.drive(frame, hud))
 
 
 def _menus(study: Study, below: Shot) -> Iterator[Shot]:

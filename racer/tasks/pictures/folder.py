@@ -227,7 +227,8 @@ def _sorted(table: Table, folder: Path) -> Table:
     if more := sorted(there - seen):
         also = f" and {len(more) - 1} more" * (len(more) > 1)
         raise ConfigError(
-            f"{folder / more[0]}{also} has no line in {LABELS}; {_NOTHING_DONE}: label it, or move it elsewhere"
+            f"{folder / more[0]}{also} {'have' if also else 'has'} no line in {LABELS}; {_NOTHING_DONE}: label "
+            f"{'them, or move them' if also else 'it, or move it'} elsewhere"
         )
     if len(names) < FEWEST_PICTURES:
         raise ConfigError(
@@ -329,4 +330,5 @@ def _default_keys(number: int, count: int) -> tuple[str, ...]:
 def _slug(text: str, otherwise: str, taken: set[str]) -> str:
     """Return a name of a-z, 0-9 and hyphens that stands for a text."""
     name = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:40].strip("-")
-    return name if name and name not in taken else otherwise
+    free = (f"{otherwise}{'-' * bool(count)}{count or ''}" for count in range(len(taken) + 1))
+    return name if name and name not in taken else next(each for each in free if each not in taken)

@@ -21,6 +21,7 @@ from racer.recordings.verification import verify_recordings
 from racer.report.study import report_study
 from racer.study.crowd import KEY, TRIALS, Imported, export_trials, import_answers
 from racer.study.file import Study, load_study
+from sessions.ledger import read_ledger
 
 NOW = datetime(2026, 5, 4, 12, tzinfo=UTC)
 STUDY = """
@@ -129,6 +130,8 @@ def test_answers_are_recorded_as_a_sitting_is(fresh: Study, exported: Path, tmp_
     assert [(each.catch, each.repeats, each.alike) for each in report.attention] == [(2, 2, 1.0)] * 2
     checked = verify_recordings([path], model=fresh.model)
     assert checked.passed, checked
+    ledger = read_ledger(fresh.recordings)
+    assert ledger is not None and len(ledger.hashes("recorded")) == 2
 
 
 def test_who_fails_the_catch_trials_is_left_out(fresh: Study, exported: Path, tmp_path: Path) -> None:
@@ -197,6 +200,8 @@ def test_a_file_that_is_no_table_of_answers_is_refused(text: str, fresh: Study, 
         (lambda text: "{" * 50_000, "is no key of exported trials"),
         (lambda text: text.replace("crowd01", "../x"), "is no key of exported trials"),
         (lambda text: text.replace("crowd01", "crowd03"), "was changed"),
+        (lambda text: text.replace("+00:00", ""), "is no key of exported trials"),
+        (lambda text: text.replace("+00:00", "+02:00"), "is no key of exported trials"),
         (lambda text: text.replace('"study": "', '"study": "0'), "is of another study"),
     ],
 )

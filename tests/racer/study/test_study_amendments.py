@@ -5,8 +5,13 @@ import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
 import pytest
+from report_builders import CONFIG, write_study
+from typer.testing import CliRunner
 
+from racer.cli import app
+from racer.commands.study_data import find_data
 from racer.errors import ConfigError
 from racer.report.caveats import caveats
 from racer.report.study import report_study
@@ -75,6 +80,13 @@ def test_the_report_shows_the_amendment_and_splits_by_it(amended: Study, tmp_pat
     assert "episodes.steps 8 -&gt; 9" in page and "Rounds were too short." in page and "2026-03-01" in page
 
 
+def test_a_version_that_is_none_is_refused_and_a_study_is_known_by_its_recordings(amended: Study) -> None:
+    runner = CliRunner()
+    result = runner.invoke(app, ["study", "report", str(amended.folder), "--version", "2"])
+    assert isinstance(result.exception, ConfigError) and "there have been 1; got 2" in str(result.exception)
+    assert find_data(amended.recordings) == find_data(amended.folder)
+
+
 def test_without_its_amendment_a_changed_study_takes_nobody(amended: Study, tmp_path: Path) -> None:
     shutil.copytree(amended.folder, tmp_path / "copy")
     (tmp_path / "copy" / AMENDMENTS_FILE).unlink()
@@ -101,6 +113,19 @@ def test_a_damaged_file_of_amendments_is_said_in_a_line(amended: Study, tmp_path
     (tmp_path / AMENDMENTS_FILE).write_bytes(damage.encode("latin-1"))
     with pytest.raises(ConfigError, match=r"amendments\.jsonl (is damaged|cannot be read)"):
         read_amendments(tmp_path)
+
+
+def test_an_amendment_knows_its_recordings_by_what_pilots_explored(tmp_path: Path) -> None:
+    # Which masks decide follows from settings that themselves do not: the number of pilots.
+    mask = 'pilots = 1\n[masks]\npico = "shipped"\n'
+    text = TEXT.replace("pilots = 0\n", mask).replace("steps = 8", 'steps = 8\nexplore = "pico"')
+    study = study_of(tmp_path / "study", text)
+    write_study(study.recordings, np.array([[0.5, 0.6, 0.7]]), config=CONFIG | {"study": study.settings})
+    changed = study_of(study.folder, text.replace("steps = 8", "steps = 9"))
+    kept = amend(changed, "Too short", NOW)
+    assert kept.before == study.settings_sha256
+    assert kept.difference == (Difference("episodes.steps", "8", "9"),)
+    assert study_status(changed).changed == {}
 
 
 def test_a_line_taken_out_of_the_middle_is_noticed(amended: Study, tmp_path: Path) -> None:

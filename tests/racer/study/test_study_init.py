@@ -73,6 +73,8 @@ def test_the_paper_preset_is_the_released_experiment(tmp_path: Path) -> None:
         "exploration": 15,
         "explore": "random",
         "evaluation": 15,
+        "catch": 0,
+        "repeats": 0,
         "steps": 100,
         "pace": 10.0,
         "seeds": (42,),
@@ -110,6 +112,7 @@ def test_a_preset_of_pictures_is_a_study_of_its_task(tmp_path: Path, world: str)
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_a_preset_explains_every_key(preset: str) -> None:
+    assert "\\" not in preset_text(preset)
     text = preset_text(preset)
     explained = False
     for line in text.splitlines():

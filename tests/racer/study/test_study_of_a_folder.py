@@ -77,3 +77,11 @@ def test_no_study_is_made_of_a_folder_that_cannot_be_used(tmp_path: Path) -> Non
     with pytest.raises(ConfigError, match="there is no folder"):
         init_study("pets", "default", tmp_path, "en", images="pictures")
     assert not (tmp_path / "pets").exists()
+
+
+def test_no_study_is_made_that_could_not_be_read(tmp_path: Path) -> None:
+    draw_folder(tmp_path / "elsewhere")
+    for images in (str(tmp_path / "elsewhere"), "../elsewhere"):
+        with pytest.raises(ConfigError, match="images must lie in the study's folder"):
+            init_study("pets", "default", tmp_path, "en", images=images)
+    assert not (tmp_path / "pets").exists()

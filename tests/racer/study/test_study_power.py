@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +11,10 @@ from statsmodels.stats.power import TTestPower
 from typer.testing import CliRunner
 
 from racer.cli import app
+from racer.report.primary import primary_result
 from racer.sitting.protocol import balanced_rows
 from racer.study.outcome import Outcome
-from racer.study.power import Components, Driven, PowerError, components_of, fit_components, power_curve
+from racer.study.power import Components, Driven, PowerError, components_of, fit_components, plan_power, power_curve
 
 DIFFERS = Outcome("progress", "pico", "random", "differs", 0.05)
 KEEPS = Outcome("progress", "pico", "random", "keeps", 0.05)
@@ -91,6 +93,54 @@ def test_pilots_are_told_by_several_studies() -> None:
             values = one.values[0] + shift, one.values[1]
             driven.append(Driven(values, True, one.means + np.array([0, shift]), one.places, study))
     assert fit_components(driven, (1, 0)).told()["pilots_sd"] == pytest.approx(0.05, rel=0.15)
+
+
+def test_more_episodes_of_each_person_take_out_what_varies_within_people() -> None:
+    rng = np.random.default_rng(3)
+    found = fit_components(people(2000, rng, episodes=2), (1, 0))
+    # Known of who was drawn: 0.02 in each condition, and 0.05 an episode.
+    for episodes in (1, 2, 8):
+        contrast = found.of_means(episodes) @ [1, -1] @ [1, -1]
+        assert contrast == pytest.approx(2 * (0.02**2 + 0.05**2 / episodes), rel=0.15)
+    np.testing.assert_array_equal(found.of_means(2), found.measured)
+    needs = [plan_power(found, DIFFERS, ("random", "pico"), 12, episodes=n, studies=200).needed for n in (1, 8)]
+    few, many = (each.people for each in needs)
+    assert few and many and many < few
+
+
+def test_never_less_is_left_than_many_episodes_could_take_out() -> None:
+    # Measured by chance: people vary less than their episodes would have them.
+    within = np.array([[0.01, 0.0], [0.0, 0.01]])
+    found = Components(4, 2.0, np.full(2, 0.6), within / 8, within, np.zeros(2), True, None, 1)
+    np.testing.assert_allclose(found.of_means(8), found.measured / 4)
+
+
+@pytest.mark.parametrize("spread", [0.0, 0.2])
+def test_few_people_leave_an_interval_around_their_estimate(spread: float) -> None:
+    rng = np.random.default_rng(4)
+    values = [tuple(0.9 + spread * rng.standard_normal(2) + 0.1 * rng.standard_normal(2) for _ in "ab") for _ in "abc"]
+    driven = [Driven((a, b), False, np.array([b.mean(), a.mean()]), (1, 2), 0) for a, b in values]
+    found = plan_power(fit_components(driven, (1, 0)), DIFFERS, ("random", "pico"), 12, studies=300)
+    needed, planned = found.needed, found.planned
+    assert (needed.low or 1e9) <= (needed.people or 1e9) <= (needed.high or 1e9)
+    assert planned.low <= planned.power <= planned.high
+
+
+def test_a_negative_mean_is_its_mirror_image() -> None:
+    between = np.array([[0.005, 0.0048], [0.0048, 0.005]])
+    plain = known(between)
+    mirrored = replace(plain, mean=-plain.mean)
+    for outcome in (DIFFERS, KEEPS):
+        assert curve(mirrored, outcome, 0.0)[39] == pytest.approx(curve(plain, outcome, 0.0)[39], abs=0.03)
+    assert curve(mirrored, KEEPS, 0.0)[39] > 0.95
+    column = {"random": np.array([-10.0, -12.0, -9.0, -11.0]), "pico": np.array([-10.1, -12.0, -9.1, -11.1])}
+    result = primary_result(KEEPS, True, column)
+    assert result is not None and result.shown and result.share == pytest.approx(-0.075 / 10.5)
+
+
+def test_people_who_met_more_than_is_compared_are_planned_by(tmp_path: Path) -> None:
+    driven = [replace(one, places=(3, 1)) for one in people(6, np.random.default_rng(5))]
+    assert not fit_components(driven, (1, 0)).places_told
 
 
 def test_two_people_tell_nothing(tmp_path: Path) -> None:

@@ -107,7 +107,11 @@ def test_kept_promises_are_called_kept(promised: tuple[Study, Preregistration, s
     made, promise, sha256 = promised
     found = compare(promise, sha256, infos, 4, made.settings)
     assert found.changes == ()
-    assert "Nothing promised was changed." in promise_lines(found)
+    lines = promise_lines(found)
+    assert "Nothing promised was changed." in lines
+    # Nobody is told that somebody was left out of whom Racer knows nothing.
+    assert "Promised to be left out, which Racer cannot check: no licence." in lines
+    assert "Left out, as promised: trial runs." in lines
 
 
 @pytest.mark.parametrize(
@@ -125,6 +129,16 @@ def test_whatever_was_changed_is_named(
     _, promise, sha256 = promised
     found = compare(promise, sha256, [replace(infos[0], **changes)], 4)
     assert [change.item for change in found.changes] == [item]
+
+
+def test_workers_elsewhere_come_when_their_pictures_were_made(
+    promised: tuple[Study, Preregistration, str], infos: list[SessionInfo]
+) -> None:
+    config = {**infos[0].config, "simulated_time": True}
+    worker = replace(infos[0], created_utc="2025-12-31T23:59:59Z", driver="crowd", config=config)
+    found = compare(promised[1], promised[2], [worker], 4)
+    assert [change.item for change in found.changes] == ["p00 was evaluated after the preregistration"]
+    assert not compare(promised[1], promised[2], [replace(worker, driver="simulated")], 4).changes
 
 
 def test_changed_settings_people_and_code_are_named(

@@ -7,8 +7,10 @@ import pygame
 import pytest
 from window_builders import click, down
 
+from racer.loop.display import Hud
 from racer.study.file import Study, load_study
 from racer.study.preview import SIZE, PreviewError, open_gallery, painter_of, study_shots, write_sheet
+from racer.window.screens import Painter
 
 STUDY = """
 title = "Looked at"
@@ -33,6 +35,21 @@ def test_every_kind_of_screen_is_there_once_and_nothing_is_recorded(tmp_path: Pa
     assert captions[-3:] == ["Thank you", "Paused", "Experimenter"]
     assert "driving, ahead" in captions and len(captions) == len(set(captions))
     assert [path.name for path in tmp_path.iterdir()] == ["study.toml"]
+
+
+def test_a_picture_is_shown_under_its_question_and_is_one_of_many(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "study.toml").write_text(
+        'title = "Faces"\n[task]\nname = "faces"\n[episodes]\npractice = 0\nsteps = 6\n'
+    )
+    study = load_study(tmp_path)
+    title = study.file.make_task().spec.text("en").title
+    shot = next(shot for shot in study_shots(study, "evaluation") if title in shot.caption and "Round" in shot.caption)
+    huds: list[Hud] = []
+    monkeypatch.setattr(Painter, "drive", lambda painter, frame, hud, original=None: huds.append(hud))
+    shot.draw(painter_of(study)(pygame.Surface(SIZE)))
+    assert huds[0].count is not None and huds[0].count[0] == 1 and huds[0].count[1] >= 6
 
 
 def test_a_pilot_is_not_asked_what_follows_a_condition(tmp_path: Path) -> None:

@@ -55,6 +55,22 @@ def task_of(folder: Path, **given: Any) -> Folder:
     return task
 
 
+def test_answers_without_a_latin_letter_have_names_of_their_own(folder: Path) -> None:
+    labels = (
+        (folder / "labels.csv")
+        .read_text()
+        .replace("blue", "answer 3")
+        .replace("red", "\u03b2")
+        .replace("green", "\u03b3")
+    )
+    (folder / "labels.csv").write_text(labels)
+    spec = task_of(folder, question="colour").spec
+    names = [action.name for action in spec.actions]
+    assert len(set(names)) == 3 and list(spec.text("en").actions.values()) == ["answer 3", "\u03b2", "\u03b3"]
+    task = task_of(folder, question="colour")
+    assert all(sum(known[f"colour-{name}"] for name in names) == 1 for known in task.world.told)
+
+
 def test_every_column_of_few_values_is_a_question(drawn: Path) -> None:
     task = task_of(drawn)
     assert [question.name for question in task.world.questions] == ["side", "colour"]
