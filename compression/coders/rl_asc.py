@@ -146,6 +146,7 @@ RL_ASC = Coder(
     receiver=ConceptReceiver,
     least_bits=_least_bits,
     needs=NAME,
+    made_by="racer model train-coder",
     check=_check,
     software=("constriction",),
 )

@@ -69,7 +69,7 @@ def test_alpha_takes_bits_and_not_the_answer_and_bits_are_coded_near_the_entropy
         fit = trained(tmp_path / str(alpha), replace(CONFIG, alpha=alpha))
         fitted = fitted_of(fit)
         assert right(fitted) > 0.95
-        cards.append(measure(fitted, fit.rate_model, scene(98).frames))
+        cards.append(measure(fitted, fit.rate_model, scene(98, 100).frames))
     free, paid = cards
     assert paid["coded_bits_per_frame"] < free["coded_bits_per_frame"] / 2
     for card in cards:
@@ -179,3 +179,12 @@ def test_a_file_for_frames_of_other_sizes_is_refused(tmp_path: Path) -> None:
     whole = FittedModel(parse_tensors(file_of(fit))[0], record, "whole")
     with pytest.raises(ValueError, match="does not hold what agent needs"):
         check_agent(whole, replace(SIZES, frame=(40, 40, 3)))
+
+
+def test_what_networks_come_to_is_a_number_of_the_tables_whatever_it_is(tmp_path: Path) -> None:
+    fit = trained(tmp_path, replace(CONFIG, steps=2, decoder_steps=1))
+    fitted = fitted_of(fit)
+    latents = np.repeat(np.array([[np.nan], [np.inf], [-np.inf], [3e38]], np.float32), 6, 1)
+    nothing, most, least, large = fitted.numbers(latents)
+    assert (nothing == fitted.ladder.clipped(np.zeros(6, np.int64))).all()
+    assert (most == fitted.ladder.highest).all() and (large == most).all() and (least == fitted.ladder.lowest).all()
