@@ -1,7 +1,9 @@
 """Frames with their label maps, for what learns or scores what pixels show.
 
 Who learns from which trials is kept apart by seeds: the coder's own, those of the task's network, and those of the
-network that scores. None are seeds of sittings, sweeps or latent models' held-out trials.
+network that scores. None are seeds of sittings, sweeps or latent models' trials: those that latent models learn from
+lie in the half million from 1,000,000 (`racer.training.collect`). Where there are only so many pictures, coder and
+task's network get those that are learnt from (`racer.tasks.pictures.parts`), and the frames that are scored are others.
 """
 
 from __future__ import annotations
