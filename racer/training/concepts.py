@@ -6,11 +6,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 
 from compression.errors import CompressionError
 from compression.fitting.fitted import FittedRecord, dump_fitted
+from compression.model.training.train import chosen_device
+from compression.rl_asc.networks import CELL
 from compression.rl_asc.training import ConceptConfig, train_concepts
 from compression.rl_asc.training import Labelled as LabelledFrames
 from disk.reading import open_plain
@@ -61,6 +64,12 @@ def plan_coder(config: CoderConfig) -> dict[str, Any]:
             "written: choose a task with labels, see `racer task show`"
         )
     model = load_task_model(spec, config.model)
+    if any(side % CELL for side in model.sizes.frame[:2]):
+        raise ConfigError(
+            f"frames of task {config.task} are {model.sizes.frame[1]} x {model.sizes.frame[0]} pixels, and coder "
+            f"{OBJECTIVE} needs sides that are multiples of {CELL}; nothing was written: choose another task"
+        )
+    chosen_device(config.device)
     training = config.training
     return {
         "task": config.task,
@@ -129,7 +138,7 @@ def _collected(
 ) -> tuple[Frames, Frames, tuple[int, ...]]:
     """Return frames that lie in the work folder, or collect them and leave them there."""
     path = work / f"{use}.npz"
-    told = repr((config.task, sorted(config.settings.items()), trials))
+    told = repr((config.task, sorted(config.settings.items()), trials, FIRST_SEED[use]))
     try:
         if path.exists():
             with open_plain(path) as file, np.load(file, allow_pickle=False) as kept:
@@ -145,7 +154,7 @@ def _collected(
             np.savez(stream, frames=frames, labels=labels, seeds=np.array(seeds), told=np.array(told))
     except (CompressionError, RacerError):
         raise
-    except (OSError, ValueError, KeyError, EOFError) as error:
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
         raise RacerError(
             f"{work} cannot be used ({type(error).__name__}); remove it, and its frames are collected again"
         ) from error
