@@ -32,7 +32,7 @@ def test_the_same_arguments_give_the_same_frames_of_seeds_of_their_own() -> None
     again = collect_labelled("vehicles", {}, "judge", 6)
     assert (frames.shape, labels.shape) == ((6, 64, 64, 3), (6, 64, 64))
     assert frames.tobytes() == again[0].tobytes() and labels.tobytes() == again[1].tobytes()
-    assert seeds == tuple(range(FIRST_SEED["judge"], FIRST_SEED["judge"] + 6))
+    assert seeds.tolist() == list(range(FIRST_SEED["judge"], FIRST_SEED["judge"] + 6))
     assert len({collect_labelled("vehicles", {}, use, 3)[0].tobytes() for use in FIRST_SEED}) == len(FIRST_SEED)
 
 
@@ -47,8 +47,9 @@ def test_no_trial_of_one_use_is_one_of_another_nor_of_a_latent_model() -> None:
 
 def test_a_task_that_moves_on_is_looked_at_now_and_then() -> None:
     told: list[float] = []
-    frames, labels, _ = collect_labelled("lunar-lander", {}, "score", 1, told.append)
-    assert told == [1.0] and 2 <= len(frames) == len(labels) <= 240 / EVERY
+    frames, labels, seeds = collect_labelled("lunar-lander", {}, "score", 2, told.append)
+    assert told == [0.5, 1.0] and 4 <= len(frames) == len(labels) == len(seeds) <= 480 / EVERY
+    assert seeds.tolist() == sorted(seeds.tolist()) and len(set(seeds.tolist())) == 2
     assert labels.max() < len(make_task("lunar-lander").spec.labels)
 
 
