@@ -69,7 +69,7 @@ def _metadata(header: bytes) -> dict[str, str]:
     return metadata
 
 
-def one_line(text: object) -> str:
+def one_line(text: object, most: int = 200) -> str:
     """Return the first line of a text, cut short; what a file put into it cannot steer the terminal."""
-    line = (str(text).splitlines() or [""])[0][:200]
+    line = (str(text).splitlines() or [""])[0][:most]
     return "".join(c if c.isprintable() else "?" for c in line)

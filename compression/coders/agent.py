@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from compression.coders.coder import Coder, CoderSettings
 from compression.coders.ladder import Ladder
+from compression.coders.range_coding import require_constriction
 from compression.fitting.fitted import FittedModel, require_shapes
 from compression.model.sizes import Sizes
 
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 NAME = "agent"
 TABLES = ("lowest", "frequencies", "rungs")
+_MOST = 1e9
+"""Beyond whatever a table holds."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,22 +42,30 @@ class FittedAgent:
     decoder: Decoder
 
     def numbers(self, latents: NDArray[np.float32]) -> NDArray[np.int64]:
-        """Return the whole numbers, int64[N, latents], that latents, float32[N, latents], are rounded to."""
-        return self.ladder.clipped(np.rint(latents.astype(np.float64) / self.step).astype(np.int64))
+        """Return the whole numbers, int64[N, latents], that latents, float32[N, latents], are rounded to.
+
+        Whatever the networks come to is one: what is no number counts as 0.
+        """
+        exact = np.nan_to_num(latents.astype(np.float64), posinf=_MOST, neginf=-_MOST) / self.step
+        return self.ladder.clipped(np.rint(exact.clip(-_MOST, _MOST)).astype(np.int64))
 
     def frames(self, received: NDArray[np.float32]) -> NDArray[np.uint8]:
         """Return the frames, uint8[N, H, W, C], that are drawn of received numbers, float32[N, latents]."""
         import torch
 
+        from compression.model.latent_model import frames_of
+
         with torch.inference_mode():
-            images = self.decoder(torch.from_numpy(received * np.float32(self.step)))
-            frames = images.clamp_(0, 1).mul_(255).round_().to(torch.uint8).permute(0, 2, 3, 1)
-        drawn: NDArray[np.uint8] = np.ascontiguousarray(frames.numpy())
-        return drawn
+            return frames_of(self.decoder(torch.from_numpy(received * np.float32(self.step))))
 
 
 def check_agent(fitted: FittedModel, sizes: Sizes) -> None:
-    """Raise ValueError unless a file holds an agent for frames and actions of these sizes."""
+    """Raise ValueError unless a file holds an agent for frames and actions of these sizes.
+
+    Raises:
+        CoderError: If constriction is not installed.
+    """
+    require_constriction()
     from compression.model.agent import agent_sizes, unfilled
 
     tables = {name: fitted.tensors.get(name, np.zeros(0)) for name in (*TABLES, "step")}

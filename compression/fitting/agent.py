@@ -155,7 +155,7 @@ def train_agent(
         pupil = _taught(pupil, _joined(rounds), number, config, work, device, told)
     last, everything = rounds[-1], _joined(rounds)
     acting = pupil.acting()
-    latents, last_latents = (_latents(acting, part.frames) for part in (everything, last))
+    latents, last_latents = (acting.latents(part.frames) for part in (everything, last))
     step = _step(pupil.rate_model, last_latents)
     tables = _tables(pupil.rate_model, last_latents, step)
     order = np.argsort(-_entropies(tables[1]), kind="stable")
@@ -281,10 +281,6 @@ def _taught(
         for parameter in pupil.agent.parameters():
             parameter.copy_(parameter.half().float())
     return pupil.eval().requires_grad_(False)
-
-
-def _latents(acting: Acting, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
-    return np.concatenate([acting.latents(frames[at : at + 256]) for at in range(0, len(frames), 256)])
 
 
 def _step(rate_model: RateModel, latents: NDArray[np.float32]) -> float:

@@ -30,7 +30,7 @@ def measure(fitted: FittedAgent, rate_model: RateModel, frames: NDArray[np.uint8
         rate_model: Trained with it.
         frames: uint8[N, H, W, C], of trials that nothing was trained on.
     """
-    latents = np.concatenate([fitted.acting.latents(frames[at : at + 256]) for at in range(0, len(frames), 256)])
+    latents = fitted.acting.latents(frames)
     rounded = np.rint(latents.astype(np.float64) / rate_model.step)
     numbers = fitted.numbers(latents)
     with torch.inference_mode():

@@ -17,13 +17,15 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from compression.errors import SizeError
-from compression.model.latent_model import images_from_frames
+from compression.model.latent_model import images_of
 from compression.model.sizes import Sizes
 from compression.model.vae import Decoder
 
 LAG = 4
 """Steps between the two latents that the policy sees."""
 _DENSE = 128
+_GROUP = 256
+"""Frames that pass the extractor together."""
 _LEFT = 4
 """Rows and columns, at most, of what the convolutions leave of a frame."""
 
@@ -96,8 +98,8 @@ class Acting:
     def latents(self, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return the latents, float32[N, latents], of frames, uint8[N, H, W, C], before rounding."""
         with torch.inference_mode():
-            images = images_from_frames(torch.from_numpy(np.require(frames, requirements=["C", "W"])))
-            latents: NDArray[np.float32] = self.agent.extractor(images).numpy()
+            pieces = [self.agent.extractor(images_of(frames[at : at + _GROUP])) for at in range(0, len(frames), _GROUP)]
+        latents: NDArray[np.float32] = torch.cat(pieces).numpy()
         return latents
 
     def rounded(self, latents: NDArray[np.float32]) -> NDArray[np.float32]:

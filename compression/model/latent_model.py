@@ -56,7 +56,7 @@ class LatentModel:
     def encode_frames(self, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return the latents, float32[N, latents], of frames, uint8[N, H, W, C]."""
         with torch.inference_mode():
-            mu, _ = self.vae.encoder(images_from_frames(torch.from_numpy(np.require(frames, requirements=["C", "W"]))))
+            mu, _ = self.vae.encoder(images_of(frames))
         result: NDArray[np.float32] = mu.numpy()
         return result
 
@@ -68,10 +68,7 @@ class LatentModel:
     def decode_latents(self, latents: NDArray[np.float32]) -> NDArray[np.uint8]:
         """Return the frames, uint8[N, H, W, C], of latents, float32[N, latents]."""
         with torch.inference_mode():
-            images = self.vae.decoder(torch.from_numpy(latents))
-            frames = images.clamp_(0, 1).mul_(255).round_().to(torch.uint8).permute(0, 2, 3, 1)
-        result: NDArray[np.uint8] = np.ascontiguousarray(frames.numpy())
-        return result
+            return frames_of(self.vae.decoder(torch.from_numpy(latents)))
 
     def fill(self, name: FillName) -> Fill:
         """Return a fresh fill of this name.
@@ -141,6 +138,18 @@ def use_one_thread() -> None:
 def images_from_frames(frames: Tensor) -> Tensor:
     """Return images float32[N, C, H, W] in [0, 1] of frames uint8[N, H, W, C], in channels-last memory."""
     return frames.permute(0, 3, 1, 2).float().div_(255)
+
+
+def images_of(frames: NDArray[np.uint8]) -> Tensor:
+    """Return the images, as `images_from_frames`, of an array of frames."""
+    return images_from_frames(torch.from_numpy(np.require(frames, requirements=["C", "W"])))
+
+
+def frames_of(images: Tensor) -> NDArray[np.uint8]:
+    """Return the frames, uint8[N, H, W, C], of images float32[N, C, H, W], which change; what is no number is black."""
+    frames = images.nan_to_num_(0).clamp_(0, 1).mul_(255).round_().to(torch.uint8).permute(0, 2, 3, 1)
+    result: NDArray[np.uint8] = np.ascontiguousarray(frames.numpy())
+    return result
 
 
 def save_model(

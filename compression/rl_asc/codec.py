@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from compression.fitting.fitted import FittedModel, require_shapes
-from compression.model.latent_model import images_from_frames
+from compression.model import latent_model
+from compression.model.latent_model import frames_of
 from compression.model.sizes import Sizes
 from compression.rl_asc.concepts import ConceptCode, Message, check_tables, table_shapes
 from compression.rl_asc.networks import MOST_PARTS, Design, System, down_scaled, masks_of, split_features
@@ -69,14 +70,12 @@ class ConceptCodec:
             values = torch.from_numpy(np.stack([message.values for message in messages]))
             masks = masks_of(cells, self.design.parts)
             images = self.system.generator(split_features(values, masks), masks, levels)
-            frames = images.mul(255).round().to(torch.uint8).permute(0, 2, 3, 1).contiguous()
-        shown: NDArray[np.uint8] = frames.numpy()
-        return shown
+            return frames_of(images)
 
 
 def images_of(frames: NDArray[np.uint8]) -> Tensor:
-    """Return images float32[N, C, H, W] in [0, 1] of frames, uint8[N, H, W, C]."""
-    return images_from_frames(torch.from_numpy(np.require(frames, requirements=["C", "W"]))).contiguous()
+    """Return images float32[N, C, H, W] in [0, 1] of frames, uint8[N, H, W, C], channel by channel in memory."""
+    return latent_model.images_of(frames).contiguous()
 
 
 def check_rl_asc(fitted: FittedModel, sizes: Sizes) -> None:
@@ -86,8 +85,8 @@ def check_rl_asc(fitted: FittedModel, sizes: Sizes) -> None:
         networks = {f"system.{name}": tuple(value.shape) for name, value in System(design).state_dict().items()}
     prices = fitted.tensors.get("prices", np.zeros(0, np.float32))
     tables = table_shapes(design)
-    require_shapes(fitted, networks | tables | {"cell.weights": (design.parts,), "prices": prices.shape[:1]})
-    if not 1 <= len(prices) <= MOST_PRICES or not ((prices > 0) & (prices < 1)).all():
+    require_shapes(fitted, networks | tables | {"cell.weights": (design.parts,), "prices": (prices.size,)})
+    if not 1 <= prices.size <= MOST_PRICES or not ((prices > 0) & (prices < 1)).all() or (np.diff(prices) < 0).any():
         raise ValueError("its prices of a bit are none")
     check_tables({name: fitted.tensors[name] for name in tables})
 

@@ -129,7 +129,8 @@ def agent_train(
     for line in _card_lines(card, make_task(task).spec):
         print(line)
     print(f"Wrote {out}")
-    print(f"Next: racer rates --task {task} --coders agent --mask {shlex.quote(str(out))}")
+    through = f" --model {shlex.quote(str(model))}" if model else ""
+    print(f"Next: racer rates --task {task} --coders agent --mask {shlex.quote(str(out))}{through}")
 
 
 @app.command("show", epilog="Example: racer agent show agent.safetensors --task car-racing")
@@ -144,7 +145,10 @@ def agent_show(
     """Show what an agent was trained for, what its latents cost and how it does the task."""
     from dataclasses import asdict
 
-    from compression.fitting.fitted import task_of
+    from compression.coders.agent import AGENT
+    from compression.errors import MaskError
+    from compression.fitting.fitted import remedy, task_of
+    from compression.tensor_files import one_line
     from racer.errors import ConfigError
     from racer.tasks.latent_model import load_task_model
     from racer.tasks.registry import make_task
@@ -159,10 +163,13 @@ def agent_show(
         print_json({"agent": str(file), "record": asdict(record)})
         return
     settings = ", ".join(f"{name} {value}" for name, value in record.config.items() if name != "card")
-    print(f"trained for     {record.task}, imitating {', '.join(record.drivers)}")
-    print(f"settings        {settings}")
-    for line in _card_lines(card, spec):
-        print(line)
+    lines = [f"trained for     {record.task}, imitating {', '.join(record.drivers)}", f"settings        {settings}"]
+    try:
+        lines += _card_lines(card, spec)
+    except (KeyError, TypeError, ValueError) as error:
+        raise MaskError(f"{file} holds a card that is damaged; {remedy(file, AGENT.made_by)}") from error
+    for line in lines:
+        print(one_line(line, 400))
 
 
 def _card_lines(card: dict[str, Any], spec: TaskSpec) -> list[str]:

@@ -179,7 +179,8 @@ def model_train_coder(
         print("Nothing was written; leave out --dry-run to train")
         return
     print(f"Wrote {out}, {done['bytes'] / 1e6:.2f} MB")
-    print(f"Next: racer rates --task {task} --coders rl-asc --mask {shlex.quote(str(out))}")
+    through = f" --model {shlex.quote(str(model))}" if model else ""
+    print(f"Next: racer rates --task {task} --coders rl-asc --mask {shlex.quote(str(out))}{through}")
 
 
 @app.command("show", epilog="Example: racer model show lander-model")

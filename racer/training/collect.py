@@ -1,8 +1,9 @@
 """Frames to train a latent model on: a task done by its own simulated people, or pictures from a folder.
 
 People act as they do, with bursts of one wrong action, so that bad places are seen too. No seed of a trial, person or
-burst is shared by the splits, nor with sittings, whose seeds lie below 1,000,000, or sweeps, whose lie above 10^9. A
-task that waits for answers gets them by chance: its pictures follow from seeds, and a run is a block of them.
+burst is shared by the splits, nor with sittings, whose seeds lie below 1,000,000, sweeps, whose lie above 10^9, or
+coders, which learn from seeds of 1,500,000 and more (`racer.training.labelled`) or of 3,000,000 and more. A task that
+waits for answers gets them by chance: its pictures follow from seeds, and a run is a block of them.
 
 Each run is a file of its own, so that a collection that was interrupted goes on where it was.
 """

@@ -6,11 +6,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 
 from compression.errors import CompressionError
 from compression.fitting.fitted import FittedRecord, dump_fitted
+from compression.model.training.train import chosen_device
+from compression.rl_asc.networks import CELL
 from compression.rl_asc.training import ConceptConfig, train_concepts
 from compression.rl_asc.training import Labelled as LabelledFrames
 from disk.reading import open_plain
@@ -19,7 +22,7 @@ from racer.drivers.registry import SIMULATED, who_drives
 from racer.errors import ConfigError, RacerError
 from racer.tasks.latent_model import load_task_model
 from racer.tasks.registry import make_task
-from racer.training.labelled import FIRST_SEED, Frames, Use, collect_labelled
+from racer.training.labelled import FIRST_SEED, Frames, Seeds, Use, collect_labelled
 from racer.training.train import refuse_existing, write_new
 
 OBJECTIVE = "rl-asc"
@@ -61,6 +64,12 @@ def plan_coder(config: CoderConfig) -> dict[str, Any]:
             "written: choose a task with labels, see `racer task show`"
         )
     model = load_task_model(spec, config.model)
+    if any(side % CELL for side in model.sizes.frame[:2]):
+        raise ConfigError(
+            f"frames of task {config.task} are {model.sizes.frame[1]} x {model.sizes.frame[0]} pixels, and coder "
+            f"{OBJECTIVE} needs sides that are multiples of {CELL}; nothing was written: choose another task"
+        )
+    chosen_device(config.device)
     training = config.training
     return {
         "task": config.task,
@@ -84,7 +93,7 @@ def make_coder(config: CoderConfig, progress: Progress = lambda stage, done: Non
     """
     plan = plan_coder(config)
     work = config.work or config.out.with_name(config.out.name + ".work")
-    collected: dict[Use, tuple[Frames, Frames, tuple[int, ...]]] = {}
+    collected: dict[Use, tuple[Frames, Frames, Seeds]] = {}
     counts: tuple[tuple[Use, int], ...] = (("coder", config.trials), ("judge", config.trials // 2))
     for number, (use, trials) in enumerate(counts):
         collected[use] = _collected(config, work, use, trials, _part(progress, number))
@@ -109,7 +118,7 @@ def make_coder(config: CoderConfig, progress: Progress = lambda stage, done: Non
         model_sha256=plan["model_sha256"],
         participants=(f"model_training_{FIRST_SEED['coder']}",),
         sessions=(),
-        seeds=(*seeds, *collected["judge"][2]),
+        seeds=tuple(np.unique([*seeds, *collected["judge"][2]]).tolist()),
         config={**asdict(config.training), "parts": plan["parts"], "channels": config.training.channels},
         task=config.task,
         drivers=(who_drives(SIMULATED, spec.name),) if spec.paced else (),
@@ -126,10 +135,10 @@ def _part(progress: Progress, number: int) -> Callable[[float], None]:
 
 def _collected(
     config: CoderConfig, work: Path, use: Use, trials: int, progress: Callable[[float], None]
-) -> tuple[Frames, Frames, tuple[int, ...]]:
+) -> tuple[Frames, Frames, Seeds]:
     """Return frames that lie in the work folder, or collect them and leave them there."""
     path = work / f"{use}.npz"
-    told = repr((config.task, sorted(config.settings.items()), trials))
+    told = repr((config.task, sorted(config.settings.items()), trials, FIRST_SEED[use]))
     try:
         if path.exists():
             with open_plain(path) as file, np.load(file, allow_pickle=False) as kept:
@@ -138,14 +147,14 @@ def _collected(
                         f"{work} holds frames of another training and was left as it is; name another --work, or "
                         "remove it"
                     )
-                return kept["frames"], kept["labels"], tuple(kept["seeds"].tolist())
+                return kept["frames"], kept["labels"], kept["seeds"]
         make_folder(work)
         frames, labels, seeds = collect_labelled(config.task, config.settings, use, trials, progress)
         with whole_stream(path) as stream:
-            np.savez(stream, frames=frames, labels=labels, seeds=np.array(seeds), told=np.array(told))
+            np.savez(stream, frames=frames, labels=labels, seeds=seeds, told=np.array(told))
     except (CompressionError, RacerError):
         raise
-    except (OSError, ValueError, KeyError, EOFError) as error:
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
         raise RacerError(
             f"{work} cannot be used ({type(error).__name__}); remove it, and its frames are collected again"
         ) from error

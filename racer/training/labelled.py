@@ -1,7 +1,9 @@
 """Frames with their label maps, for what learns or scores what pixels show.
 
 Who learns from which trials is kept apart by seeds: the coder's own, those of the task's network, and those of the
-network that scores. None are seeds of sittings, sweeps or latent models' held-out trials.
+network that scores. None are seeds of sittings, sweeps or latent models' trials: those that latent models learn from
+lie in the half million from 1,000,000 (`racer.training.collect`). Where there are only so many pictures, coder and
+task's network get those that are learnt from (`racer.tasks.pictures.parts`), and the frames that are scored are others.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ EVERY = 12
 STEPS = 240
 """The most steps of a trial."""
 Frames = NDArray[np.uint8]
+Seeds = NDArray[np.int64]
 _Pair = tuple[Frames, Frames]
 
 
@@ -35,8 +38,10 @@ def collect_labelled(
     use: Use,
     trials: int,
     progress: Callable[[float], None] = lambda done: None,
-) -> tuple[Frames, Frames, tuple[int, ...]]:
-    """Return frames uint8[N, H, W, C], label maps uint8[N, H, W] and seeds of trials. The same arguments, same bytes.
+) -> tuple[Frames, Frames, Seeds]:
+    """Return frames uint8[N, H, W, C], label maps uint8[N, H, W] and the seeds int64[N] of the trials that they are of.
+
+    The same arguments, the same bytes.
 
     The task's own simulated people do it at its training points in turn, the settings given on top.
 
@@ -50,16 +55,17 @@ def collect_labelled(
             "choose a task with labels, see `racer task show`"
         )
     points = [{**point, **settings} for point in spec.training_points or spec.operating_points]
-    frames, labels, seeds = [], [], []
+    frames, labels = [], []
+    seeds: list[int] = []
     for number in range(trials):
         seed = FIRST_SEED[use] + number
         made = make_task(task, points[number % len(points)])
         for frame, label in _pairs(made, seed):
             frames.append(frame)
             labels.append(label)
-        seeds.append(seed)
+            seeds.append(seed)
         progress((number + 1) / trials)
-    return np.stack(frames), np.stack(labels), tuple(seeds)
+    return np.stack(frames), np.stack(labels), np.array(seeds, np.int64)
 
 
 def _pairs(task: Task, seed: int) -> Iterator[_Pair]:

@@ -14,6 +14,7 @@ import argparse
 import csv
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +67,12 @@ def _row(arguments: argparse.Namespace, alpha: float, seed: int) -> dict[str, fl
     spec = make_task(arguments.task).spec
     path = arguments.out / f"{arguments.rate_model}_{arguments.decoder_loss}_{alpha:g}_{seed}.safetensors"
     if path.exists():
-        _, card = read_card(path, load_task_model(spec))
+        record, card = read_card(path, load_task_model(spec))
+        wanted = asdict(_config(arguments, alpha, seed))
+        told = {name: value for name, value in record.config.items() if name != "card"}
+        kept = told, record.task, len(record.seeds), card["trials"]
+        if kept != (wanted, arguments.task, wanted["rounds"] * arguments.trials, arguments.held_out_trials):
+            raise SystemExit(f"{path} is an agent of other settings; give another --out, or move it away")
     else:
         card = train(_training(arguments, path, alpha, seed))
     primary = spec.primary.name
@@ -80,14 +86,18 @@ def _training(arguments: argparse.Namespace, path: Path, alpha: float, seed: int
         out=path,
         trials=arguments.trials,
         held_out_trials=arguments.held_out_trials,
-        config=AgentConfig(
-            alpha=alpha,
-            rate_model=arguments.rate_model,
-            steps=arguments.steps,
-            decoder_steps=arguments.decoder_steps,
-            decoder_loss=arguments.decoder_loss,
-            seed=seed,
-        ),
+        config=_config(arguments, alpha, seed),
+    )
+
+
+def _config(arguments: argparse.Namespace, alpha: float, seed: int) -> AgentConfig:
+    return AgentConfig(
+        alpha=alpha,
+        rate_model=arguments.rate_model,
+        steps=arguments.steps,
+        decoder_steps=arguments.decoder_steps,
+        decoder_loss=arguments.decoder_loss,
+        seed=seed,
     )
 
 

@@ -40,7 +40,7 @@ from compression.rl_asc.training import ConceptConfig, Labelled, train_labeller
 from racer.rates.rate_difference import monotone, rate_difference, rising_curve
 from racer.tasks.latent_model import load_task_model
 from racer.tasks.registry import make_task
-from racer.training.labelled import Use, collect_labelled
+from racer.training.labelled import Seeds, Use, collect_labelled
 
 _RESAMPLES = 1000
 _SLOTS = (12, 27, 42, 85, 128, 170)
@@ -89,17 +89,14 @@ def main() -> None:
     work = Work(args.out / "score", {"task": args.task, "learnt": args.learnt, "steps": args.steps})
     scorer = train_labeller(Labelled(frames, labels), parts, work, "labeller", config, torch.device("cpu"))
     frames, truth, seeds = _collected(args.task, "held_out", args.trials, args.out)
-    trial = np.arange(len(frames)) * len(seeds) // len(frames)
-
-    drawn = np.random.default_rng(0).integers(len(seeds), size=(_RESAMPLES, len(seeds)))
+    trials = np.unique(seeds)
+    drawn = np.random.default_rng(0).integers(len(trials), size=(_RESAMPLES, len(trials)))
 
     def measured(point: Point) -> Row:
         with torch.inference_mode():
             found = [scorer(images_of(point.shown[at : at + 64])).argmax(1).numpy() for at in range(0, len(truth), 64)]
         iou = mean_iou(truth, np.concatenate(found), parts)
-        bits, means = (
-            np.array([each[trial == number].mean() for number in range(len(seeds))]) for each in (point.bits, iou)
-        )
+        bits, means = (np.array([each[seeds == seed].mean() for seed in trials]) for each in (point.bits, iou))
         low, high = np.percentile(means[drawn].mean(1), [2.5, 97.5])
         row: Row = {
             "coder": point.coder,
@@ -128,15 +125,15 @@ def main() -> None:
     _draw(rows, args.out / "curves.png")
 
 
-def _collected(task: str, use: Use, trials: int, out: Path) -> tuple[Frames, Frames, tuple[int, ...]]:
-    """Return frames, label maps and seeds, kept from an earlier run if there was one."""
-    path = out / f"{task}-{use}-{trials}.npz"
+def _collected(task: str, use: Use, trials: int, out: Path) -> tuple[Frames, Frames, Seeds]:
+    """Return frames, label maps and seeds of the frames, kept from an earlier run if there was one."""
+    path = out / f"{task}-{use}-{trials}-trials.npz"
     if not path.exists():
         frames, labels, seeds = collect_labelled(task, {}, use, trials)
         path.parent.mkdir(parents=True, exist_ok=True)
-        np.savez(path, frames=frames, labels=labels, seeds=np.array(seeds))
+        np.savez(path, frames=frames, labels=labels, seeds=seeds)
     with np.load(path, allow_pickle=False) as kept:
-        return kept["frames"], kept["labels"], tuple(kept["seeds"].tolist())
+        return kept["frames"], kept["labels"], kept["seeds"]
 
 
 def _concepts(codec: ConceptCodec, frames: Frames) -> Iterator[Point]:

@@ -1,8 +1,8 @@
 """Where there are only so many pictures: which of them a seed may show, so that nothing is shown that was trained on.
 
-Seeds are kept apart by what they are for (`racer.training.collect`, `racer.sitting.protocol`, `racer.rates.people`);
-pictures follow the seeds: latent models and simulated people learn from one part, pilots meet another, and a third is
-left to whoever is evaluated, to sweeps and to the model's data card.
+Seeds are kept apart by what they are for (`racer.training.collect`, `racer.training.labelled`,
+`racer.sitting.protocol`, `racer.rates.people`); pictures follow the seeds: latent models, coders and simulated people
+learn from one part, pilots meet another, and a third is left to whoever is evaluated, to sweeps and to data cards.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Part = Literal["learnt", "piloted", "held-out"]
-_LEARNT = range(1_000_000, 2_000_000)
+_LEARNT = range(1_000_000, 2_000_000), range(3_000_000, 4_000_000)
+"""Latent models, simulated people and coders; what judges coders as they are trained, and agents."""
 _PILOTED = range(500_000)
 _SHARES = 0.45, 0.25
 """Of the first two parts."""
@@ -21,7 +22,7 @@ _SHARES = 0.45, 0.25
 
 def part_of(seed: int) -> Part:
     """Return the part that the picture of a seed is taken from."""
-    return "learnt" if seed in _LEARNT else "piloted" if seed in _PILOTED else "held-out"
+    return "learnt" if any(seed in each for each in _LEARNT) else "piloted" if seed in _PILOTED else "held-out"
 
 
 def part_of_share(share: float) -> Part:

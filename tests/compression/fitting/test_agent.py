@@ -65,11 +65,11 @@ def right(fitted: FittedAgent) -> float:
 
 def test_alpha_takes_bits_and_not_the_answer_and_bits_are_coded_near_the_entropy(tmp_path: Path) -> None:
     cards = []
-    for alpha in (0.0, 3e-2):
-        fit = trained(tmp_path / str(alpha), replace(CONFIG, alpha=alpha))
+    for alpha, decoder_steps in ((0.0, CONFIG.decoder_steps), (3e-2, 1)):
+        fit = trained(tmp_path / str(alpha), replace(CONFIG, alpha=alpha, decoder_steps=decoder_steps))
         fitted = fitted_of(fit)
         assert right(fitted) > 0.95
-        cards.append(measure(fitted, fit.rate_model, scene(98).frames))
+        cards.append(measure(fitted, fit.rate_model, scene(98, 50).frames))
     free, paid = cards
     assert paid["coded_bits_per_frame"] < free["coded_bits_per_frame"] / 2
     for card in cards:
@@ -81,7 +81,7 @@ def test_alpha_takes_bits_and_not_the_answer_and_bits_are_coded_near_the_entropy
 def test_a_rate_above_its_target_is_brought_down_by_raising_alpha(tmp_path: Path) -> None:
     config = replace(CONFIG, steps=300, decoder_steps=1, free_rounds=1, target_bits=8.0, alpha=1e-3)
     fit = trained(tmp_path, config)
-    card = measure(fitted_of(fit), fit.rate_model, scene(98).frames)
+    card = measure(fitted_of(fit), fit.rate_model, scene(98, 50).frames)
     assert fit.alpha > config.alpha
     assert 4 < card["coded_bits_per_frame"] < 1.2 * 8
     assert right(fitted_of(fit)) > 0.9
@@ -122,7 +122,7 @@ def test_a_killed_training_goes_on_and_gives_the_same_bytes(
 def test_the_published_rate_model_gives_a_coder_whose_tables_hold_its_latents(tmp_path: Path) -> None:
     fit = trained(tmp_path, replace(CONFIG, steps=40, decoder_steps=2, rate_model="normal", decoder_loss="latent"))
     fitted = fitted_of(fit)
-    card = measure(fitted, fit.rate_model, scene(98).frames)
+    card = measure(fitted, fit.rate_model, scene(98, 50).frames)
     assert fitted.step > fit.rate_model.step == 1e-3
     assert card["coded_entropy_bits_per_latent"] < card["entropy_bits_per_latent"]
     assert card["outside_tables"] < 0.02
@@ -179,3 +179,12 @@ def test_a_file_for_frames_of_other_sizes_is_refused(tmp_path: Path) -> None:
     whole = FittedModel(parse_tensors(file_of(fit))[0], record, "whole")
     with pytest.raises(ValueError, match="does not hold what agent needs"):
         check_agent(whole, replace(SIZES, frame=(40, 40, 3)))
+
+
+def test_what_networks_come_to_is_a_number_of_the_tables_whatever_it_is(tmp_path: Path) -> None:
+    fit = trained(tmp_path, replace(CONFIG, steps=2, decoder_steps=1))
+    fitted = fitted_of(fit)
+    latents = np.repeat(np.array([[np.nan], [np.inf], [-np.inf], [3e38]], np.float32), 6, 1)
+    nothing, most, least, large = fitted.numbers(latents)
+    assert (nothing == fitted.ladder.clipped(np.zeros(6, np.int64))).all()
+    assert (most == fitted.ladder.highest).all() and (large == most).all() and (least == fitted.ladder.lowest).all()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import crossing
@@ -10,6 +11,9 @@ import pytest
 from command_builders import Racer, Refuse, strictly
 from tiny_models import GREY, write_tiny_model
 
+from compression.coders.agent import AGENT
+from compression.fitting.fitted import dump_fitted
+from compression.model.latent_model import load_model
 from racer.training.agent import LENGTH
 
 BRIEF = (
@@ -44,6 +48,24 @@ def test_an_agent_is_planned_trained_shown_and_driven_by(run: Racer, refuse: Ref
     assert driven.code == 0 and strictly(driven.out)
     refuse(f"{BRIEF} --out a.safetensors", "a.safetensors exists and was left as it is")
     refuse("agent show a.safetensors --task car-racing", "was fitted for other weights")
+
+
+def test_a_card_from_anybody_neither_stops_nor_steers_the_terminal(run: Racer, refuse: Refuse, tmp_path: Path) -> None:
+    write_tiny_model(tmp_path / "m", GREY)
+    run(f"{BRIEF} --out a.safetensors --json")
+    fitted = AGENT.read(tmp_path / "a.safetensors", load_model(tmp_path / "m"))
+
+    def spoil(**others: object) -> None:
+        config = fitted.record.config | {"card": {**fitted.record.config["card"], **others}, "seed": "\x1b[2J\n"}
+        data = dump_fitted(fitted.tensors, replace(fitted.record, config=config, drivers=("\x1b[2J",)))
+        (tmp_path / "b.safetensors").write_bytes(data)
+
+    spoil()
+    shown = run("agent show b.safetensors --model m")
+    assert shown.code == 0 and "bits a latent" in shown.out and "\x1b" not in shown.out
+    for wrong in ({"frames": "\x1b[2J", "squared_error": None}, {"squared_error_at_": 1}, {"agent": {"home": "far"}}):
+        spoil(**wrong)
+        refuse("agent show b.safetensors --model m", "holds a card that is damaged")
 
 
 def test_what_is_no_agent_is_refused_in_one_line(refuse: Refuse, tmp_path: Path) -> None:

@@ -38,8 +38,9 @@ def test_a_coder_is_trained_and_used(run: Racer, refuse: Refuse, tmp_path: Path)
     assert path.read_bytes() == first
     path.unlink()
     refuse(train.replace("--trials 8", "--trials 9"), "holds frames of another training")
-    (tmp_path / "kept" / "coder.npz").write_bytes(b"no frames")
-    refuse(train, "cannot be used")
+    for damaged in (b"no frames", b"PK\x03\x04 and no more"):
+        (tmp_path / "kept" / "coder.npz").write_bytes(damaged)
+        refuse(train, "cannot be used")
 
 
 @pytest.mark.parametrize(
