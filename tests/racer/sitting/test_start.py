@@ -100,7 +100,7 @@ def test_a_pilot_is_recorded_with_all_that_is_needed_to_repeat_it(tmp_path: Path
         ]
         assert [e.info.bits_per_step for e in session.episodes] == [170, 170, 60]
         assert {(e.info.mask_interval, e.info.fill) for e in session.episodes} == {("step", "prior")}
-    assert files(tmp_path / "data") == [result.path.name]
+    assert files(tmp_path / "data") == [LEDGER_NAME, result.path.name]
 
 
 def test_an_unmarked_sitting_is_not_marked_as_a_trial_and_keeps_the_tasks_pace(tmp_path: Path) -> None:
