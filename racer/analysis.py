@@ -6,6 +6,9 @@ from typing import Any
 
 from sessions.extras import import_extra
 
+PACKAGES = ("bjontegaard", "jinja2", "matplotlib", "pandas", "statsmodels")
+"""Of the extra."""
+
 
 def analysis(module: str) -> Any:
     """Return a module of the extra `analysis`, such as `pandas`.
@@ -14,3 +17,13 @@ def analysis(module: str) -> Any:
         MissingPackageError: If it is not installed.
     """
     return import_extra(module, "racer[analysis]", "the analysis")
+
+
+def require_analysis() -> None:
+    """Make sure, before hours are spent on what it is for, that the extra is installed.
+
+    Raises:
+        MissingPackageError: If one of its packages is not.
+    """
+    for module in PACKAGES:
+        analysis(module)

@@ -33,6 +33,10 @@ _SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
 Kind = Literal["recorded", "withdrawn"]
 
 
+class LedgerError(RecordingError):
+    """A ledger cannot be read, or is damaged; recordings are as they were."""
+
+
 @dataclass(frozen=True)
 class Entry:
     """What became of a recording. Malformed fields raise ValueError."""
@@ -84,7 +88,7 @@ def read_ledger(folder: Path) -> Ledger | None:
     """Return the ledger of a data folder; None where there is none.
 
     Raises:
-        RecordingError: If it cannot be read, or an entry does not follow from those before it.
+        LedgerError: If it cannot be read, or an entry does not follow from those before it.
     """
     path = folder / LEDGER_NAME
     try:
@@ -92,7 +96,7 @@ def read_ledger(folder: Path) -> Ledger | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
-        raise RecordingError(f"cannot read {path}: {error.strerror}; recordings are as they were") from error
+        raise LedgerError(f"cannot read {path}: {error.strerror}; recordings are as they were") from error
     entries: list[Entry] = []
     head = BEGINNING
     for number, line in enumerate(data.splitlines(), 1):
@@ -103,7 +107,7 @@ def read_ledger(folder: Path) -> Ledger | None:
             if value["head"] != head:
                 raise ValueError("another head")
         except (ValueError, TypeError, KeyError, RecursionError) as error:
-            raise RecordingError(
+            raise LedgerError(
                 f"line {number} of {path} does not follow from those before it: the file was changed; recordings are "
                 "as they were: put back a copy of it, or move it away and deposit a new head"
             ) from error
@@ -132,7 +136,8 @@ def note_recorded(folder: Path, paths: Sequence[Path] | None = None) -> list[Pat
 
     Raises:
         StorageError: If the disk refuses. The recordings are as they were.
-        RecordingError: If the ledger is damaged, or the folder cannot be listed.
+        LedgerError: If the ledger is damaged.
+        RecordingError: If the folder cannot be listed.
     """
     try:
         with alone(folder):
@@ -158,7 +163,7 @@ def add_entries(folder: Path, kind: Kind, hashes: Iterable[str]) -> None:
 
     Raises:
         OSError: If the disk refuses.
-        RecordingError: If the ledger is damaged.
+        LedgerError: If the ledger is damaged.
     """
     ledger = read_ledger(folder) or Ledger()
     known = ledger.hashes(kind)

@@ -257,6 +257,19 @@ def finish_begun(data: Path, but: str = "") -> None:
         _say(f"racer: finished a withdrawal that was cut short in {data}", stderr=True)
 
 
+def finish_begun_or_say(data: Path) -> None:
+    """Finish a withdrawal as `finish_begun` does; where a damaged ledger forbids it, say so and leave it for later.
+
+    Whoever withdrew is noted by then, so that somebody else can take part.
+    """
+    from sessions.ledger import LedgerError
+
+    try:
+        finish_begun(data)
+    except LedgerError as error:
+        _say(f"racer: a withdrawal from {data} waits to be finished: {error}", stderr=True)
+
+
 def _print_verification(result: Verification) -> None:
     skipped: dict[tuple[str, str], int] = {}
     for recording in result.recordings:

@@ -130,6 +130,7 @@ def rates(
     """Drive every coder at every slot, and plot the task's metrics against bits per step."""
     from datetime import UTC, datetime
 
+    from racer.analysis import require_analysis
     from racer.errors import ConfigError
     from racer.rates.grid import STEPS_FACTOR, Noise, RatesConfig, sweep_settings
     from racer.rates.sealed import open_sealed
@@ -166,6 +167,7 @@ def rates(
         sealed=sealed_file is not None,
     )
     if not dry_run:
+        require_analysis()
         refuse_foreign(out, spec)
     sweep = prepare_sweep(config, _names(coders), mask or (), model)
     driving = _engine(engine, jobs, address)

@@ -141,13 +141,14 @@ def session_start(
             trial_run=trial_run,
             resume=resume,
         )
-    care.finish_begun(config.data)
+    care.finish_begun_or_say(config.data)
     with progress_bar("episodes", shown=headless and not as_json) as advance:
         result = start_session(
             config,
             on_seat=quiet if as_json else lambda seated: print(seated, flush=True),
             on_ready=lambda path, episodes: advance(0, episodes),
             on_episode=lambda episode: advance(1, None),
+            on_trouble=lambda line: print(f"racer: {line}", file=sys.stderr),
         )
     assert result.path is not None
     if as_json:
@@ -269,7 +270,7 @@ def session_list(
     from racer.recordings.places import existing_folder
 
     data = existing_folder(data)
-    care.finish_begun(data)
+    care.finish_begun_or_say(data)
     rows = list_sessions(data)
     if as_json:
         print_json({"sessions": rows})

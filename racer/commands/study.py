@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from racer.commands.care import finish_begun
+from racer.commands.care import finish_begun, finish_begun_or_say
 from racer.commands.options import JsonOption, ModelOption
 from racer.commands.output import print_json, progress_bar
 from racer.commands.study_data import DataArgument, StudyArgument, find_data
@@ -94,7 +94,7 @@ def study_status(study: StudyArgument = None, as_json: JsonOption = False) -> No
     from racer.study.status import study_status as status_of
 
     loaded = load_study(find_study(study))
-    finish_begun(loaded.recordings)
+    finish_begun_or_say(loaded.recordings)
     status = status_of(loaded)
     if as_json:
         print_json(asdict(status))
@@ -122,6 +122,8 @@ def study_status(study: StudyArgument = None, as_json: JsonOption = False) -> No
         print(f"amended       {escape(amendment.day)}: {escape(what)} ({escape(amendment.reason)})")
     if status.ledger_head:
         print(f"ledger        head {status.ledger_head}")
+    if status.ledger_damage:
+        print(f"ledger        {escape(status.ledger_damage)}")
     for problem in status.unshown:
         print(f"unreadable    {escape(problem)}")
     for path, reason in status.unusable.items():

@@ -80,18 +80,28 @@ def check_ledgers(
             missing = f"there is no {LEDGER_NAME} that says what was recorded"
             found.append(LedgerFound(folder, "fail" if asked else "skipped", missing))
             continue
-        one = _of_ledger(folder, ledger, deposited, {hashes[path] for path in paths}, _is_whole(folder, paths))
+        here, whole = {hashes[path] for path in paths}, _is_whole(folder, paths)
+        one = _of_ledger(folder, ledger, deposited, here, whole)
         found.append(one)
-        findings |= {path: _of_recording(path, hashes[path], ledger, one.deposited) for path in paths}
+        # A recording too many, and none that is missing: nothing that was noted can have become it.
+        extra = whole and ledger.held.keys() <= here
+        findings |= {path: _of_recording(path, hashes[path], ledger, one.deposited, extra) for path in paths}
     return findings, tuple(found)
 
 
-def _of_recording(path: Path, sha256: str, ledger: Ledger, deposited: int | None) -> Finding:
+def _of_recording(path: Path, sha256: str, ledger: Ledger, deposited: int | None, extra: bool) -> Finding:
     if path.name.endswith(PARTIAL_SUFFIX):
         return Finding(CHECK, "skipped", "it is not finished, and only finished recordings are noted")
     if sha256 in ledger.hashes("withdrawn"):
         return Finding(CHECK, "fail", "whoever it is of has withdrawn it")
     number = ledger.held.get(sha256)
+    if number is None and extra:
+        return Finding(
+            CHECK,
+            "skipped",
+            "it is not noted: its session was killed as it ended, or the ledger could not be written, or it was put "
+            "there by hand; `racer study seal` notes it",
+        )
     if number is None:
         return Finding(
             CHECK,

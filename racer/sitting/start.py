@@ -37,7 +37,7 @@ from racer.tasks.registry import make_task, task_settings
 from racer.tasks.task import Task
 from racer.window.lost_display import closing_first
 from racer.window.texts import Language, english
-from sessions.ledger import note_recorded, read_ledger
+from sessions.ledger import note_recorded
 
 if TYPE_CHECKING:
     from compression.model.latent_model import LatentModel
@@ -157,6 +157,7 @@ def start_session(
     on_seat: Callable[[Seated], None] = lambda seated: None,
     on_ready: Callable[[Path, int], None] = lambda path, episodes: None,
     on_episode: Callable[[EpisodeResult], None] = lambda result: None,
+    on_trouble: Callable[[str], None] = lambda line: None,
     who: Callable[[SimulatedClock], Driver] | None = None,
 ) -> SittingResult:
     """Run one sitting and return how it went.
@@ -166,6 +167,7 @@ def start_session(
         on_seat: Told who sits down, before a window opens.
         on_ready: Told the file being written and the number of episodes, before the first one.
         on_episode: Told of each finished episode.
+        on_trouble: Told in one line what keeps nobody from taking part: a recording that is saved and not noted.
         who: Makes who answers in simulated time, in the place of the driver that is named.
 
     Raises:
@@ -227,8 +229,6 @@ def start_session(
             )
         try:
             # Simulated time would flush at every few steps, and a thread's commits come at no time that repeats.
-            if not config.simulated:
-                read_ledger(config.data)  # says now what is wrong with it
             recorder = (
                 sessions.Recorder(config.data, info, clock=lambda: 0)
                 if config.simulated
@@ -237,12 +237,12 @@ def start_session(
             on_ready(recorder.path, len(plans) - (earlier.done.episodes if earlier else 0))
             pacer = Pacer(config.steps_per_second, clock) if config.simulated or not config.headless else None
             try:
-                with closing_first(lambda: _closed(recorder, config)):
+                with closing_first(lambda: _closed(recorder, config, on_trouble)):
                     return SittingRun(sitting, driver, display, recorder, pacer, on_episode, clock).run()
             except DriverError as error:
                 raise DriverError(f"{error}; what was driven before is saved in {recorder.final_path}") from error
             finally:
-                _note(recorder, config)
+                _note(recorder, config, on_trouble)
         finally:
             display.close()
 
@@ -256,16 +256,22 @@ def _seated(config: StartConfig, participant: str, plans: list[EpisodePlan], ear
     return Seated(participant, conditions, len(left), seconds / 60 if timed else 0.0, earlier is not None)
 
 
-def _note(recorder: sessions.Recorder, config: StartConfig) -> None:
-    """Note a recording in the ledger of its folder, if it has its name; a simulated study notes all of its own."""
+def _note(recorder: sessions.Recorder, config: StartConfig, on_trouble: Callable[[str], None]) -> None:
+    """Note a recording in the ledger of its folder, if it has its name; a simulated study notes all of its own.
+
+    The recording is saved whatever comes of this, and what ended the session is not to be hidden by it.
+    """
     if not config.simulated and recorder.final_path.is_file():
-        note_recorded(config.data, [recorder.final_path])
+        try:
+            note_recorded(config.data, [recorder.final_path])
+        except sessions.RecordingError as error:
+            on_trouble(f"{recorder.final_path} is saved, and not noted yet: {error}; then run `racer study seal`")
 
 
-def _closed(recorder: sessions.Recorder, config: StartConfig) -> str:
+def _closed(recorder: sessions.Recorder, config: StartConfig, on_trouble: Callable[[str], None]) -> str:
     """Close a recording whose session cannot go on, and say where it is."""
     path = recorder.close("aborted")
-    _note(recorder, config)
+    _note(recorder, config, on_trouble)
     return f"what was recorded is saved in {path}: go on with --resume"
 
 

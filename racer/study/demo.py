@@ -11,6 +11,7 @@ from pathlib import Path
 
 from compression.fitting.config import PicoConfig
 from compression.fitting.pico import TrainingSummary
+from racer.analysis import require_analysis
 from racer.drivers.registry import KEYBOARD, SIMULATED
 from racer.report.study import StudyReport
 from racer.report.write import write_report
@@ -63,8 +64,10 @@ def run_demo(config: DemoConfig, tell: Callable[[str], None]) -> DemoResult | No
         tell: Told in one line what comes next.
 
     Raises:
+        MissingPackageError: If what draws the report is not installed; nothing was recorded.
         RacerError, CompressionError, RecordingError: If a step cannot be done.
     """
+    require_analysis()
     headless = config.driver != KEYBOARD
     mask = config.data / "demo_mask.safetensors"
     refuse_existing(mask)

@@ -46,7 +46,9 @@ class StudyStatus:
     amendments: tuple[Amendment, ...]
     """Changes made while the study was under way."""
     ledger_head: str
-    """The last head of the ledger of its recordings; empty where there is none."""
+    """The last head of the ledger of its recordings; empty where there is none, or it is damaged."""
+    ledger_damage: str
+    """What is wrong with that ledger; empty where nothing is."""
     unshown: tuple[str, ...]
     """Texts that people could not read on this machine, each with the characters that cannot be shown."""
     next: str
@@ -57,8 +59,9 @@ def study_status(study: Study) -> StudyStatus:
     """Return where a study stands.
 
     Raises:
-        RecordingError: If its recordings cannot be listed, or their ledger is damaged.
+        RecordingError: If its recordings cannot be listed.
     """
+    head, damage = _ledger(study)
     pilots, evaluated = completed(study, "pilot"), completed(study, "evaluation")
     sittings, unusable = sessions.find_sittings(sessions.find_recordings(study.recordings))
     changed: dict[str, tuple[str, ...]] = {}
@@ -96,9 +99,19 @@ def study_status(study: Study) -> StudyStatus:
         unusable={str(path): reason.removeprefix(f"{path} ") for path, reason in unusable.items()},
         amendments=read_amendments(study.folder),
         unshown=_unshown(study),
-        ledger_head=ledger.head if (ledger := read_ledger(study.recordings)) else "",
+        ledger_head=head,
+        ledger_damage=damage,
         next=following,
     )
+
+
+def _ledger(study: Study) -> tuple[str, str]:
+    """Return the head of the ledger, and what is wrong with it: people can take part all the same."""
+    try:
+        ledger = read_ledger(study.recordings)
+    except sessions.RecordingError as error:
+        return "", str(error)
+    return ledger.head if ledger else "", ""
 
 
 def _unshown(study: Study) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
 """Fonts: DejaVu Sans in two weights, and the fonts of this machine for the characters that it lacks.
 
-DejaVu comes with matplotlib, so that people see the same letters on every machine wherever it has them. Text that runs
-from right to left is not set: `unshown` names its characters as it names those that no font has.
+DejaVu comes with Racer, so that people see the same letters on every machine wherever it has them. Text that runs from
+right to left is not set: `unshown` names its characters as it names those that no font has.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Iterable, Iterator
 from functools import cache
-from importlib.util import find_spec
 from itertools import groupby
 from pathlib import Path
 from typing import Final
@@ -20,6 +19,10 @@ from pygame import Surface
 
 from racer.errors import ConfigError
 
+_DEJAVU: Final = tuple(
+    str(Path(__file__).parent / "dejavu" / name) for name in ("DejaVuSans.ttf", "DejaVuSans-Bold.ttf")
+)
+"""The files of the regular and the bold weight."""
 _MOST_NAMED = 8
 """Characters that a message spells out."""
 _JOINERS = "\u200c\u200d"
@@ -61,7 +64,7 @@ class Fonts:
     def __init__(self, first: str = "") -> None:
         pygame.font.init()
         own = _regular_and_bold(first) if first else None
-        self._first = [paths for paths in (own, _dejavu()) if paths is not None]
+        self._first = [paths for paths in (own, _DEJAVU) if paths is not None]
         self._opened: dict[tuple[str, int, str], pygame.Font] = {}
 
     def render(self, text: str, size: int, color: tuple[int, int, int], bold: bool) -> Surface:
@@ -157,16 +160,7 @@ def printable(text: str) -> str:
     return "".join(letter for letter in text if letter.isprintable() or letter in _JOINERS)
 
 
-@cache
-def _dejavu() -> tuple[str, str]:
-    """Return the files of the regular and the bold weight."""
-    spec = find_spec("matplotlib")
-    assert spec is not None and spec.origin is not None, "matplotlib is among Racer's dependencies"
-    folder = Path(spec.origin).parent / "mpl-data" / "fonts" / "ttf"
-    return str(folder / "DejaVuSans.ttf"), str(folder / "DejaVuSans-Bold.ttf")
-
-
-def _regular_and_bold(name: str) -> tuple[str, str]:
+def _regular_and_bold(name: str) -> tuple[str, ...]:
     regular = pygame.font.match_font(name)
     if regular is None:
         raise ConfigError(f"no font {name[:80]!r} is installed here; install it, or name another")

@@ -170,6 +170,7 @@ def withdraw(
 
     Raises:
         RecordingError: If another person's withdrawal waits to be finished.
+        LedgerError: If a ledger is damaged; nothing was removed.
         StorageError: If the disk refuses; the message says what, and withdrawing again goes on from there.
     """
     folder, root = withdrawal.folder, (root or withdrawal.folder).absolute()
@@ -188,6 +189,8 @@ def _withdraw(withdrawal: Withdrawal, now: datetime, more: Iterable[Path], trace
     begun = interrupted(folder)
     if begun is not None and begun.participant != withdrawal.participant:
         raise RecordingError(f"another withdrawal was begun in {folder}; nothing was removed: finish it first")
+    for place in {each.parent for each in withdrawal.files if begun is None and _is_recording(each)}:
+        read_ledger(place)  # says what is wrong with it before anything is noted
     try:
         if begun is None:
             line = LogLine.of(withdrawal.participant, withdrawal.session_ids, now, newest_salt(folder))

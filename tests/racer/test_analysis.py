@@ -12,6 +12,8 @@ import pytest
 from packaging.requirements import Requirement
 
 import racer
+from racer.analysis import PACKAGES
+from racer.cli import main
 from racer.report.statistics import repeated_anova
 from sessions.extras import MissingPackageError
 
@@ -24,9 +26,28 @@ def test_without_the_extra_it_is_said_what_to_install(monkeypatch: pytest.Monkey
         repeated_anova(("a", "b"), np.array([[0.0, 1.0], [0.5, 0.25]]))
 
 
+COMMANDS = (["demo", "--data", "new"], ["rates", "--out", "new"])
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=["demo", "rates"])
+def test_it_is_said_before_anything_is_driven(
+    command: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(sys.modules, PACKAGES[-1], None)
+    monkeypatch.setattr(sys, "argv", ["racer", *command])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    line = capsys.readouterr().err
+    assert line.count("\n") == 1 and 'pip install "racer[analysis]"' in line
+    assert not list(tmp_path.iterdir())
+
+
 def test_nothing_imports_them_but_through_the_extra() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extra = {Requirement(each).name for each in project["optional-dependencies"]["analysis"]}
+    assert extra == set(PACKAGES)
     assert not extra & {Requirement(each).name for each in project["dependencies"]}
     for package in ("compression", "disk", "racer", "sessions"):
         for path in (ROOT / package).rglob("*.py"):

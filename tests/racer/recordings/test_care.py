@@ -297,6 +297,25 @@ def test_withdrawal_that_was_cut_short_is_finished_by_whatever_looks_at_the_fold
     assert len((data / LOG_NAME).read_text().splitlines()) == 1
 
 
+def test_withdrawal_that_a_damaged_ledger_holds_up_turns_nobody_away(
+    data: Path, run: Racer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(path: Path, missing_ok: bool = False) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "unlink", refuse)
+        assert isinstance(run("withdraw", "p01", "--data", data, "--yes").exception, sessions.StorageError)
+    (data / LEDGER_NAME).write_text("damaged\n")
+    care.finish_begun_or_say(data)
+    told = capsys.readouterr().err
+    assert "waits to be finished" in told and "line 1 of" in told
+    assert interrupted(data) is not None
+    (data / LEDGER_NAME).unlink()
+    care.finish_begun_or_say(data)
+    assert interrupted(data) is None
+
+
 def test_traces_are_listed_and_removed_when_asked_for(
     data: Path, tmp_path: Path, run: Racer, model: LatentModel
 ) -> None:
@@ -421,7 +440,7 @@ def test_exports_made_since_a_withdrawal_was_cut_short_stay(
 
 
 def test_another_persons_interrupted_withdrawal_is_none_of_somebody_unknown(
-    data: Path, run: Racer, monkeypatch: pytest.MonkeyPatch
+    data: Path, run: Racer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def refuse(path: Path, missing_ok: bool = False) -> None:
         raise PermissionError(13, "Permission denied")

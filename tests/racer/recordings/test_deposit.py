@@ -15,8 +15,9 @@ from typer.testing import CliRunner
 from racer.commands import study
 from racer.errors import ConfigError
 from racer.recordings.deposit import Deposited
+from racer.recordings.places import find_files
 from racer.recordings.signing import SIGNATURE_NAME, SignatureError, make_key, read_signature
-from racer.recordings.verification import Verification, find_files, verify_recordings
+from racer.recordings.verification import Verification, verify_recordings
 from sessions.ledger import LEDGER_NAME, note_recorded, read_ledger
 from sessions.maintenance.withdraw import plan_withdrawal, withdraw
 
@@ -95,6 +96,17 @@ def test_what_was_noted_after_the_deposit_is_not_checked_by_it(data: Path) -> No
     result = verified(data, heads=(deposited,))
     assert sorted(of_ledger(result)) == ["ok", "ok", "skipped"]
     assert result.ledgers[0].outcome == "ok"
+
+
+def test_recording_that_is_not_noted_is_not_called_changed_unless_one_that_was_noted_is_missing(data: Path) -> None:
+    """As a session leaves it that is killed after its recording has its name."""
+    third = write_session(data, [scored("random", 0.5)], participant="p03", session_id="000003")
+    result = verified(data)
+    assert of_ledger(result) == ["ok", "ok", "skipped"]
+    assert result.ledgers[0].outcome == "ok"
+    assert of_ledger(verify_recordings([third], replay=False)) == ["fail"]
+    find_files([data])[0].unlink()
+    assert of_ledger(verified(data)) == ["ok", "fail"]
 
 
 def test_withdrawal_after_the_deposit_is_not_checked_until_it_is_deposited_again(data: Path) -> None:

@@ -20,6 +20,7 @@ from racer.loop.conditions import ChannelConfig
 from racer.sitting.protocol import ProtocolConfig, condition_order, plan_episodes
 from racer.sitting.start import StartConfig, resolved, start_session
 from racer.tasks.registry import make_task, task_settings
+from sessions.ledger import LEDGER_NAME, note_recorded
 
 PILOT = ProtocolConfig("pilot", practice=1, calibration=1, exploration=1, steps=2)
 EVALUATION = ProtocolConfig("evaluation", practice=0, evaluation=1, steps=1, conditions=("raw", "random", "full"))
@@ -50,6 +51,19 @@ def orders(data: Path) -> dict[str, tuple[str, ...]]:
             conditions = [e.info.condition for e in session.episodes if e.info.phase == "evaluation"]
             met[session.info.participant] = tuple(dict.fromkeys(conditions))
     return met
+
+
+def test_nobody_is_turned_away_by_a_damaged_ledger(tmp_path: Path) -> None:
+    ledger = tmp_path / LEDGER_NAME
+    ledger.write_text("damaged\n")
+    told: list[str] = []
+    result = start_session(config(tmp_path), on_trouble=told.append)
+    assert result.complete and result.path is not None and result.path.is_file()
+    assert ledger.read_text() == "damaged\n"
+    (line,) = told
+    assert f"{result.path} is saved" in line and "line 1 of" in line and "racer study seal" in line
+    ledger.unlink()
+    assert note_recorded(tmp_path) == [result.path]
 
 
 def test_a_pilot_is_recorded_with_all_that_is_needed_to_repeat_it(tmp_path: Path, model: LatentModel) -> None:
@@ -86,7 +100,7 @@ def test_a_pilot_is_recorded_with_all_that_is_needed_to_repeat_it(tmp_path: Path
         ]
         assert [e.info.bits_per_step for e in session.episodes] == [170, 170, 60]
         assert {(e.info.mask_interval, e.info.fill) for e in session.episodes} == {("step", "prior")}
-    assert files(tmp_path / "data") == ["ledger.jsonl", result.path.name]
+    assert files(tmp_path / "data") == [LEDGER_NAME, result.path.name]
 
 
 def test_an_unmarked_sitting_is_not_marked_as_a_trial_and_keeps_the_tasks_pace(tmp_path: Path) -> None:

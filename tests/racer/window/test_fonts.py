@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+import tomllib
+from pathlib import Path
+
 import numpy as np
 import pygame
 import pytest
 
+import racer
 from racer.errors import ConfigError
 from racer.window.canvas import Canvas
 from racer.window.fonts import Fonts, clusters, named
@@ -23,6 +27,15 @@ def test_europe_and_its_signs_are_written_without_the_help_of_the_machine(
 ) -> None:
     monkeypatch.setattr("racer.window.fonts._system_font", lambda letter: None)
     assert Fonts().unshown([text]) == []
+
+
+def test_letters_need_no_package_that_a_machine_which_only_records_lacks() -> None:
+    """Whatever else is installed: Racer's own folder has both weights, and the wheel takes them along."""
+    found = [Path(path) for path in Fonts()._first[-1]]
+    assert all(path.is_file() and path.is_relative_to(Path(racer.__file__).parent) for path in found)
+    project = tomllib.loads((Path(racer.__file__).parents[1] / "pyproject.toml").read_text(encoding="utf-8"))
+    packed = project["tool"]["setuptools"]["package-data"]["racer"]
+    assert all(any(path.relative_to(Path(racer.__file__).parent).match(each) for each in packed) for path in found)
 
 
 def test_what_no_font_has_is_named_once_in_the_order_met() -> None:

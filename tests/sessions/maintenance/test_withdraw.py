@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from session_builders import write_recording
 
 from sessions import ParticipantNameError, RecordingError, StorageError
+from sessions.ledger import LEDGER_NAME, LedgerError
 from sessions.maintenance.withdraw import INTENT_NAME, interrupted, plan_withdrawal, withdraw
 from sessions.maintenance.withdrawn import LOG_NAME, read_withdrawn
 
@@ -183,6 +184,16 @@ def cut_short(folder: Path, traces: list[Path], root: Path) -> None:
     """Begin p01's withdrawal from a folder that holds more, so that it stops with the intent written."""
     with pytest.raises(StorageError):
         withdraw(plan_withdrawal("p01", folder), NOW, [folder], traces=traces, root=root)
+
+
+def test_damaged_ledger_is_told_before_anything_is_noted(tmp_path: Path) -> None:
+    path = recorded(tmp_path, "p01", "00000a")
+    (tmp_path / LEDGER_NAME).write_text("damaged\n")
+    with pytest.raises(LedgerError, match="line 1 of"):
+        withdraw(plan_withdrawal("p01", tmp_path), NOW)
+    assert path.is_file()
+    assert interrupted(tmp_path) is None
+    assert not read_withdrawn(tmp_path).has_name("p01")
 
 
 def test_of_traces_only_those_agreed_to_go_when_a_withdrawal_is_finished(tmp_path: Path) -> None:
