@@ -78,8 +78,6 @@ def test_the_paper_preset_is_the_released_experiment(tmp_path: Path) -> None:
         "steps": 100,
         "pace": 10.0,
         "seeds": (42,),
-        "catch": 0,
-        "repeats": 0,
     }
     assert file.channel.model_dump() == {
         "bits": 85,
