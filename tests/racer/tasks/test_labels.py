@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from racer.errors import ConfigError
 from racer.tasks.lunar_lander import scenery
-from racer.tasks.registry import BUILT_IN, TaskError, _CheckedTrial, make_task
+from racer.tasks.registry import BUILT_IN, TaskError, _CheckedTrial, make_task, needed_settings
 from racer.tasks.task import Labelled
 
-LABELLED = [name for name in BUILT_IN if make_task(name).spec.labels]
+LABELLED = [name for name in BUILT_IN if not needed_settings(name) and make_task(name).spec.labels]
 STEPS = 24
 
 
