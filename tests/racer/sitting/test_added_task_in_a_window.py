@@ -32,9 +32,9 @@ def test_an_added_task_is_done_with_real_keys_and_replayed(tmp_path: Path) -> No
     with open_screen() as screen:
         with run_racer(screen, tmp_path, "session", "start", *shlex.split(PILOT)) as sitting:
             person = Person(screen, sitting, tmp_path / "recordings")
-            # One key at a time: opposite keys within a step cancel each other.
-            keys = cycle(("Left", "space", "Right", "space"))
-            person.until(person.ended, lambda: person.press(next(keys)))
+            # Opposite keys within a step cancel each other.
+            keys = cycle((("Left", "space"), ("Right", "space")))
+            person.until(person.ended, lambda: person.press(*next(keys)))
             out, err = sitting.communicate()
         assert (sitting.returncode, err) == (0, ""), out
         (path,) = sessions.find_recordings(tmp_path / "recordings")
