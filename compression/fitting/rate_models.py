@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from typing import Literal
 
 import torch
@@ -17,15 +18,15 @@ _FAST = 40.0
 """How much faster than a network's weights their parameters move."""
 
 
-class RateModel(nn.Module):
+class RateModel(nn.Module, ABC):
     """Says what numbers cost that were rounded to whole multiples of a step."""
 
     step: float
     """What latents are rounded to."""
 
+    @abstractmethod
     def bits(self, latents: Tensor) -> Tensor:
         """Return -log2 of the probability of the step around each latent, like them, float32[N, latents]."""
-        raise NotImplementedError
 
 
 class Normal(RateModel):

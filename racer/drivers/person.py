@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from disk.reading import open_plain
+from disk.reading import read_plain
 from racer.drivers.driver import Driver, DriverError
 from racer.tasks.task import Task
 
@@ -133,11 +133,7 @@ def read_person(path: Path) -> PersonFile:
         DriverError: If the file is none.
     """
     try:
-        with open_plain(path) as file:
-            data = file.read(_MOST_BYTES + 1)
-        if len(data) > _MOST_BYTES:
-            raise ValueError("too large")
-        return PersonFile.model_validate_json(data)
+        return PersonFile.model_validate_json(read_plain(path, _MOST_BYTES))
     except FileNotFoundError as error:
         raise DriverError(f"there is no file {path}; make one with `racer driver fit`") from error
     except (OSError, ValueError, ValidationError) as error:

@@ -17,7 +17,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from disk.reading import open_plain
+from disk.reading import read_plain
 from disk.writing import write_whole
 from racer.drivers.registry import family_of, was_fitted_on
 from racer.errors import RacerError
@@ -85,11 +85,7 @@ def read_sealed(path: Path) -> SealedSet:
         SealError: If it is none.
     """
     try:
-        with open_plain(path) as file:
-            data = file.read(_MOST_BYTES + 1)
-        if len(data) > _MOST_BYTES:
-            raise ValueError("too large")
-        return SealedSet.model_validate_json(data)
+        return SealedSet.model_validate_json(read_plain(path, _MOST_BYTES))
     except FileNotFoundError as error:
         raise SealError(f"there is no sealed set {path}; make one with --seal") from error
     except (OSError, ValueError, ValidationError) as error:
