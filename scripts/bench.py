@@ -23,6 +23,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -48,6 +49,7 @@ from racer.tasks.registry import make_task
 from sessions import Recorder, SessionInfo, new_session_id
 
 TASK = make_task("car-racing")
+HERE = Path(__file__).resolve().parents[1]
 SEEDS = range(500_000, 500_004)
 STEPS = 150
 
@@ -344,17 +346,23 @@ def _pillow(frame: NDArray[np.uint8], kind: str) -> int:
     return size
 
 
-def bench_start() -> dict[str, Any]:
-    """Time commands from their start to their end."""
-    commands = {"help": ["--help"], "play": ["play", "--driver", "simulated", "--headless", "--episodes", "1"]}
-    environment = os.environ | {"SDL_VIDEODRIVER": "dummy"}
-
-    def run(words: list[str]) -> None:
-        subprocess.run(
-            [sys.executable, "-m", "racer.cli", *words], env=environment, stdout=subprocess.DEVNULL, check=True
-        )
-
-    return {name: summary([timed(run, words)[0] for _ in range(5)]) for name, words in commands.items()}
+def bench_start(checkout: Path = HERE) -> dict[str, Any]:
+    """Time commands of a checkout from their start to their end, five times each."""
+    commands = {
+        "help": ["--help"],
+        "study init": ["study", "init", "study"],
+        "study status": ["study", "status", "study"],
+        "play": ["play", "--driver", "simulated", "--headless", "--episodes", "1"],
+    }
+    environment = os.environ | {"SDL_VIDEODRIVER": "dummy", "PYTHONPATH": str(checkout), "OMP_NUM_THREADS": "1"}
+    times: dict[str, list[float]] = {name: [] for name in commands}
+    for _ in range(5):
+        with TemporaryDirectory() as folder:
+            for name, words in commands.items():
+                command = [sys.executable, "-m", "racer.cli", *words]
+                run = partial(subprocess.run, command, env=environment, cwd=folder, capture_output=True, check=True)
+                times[name].append(timed(run)[0])
+    return {name: summary(values) for name, values in times.items()}
 
 
 def compare(other: Path, part: str, turns: int) -> dict[str, Any]:
@@ -363,9 +371,11 @@ def compare(other: Path, part: str, turns: int) -> dict[str, Any]:
     Each run takes a single turn of its own, so that the two change places as often as they can.
     """
     found: dict[str, list[dict[str, float]]] = {"here": [], "there": []}
-    here = Path(__file__).resolve().parents[1]
     for _ in range(turns):
-        for name, folder in (("here", here), ("there", other.resolve())):
+        for name, folder in (("here", HERE), ("there", other.resolve())):
+            if part == "start":  # commands are what they are in every version
+                found[name].append(_numbers(bench_start(folder)))
+                continue
             environment = os.environ | {"PYTHONPATH": str(folder), "OMP_NUM_THREADS": "1"}
             command = [sys.executable, str(folder / "scripts" / "bench.py"), "--part", part, "--turns", "1"]
             done = subprocess.run(command, env=environment, cwd=folder, capture_output=True, check=True)
