@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from compression.coders.coder import Coder, CoderSettings
+from compression.coders.coder import Coder, CoderSettings, FrameReceiver, FrameSender
 from compression.coders.ladder import Ladder
 from compression.coders.range_coding import require_constriction
 from compression.fitting.fitted import FittedModel, require_shapes
@@ -104,7 +104,7 @@ def _ladder(fitted: FittedModel) -> Ladder:
     return Ladder(*(fitted.tensors[name].astype(np.int64) for name in TABLES))
 
 
-class AgentSender:
+class AgentSender(FrameSender):
     """Sends what the agent sees in a frame.
 
     Args:
@@ -113,52 +113,32 @@ class AgentSender:
     """
 
     def __init__(self, model: LatentModel, settings: CoderSettings) -> None:
-        self._model, self._bits = model, settings.bits
+        super().__init__(model)
+        self._bits = settings.bits
         self._fitted = fitted_agent(settings.fitted_for(NAME), model.sizes)
-        self.latent = np.zeros_like(model.mean)
 
-    def reset(self) -> None:
-        """Begin a new episode."""
-        self.latent = np.zeros_like(self._model.mean)
-
-    def encode(self, frame: NDArray[np.uint8], action: int) -> bytes:
+    def encode_frame(self, frame: NDArray[np.uint8]) -> bytes:
         """Return the packet for a frame, uint8[H, W, C]."""
-        self.latent = self._model.encode_frame(frame)
         (numbers,) = self._fitted.numbers(self._fitted.acting.latents(frame[None]))
         return self._fitted.ladder.pack(numbers, self._bits)
 
 
-class AgentReceiver:
-    """Draws what arrived; of what was lost it shows the last, and the mean before there is one.
+class AgentReceiver(FrameReceiver):
+    """Draws what arrived.
 
     Args:
-        model: Encodes what is shown for the record.
+        model: Encodes what is shown for the record, and says what to show before anything has arrived.
         settings: With the agent's file.
     """
 
     def __init__(self, model: LatentModel, settings: CoderSettings) -> None:
-        self._model, self._bits = model, settings.bits
+        super().__init__(model)
+        self._bits = settings.bits
         self._fitted = fitted_agent(settings.fitted_for(NAME), model.sizes)
-        self.reset()
 
-    def reset(self) -> None:
-        """Begin a new episode."""
-        self.latent = self._model.mean.copy()
-        self.mask = np.zeros(self._model.sizes.blocks, bool)
-        self._received = self._fitted.ladder.unpack(bytes((self._bits + 7) // 8), self._bits)
-
-    def decode(self, packet: bytes | None, action: int) -> NDArray[np.uint8]:
-        """Return the frame to show, uint8[H, W, C].
-
-        Raises:
-            PacketError: If the bytes are no packet of this coder; the receiver's state is then unchanged.
-        """
-        if packet is not None:
-            self._received = self._fitted.ladder.unpack(packet, self._bits)
-        shown: NDArray[np.uint8] = self._fitted.frames(self._received[None])[0]
-        # A latent of the agent is no block of the model's.
-        self.mask = np.full_like(self.mask, packet is not None)
-        self.latent = self._model.encode_frame(shown)
+    def decode_frame(self, packet: bytes) -> NDArray[np.uint8]:
+        """Return the frame, uint8[H, W, C], of a packet that arrived. Raises PacketError if it is none."""
+        shown: NDArray[np.uint8] = self._fitted.frames(self._fitted.ladder.unpack(packet, self._bits)[None])[0]
         return shown
 
 

@@ -12,6 +12,8 @@ A coder is two classes, one for each end, and a `Coder` that names them::
 
     MINE = Coder("mine", "one line for people", "after whom", MySender, MyReceiver)
 
+One that sends no latents of the model but frames in a form of its own is a `FrameSender` and a `FrameReceiver`.
+
 An installed package offers it under the entry point group `racer.coders` (``mine = "my_package:MINE"``), and `mine` is
 a condition wherever there are conditions. The slot is hard: the packet, read as one big-endian integer, lies below
 2**bits, everything that the receiver must be told included (`compression.coders.packing` helps). The receiver knows
@@ -154,6 +156,74 @@ class LatentReceiver(ABC):
 
         Raises:
             PacketError: If the bytes are no packet of this coder; the receiver's state is then unchanged.
+        """
+
+
+class FrameSender(ABC):
+    """A sender that sends frames in a form of its own.
+
+    Args:
+        model: Encodes frames for the record alone.
+    """
+
+    def __init__(self, model: LatentModel) -> None:
+        self.model = model
+        self.latent = np.zeros_like(model.mean)
+        """float32[latents], encoder mean of the last frame."""
+
+    def reset(self) -> None:
+        """Begin a new episode."""
+        self.latent = np.zeros_like(self.model.mean)
+
+    def encode(self, frame: NDArray[np.uint8], action: int) -> bytes:
+        """Return the packet for a frame, uint8[H, W, C]."""
+        self.latent = self.model.encode_frame(frame)
+        return self.encode_frame(frame)
+
+    @abstractmethod
+    def encode_frame(self, frame: NDArray[np.uint8]) -> bytes:
+        """Return the packet for a frame, uint8[H, W, C]."""
+
+
+class FrameReceiver(ABC):
+    """A receiver that makes each frame of a packet alone; where one was lost, or says nothing, it shows the last.
+
+    Args:
+        model: Encodes what is shown for the record, and says what to show before anything has arrived.
+    """
+
+    def __init__(self, model: LatentModel) -> None:
+        self.model = model
+        self.reset()
+
+    def reset(self) -> None:
+        """Begin a new episode."""
+        self.latent = self.model.mean.copy()
+        """float32[latents], what the model makes of the last shown frame."""
+        self.mask = np.zeros(self.model.sizes.blocks, bool)
+        """bool[blocks], all of them where a frame arrived: its form is no block of the model's."""
+        self._shown: NDArray[np.uint8] | None = None
+
+    def decode(self, packet: bytes | None, action: int) -> NDArray[np.uint8]:
+        """Return the frame to show, uint8[H, W, C].
+
+        Raises:
+            PacketError: If the bytes are no packet of this coder; the receiver's state is then unchanged.
+        """
+        arrived = None if packet is None else self.decode_frame(packet)
+        self.mask = np.full(self.model.sizes.blocks, arrived is not None)
+        if arrived is not None:
+            self.latent, self._shown = self.model.encode_frame(arrived), arrived
+        elif self._shown is None:
+            self._shown = self.model.decode_latent(self.latent)
+        return self._shown.copy()
+
+    @abstractmethod
+    def decode_frame(self, packet: bytes) -> NDArray[np.uint8] | None:
+        """Return the frame, uint8[H, W, C], of a packet that arrived; None if it says nothing.
+
+        Raises:
+            PacketError: If the bytes are no packet of this coder.
         """
 
 

@@ -14,7 +14,7 @@ from warnings import catch_warnings
 import numpy as np
 from numpy.typing import NDArray
 
-from compression.coders.coder import Coder, CoderSettings
+from compression.coders.coder import Coder, CoderSettings, FrameReceiver, FrameSender
 from compression.errors import CoderError, PacketError
 from compression.model.sizes import Sizes
 
@@ -34,12 +34,12 @@ def _pillow() -> Any:
     return Image
 
 
-class PictureSender:
-    """Compresses frames one by one.
+class PictureSender(FrameSender):
+    """Sends each frame as a file of its own.
 
     Args:
         model: Encodes the frame for the record alone.
-        settings: Unused but for the record: the slot is not obeyed.
+        settings: Unused: the slot is not obeyed.
         kind: `JPEG` or `WEBP`.
 
     Raises:
@@ -47,16 +47,11 @@ class PictureSender:
     """
 
     def __init__(self, model: LatentModel, settings: CoderSettings, kind: str) -> None:
-        self._model, self._kind, self._pillow = model, kind, _pillow()
-        self.latent = np.zeros_like(model.mean)
+        super().__init__(model)
+        self._kind, self._pillow = kind, _pillow()
 
-    def reset(self) -> None:
-        """Begin a new episode."""
-        self.latent = np.zeros_like(self._model.mean)
-
-    def encode(self, frame: NDArray[np.uint8], action: int) -> bytes:
+    def encode_frame(self, frame: NDArray[np.uint8]) -> bytes:
         """Return the file that a frame, uint8[H, W, C], makes."""
-        self.latent = self._model.encode_frame(frame)
         file = BytesIO()
         self._pillow.fromarray(frame[:, :, 0] if frame.shape[2] == 1 else frame).save(
             file, self._kind, **_OPTIONS[self._kind]
@@ -64,8 +59,8 @@ class PictureSender:
         return file.getvalue()
 
 
-class PictureReceiver:
-    """Opens the files; of a lost one it shows the last.
+class PictureReceiver(FrameReceiver):
+    """Opens the files.
 
     Args:
         model: Encodes what is shown for the record, and says what to show before anything has arrived.
@@ -77,32 +72,12 @@ class PictureReceiver:
     """
 
     def __init__(self, model: LatentModel, settings: CoderSettings, kind: str) -> None:
-        self._model, self._kind, self._pillow = model, kind, _pillow()
-        self.reset()
+        super().__init__(model)
+        self._kind, self._pillow = kind, _pillow()
 
-    def reset(self) -> None:
-        """Begin a new episode."""
-        self.latent = self._model.mean.copy()
-        self.mask = np.zeros(self._model.sizes.blocks, bool)
-        self._shown: NDArray[np.uint8] | None = None
-
-    def decode(self, packet: bytes | None, action: int) -> NDArray[np.uint8]:
-        """Return the frame to show, uint8[H, W, C].
-
-        Raises:
-            PacketError: If the bytes are no such file of a frame; the receiver's state is then unchanged.
-        """
-        if packet is None:
-            self.mask = np.zeros(self._model.sizes.blocks, bool)
-            if self._shown is None:
-                self._shown = self._model.decode_latent(self.latent)
-            return self._shown.copy()
-        shown = self._opened(packet)
-        self.latent, self.mask, self._shown = self._model.encode_frame(shown), np.ones_like(self.mask), shown
-        return shown.copy()
-
-    def _opened(self, packet: bytes) -> NDArray[np.uint8]:
-        height, width, channels = self._model.sizes.frame
+    def decode_frame(self, packet: bytes) -> NDArray[np.uint8]:
+        """Return the frame, uint8[H, W, C], of a file. Raises PacketError if it is no such file of a frame."""
+        height, width, channels = self.model.sizes.frame
         mode = "L" if channels == 1 else "RGB"
         try:
             with catch_warnings(action="error"), self._pillow.open(BytesIO(packet), formats=[self._kind]) as image:

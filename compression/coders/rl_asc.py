@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from compression.coders.coder import Coder, CoderSettings
+from compression.coders.coder import Coder, CoderSettings, FrameReceiver, FrameSender
 from compression.coders.packing import packet_from_value, value_from_packet
 from compression.coders.range_coding import Reader, pack, require_constriction
 from compression.errors import SlotError
@@ -36,7 +36,7 @@ def _least_bits(sizes: Sizes) -> int:
     return LEAST_BITS
 
 
-class ConceptSender:
+class ConceptSender(FrameSender):
     """Sends concepts. No frame depends on those before.
 
     Args:
@@ -49,17 +49,12 @@ class ConceptSender:
     """
 
     def __init__(self, model: LatentModel, settings: CoderSettings) -> None:
-        self._model, self._bits = model, settings.bits
+        super().__init__(model)
+        self._bits = settings.bits
         self._codec = _codec(model, settings)
-        self.latent = np.zeros_like(model.mean)
 
-    def reset(self) -> None:
-        """Begin a new episode."""
-        self.latent = np.zeros_like(self._model.mean)
-
-    def encode(self, frame: NDArray[np.uint8], action: int) -> bytes:
+    def encode_frame(self, frame: NDArray[np.uint8]) -> bytes:
         """Return the packet for a frame, uint8[H, W, C]."""
-        self.latent = self._model.encode_frame(frame)
         return packet_from_value(self._value(frame), self._bits)
 
     def _value(self, frame: NDArray[np.uint8]) -> int:
@@ -80,8 +75,8 @@ class ConceptSender:
         return nothing
 
 
-class ConceptReceiver:
-    """Makes frames of packets; of a lost one, and one that says nothing, it shows the last.
+class ConceptReceiver(FrameReceiver):
+    """Makes frames of packets. One of ones alone says nothing.
 
     Args:
         model: Encodes what is shown for the record, and says what to show before anything has arrived.
@@ -93,31 +88,17 @@ class ConceptReceiver:
     """
 
     def __init__(self, model: LatentModel, settings: CoderSettings) -> None:
-        self._model, self._bits = model, settings.bits
+        super().__init__(model)
+        self._bits = settings.bits
         self._codec = _codec(model, settings)
-        self.reset()
 
-    def reset(self) -> None:
-        """Begin a new episode."""
-        self.latent = self._model.mean.copy()
-        self.mask = np.zeros(self._model.sizes.blocks, bool)
-        self._shown: NDArray[np.uint8] | None = None
-
-    def decode(self, packet: bytes | None, action: int) -> NDArray[np.uint8]:
-        """Return the frame to show, uint8[H, W, C].
-
-        Raises:
-            PacketError: If the bytes are no packet of this coder; the receiver's state is then unchanged.
-        """
-        value = (1 << self._bits) - 1 if packet is None else value_from_packet(packet, self._bits)
+    def decode_frame(self, packet: bytes) -> NDArray[np.uint8] | None:
+        """Return the frame, uint8[H, W, C], of a packet; None if it says nothing. Raises PacketError if it is none."""
+        value = value_from_packet(packet, self._bits)
         if value == (1 << self._bits) - 1:
-            self.mask = np.zeros_like(self.mask)
-            if self._shown is None:
-                self._shown = self._model.decode_latent(self.latent)
-            return self._shown.copy()
+            return None
         shown: NDArray[np.uint8] = self._codec.show([self._codec.code.read(Reader(value, self._bits))])[0]
-        self.latent, self.mask, self._shown = self._model.encode_frame(shown), np.ones_like(self.mask), shown
-        return shown.copy()
+        return shown
 
 
 def _codec(model: LatentModel, settings: CoderSettings) -> ConceptCodec:
