@@ -135,7 +135,7 @@ def model_train_coder(
     as_json: JsonOption = False,
 ) -> None:
     """Train coder rl-asc on a task with labels: its networks, then its agent, then all. Interrupted, it goes on."""
-    from compression.rl_asc.training import ConceptConfig
+    from compression.rl_asc.settings import ConceptConfig
     from racer.tasks.registry import parse_settings
     from racer.training.concepts import CoderConfig, make_coder, plan_coder
 

@@ -13,9 +13,10 @@ import numpy as np
 from compression.errors import CompressionError
 from compression.fitting.fitted import FittedRecord, dump_fitted
 from compression.model.training.train import chosen_device
+from compression.rl_asc.labelling import Labelled as LabelledFrames
 from compression.rl_asc.networks import CELL
-from compression.rl_asc.training import ConceptConfig, train_concepts
-from compression.rl_asc.training import Labelled as LabelledFrames
+from compression.rl_asc.settings import ConceptConfig
+from compression.rl_asc.training import train_concepts
 from disk.reading import open_plain
 from disk.writing import make_folder, whole_stream
 from racer.drivers.registry import SIMULATED, who_drives

@@ -34,9 +34,10 @@ from compression.model.latent_model import LatentModel, use_one_thread
 from compression.model.training.resumable import Work
 from compression.noise import Link
 from compression.rl_asc.codec import ConceptCodec, codec_of, images_of
+from compression.rl_asc.labelling import Labelled, train_labeller
 from compression.rl_asc.measures import mean_iou, psnr, ssim
 from compression.rl_asc.networks import LEVELS
-from compression.rl_asc.training import ConceptConfig, Labelled, train_labeller
+from compression.rl_asc.settings import ConceptConfig
 from racer.rates.rate_difference import monotone, rate_difference, rising_curve
 from racer.tasks.latent_model import load_task_model
 from racer.tasks.registry import make_task

@@ -11,8 +11,10 @@ import torch
 from numpy.typing import NDArray
 
 from compression.errors import TrainingError
+from compression.rl_asc.labelling import Labelled
 from compression.rl_asc.networks import Design, centres, down_scaled, symbols_of
-from compression.rl_asc.training import ConceptConfig, Labelled, _advantages, train_concepts
+from compression.rl_asc.settings import ConceptConfig
+from compression.rl_asc.training import _advantages, train_concepts
 
 BRIEF = ConceptConfig(
     labeller_steps=3, coder_steps=4, agent_steps=3, joint_steps=3, batch=4, codings=2, checkpoint_steps=2

@@ -1,0 +1,60 @@
+"""Settings of the training of RL-ASC."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from compression.errors import TrainingError
+from compression.rl_asc.networks import CHANNELS
+
+
+@dataclass(frozen=True)
+class ConceptConfig:
+    """Settings of the training. Impossible ones raise TrainingError."""
+
+    channels: int = 4
+    """n, of the features: 4, 8 or 16."""
+    labeller_steps: int = 500
+    """Gradient steps of each labeller."""
+    coder_steps: int = 3000
+    """Gradient steps of stage I."""
+    agent_steps: int = 500
+    """Gradient steps of stage II."""
+    joint_steps: int = 1000
+    """Gradient steps of stage III."""
+    batch: int = 16
+    """Frames per step."""
+    codings: int = 3
+    """Times that each frame of stage II, which has half as many a step, is coded."""
+    prices: tuple[float, ...] = (3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2)
+    """Lambda, for each bit of the features, that the agent is trained for."""
+    coder_price: float = 2e-4
+    """Lambda of stage I."""
+    perceptual_price: float = 1.0
+    """Eta."""
+    concept_price: float = 0.02
+    """Lambda 2 of equation 33, of the concepts' classification."""
+    pixel_price: float = 2.0
+    """Weight of the mean absolute difference of pixels in [0, 1]."""
+    softness: float = 4.0
+    """Sigma of equation 25, for distances in steps of the quantiser."""
+    discount: float = 0.99
+    """Gamma."""
+    entropy: float = 0.02
+    """Weight at first of the entropy of the agent's choices; falls to nothing."""
+    policy_price: float = 0.1
+    """Weight of the agent's loss in stage III."""
+    learning_rate: float = 2e-3
+    """Peak of Adam's, after which it falls along a cosine."""
+    checkpoint_steps: int = 100
+    """Gradient steps after which a training can go on if it is killed; it changes nothing that comes of it."""
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.channels not in CHANNELS:
+            raise TrainingError(f"channels must be one of {', '.join(map(str, CHANNELS))}; got {self.channels}")
+        for name in ("labeller_steps", "coder_steps", "agent_steps", "joint_steps", "batch", "checkpoint_steps"):
+            if getattr(self, name) < 1:
+                raise TrainingError(f"{name} must be 1 or more; got {getattr(self, name)}")
+        if self.codings < 2:
+            raise TrainingError(f"codings must be 2 or more; got {self.codings}")
