@@ -40,8 +40,9 @@ load_installed_rasteriser()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out tests that need a program which is not here; CI must have them all."""
-    if os.environ.get("CI"):
+    """Begin with the longest tests, so that nobody waits for the last; leave out those that need what is not here."""
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)
+    if os.environ.get("CI"):  # it must have all tools
         return
     missing = [marker for marker, tools in TOOLS.items() if not all(shutil.which(tool) for tool in tools)]
     needing = [item for item in items if any(item.get_closest_marker(marker) for marker in missing)]

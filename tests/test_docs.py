@@ -109,6 +109,7 @@ def play(block: Block, folder: Path) -> str:
     return ""
 
 
+@pytest.mark.long
 def test_the_tutorial_and_the_how_tos_run_from_beginning_to_end(folder: Path) -> None:
     printed = {block: play(block, folder) for page in PLAYED for block in blocks(ROOT / "docs" / page)}
     said = "".join(printed.values())

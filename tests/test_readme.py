@@ -42,6 +42,7 @@ def run(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.long
 def test_the_experimenters_day_and_the_care_of_recordings_run_line_by_line(tmp_path: Path) -> None:
     lines = [
         line.partition("#")[0].strip()
@@ -93,6 +94,7 @@ def test_python_examples_run(code: str, tmp_path: Path) -> None:
     assert result.stdout.strip(), "an example that prints nothing shows nothing"
 
 
+@pytest.mark.long
 def test_the_demo_runs_from_start_to_report_without_a_display(tmp_path: Path) -> None:
     environment = {name: value for name, value in os.environ.items() if name not in ("DISPLAY", "WAYLAND_DISPLAY")}
     result = subprocess.run(

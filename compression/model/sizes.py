@@ -52,7 +52,10 @@ class Sizes:
                     f"{name} of a latent model must lie between {least} and {most}; got {getattr(self, name)}"
                 )
         if self.latents % self.blocks:
-            raise SizeError(f"{self.latents} latents cannot be divided into {self.blocks} blocks of equal size")
+            raise SizeError(
+                f"{self.latents} latents cannot be divided into {self.blocks} blocks of equal size; "
+                f"take {-(-self.latents // self.blocks) * self.blocks} latents, or other blocks"
+            )
 
     @property
     def block_size(self) -> int:

@@ -75,7 +75,8 @@ def task_show(
     print(f"model     {model or 'none comes with it; train one with `racer model train`'}")
     print(f"drivers   simulated is {spec.driver}" if spec.driver else "drivers   no simulated people come with it")
     also = "".join(f" --set {shlex.quote(each)}" for each in given or ())
-    print(f"Next: racer play --task {name}{also}")
+    following = "racer play" if model else "racer model train --out FOLDER"
+    print(f"Next: {following} --task {name}{also}")
 
 
 def _as_json(spec: Any, settings: Any) -> dict[str, Any]:

@@ -86,6 +86,7 @@ def numbers_for(asking: Asking, block: int) -> list[int]:
 
 
 @pytest.mark.xvfb
+@pytest.mark.long
 def test_a_participant_goes_through_a_whole_study_and_every_answer_is_recorded(screen: Screen, study: Study) -> None:
     agenda = agenda_of(study)
     redone = False
