@@ -68,6 +68,7 @@ def export(
 
 
 def _export_files(recordings: list[Path], to: ExportFormat, out: Path, episode: int | None, as_json: bool) -> None:
+    from racer.report.wording import counted
     from sessions.export import export_arrays, export_tables
 
     with progress_bar("recordings", shown=not as_json) as advance:
@@ -89,7 +90,7 @@ def _export_files(recordings: list[Path], to: ExportFormat, out: Path, episode: 
         )
         return
     _print_left_out(left_out)
-    print(f"Wrote {summary.episodes} episodes of {summary.recordings} recordings to {out}")
+    print(f"Wrote {counted(summary.episodes, 'episode')} of {counted(summary.recordings, 'recording')} to {out}")
     if to is ExportFormat.npz:
         print("Next: open one in Python with numpy.load(file); its `attributes` say what the columns mean")
     else:
@@ -98,6 +99,7 @@ def _export_files(recordings: list[Path], to: ExportFormat, out: Path, episode: 
 
 def _export_minari(recordings: list[Path], out: Path, original: bool, model: Path | None, as_json: bool) -> None:
     from racer.recordings.minari_export import export_minari
+    from racer.report.wording import counted
 
     with progress_bar("episodes", shown=not as_json) as advance:
         summary = export_minari(recordings, out, original, _telling(advance), model)
@@ -121,7 +123,7 @@ def _export_minari(recordings: list[Path], out: Path, original: bool, model: Pat
             f"{summary.last_repeated} episodes go otherwise when done again here: their last observation repeats the "
             "one before"
         )
-    print(f"Wrote {summary.episodes} episodes ({summary.steps} steps) to {out}")
+    print(f"Wrote {counted(summary.episodes, 'episode')} ({counted(summary.steps, 'step')}) to {out}")
     load = f"import minari; print(minari.load_dataset('{summary.dataset_id}').spec)"
     print(f'Next: MINARI_DATASETS_PATH="{out.resolve().parent}" python -c "{load}"')
 

@@ -97,6 +97,7 @@ def session_start(
     """Record one sitting of one participant."""
     from racer.errors import ConfigError
     from racer.loop.conditions import ChannelConfig
+    from racer.report.wording import counted
     from racer.sitting.protocol import ProtocolConfig
     from racer.sitting.start import StartConfig, start_session
     from racer.study.file import STUDY_FILE
@@ -166,7 +167,7 @@ def session_start(
         print(f"The participant declined to take part; {result.path} records that and nothing else.")
     else:
         print(f"{'Recorded' if result.complete else 'Ended early; saved'} {result.path}")
-        print(f"{len(result.episodes)} episodes" + (f"; pace: {result.pace}" if result.pace else ""))
+        print(counted(len(result.episodes), "episode") + (f"; pace: {result.pace}" if result.pace else ""))
     print(_next_after(config, study, result, result.path))
 
 
@@ -256,7 +257,9 @@ def _next_after(config: StartConfig, study: Path | None, result: SittingResult, 
     if not result.complete:
         return "Next: the same command with --resume goes on where it ended"
     if config.protocol.protocol == "pilot":
-        return f"Next: racer train {shlex.quote(str(path))} --out masks/{path.name.partition('_pilot_')[0]}.safetensors"
+        through = f" --model {shlex.quote(str(config.model))}" if config.model else ""
+        mask = f"masks/{path.name.partition('_pilot_')[0]}.safetensors"
+        return f"Next: racer train {shlex.quote(str(path))}{through} --out {mask}"
     return f"Next: racer study report {shlex.quote(str(config.data))}"
 
 

@@ -74,6 +74,7 @@ def study_seal(
     from racer.errors import ConfigError
     from racer.recordings.listing import escape
     from racer.recordings.signing import SIGNATURE_NAME, sign
+    from racer.report.wording import counted
     from sessions.ledger import note_recorded, read_ledger
 
     folder = find_data(data).recordings
@@ -97,7 +98,7 @@ def study_seal(
         return
     for path in noted:
         print(f"noted only now: {escape(str(path))}")
-    print(f"{recorded} recordings noted, {withdrawn} withdrawn; head {ledger.head}")
+    print(f"{counted(recorded, 'recording')} noted, {withdrawn} withdrawn; head {ledger.head}")
     verify = f"racer session verify {shlex.quote(str(folder))}"
     if public_key:
         print(f"Signed, in {folder / SIGNATURE_NAME}. Next: {verify} --public-key {public_key}")

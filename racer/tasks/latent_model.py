@@ -24,7 +24,7 @@ def model_folder(spec: TaskSpec, folder: Path | None = None) -> Path:
     if folder is None:
         raise ConfigError(
             f"no latent model comes with task {spec.name}: train one with `racer model train --task {spec.name} --out "
-            "FOLDER`, and name it with --model FOLDER"
+            "FOLDER`, and name it (--model FOLDER, or model in a study file)"
         )
     return folder
 

@@ -88,6 +88,9 @@ class TaskSpec:
     """The action taken where no key is down; None only where the task waits for an answer."""
     paced: bool = True
     """Whether the task moves on by itself; one that does not waits for every answer."""
+    sequential: bool | None = None
+    """Whether a frame follows from the last one and from what was done, which a latent model then learns to foresee; as
+    `paced` if None. A task that waits for answers and whose trials go on for several sets it."""
     together: Literal["neutral", "latest"] = "latest"
     """What holding the keys of two actions means: the neutral action, or that whose key went down last."""
     driver: str = ""
@@ -146,6 +149,8 @@ class TaskSpec:
             )
         if self.neutral is None and self.paced:
             raise ConfigError(f"task {self.name} moves on by itself, so it needs a neutral action")
+        if self.sequential is None:
+            object.__setattr__(self, "sequential", self.paced)
         if self.neutral is not None and not 0 <= self.neutral < len(self.actions):
             raise ConfigError(f"task {self.name}: neutral must be the index of an action; got {self.neutral}")
         if "en" not in self.texts:

@@ -51,7 +51,7 @@ class CollectConfig:
     """How much to collect."""
 
     runs: int = 320
-    """Trials to train on, each from a seed of its own; blocks of trials where the task waits for answers."""
+    """Trials to train on, each from a seed of its own; blocks of trials where each is a single picture."""
     held_out_runs: int = 40
     """The same, that nothing is trained on."""
     driver: str = SIMULATED
@@ -136,7 +136,7 @@ def collect(
     Raises:
         RacerError: If the task cannot be done, or the folder belongs to another collection or cannot be written.
     """
-    if (made := make_task(task, settings)).spec.paced:
+    if (made := make_task(task, settings)).spec.sequential:
         make_driver(config.driver, made, FIRST_SEED["train"])  # before anything is written
     _claim(folder, {"task": task, "settings": dict(settings), **asdict(config)})
     plans = {split: plan_runs(task, settings, config, split, folder) for split in FIRST_SEED}
@@ -157,7 +157,7 @@ def collect(
 def collect_run(run: Run) -> None:
     """Do one trial, or a block of them, and write its frames, actions and truth."""
     task = make_task(run.task, dict(run.settings))
-    rows = list(_paced_rows(task, run) if task.spec.paced else _block_rows(task, run))
+    rows = list(_sequence(task, run) if task.spec.sequential else _block(task, run))
     frames, actions, truth = zip(*rows, strict=True)
     with whole_stream(run.path) as file:
         np.savez(file, frames=np.stack(frames), actions=np.array(actions, np.uint8), truth=np.stack(truth))
@@ -167,7 +167,7 @@ _Row = tuple[NDArray[np.uint8], int, NDArray[np.float64]]
 """A frame, the action taken on seeing it, and the truth behind it."""
 
 
-def _paced_rows(task: Task, run: Run) -> Iterator[_Row]:
+def _sequence(task: Task, run: Run) -> Iterator[_Row]:
     rng = np.random.default_rng([run.seed, 2])
     driver = make_driver(run.driver, task, run.seed)
     driver.reset()
@@ -185,7 +185,7 @@ def _paced_rows(task: Task, run: Run) -> Iterator[_Row]:
                 return
 
 
-def _block_rows(task: Task, run: Run) -> Iterator[_Row]:
+def _block(task: Task, run: Run) -> Iterator[_Row]:
     rng = np.random.default_rng([run.seed, 2])
     seed, trial = run.seed, task.start(run.seed)
     try:

@@ -122,7 +122,7 @@ def make_coder(config: CoderConfig, progress: Progress = lambda stage, done: Non
         seeds=tuple(np.unique([*seeds, *collected["judge"][2]]).tolist()),
         config={**asdict(config.training), "parts": plan["parts"], "channels": config.training.channels},
         task=config.task,
-        drivers=(who_drives(SIMULATED, spec.name),) if spec.paced else (),
+        drivers=(who_drives(SIMULATED, spec.name),) if spec.sequential else (),
     )
     content = dump_fitted(tensors, record)
     write_new(config.out, content)

@@ -71,7 +71,7 @@ def collect_labelled(
 def _pairs(task: Task, seed: int) -> Iterator[_Pair]:
     """Yield some frames of a trial with their label maps."""
     with closing(task.start(seed)) as trial:
-        if not task.spec.paced:
+        if not task.spec.sequential:
             yield trial.frame(), cast(Labelled, trial).labels()
             return
         driver = make_driver(SIMULATED, task, seed)

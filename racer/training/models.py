@@ -87,7 +87,7 @@ def make_model(config: ModelConfig, progress: Progress = lambda stage, done: Non
         actions, sequential, source = 2, False, f"{sum(len(part.frames) for part in collected.values())} pictures"
     else:
         spec = make_task(config.task, config.settings).spec
-        sequential = spec.paced
+        sequential = bool(spec.sequential)
         config.training.sizes(spec.frame, len(spec.actions), sequential)  # before anything is collected
         collected = collect(
             config.task,
@@ -170,7 +170,7 @@ def _meaning(model: LatentModel, held_out: Collected, spec: TaskSpec) -> dict[st
         pieces = [chosen[first : first + 256] for first in range(0, len(chosen), 256)]
         latents = np.concatenate([model.encode_frames(np.array(held_out.frames[piece])) for piece in pieces])
         return {"readable": readable(latents, held_out.truth[chosen], spec.traits)}
-    if spec.truth and spec.paced and (shares := _explained(model, held_out)) is not None:
+    if spec.truth and spec.sequential and (shares := _explained(model, held_out)) is not None:
         return {"explained": {"by": spec.truth, **shares}}
     return {}
 

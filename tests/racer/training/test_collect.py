@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from task_builders import COUNTING, installing
 
 from racer.drivers.registry import make_driver
 from racer.errors import ConfigError, RacerError
@@ -223,6 +224,25 @@ def test_a_run_of_a_task_that_waits_for_answers_is_a_block_of_pictures(tmp_path:
         for seed, frame in zip(seeds, part.frames, strict=False):
             assert np.array_equal(task.start(seed).frame(), frame)
         assert part.truth.shape == (len(part.frames), 11)
+
+
+def test_a_trial_of_several_answers_is_a_run_of_its_own_that_the_tasks_people_do(tmp_path: Path) -> None:
+    waiting = COUNTING.replace("neutral=0", "paced=False, sequential=True, driver='lasting'")
+    people = "class Person:\n    def reset(self): ...\n    def act(self, frame): return 1\n"
+    people += "def make(task, person, dice): return Person()\n"
+    people += "LASTING = DriverFamily('lasting', ('counting',), 'does the last', 'nobody', make)\n"
+    with installing(tmp_path) as install:
+        install("counting", waiting, "racer.tasks", "counting = counting:Counting")
+        install(
+            "lasting",
+            "from racer.drivers.driver import DriverFamily\n" + people,
+            "racer.drivers",
+            "lasting = lasting:LASTING",
+        )
+        collected = collect("counting", {}, tmp_path / "frames", CollectConfig(4, 2), jobs=1)["train"]
+    assert collected.starts.tolist() == [0, 4, 8, 12, 16]
+    assert collected.frames[:, 0, 0, 0].tolist() == [0, 1, 2, 3] * 4
+    assert np.mean(collected.actions == 1) > 0.5, "but for bursts of wrong actions"
 
 
 # Pictures -----------------------------------------------------------------------------------------------------------
