@@ -92,6 +92,12 @@ def rates(
     mask: MaskOption = None,
     mask_interval: IntervalOption = Interval.episode,
     fill: FillOption = FillChoice.hold,
+    action_delay: Annotated[
+        int, typer.Option(help="Steps, up to 5, after which senders learn of an action; the task knows at once.")
+    ] = 0,
+    action_loss: Annotated[
+        float, typer.Option(help="Share of the actions that never reach the sender; 1: it is told of none.")
+    ] = 0.0,
     shadow: Annotated[
         bool,
         typer.Option(
@@ -163,6 +169,8 @@ def rates(
         seed=seed,
         mask_interval=mask_interval.value,
         fill=fill.value,
+        action_delay=action_delay,
+        action_loss=action_loss,
         shadow=shadow,
         sealed=sealed_file is not None,
     )
@@ -332,7 +340,7 @@ def _print_rates(sweep: Sweep, driven: Driven, written: Written, out: Path) -> N
     soft = sorted(sweep.grid.soft)
     if soft:
         print(f"* exceeds the slot: {', '.join(soft)}")
-    print(f"every action costs {sweep.uplink_bits} bits on its way back, whatever the coder")
+    print(f"every action costs {sweep.uplink_bits} bits on its way back, whatever the coder{_late(sweep)}")
     if written.worst:
         _print_worst(written.worst)
     kept = len(driven.scores) - driven.driven
@@ -341,6 +349,17 @@ def _print_rates(sweep: Sweep, driven: Driven, written: Written, out: Path) -> N
         print(f"damaged lines in the results file: {driven.damaged}; their cells were driven again")
     print(f"Wrote {', '.join(path.name for path in written.files)} to {out}")
     print(f"Next: look at {out / figure_name(metrics[0])}.png")
+
+
+def _late(sweep: Sweep) -> str:
+    """Return what senders learn of the actions where that is less than all at once."""
+    config = sweep.plan.config
+    if config.action_loss == 1:
+        return "; senders are told of none"
+    late = f"{config.action_delay} step{'s' * (config.action_delay > 1)} late" if config.action_delay else ""
+    lost = f"{100 * config.action_loss:g} % never" if config.action_loss else ""
+    told = ", ".join(filter(None, (late, lost)))
+    return f"; senders learn of it {told}" if told else ""
 
 
 def _row(curve: Curve, metrics: Sequence[Metric]) -> str:

@@ -15,6 +15,7 @@ from compression.fill import FILLS, FillName
 from compression.masks import MaskInterval
 from compression.model.sizes import Sizes
 from compression.noise import NoiseName, check_noise
+from compression.uplink import check_uplink
 from racer.errors import ConfigError
 from racer.rates.people import Person, draw_person
 from racer.tasks.registry import make_task, parse_settings, task_settings
@@ -139,6 +140,10 @@ class RatesConfig:
     """For coders that choose blocks: once per episode, or in every step."""
     fill: FillName = "hold"
     """Where coders that leave features out take them from."""
+    action_delay: int = 0
+    """Steps after which senders learn of an action, 0 to 5."""
+    action_loss: float = 0.0
+    """Probability of an action never to reach the sender; 1: it is told of none."""
     shadow: bool = False
     """Whether the same driver also answers the original frames; see `racer.loop.batched.Score.agreement`."""
     sealed: bool = False
@@ -167,6 +172,7 @@ class RatesConfig:
             raise ConfigError(f"mask interval must be episode or step; got {self.mask_interval!r}")
         if self.fill not in FILLS:
             raise ConfigError(f"fill must be one of {', '.join(FILLS)}; got {self.fill!r}")
+        check_uplink(self.action_delay, self.action_loss)
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from compression.channel import uplink_bits
 from compression.coders.coder import Coder, coder_names, find_coder
 from compression.errors import CompressionError
 from compression.fitting.fitted import LARGEST_FILE, FittedModel
 from compression.model.latent_model import LatentModel, use_one_thread
+from compression.uplink import uplink_bits
 from disk.reading import read_plain
 from racer.drivers.registry import SIMULATED, family_of, was_fitted_on
 from racer.errors import ConfigError

@@ -197,8 +197,12 @@ class Channel(Section):
     noise_rate: float = ChannelConfig.noise_rate
     """Probability of a flip or of an erasure, 0 to 1; of `gaussian`, its standard deviation beside bits of +1 and -1, 0
     to 100. 0 where there is none."""
+    action_delay: Integer = ChannelConfig.action_delay
+    """Steps after which the sender learns of an action, 0 to 5; the task and the receiver know at once."""
+    action_loss: float = ChannelConfig.action_loss
+    """Probability of an action never to reach the sender, 0 to 1; at 1 it is told of none."""
 
-    @field_validator("bits", "mask_interval", "fill")
+    @field_validator("bits", "mask_interval", "fill", "action_delay", "action_loss")
     @classmethod
     def _as_a_channel(cls, value: Any, info: ValidationInfo) -> Any:
         ChannelConfig(**{str(info.field_name): value})

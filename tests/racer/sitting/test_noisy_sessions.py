@@ -59,6 +59,20 @@ def test_a_noisy_recording_verifies_and_what_was_shown_comes_out_of_it(
     assert {f.outcome for f in verified.findings if f.check in ("packets", "received", "masks")} == {"ok"}
 
 
+@pytest.mark.parametrize("late", [{"action_delay": 3}, {"action_loss": 1.0}, {"action_loss": 0.3}])
+def test_what_was_shown_comes_out_of_a_recording_whose_sender_learnt_of_actions_late(
+    late: dict[str, Any], tmp_path: Path
+) -> None:
+    path = record(tmp_path, "none", 0.0, ("predictive",), fill="predict", **late)
+    (verified,) = verify_recordings([path], jobs=1).recordings
+    assert {f.check: f.detail for f in verified.findings if f.outcome == "fail"} == {}
+    assert {f.outcome for f in verified.findings if f.check == "received"} == {"ok"}
+    with sessions.open(path) as session:
+        told = session.info.config["channel"]
+    assert {name: told[name] for name in late} == late
+    assert len(told) == 5 + len(late), "a recording whose actions came at once says nothing of it"
+
+
 @pytest.mark.parametrize(("noise", "rate"), [("none", 0.0), ("erasures", 0.3), ("flips", 0.001)])
 def test_pictures_that_exceed_the_slot_verify_and_are_charged_their_real_bytes(
     noise: NoiseName, rate: float, tmp_path: Path
