@@ -23,6 +23,7 @@ nothing was done.
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -255,6 +256,7 @@ class Coder:
 
 
 _REGISTERED: dict[str, Coder] = {}
+_FIXED = re.compile(r"fixed(-[0-9]{1,3})+")
 
 
 def register(coder: Coder) -> None:
@@ -285,9 +287,18 @@ def find_coder(name: str) -> Coder:
         return coder
     if name in _REGISTERED:
         return _REGISTERED[name]
+    if is_fixed(name):
+        from compression.coders.blocks import fixed_coder
+
+        return fixed_coder(name)
     if name not in (installed := _installed()):
         raise CoderError(f"there is no coder {name[:80]!r}; {nearest(name, coder_names())}")
     return _loaded(installed[name])
+
+
+def is_fixed(name: str) -> bool:
+    """Return whether a name is that of a coder which always sends the blocks it names, such as `fixed-0-1-4-6`."""
+    return _FIXED.fullmatch(name) is not None
 
 
 def nearest(name: str, names: tuple[str, ...]) -> str:

@@ -100,6 +100,14 @@ def rates(
     action_loss: Annotated[
         float, typer.Option(help="Share of the actions that never reach the sender; 1: it is told of none.")
     ] = 0.0,
+    fixed_masks: Annotated[
+        bool,
+        typer.Option(
+            "--fixed-masks",
+            help="Drive every fixed half of the blocks as well (70 of 8 blocks), for the rows `best-fixed` and "
+            "`worst-fixed`, each chosen on the other families.",
+        ),
+    ] = False,
     shadow: Annotated[
         bool,
         typer.Option(
@@ -179,7 +187,7 @@ def rates(
     if not dry_run:
         require_analysis()
         refuse_foreign(out, spec)
-    sweep = prepare_sweep(config, _names(coders), mask or (), model)
+    sweep = prepare_sweep(config, _names(coders), mask or (), model, fixed_masks)
     driving = _engine(engine, jobs, address)
     try:
         if dry_run:

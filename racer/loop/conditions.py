@@ -13,7 +13,7 @@ import numpy as np
 
 from compression.channel import Bypass, Channel, InProcess, ReceiverEnd, SenderEnd
 from compression.coders.blocks import FULL_SLOT, full_ends, full_layout
-from compression.coders.coder import RESERVED, Coder, CoderSettings, coder_names, find_coder, nearest
+from compression.coders.coder import RESERVED, Coder, CoderSettings, coder_names, find_coder, is_fixed, nearest
 from compression.coders.packet import MOST_BITS
 from compression.errors import CoderError, MaskError
 from compression.fill import FILLS, FillName
@@ -120,7 +120,7 @@ def shown_under(condition: str) -> str:
 
 def uses_slot(condition: str) -> bool:
     """Return whether every step under a condition costs the channel's slot; False where it is not known here."""
-    if condition in UNCODED or condition not in coder_names():
+    if condition in UNCODED or not (condition in coder_names() or is_fixed(condition)):
         return False
     try:
         return find_coder(condition).hard
@@ -256,7 +256,7 @@ def read_fitted(path: Path, model: LatentModel) -> FittedModel:
 
 
 def _coder(condition: str) -> Coder:
-    if condition not in coder_names():
+    if condition not in coder_names() and not is_fixed(condition):
         raise ConfigError(f"unknown condition {condition[:80]!r}; {nearest(condition, condition_names())}")
     try:
         return find_coder(condition)

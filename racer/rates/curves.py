@@ -18,10 +18,23 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from compression.coders.coder import is_fixed
 from racer.drivers.registry import was_fitted_on
 from racer.rates.bits_needed import Difference, LeastBits, difference, least_bits
 from racer.rates.driving import CellScore
-from racer.rates.grid import BLIND, NO_NOISE, RAW, SLOTTED_NULLS, Grid, Noise, OperatingPoint, TaskSettings
+from racer.rates.fixed_masks import choose_fixed
+from racer.rates.grid import (
+    BEST_FIXED,
+    BLIND,
+    COMPARED_NULLS,
+    NO_NOISE,
+    RAW,
+    WORST_FIXED,
+    Grid,
+    Noise,
+    OperatingPoint,
+    TaskSettings,
+)
 from racer.rates.means import Means, means_by_point, worst_of
 from racer.rates.resampling import Estimate, Table, drawings, mean_of, ratio_of
 from racer.report.equivalence import MARGIN, Kept, kept
@@ -88,6 +101,8 @@ class Curve:
     """None for the same, for the anchor itself, and where the anchor was not driven."""
     fitted_on: tuple[str, ...] | None = ()
     """Families, or drivers of one's own, whose driving the coder was fitted to; None where its file does not say."""
+    chosen: tuple[str, ...] = ()
+    """Of the rows `best-fixed` and `worst-fixed`: what always sends the same blocks and was chosen, by point."""
 
     @property
     def flat(self) -> bool:
@@ -118,7 +133,7 @@ def fit_curves(
         margin: Share of the normalised score on raw frames that may be lost where a coder is said to keep it.
     """
     fitted = {coder: families or None for coder, families in (fitted_on or {}).items()}
-    means = means_by_point(scores, spec)
+    means, chosen = choose_fixed(means_by_point(scores, spec))
     bounded = math.isfinite(worst_of(spec.primary))
     people = max((cell.participant for cell in grid.cells), default=-1) + 1
     drawn = drawings(people, RESAMPLES)
@@ -129,7 +144,8 @@ def fit_curves(
         groups.setdefault(_curve_of(point), []).append(point)
     curves = []
     # In the order of the grid: without noise first, `raw` and `full` before the coders.
-    for key in dict.fromkeys(_curve_of(cell.point) for cell in grid.cells):
+    driven = (_curve_of(row) for cell in grid.cells for row in _rows(cell.point))
+    for key in dict.fromkeys(key for key in driven if key in groups):
         settings, driver, noise, coder = key
         own = groups[key]
         scale = _Scale.of(settings, driver, means, bounded, margin)
@@ -150,6 +166,7 @@ def fit_curves(
                 if compared
                 else None,
                 fitted.get(coder, ()),
+                tuple(chosen[point] for point in own if point in chosen),
             )
         )
     return tuple(curves)
@@ -201,7 +218,7 @@ class _Scale:
     ) -> dict[str, Estimate]:
         """Return by how much of the way from blind to raw a point lies above each null row in its slot."""
         found = {}
-        for name in SLOTTED_NULLS:
+        for name in COMPARED_NULLS:
             null = means.get(replace(point, coder=name))
             if point.bits and null is not None and name != point.coder and self.blind is not None:
                 assert self.top is not None
@@ -209,6 +226,13 @@ class _Scale:
                 if above is not None:
                     found[name] = above
         return found
+
+
+def _rows(point: OperatingPoint) -> tuple[OperatingPoint, ...]:
+    """Return the points that stand for a driven one: the two rows that fixed masks are chosen for, or itself."""
+    if is_fixed(point.coder):
+        return tuple(replace(point, coder=row) for row in (BEST_FIXED, WORST_FIXED))
+    return (point,)
 
 
 def _curve_of(point: OperatingPoint) -> tuple[TaskSettings, str, Noise, str]:

@@ -13,7 +13,7 @@ from disk.writing import write_whole
 from racer.rates.curves import Curve, fit_curves
 from racer.rates.driving import CellScore
 from racer.rates.families import WorstFamily, worst_families
-from racer.rates.grid import SLOTTED_NULLS, TaskSettings
+from racer.rates.grid import COMPARED_NULLS, TaskSettings
 from racer.rates.plot import NORMALISED, draw_figures, figure_name
 from racer.rates.resampling import Estimate
 from racer.rates.results import RESULTS, ResultsError
@@ -50,7 +50,7 @@ _CODERS_HEADER = (
 
 _KEPT = ("within_margin_p", "within_margin_p_flip")
 """Of the two one-sided tests that the normalised score lies within the margin of 1; see `racer.report.equivalence`."""
-_OVER = tuple(f"over_{name}" for name in SLOTTED_NULLS)
+_OVER = tuple(f"over_{name}" for name in COMPARED_NULLS)
 """Normalised score less that of a null row in the same slot."""
 _SHARES = ("of_raw", "normalised", *_OVER, "of_clean", "agreement", "finished")
 _FAMILIES_HEADER = (
@@ -168,7 +168,7 @@ def _episodes(scores: Iterable[CellScore], sweep: Sweep) -> Iterator[tuple[Cell,
 def _points(curves: Iterable[Curve], sweep: Sweep) -> Iterator[tuple[Cell, ...]]:
     for curve in curves:
         for point in curve.points:
-            over = [point.over.get(name) for name in SLOTTED_NULLS]
+            over = [point.over.get(name) for name in COMPARED_NULLS]
             shares = point.of_raw, point.normalised, *over, point.of_clean, point.agreement, point.finished
             estimates = (*point.metrics.values(), *shares)
             yield (
