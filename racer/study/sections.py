@@ -144,6 +144,9 @@ class Episodes(Section):
     """Of a pilot: rounds shown `explore`, 0 to 1000."""
     explore: str = ProtocolConfig.explore
     """Condition of the exploration: `random`; in a second round of training `pico` or `perceptual`."""
+    mixed: bool = ProtocolConfig.mixed
+    """Of a pilot: whether chance decides round by round what is shown, instead of calibration before exploration, so
+    that learning and fatigue cannot pass for the effect of what was shown. Always so where trials stand alone."""
     evaluation: Integer = ProtocolConfig.evaluation
     """Of an evaluated participant: rounds per condition, 0 to 1000."""
     catch: Integer = ProtocolConfig.catch
