@@ -17,7 +17,8 @@ import numpy as np
 from scipy import stats
 
 from racer.drivers.families.pursuit import CAR_ROW, PURSUIT, PursuitTraits
-from racer.drivers.fitting import Drive, likely_traits
+from racer.drivers.fitting import likely_traits
+from racer.drivers.likelihood import Drive
 from racer.tasks.car_racing.task import CarRacing
 from racer.tasks.registry import make_task
 
