@@ -77,7 +77,7 @@ class Forecast:
     """
 
     def __init__(self, fitted: FittedModel, model: LatentModel, bits: int) -> None:
-        self._world_model = _world_model(fitted, model.sizes)
+        self._world_model = world_model(fitted, model.sizes)
         self._schedule = _schedule(fitted, model, bits)
         self._start = fitted.tensors["start"]
         self.reset()
@@ -204,7 +204,7 @@ def _touched(readings: tuple[Reading, ...], sizes: Sizes) -> NDArray[np.bool_]:
 
 
 @lru_cache(maxsize=4)
-def _world_model(fitted: FittedModel, sizes: Sizes) -> WorldModel:
+def world_model(fitted: FittedModel, sizes: Sizes) -> WorldModel:
     """Return the fitted predictor. It has no state: both ends of many channels may share it."""
     import torch
 
