@@ -25,6 +25,7 @@ from compression.coders.coder import LatentReceiver, LatentSender, Receiver, Sen
 from compression.coders.packing import packet_bytes, value_from_packet
 from compression.errors import PacketError
 from compression.noise import Link
+from compression.uplink import Uplink
 
 if TYPE_CHECKING:
     from compression.model.latent_model import LatentModel
@@ -32,11 +33,6 @@ if TYPE_CHECKING:
 Made = TypeVar("Made")
 Clock = Callable[[], int]
 """Monotonic nanoseconds."""
-
-
-def uplink_bits(actions: int) -> int:
-    """Return the bits that are charged for every action that crosses back, of so many that there are."""
-    return (actions - 1).bit_length()
 
 
 @dataclass(frozen=True)
@@ -82,6 +78,7 @@ class SenderEnd:
         slots: Slots per step.
         padded_bytes: Width of packets that may exceed the slot, which is then not looked at; None where they must not.
         clock: By which the sender is timed.
+        uplink: What the sender learns of the actions; all of them at once if left out.
     """
 
     def __init__(
@@ -91,9 +88,11 @@ class SenderEnd:
         slots: int = 1,
         padded_bytes: int | None = None,
         clock: Clock = time.monotonic_ns,
+        uplink: Uplink | None = None,
     ) -> None:
         self._sender, self._slot_bits, self._slots, self._padded_bytes = sender, slot_bits, slots, padded_bytes
         self._clock = clock
+        self._uplink = uplink or Uplink()
         self._step = 0
         self.packet_bytes = packet_bytes(slot_bits, slots) if padded_bytes is None else padded_bytes
         """Width of recorded packets."""
@@ -112,12 +111,13 @@ class SenderEnd:
     def reset(self) -> None:
         """Begin a new episode."""
         self._sender.reset()
+        self._uplink.reset()
         self._step = 0
 
     def advance(self, frame: NDArray[np.uint8], action: int) -> Downlink:
         """Return what there is to say of a frame, uint8[H, W, C]; `action` is the one applied before it."""
         begun = self._clock()
-        return self._downlink(self._sender.encode(frame, action), action, begun)
+        return self._downlink(self._sender.encode(frame, self._uplink.tell(action)), action, begun)
 
     def advance_latent(self, latent: NDArray[np.float32], action: int) -> Downlink:
         """Return what there is to say of a frame whose latent, float32[latents], is known.
@@ -128,7 +128,7 @@ class SenderEnd:
         if not (self.in_latents and isinstance(self._sender, LatentSender)):
             raise TypeError("this sender needs frames, not latents")
         begun = self._clock()
-        return self._downlink(self._sender.send(latent, action), action, begun)
+        return self._downlink(self._sender.send(latent, self._uplink.tell(action)), action, begun)
 
     def _downlink(self, packet: bytes, action: int, begun: int) -> Downlink:
         self.spent_ns = self._clock() - begun

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from compression.coders.coder import Coder, CoderSettings, LatentReceiver, LatentSender
 from compression.coders.packet import Layout, layout_for, least_bits
+from compression.errors import CoderError
 from compression.fill import FillName
 from compression.masks import (
     FixedMask,
@@ -153,6 +154,39 @@ def _rotation_sender(model: LatentModel, settings: CoderSettings) -> BlockSender
 def _random_sender(model: LatentModel, settings: CoderSettings, interval: MaskInterval | None = None) -> BlockSender:
     policy = RandomMasks(model.sizes.blocks, settings.rng)
     return BlockSender(model, layout_for(settings.bits, model.sizes), policy, interval or settings.mask_interval)
+
+
+def _fixed_sender(model: LatentModel, settings: CoderSettings, blocks: tuple[int, ...]) -> BlockSender:
+    if max(blocks) >= model.sizes.blocks or len(set(blocks)) < len(blocks):
+        raise CoderError(f"there are no such blocks: name some of 0 to {model.sizes.blocks - 1}, once each")
+    # Those named first, as far as they fit, and then the others.
+    scores = -np.arange(model.sizes.blocks, dtype=np.float32)
+    scores[list(blocks)] += model.sizes.blocks
+    return BlockSender(model, layout_for(settings.bits, model.sizes), FixedMask(scores), "episode")
+
+
+def fixed_coder(name: str) -> Coder:
+    """Return the coder that always sends the blocks that its name holds, such as `fixed-0-1-4-6`."""
+    blocks = tuple(int(number) for number in name.split("-")[1:])
+    return Coder(
+        name=name,
+        summary=f"blocks {', '.join(map(str, blocks))}, always",
+        source="A null row: nothing is learnt and nothing chosen.",
+        sender=partial(_fixed_sender, blocks=blocks),
+        receiver=_receiver,
+        least_bits=_least_bits,
+    )
+
+
+def fixed_coders(sizes: Sizes, slot_bits: int) -> tuple[str, ...]:
+    """Return the names of the coders that always send the same half of the blocks: one for each half that there is.
+
+    None where a slot is too small for half of the blocks, or holds more.
+    """
+    sent = sizes.blocks // 2
+    if slot_bits < _least_bits(sizes) or layout_for(slot_bits, sizes).sent != sent:
+        return ()
+    return tuple("-".join(["fixed", *map(str, np.flatnonzero(mask))]) for mask in mask_table(sizes.blocks, sent))
 
 
 def _fitted_sender(model: LatentModel, settings: CoderSettings, coder: str) -> BlockSender:

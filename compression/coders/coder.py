@@ -18,12 +18,14 @@ An installed package offers it under the entry point group `racer.coders` (``min
 a condition wherever there are conditions. The slot is hard: the packet, read as one big-endian integer, lies below
 2**bits, everything that the receiver must be told included (`compression.coders.packing` helps). The receiver knows
 packets, the actions applied, its settings and the latent model, nothing else. `model.sizes` says how many latents,
-blocks and actions there are. `action` is the index of the one that the task applied last; in the first step of an
-episode it is one that both ends know beforehand, and nothing was done.
+blocks and actions there are. `action` is the index of the one that the task applied last, or of the last that a sender
+knows of where it learns of them late; in the first step of an episode it is one that both ends know beforehand, and
+nothing was done.
 """
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -246,6 +248,9 @@ class CoderSettings:
     """For senders that draw by chance. A receiver's generator is seeded alike in every episode."""
     fitted: FittedModel | None = None
     """What the coder's fitted file holds, if it needs one."""
+    action_delay: int | None = 0
+    """Steps after which the sender learns of an action, None where it never does. A receiver knows its own at once; one
+    that has to agree with the sender about what the actions lead to goes by the late ones."""
 
     def fitted_for(self, coder: str) -> FittedModel:
         """Return what was fitted.
@@ -321,6 +326,7 @@ class Coder:
 
 
 _REGISTERED: dict[str, Coder] = {}
+_FIXED = re.compile(r"fixed(-[0-9]{1,3})+")
 
 
 def register(coder: Coder) -> None:
@@ -351,9 +357,18 @@ def find_coder(name: str) -> Coder:
         return coder
     if name in _REGISTERED:
         return _REGISTERED[name]
+    if is_fixed(name):
+        from compression.coders.blocks import fixed_coder
+
+        return fixed_coder(name)
     if name not in (installed := _installed()):
         raise CoderError(f"there is no coder {name[:80]!r}; {nearest(name, coder_names())}")
     return _loaded(installed[name])
+
+
+def is_fixed(name: str) -> bool:
+    """Return whether a name is that of a coder which always sends the blocks it names, such as `fixed-0-1-4-6`."""
+    return _FIXED.fullmatch(name) is not None
 
 
 def nearest(name: str, names: tuple[str, ...]) -> str:

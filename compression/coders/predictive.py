@@ -24,6 +24,7 @@ from compression.coders.schedule import Dynamics, Reading, Schedule
 from compression.errors import PacketError
 from compression.fitting.fitted import FittedModel, Shapes, require_shapes
 from compression.model.sizes import Sizes
+from compression.uplink import Uplink
 
 if TYPE_CHECKING:
     from compression.model.latent_model import LatentModel
@@ -76,7 +77,7 @@ class Forecast:
     """
 
     def __init__(self, fitted: FittedModel, model: LatentModel, bits: int) -> None:
-        self._world_model = _world_model(fitted, model.sizes)
+        self._world_model = world_model(fitted, model.sizes)
         self._schedule = _schedule(fitted, model, bits)
         self._start = fitted.tensors["start"]
         self.reset()
@@ -166,16 +167,19 @@ class PredictiveReceiver(LatentReceiver):
         super().__init__(model)
         self._bits = settings.bits
         self._forecast = Forecast(settings.fitted_for(NAME), model, settings.bits)
+        # Foresight has to be the sender's, who learns of actions as late as this.
+        self._uplink = Uplink(settings.action_delay or 0, settings.action_delay is None)
 
     def reset(self) -> None:
         """Begin a new episode."""
         super().reset()
         self._forecast.reset()
+        self._uplink.reset()
 
     def receive(self, packet: bytes | None, action: int) -> NDArray[np.float32]:
         """Return the latent, float32[latents], after a packet. Raises PacketError before anything has changed."""
         if packet is None:
-            self._forecast.advance(action)
+            self._forecast.advance(self._uplink.tell(action))
             return self._forecast.latent.copy()
         value = value_from_packet(packet, self._bits)
         symbols = []
@@ -184,7 +188,7 @@ class PredictiveReceiver(LatentReceiver):
             symbols.append(symbol)
         if value:
             raise PacketError("packet says more than there are readings in this step")
-        readings = self._forecast.advance(action)
+        readings = self._forecast.advance(self._uplink.tell(action))
         for reading, symbol in zip(readings, reversed(symbols), strict=True):
             self._forecast.learn(reading, symbol)
         # A reading is of all features at once; the blocks named are those it bears on most.
@@ -200,7 +204,7 @@ def _touched(readings: tuple[Reading, ...], sizes: Sizes) -> NDArray[np.bool_]:
 
 
 @lru_cache(maxsize=4)
-def _world_model(fitted: FittedModel, sizes: Sizes) -> WorldModel:
+def world_model(fitted: FittedModel, sizes: Sizes) -> WorldModel:
     """Return the fitted predictor. It has no state: both ends of many channels may share it."""
     import torch
 

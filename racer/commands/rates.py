@@ -21,15 +21,13 @@ from racer.commands.options import (
     check_seed,
 )
 from racer.commands.output import print_json, progress_bar
+from racer.commands.rates_table import print_rates
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from racer.rates.curves import Curve, Estimate, LeastBits, WorstFamily
     from racer.rates.engines import Engine
     from racer.rates.sweep import Driven, Sweep
     from racer.rates.write import Written
-    from racer.tasks.task import Metric
+    from racer.tasks.task import TaskSpec
 
 
 class EngineChoice(StrEnum):
@@ -78,6 +76,10 @@ def rates(
             min=1, max=100_000, help="Steps per episode; one and a half times as many as the task says if left out."
         ),
     ] = None,
+    whole: Annotated[
+        bool,
+        typer.Option("--whole", help="Drive every trial to its end, such as a whole lap, in place of so many steps."),
+    ] = False,
     noise: Annotated[
         list[NoiseChoice] | None, typer.Option(help="What happens to packets; may be repeated. None if left out.")
     ] = None,
@@ -92,6 +94,20 @@ def rates(
     mask: MaskOption = None,
     mask_interval: IntervalOption = Interval.episode,
     fill: FillOption = FillChoice.hold,
+    action_delay: Annotated[
+        int, typer.Option(help="Steps, up to 5, after which senders learn of an action; the task knows at once.")
+    ] = 0,
+    action_loss: Annotated[
+        float, typer.Option(help="Share of the actions that never reach the sender; 1: it is told of none.")
+    ] = 0.0,
+    fixed_masks: Annotated[
+        bool,
+        typer.Option(
+            "--fixed-masks",
+            help="Drive every fixed half of the blocks as well (70 of 8 blocks), for the rows `best-fixed` and "
+            "`worst-fixed`, each chosen on the other families.",
+        ),
+    ] = False,
     shadow: Annotated[
         bool,
         typer.Option(
@@ -132,7 +148,7 @@ def rates(
 
     from racer.analysis import require_analysis
     from racer.errors import ConfigError
-    from racer.rates.grid import STEPS_FACTOR, Noise, RatesConfig, sweep_settings
+    from racer.rates.grid import Noise, RatesConfig, sweep_settings
     from racer.rates.sealed import open_sealed
     from racer.rates.sweep import prepare_sweep, run_sweep
     from racer.rates.write import refuse_foreign, write_rates
@@ -159,17 +175,19 @@ def rates(
         noise=tuple(Noise(kind.value, rate) for kind in noise or () for rate in noise_rate or ()),
         participants=participants,
         episodes=episodes,
-        steps=steps or round(STEPS_FACTOR * spec.steps),
+        steps=_steps(spec, steps, whole),
         seed=seed,
         mask_interval=mask_interval.value,
         fill=fill.value,
+        action_delay=action_delay,
+        action_loss=action_loss,
         shadow=shadow,
         sealed=sealed_file is not None,
     )
     if not dry_run:
         require_analysis()
         refuse_foreign(out, spec)
-    sweep = prepare_sweep(config, _names(coders), mask or (), model)
+    sweep = prepare_sweep(config, _names(coders), mask or (), model, fixed_masks)
     driving = _engine(engine, jobs, address)
     try:
         if dry_run:
@@ -194,7 +212,7 @@ def rates(
         told = {"sealed": vars(opened)} if opened is not None else {}
         print_json(_as_json(sweep, driven, written) | told)
     else:
-        _print_rates(sweep, driven, written, out)
+        print_rates(sweep, driven, written, out)
         if opened is not None:
             print(f"Sealed set of {opened.sealed_utc}, opened {opened.opened_utc}; drivers {opened.family}")
 
@@ -241,6 +259,19 @@ def _whole_numbers(text: str) -> tuple[int, ...]:
         return tuple(int(part) for part in text.split(","))
     except ValueError as error:
         raise ConfigError(f"--bits takes whole numbers with commas between, such as 3,12,85; got {text!r}") from error
+
+
+def _steps(spec: TaskSpec, steps: int | None, whole: bool) -> int:
+    from racer.errors import ConfigError
+    from racer.rates.grid import STEPS_FACTOR
+
+    if not whole:
+        return steps or round(STEPS_FACTOR * spec.steps)
+    if steps is not None:
+        raise ConfigError("--whole drives trials to their end: leave --steps out")
+    if not spec.whole_steps:
+        raise ConfigError(f"trials of {spec.name} have no end to be driven to: leave --whole out")
+    return spec.whole_steps
 
 
 def _engine(choice: EngineChoice, jobs: int | None, address: str | None) -> Engine:
@@ -307,98 +338,3 @@ def _as_json(sweep: Sweep, driven: Driven, written: Written) -> dict[str, Any]:
         "curves": [curve_numbers(curve) for curve in written.curves],
         "worst_families": [family_numbers(each) for each in written.worst],
     }
-
-
-def _print_rates(sweep: Sweep, driven: Driven, written: Written, out: Path) -> None:
-    from racer.rates.curves import ANCHOR
-    from racer.rates.plot import figure_name
-    from racer.report.wording import direction, heading
-
-    metrics = sweep.spec.compared
-    headings = "  ".join(heading(metric) for metric in metrics)
-    for place in dict.fromkeys(curve.place for curve in written.curves):
-        for noise in dict.fromkeys(curve.noise for curve in written.curves):
-            print(f"\n{place}, {noise}")
-            shares = "".join(f"  {share + ' of raw':>14}  {share + ' normalised':>15}" for share in ("95 %", "99 %"))
-            same = f"  {'same action':>11}" * sweep.plan.config.shadow
-            print(f"{'':16}{headings}{same}  {'of raw':>8}  {'normalised':>24}{shares}  bits against {ANCHOR}")
-            for curve in written.curves:
-                if (curve.place, curve.noise) == (place, noise):
-                    print(_row(curve, metrics))
-    print("\n" + "; ".join(f"{metric.title}: {direction(metric)}" for metric in metrics))
-    if all(point.of_raw is None for curve in written.curves for point in curve.points):
-        print(f"there are no shares of raw: {metrics[0].title} has no worst value, or nobody gets beyond it")
-    print("normalised: from who sees nothing (0 %) to who sees the original frames (100 %)")
-    soft = sorted(sweep.grid.soft)
-    if soft:
-        print(f"* exceeds the slot: {', '.join(soft)}")
-    print(f"every action costs {sweep.uplink_bits} bits on its way back, whatever the coder")
-    if written.worst:
-        _print_worst(written.worst)
-    kept = len(driven.scores) - driven.driven
-    print(f"\nDrove {driven.driven} cells" + f"; {kept} were there" * bool(kept))
-    if driven.damaged and driven.driven:
-        print(f"damaged lines in the results file: {driven.damaged}; their cells were driven again")
-    print(f"Wrote {', '.join(path.name for path in written.files)} to {out}")
-    print(f"Next: look at {out / figure_name(metrics[0])}.png")
-
-
-def _row(curve: Curve, metrics: Sequence[Metric]) -> str:
-    """Return a line of the table: a coder at its most bits, and what it needs."""
-    from racer.report.wording import amount, heading, percent
-
-    last = curve.points[-1]
-    name = curve.coder + "*" * last.soft + "+" * (curve.held_out is False)
-    pairs = zip(curve.least_bits, curve.least_bits_normalised, strict=True)
-    least = "".join(f"  {_least(of_raw):>14}  {_least(normalised):>15}" for of_raw, normalised in pairs)
-    shown = "  ".join(
-        f"{amount(metric, last.metrics[metric.name].value):>{len(heading(metric))}}" for metric in metrics
-    )
-    of_raw = percent(last.of_raw.value if last.of_raw else None)
-    if last.agreement is not None:
-        shown += f"  {percent(last.agreement.value):>11}"
-    line = f"{name:<16}{shown}  {of_raw:>8}  {_share(last.normalised):>24}{least}"
-    difference = curve.difference
-    if difference is None:
-        return line.rstrip()
-    if difference.percent is None:
-        return f"{line}  - ({difference.reason})"
-    interval = difference.interval
-    ends = " (no interval)" if interval is None else f" [{interval.low:+.0f}, {interval.high:+.0f}]"
-    return f"{line}  {difference.percent:+.0f} %{ends}"
-
-
-def _share(estimate: Estimate | None) -> str:
-    """Return a share with its interval, such as `98.1 % [97.0, 99.2]`."""
-    from racer.report.wording import percent
-
-    if estimate is None:
-        return "-"
-    ends = estimate.interval
-    told = "" if ends is None else f" [{100 * ends.low:.1f}, {100 * ends.high:.1f}]"
-    return percent(estimate.value) + told
-
-
-def _print_worst(worst: Sequence[WorstFamily]) -> None:
-    from racer.report.wording import p_value
-
-    def shown(p: float | None) -> str:
-        return "-" if p is None else p_value(p)
-
-    print("\nworst family, normalised, of those that the coder was not fitted on")
-    for each in worst:
-        kept = each.kept
-        within = f"within {100 * kept.margin:g} %: {shown(kept.p)}, by flips {shown(kept.p_flip)}" if kept else ""
-        place = ", ".join(filter(None, (str(each.settings), "" if each.noise.kind == "none" else str(each.noise))))
-        bits = f"{each.bits} bits" if each.bits else ""
-        mark = {True: "", False: " (fitted on it)", None: " (fitted on?)"}[each.held_out]
-        row = f"{place:<16}  {each.coder:<16}{bits:>9}  {_share(each.normalised):>24}  {each.driver + mark:<26}"
-        print(f"{row}  {within}".rstrip())
-
-
-def _least(least: LeastBits) -> str:
-    """Return how many bits suffice, such as `5 [3, 12]`."""
-    if least.bits is None:
-        return "-"
-    ends = "" if least.low is None else f" [{least.low:.4g}, {'-' if least.high is None else f'{least.high:.4g}'}]"
-    return f"{least.bits:.4g}{ends}"

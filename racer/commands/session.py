@@ -77,6 +77,9 @@ def session_start(
     explore: Annotated[
         str, typer.Option(help="What exploration shows: `random`; in a second round `pico`, with --mask (pilot).")
     ] = "random",
+    mixed: Annotated[
+        bool, typer.Option("--mixed", help="Let chance decide round by round what a pilot is shown (pilot).")
+    ] = False,
     evaluation: Annotated[int, typer.Option(min=0, help="Rounds per condition (evaluation).")] = 15,
     conditions: Annotated[
         str, typer.Option(help=f"Conditions of the evaluation, comma-separated: {CONDITIONS_HELP}.")
@@ -125,6 +128,7 @@ def session_start(
                 calibration=calibration,
                 exploration=exploration,
                 explore=explore,
+                mixed=mixed,
                 evaluation=evaluation,
                 steps=made.spec.steps if steps is None else steps,
                 conditions=tuple(name.strip() for name in conditions.split(",")),

@@ -70,8 +70,9 @@ def study_power(
     from dataclasses import asdict
 
     from racer.errors import ConfigError
+    from racer.study.components import components_of
     from racer.study.file import RECORDINGS, STUDY_FILE, find_study, load_study
-    from racer.study.power import MOST_PEOPLE, components_of, plan_power, refuse_own_data
+    from racer.study.power import MOST_PEOPLE, plan_power, refuse_own_data
 
     if not 0 < power < 1:
         raise ConfigError(f"--power must lie above 0 and below 1; got {power:g}")

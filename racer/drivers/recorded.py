@@ -10,7 +10,7 @@ import numpy as np
 import sessions
 from compression.model.latent_model import LatentModel
 from racer.drivers.driver import DriverError
-from racer.drivers.fitting import Drive
+from racer.drivers.likelihood import Drive
 from racer.drivers.registry import KEYBOARD
 from racer.rates.people import FIRST_SEALED
 from racer.recordings.footage import Footage

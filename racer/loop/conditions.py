@@ -5,15 +5,15 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
 from compression.channel import Bypass, Channel, InProcess, ReceiverEnd, SenderEnd
 from compression.coders.blocks import FULL_SLOT, full_ends, full_layout
-from compression.coders.coder import RESERVED, Coder, CoderSettings, coder_names, find_coder, nearest
+from compression.coders.coder import RESERVED, Coder, CoderSettings, coder_names, find_coder, is_fixed, nearest
 from compression.coders.packet import MOST_BITS
 from compression.errors import CoderError, MaskError
 from compression.fill import FILLS, FillName
@@ -21,6 +21,7 @@ from compression.fitting.fitted import FittedModel, objective_of
 from compression.masks import MaskInterval
 from compression.model.sizes import Sizes
 from compression.noise import Link, NoiseName, check_noise
+from compression.uplink import Uplink, check_uplink
 from racer.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -56,6 +57,10 @@ class ChannelConfig:
     noise_rate: float = 0.0
     """Probability of a bit to be inverted (`flips`), of a packet to be lost (`erasures`), or the standard deviation of
     the noise on bits sent as +1 and -1 (`gaussian`)."""
+    action_delay: int = 0
+    """Steps after which the sender learns of an action, 0 to 5; the task and the receiver know at once."""
+    action_loss: float = 0.0
+    """Probability of an action never to reach the sender; 1: it is told of none, and both ends know that."""
 
     def __post_init__(self) -> None:
         if self.mask_interval not in get_args(MaskInterval):
@@ -65,6 +70,7 @@ class ChannelConfig:
         if not 1 <= self.bits <= MOST_BITS:
             raise ConfigError(f"bits per step must lie between 1 and {MOST_BITS}; got {self.bits}")
         check_noise(self.noise, self.noise_rate)
+        check_uplink(self.action_delay, self.action_loss)
         if self.noisy and not self.noise_rate:
             raise ConfigError(f"{self.noise} at a rate of 0 is no noise; name a rate, or leave the noise out")
 
@@ -72,6 +78,17 @@ class ChannelConfig:
     def noisy(self) -> bool:
         """Whether anything may happen to a packet."""
         return self.noise != "none"
+
+    @property
+    def recorded(self) -> dict[str, Any]:
+        """What a recording's configuration says of it; late actions only where there are some, as before there were."""
+        late = ("action_delay", "action_loss")
+        return {name: value for name, value in asdict(self).items() if value or name not in late}
+
+    @property
+    def known_delay(self) -> int | None:
+        """Steps after which both ends count on the sender to know an action; None where it is told of none."""
+        return None if self.action_loss == 1 else self.action_delay
 
 
 def condition_names() -> tuple[str, ...]:
@@ -103,7 +120,7 @@ def shown_under(condition: str) -> str:
 
 def uses_slot(condition: str) -> bool:
     """Return whether every step under a condition costs the channel's slot; False where it is not known here."""
-    if condition in UNCODED or condition not in coder_names():
+    if condition in UNCODED or not (condition in coder_names() or is_fixed(condition)):
         return False
     try:
         return find_coder(condition).hard
@@ -140,7 +157,8 @@ def build_channel(
         condition: One of `condition_names()`.
         config: Slot, mask interval, fill and noise.
         model: The latent model at both ends.
-        rng: Source of what the sender draws by chance. The noise has a stream of its own, spawned from it.
+        rng: Source of what the sender draws by chance. The noise and the loss of actions have streams of their own,
+            spawned from it.
         fitted: What was fitted for the conditions that need it.
         clock: Monotonic nanoseconds, by which both ends are timed.
 
@@ -152,17 +170,18 @@ def build_channel(
     if condition == "raw":
         return Bypass(model)
     transport = InProcess(Link(config.noise, config.noise_rate, rng.spawn(1)[0]))
-    settings = CoderSettings(config.bits, config.mask_interval, config.fill, rng, fitted)
+    uplink = Uplink(config.action_delay, config.action_loss, rng.spawn(1)[0])
+    settings = CoderSettings(config.bits, config.mask_interval, config.fill, rng, fitted, config.known_delay)
     if condition == "full":
         sender, receiver = full_ends(model, settings)
         slots = full_layout(model.sizes).slots
-        near = SenderEnd(sender, FULL_SLOT, slots, clock=clock)
+        near = SenderEnd(sender, FULL_SLOT, slots, clock=clock, uplink=uplink)
         return Channel(near, transport, ReceiverEnd(receiver, config.noisy, clock))
     coder = _coder(condition)
     _check_fitted(coder, fitted)
     padded = coder.packet_bytes(model.sizes) if coder.packet_bytes else None
     return Channel(
-        SenderEnd(coder.sender(model, settings), config.bits, padded_bytes=padded, clock=clock),
+        SenderEnd(coder.sender(model, settings), config.bits, padded_bytes=padded, clock=clock, uplink=uplink),
         transport,
         ReceiverEnd(coder.receiver(model, receiver_settings(settings)), config.noisy, clock),
     )
@@ -237,7 +256,7 @@ def read_fitted(path: Path, model: LatentModel) -> FittedModel:
 
 
 def _coder(condition: str) -> Coder:
-    if condition not in coder_names():
+    if condition not in coder_names() and not is_fixed(condition):
         raise ConfigError(f"unknown condition {condition[:80]!r}; {nearest(condition, condition_names())}")
     try:
         return find_coder(condition)

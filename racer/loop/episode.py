@@ -20,7 +20,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from compression.channel import Bypass, Channel, Downlink, Received, uplink_bits
+from compression.channel import Bypass, Channel, Downlink, Received
+from compression.uplink import uplink_bits
 from racer.tasks.task import Metric, Task, TaskSpec
 from sessions import Step
 

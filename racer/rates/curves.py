@@ -13,40 +13,38 @@ A share of raw flatters: who sees nothing gets somewhere too. So beside it stand
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
+from compression.coders.coder import is_fixed
 from racer.drivers.registry import was_fitted_on
+from racer.rates.bits_needed import Difference, LeastBits, difference, least_bits
 from racer.rates.driving import CellScore
-from racer.rates.grid import BLIND, NO_NOISE, RAW, SLOTTED_NULLS, Grid, Noise, OperatingPoint, TaskSettings
-from racer.rates.rate_difference import monotone, rate_difference, rising_curve
+from racer.rates.fixed_masks import choose_fixed
+from racer.rates.grid import (
+    BEST_FIXED,
+    BLIND,
+    COMPARED_NULLS,
+    NO_NOISE,
+    RAW,
+    WORST_FIXED,
+    Grid,
+    Noise,
+    OperatingPoint,
+    TaskSettings,
+)
+from racer.rates.means import Means, means_by_point, worst_of
+from racer.rates.resampling import Estimate, Table, drawings, mean_of, ratio_of
 from racer.report.equivalence import MARGIN, Kept, kept
-from racer.report.statistics import BOOTSTRAP_SEED, CONFIDENCE, RESAMPLES, Interval
-from racer.tasks.task import Metric, TaskSpec
+from racer.report.statistics import RESAMPLES
+from racer.tasks.task import TaskSpec
 
 ANCHOR = "coarse"
 """The coder that the others' rates are compared with: it learns nothing of anybody, and its curve has every slot."""
-SHARES = (0.95, 0.99)
-"""Of the merit on raw frames that a coder is asked to keep."""
 DIFFERENCE_RESAMPLES = 1000
 """Fewer than for means, since curves are fitted to each."""
-_LEAST_DEFINED = 0.95
-"""Share of the resamples in which two curves must overlap for their rate difference to have an interval."""
-_TAIL = (1 - CONFIDENCE) / 2
-
-Table = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A mean over people."""
-
-    value: float
-    interval: Interval | None
-    """None for a single person."""
 
 
 @dataclass(frozen=True)
@@ -79,32 +77,8 @@ class Point:
     """Merit as a share of the same coder's without noise; None likewise, and without noise."""
     agreement: Estimate | None
     """Share of the steps in which the original frame would have led to the same action; None where it was not asked."""
-
-
-@dataclass(frozen=True)
-class LeastBits:
-    """The fewest bits that keep a share of the merit on raw frames, by the rising curve fitted to it."""
-
-    share: float
-    bits: float | None
-    """Bits charged per step; None if no slot of the sweep suffices."""
-    low: float | None
-    """Lower end of the interval; None likewise, or for a single person."""
-    high: float | None
-    """Upper end of the interval; None if it lies beyond the sweep, or for a single person."""
-
-
-@dataclass(frozen=True)
-class Difference:
-    """Bjontegaard's rate difference to the anchor."""
-
-    percent: float | None
-    """More bits needed for the same merit; negative means fewer."""
-    interval: Interval | None
-    overlap: float
-    """Share of the merit reached by either that is reached by both."""
-    reason: str
-    """Why there is no percentage or no interval."""
+    finished: Estimate | None
+    """Share of the trials done to their end, such as whole laps; None where the task's have none."""
 
 
 @dataclass(frozen=True)
@@ -127,6 +101,8 @@ class Curve:
     """None for the same, for the anchor itself, and where the anchor was not driven."""
     fitted_on: tuple[str, ...] | None = ()
     """Families, or drivers of one's own, whose driving the coder was fitted to; None where its file does not say."""
+    chosen: tuple[str, ...] = ()
+    """Of the rows `best-fixed` and `worst-fixed`: what always sends the same blocks and was chosen, by point."""
 
     @property
     def flat(self) -> bool:
@@ -137,39 +113,6 @@ class Curve:
     def held_out(self) -> bool | None:
         """Whether whoever drives here is none whom the coder was fitted on; None where nobody knows."""
         return None if self.fitted_on is None else not was_fitted_on(self.driver, self.fitted_on)
-
-
-@dataclass(frozen=True)
-class WorstFamily:
-    """A coder at one slot with the drivers that it serves least."""
-
-    settings: TaskSettings
-    noise: Noise
-    coder: str
-    bits: int
-    families: int
-    """Drivers that were compared: those whose family the coder was not fitted on, or all where there are no others."""
-    driver: str
-    """The one with the lowest normalised score."""
-    held_out: bool | None
-    """Whether the coder was fitted on none of those compared; None where nobody knows."""
-    normalised: Estimate
-    """Of that driver; its interval knows nothing of having been chosen as the lowest."""
-    kept: Kept | None
-    """Whether that lies within the margin of 1; None for a single person."""
-
-
-@dataclass(frozen=True)
-class _Means:
-    """The means of one operating point for each person, float64[participants]."""
-
-    merit: Table
-    metrics: dict[str, Table]
-    agreement: Table | None
-    bits_mean: float
-    bits_most: int
-    lost: float
-    episodes: int
 
 
 def fit_curves(
@@ -190,18 +133,19 @@ def fit_curves(
         margin: Share of the normalised score on raw frames that may be lost where a coder is said to keep it.
     """
     fitted = {coder: families or None for coder, families in (fitted_on or {}).items()}
-    means = _by_point(scores, spec)
-    bounded = math.isfinite(_worst(spec.primary))
+    means, chosen = choose_fixed(means_by_point(scores, spec))
+    bounded = math.isfinite(worst_of(spec.primary))
     people = max((cell.participant for cell in grid.cells), default=-1) + 1
-    drawn = _drawn(people, RESAMPLES)
+    drawn = drawings(people, RESAMPLES)
     # A single person cannot be drawn again.
-    few = _drawn(people, DIFFERENCE_RESAMPLES if people > 1 else 0)
+    few = drawings(people, DIFFERENCE_RESAMPLES if people > 1 else 0)
     groups: dict[tuple[TaskSettings, str, Noise, str], list[OperatingPoint]] = {}
     for point in sorted(means, key=lambda point: means[point].bits_mean):
         groups.setdefault(_curve_of(point), []).append(point)
     curves = []
     # In the order of the grid: without noise first, `raw` and `full` before the coders.
-    for key in dict.fromkeys(_curve_of(cell.point) for cell in grid.cells):
+    driven = (_curve_of(row) for cell in grid.cells for row in _rows(cell.point))
+    for key in dict.fromkeys(key for key in driven if key in groups):
         settings, driver, noise, coder = key
         own = groups[key]
         scale = _Scale.of(settings, driver, means, bounded, margin)
@@ -216,38 +160,16 @@ def fit_curves(
                 noise,
                 coder,
                 tuple(_point(point, means, scale, drawn, coder in grid.soft) for point in own),
-                () if flat else _least_bits([means[point] for point in own], scale.bottom, scale.raw, few),
-                () if flat else _least_bits([means[point] for point in own], scale.blind, scale.top, few),
-                _difference([means[point] for point in anchor or ()], [means[point] for point in own], few)
+                () if flat else least_bits([means[point] for point in own], scale.bottom, scale.raw, few),
+                () if flat else least_bits([means[point] for point in own], scale.blind, scale.top, few),
+                difference([means[point] for point in anchor or ()], [means[point] for point in own], few)
                 if compared
                 else None,
                 fitted.get(coder, ()),
+                tuple(chosen[point] for point in own if point in chosen),
             )
         )
     return tuple(curves)
-
-
-def worst_families(curves: Iterable[Curve]) -> tuple[WorstFamily, ...]:
-    """Return each coder at each slot with the driver of the lowest normalised score, where several drove.
-
-    Drivers whom the coder was fitted on, or may have been, count only where there are no others.
-    """
-    found: dict[tuple[TaskSettings, Noise, str, int], list[tuple[Curve, Point, Estimate]]] = {}
-    for curve in curves:
-        for point in curve.points:
-            if point.normalised is not None and curve.coder != RAW:
-                place = curve.settings, curve.noise, curve.coder, point.bits
-                found.setdefault(place, []).append((curve, point, point.normalised))
-    worst = []
-    for (settings, noise, coder, bits), every in found.items():
-        if len(every) < 2:
-            continue
-        fair = [each for each in every if each[0].held_out] or every
-        curve, point, score = min(fair, key=lambda each: each[2].value)
-        worst.append(
-            WorstFamily(settings, noise, coder, bits, len(fair), curve.driver, curve.held_out, score, point.kept)
-        )
-    return tuple(worst)
 
 
 @dataclass(frozen=True)
@@ -269,7 +191,7 @@ class _Scale:
         cls,
         settings: TaskSettings,
         driver: str,
-        means: Mapping[OperatingPoint, _Means],
+        means: Mapping[OperatingPoint, Means],
         bounded: bool,
         margin: float,
     ) -> _Scale:
@@ -289,81 +211,35 @@ class _Scale:
         if self.blind is None or self.top is None:
             return None, None
         gained, gap = merit - self.blind, self.top - self.blind
-        return _ratio(gained, gap, drawn), kept(gained, gap, self.margin) if len(merit) > 1 else None
+        return ratio_of(gained, gap, drawn), kept(gained, gap, self.margin) if len(merit) > 1 else None
 
     def over_nulls(
-        self, point: OperatingPoint, means: Mapping[OperatingPoint, _Means], drawn: Table
+        self, point: OperatingPoint, means: Mapping[OperatingPoint, Means], drawn: Table
     ) -> dict[str, Estimate]:
         """Return by how much of the way from blind to raw a point lies above each null row in its slot."""
         found = {}
-        for name in SLOTTED_NULLS:
+        for name in COMPARED_NULLS:
             null = means.get(replace(point, coder=name))
             if point.bits and null is not None and name != point.coder and self.blind is not None:
                 assert self.top is not None
-                above = _ratio(means[point].merit - null.merit, self.top - self.blind, drawn)
+                above = ratio_of(means[point].merit - null.merit, self.top - self.blind, drawn)
                 if above is not None:
                     found[name] = above
         return found
+
+
+def _rows(point: OperatingPoint) -> tuple[OperatingPoint, ...]:
+    """Return the points that stand for a driven one: the two rows that fixed masks are chosen for, or itself."""
+    if is_fixed(point.coder):
+        return tuple(replace(point, coder=row) for row in (BEST_FIXED, WORST_FIXED))
+    return (point,)
 
 
 def _curve_of(point: OperatingPoint) -> tuple[TaskSettings, str, Noise, str]:
     return point.settings, point.driver, point.noise, point.coder
 
 
-def _worst(metric: Metric) -> float:
-    """Return the worst that a metric can be; infinite where it has no bound."""
-    return metric.bounds[metric.better == "lower"]
-
-
-def _merit(metric: Metric, values: Table) -> Table:
-    """Return how good values of a metric are: the more the better."""
-    worst = _worst(metric)
-    worst = worst if math.isfinite(worst) else 0.0
-    return values - worst if metric.better == "higher" else worst - values
-
-
-def _by_point(scores: Iterable[CellScore], spec: TaskSpec) -> dict[OperatingPoint, _Means]:
-    grouped: dict[OperatingPoint, list[CellScore]] = {}
-    for score in sorted(scores, key=lambda score: score.cell.order):
-        grouped.setdefault(score.cell.point, []).append(score)
-    return {point: _means(group, spec) for point, group in grouped.items()}
-
-
-def _means(group: Sequence[CellScore], spec: TaskSpec) -> _Means:
-    every = [episode for score in group for episode in score.episodes]
-    steps = np.array([episode.steps for episode in every])
-
-    def per_step(values: list[float]) -> float:
-        return float(steps @ np.array(values) / steps.sum())
-
-    metrics = {
-        metric.name: np.array(
-            [np.mean([episode.metrics[metric.name] for episode in score.episodes]) for score in group]
-        )
-        for metric in spec.compared
-    }
-    agreed = [[episode.agreement for episode in score.episodes] for score in group]
-    asked = all(agreement is not None for own in agreed for agreement in own)
-    return _Means(
-        agreement=np.array([np.mean(np.array(own, float)) for own in agreed]) if asked else None,
-        merit=_merit(spec.primary, metrics[spec.primary.name]),
-        metrics=metrics,
-        bits_mean=per_step([episode.bits_mean for episode in every]),
-        bits_most=max(episode.bits_most for episode in every),
-        lost=per_step([episode.lost for episode in every]),
-        episodes=len(every),
-    )
-
-
-def _drawn(people: int, resamples: int) -> Table:
-    """Return how much each person weighs in each resample, float64[resamples, people], rows summing to 1."""
-    rng = np.random.default_rng(BOOTSTRAP_SEED)
-    return rng.multinomial(people, np.full(people, 1 / people), resamples) / people
-
-
-def _point(
-    point: OperatingPoint, means: dict[OperatingPoint, _Means], scale: _Scale, drawn: Table, soft: bool
-) -> Point:
+def _point(point: OperatingPoint, means: dict[OperatingPoint, Means], scale: _Scale, drawn: Table, soft: bool) -> Point:
     own, clean = means[point], None
     normalised, within = scale.normalised(own.merit, drawn)
     if scale.raw is not None and point.noise != NO_NOISE:
@@ -376,86 +252,12 @@ def _point(
         bits_mean=own.bits_mean,
         bits_most=own.bits_most,
         lost=own.lost,
-        metrics={name: _mean(values, drawn) for name, values in own.metrics.items()},
-        of_raw=None if scale.raw is None else _ratio(own.merit, scale.raw, drawn),
+        metrics={name: mean_of(values, drawn) for name, values in own.metrics.items()},
+        of_raw=None if scale.raw is None else ratio_of(own.merit, scale.raw, drawn),
         normalised=normalised,
         over=scale.over_nulls(point, means, drawn),
         kept=within,
-        of_clean=None if clean is None else _ratio(own.merit, clean.merit, drawn),
-        agreement=None if own.agreement is None else _mean(own.agreement, drawn),
+        of_clean=None if clean is None else ratio_of(own.merit, clean.merit, drawn),
+        agreement=None if own.agreement is None else mean_of(own.agreement, drawn),
+        finished=None if own.finished is None else mean_of(own.finished, drawn),
     )
-
-
-def _mean(values: Table, drawn: Table) -> Estimate:
-    return Estimate(float(values.mean()), _interval(drawn @ values) if len(values) > 1 else None)
-
-
-def _ratio(values: Table, reference: Table, drawn: Table) -> Estimate | None:
-    """Return the ratio of two means; None where the one to divide by is zero.
-
-    Without an interval where people can be drawn with whom it is not above zero.
-    """
-    if reference.mean() == 0:
-        return None
-    below = drawn @ reference
-    interval = _interval(drawn @ values / below) if len(values) > 1 and (below > 0).all() else None
-    return Estimate(float(values.mean() / reference.mean()), interval)
-
-
-def _interval(found: Table) -> Interval:
-    low, high = np.percentile(found, [100 * _TAIL, 100 * (1 - _TAIL)])
-    return Interval(float(low), float(high))
-
-
-def _least_bits(own: Sequence[_Means], bottom: Table | None, top: Table | None, drawn: Table) -> tuple[LeastBits, ...]:
-    """Return the least bits that lead so far on the way from one merit to another, float64[participants] each."""
-    if bottom is None or top is None:
-        return tuple(LeastBits(share, None, None, None) for share in SHARES)
-    rates, mean, resampled = _fitted(own, drawn)
-    found = []
-    for share in SHARES:
-        needed = bottom + share * (top - bottom)
-        found.append(_least_bits_of(share, rates, mean >= needed.mean(), resampled >= (drawn @ needed)[:, None]))
-    return tuple(found)
-
-
-def _least_bits_of(
-    share: float, rates: Table, sufficient: NDArray[np.bool_], resampled: NDArray[np.bool_]
-) -> LeastBits:
-    """Return the least bits from which slots suffice: bool[slots] of the people, bool[resamples, slots] of resamples.
-
-    Ends of the interval are slots that were driven, or none: nothing is interpolated.
-    """
-    found = np.sort(np.where(resampled.any(axis=1), rates[resampled.argmax(axis=1)], np.inf))
-    bits = _finite(rates[sufficient.argmax()]) if sufficient.any() else None
-    if len(found) == 0:
-        return LeastBits(share, bits, None, None)
-    return LeastBits(share, bits, _finite(found[int(_TAIL * len(found))]), _finite(found[-1 - int(_TAIL * len(found))]))
-
-
-def _fitted(own: Sequence[_Means], drawn: Table) -> tuple[Table, Table, Table]:
-    """Return the rates, float64[slots], and rising merits, float64[slots] and float64[resamples, slots]."""
-    rates = np.array([means.bits_mean for means in own])
-    merit = np.stack([means.merit for means in own], axis=1)
-    return rates, monotone(merit.mean(axis=0)), monotone(drawn @ merit)
-
-
-def _finite(bits: float) -> float | None:
-    return float(bits) if np.isfinite(bits) else None
-
-
-def _difference(anchor: Sequence[_Means], own: Sequence[_Means], drawn: Table) -> Difference:
-    anchor_rates, anchor_mean, anchor_resampled = _fitted(anchor, drawn)
-    rates, mean, resampled = _fitted(own, drawn)
-    found = rate_difference(rising_curve(anchor_rates, anchor_mean), rising_curve(rates, mean))
-    if found.percent is None or len(drawn) == 0:
-        return Difference(found.percent, None, found.overlap, found.reason)
-    every = [
-        rate_difference(rising_curve(anchor_rates, its_anchor), rising_curve(rates, its_own)).percent
-        for its_anchor, its_own in zip(anchor_resampled, resampled, strict=True)
-    ]
-    defined = np.array([percent for percent in every if percent is not None])
-    if len(defined) < _LEAST_DEFINED * len(every):
-        reason = f"no interval: the curves overlap in {100 * len(defined) / len(every):.0f} % of the resamples only"
-        return Difference(found.percent, None, found.overlap, reason)
-    return Difference(found.percent, _interval(defined), found.overlap, "")

@@ -93,6 +93,8 @@ def _jobs(config: RatesConfig, cell: Cell) -> Iterator[Job]:
         fill=config.fill,
         noise=point.noise.kind,
         noise_rate=point.noise.rate,
+        action_delay=config.action_delay,
+        action_loss=config.action_loss,
     )
     for seed, dice in zip(person.seeds, person.dice, strict=True):
         yield Job(point.coder, channel, task, seed, point.driver, person.seed, config.steps, dice, config.shadow)

@@ -9,12 +9,14 @@ from dataclasses import dataclass, field
 from itertools import product
 from typing import Any, get_args
 
-from compression.coders.coder import RESERVED, Coder
+from compression.coders.blocks import fixed_coders
+from compression.coders.coder import RESERVED, Coder, is_fixed
 from compression.coders.packet import MOST_BITS
 from compression.fill import FILLS, FillName
 from compression.masks import MaskInterval
 from compression.model.sizes import Sizes
 from compression.noise import NoiseName, check_noise
+from compression.uplink import check_uplink
 from racer.errors import ConfigError
 from racer.rates.people import Person, draw_person
 from racer.tasks.registry import make_task, parse_settings, task_settings
@@ -26,6 +28,10 @@ SLOTTED_NULLS = ("first-blocks", "rotation", "random", "random-step")
 """Null rows that fill the slot as others do."""
 NULLS = (BLIND, "zero-bits", *SLOTTED_NULLS)
 """Coders that learn nothing, driven in any case: what the others are worth is what they add to these."""
+BEST_FIXED, WORST_FIXED = "best-fixed", "worst-fixed"
+"""Rows that are chosen from all that always send the same half of the blocks; see `racer.rates.fixed_masks`."""
+COMPARED_NULLS = (*SLOTTED_NULLS, BEST_FIXED, WORST_FIXED)
+"""Null rows that the others' scores are compared with, slot by slot."""
 DEFAULT_BITS = (1, 2, 3, 5, 8, 12, 18, 27, 42, 85, 170)
 STEPS_FACTOR = 1.5
 """Steps of an episode where nobody says otherwise, in those of the task itself: long enough to go astray."""
@@ -139,6 +145,10 @@ class RatesConfig:
     """For coders that choose blocks: once per episode, or in every step."""
     fill: FillName = "hold"
     """Where coders that leave features out take them from."""
+    action_delay: int = 0
+    """Steps after which senders learn of an action, 0 to 5."""
+    action_loss: float = 0.0
+    """Probability of an action never to reach the sender; 1: it is told of none."""
     shadow: bool = False
     """Whether the same driver also answers the original frames; see `racer.loop.batched.Score.agreement`."""
     sealed: bool = False
@@ -167,6 +177,7 @@ class RatesConfig:
             raise ConfigError(f"mask interval must be episode or step; got {self.mask_interval!r}")
         if self.fill not in FILLS:
             raise ConfigError(f"fill must be one of {', '.join(FILLS)}; got {self.fill!r}")
+        check_uplink(self.action_delay, self.action_loss)
 
 
 @dataclass(frozen=True)
@@ -257,6 +268,9 @@ def make_grid(config: RatesConfig, coders: Sequence[Coder], sizes: Sizes) -> Gri
     for coder in coders:
         least = coder.least_bits(sizes)
         fitting = tuple(bits for bits in sorted(config.bits) if bits >= least)
+        if is_fixed(coder.name):
+            slots[coder.name] = tuple(bits for bits in fitting if coder.name in fixed_coders(sizes, bits))
+            continue
         slots[coder.name] = fitting if coder.hard else (0,)
         if coder.hard and len(fitting) < len(config.bits):
             left_out = tuple(bits for bits in sorted(config.bits) if bits < least)

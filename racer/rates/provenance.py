@@ -65,6 +65,10 @@ def settings_of(config: RatesConfig, spec: TaskSpec, model: LatentModel) -> dict
         settings["shadow"] = 1
     if config.sealed:
         settings["sealed"] = 1
+    if config.action_delay:
+        settings["action_delay"] = config.action_delay
+    if config.action_loss:
+        settings["action_loss"] = str(config.action_loss)
     return settings | {name: _version(name) for name in (*_DECIDING, *spec.software)}
 
 

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
-from compression.channel import uplink_bits
+from compression.coders.blocks import fixed_coders
 from compression.coders.coder import Coder, coder_names, find_coder
 from compression.errors import CompressionError
 from compression.fitting.fitted import LARGEST_FILE, FittedModel
 from compression.model.latent_model import LatentModel, use_one_thread
+from compression.uplink import uplink_bits
 from disk.reading import read_plain
 from racer.drivers.registry import SIMULATED, family_of, was_fitted_on
 from racer.errors import ConfigError
@@ -78,7 +79,11 @@ class Driven:
 
 
 def prepare_sweep(
-    config: RatesConfig, coders: Sequence[str] = (), masks: Sequence[Path] = (), folder: Path | None = None
+    config: RatesConfig,
+    coders: Sequence[str] = (),
+    masks: Sequence[Path] = (),
+    folder: Path | None = None,
+    fixed_masks: bool = False,
 ) -> Sweep:
     """Return a sweep of these coders; of all that there are if none is named. The null rows are driven in any case.
 
@@ -90,6 +95,7 @@ def prepare_sweep(
         coders: Names. A coder that is not named and was fitted for another use of the channel is left out as well.
         masks: Fitted files; those that come with the model serve where none is given.
         folder: Of the latent model; None for the one that comes with the task.
+        fixed_masks: Whether to drive every coder that always sends the same half of the blocks as well.
 
     Raises:
         CoderError: If there is no such coder.
@@ -105,7 +111,13 @@ def prepare_sweep(
     named = [name for name in coders or coder_names() if name not in (RAW, FULL)]
     if len(set(named)) != len(named):
         raise ConfigError("name each coder once")
-    found = [find_coder(name) for name in dict.fromkeys([*NULLS, *named])]
+    halves = [name for bits in config.bits for name in fixed_coders(model.sizes, bits)] if fixed_masks else []
+    if fixed_masks and (len(config.drivers) < 2 or not halves):
+        raise ConfigError(
+            "the best fixed mask is chosen on other drivers than it is scored on, in slots that hold half of the "
+            "blocks (such as 85 bits): name two families or more with --drivers, and such a slot with --bits"
+        )
+    found = [find_coder(name) for name in dict.fromkeys([*NULLS, *named, *halves])]
     given = {fitted.record.objective: fitted for fitted in (read_fitted(path, model) for path in masks)}
     channel = ChannelConfig(max(config.bits), config.mask_interval, config.fill)
     lacking = {coder.name: _lack(coder, given, channel, model, named=coder.name in coders) for coder in found}

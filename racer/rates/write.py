@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from disk.writing import write_whole
-from racer.rates.curves import Curve, Estimate, WorstFamily, fit_curves, worst_families
+from racer.rates.curves import Curve, fit_curves
 from racer.rates.driving import CellScore
-from racer.rates.grid import SLOTTED_NULLS, TaskSettings
+from racer.rates.families import WorstFamily, worst_families
+from racer.rates.grid import COMPARED_NULLS, TaskSettings
 from racer.rates.plot import NORMALISED, draw_figures, figure_name
+from racer.rates.resampling import Estimate
 from racer.rates.results import RESULTS, ResultsError
 from racer.rates.sealed import Opened
 from racer.rates.sweep import Driven, Sweep
@@ -48,8 +50,9 @@ _CODERS_HEADER = (
 
 _KEPT = ("within_margin_p", "within_margin_p_flip")
 """Of the two one-sided tests that the normalised score lies within the margin of 1; see `racer.report.equivalence`."""
-_OVER = tuple(f"over_{name}" for name in SLOTTED_NULLS)
+_OVER = tuple(f"over_{name}" for name in COMPARED_NULLS)
 """Normalised score less that of a null row in the same slot."""
+_SHARES = ("of_raw", "normalised", *_OVER, "of_clean", "agreement", "finished")
 _FAMILIES_HEADER = (
     *("noise", "noise_rate", "coder", "bits", "families", "held_out", "worst_driver"),
     *("normalised", "normalised_low", "normalised_high"),
@@ -87,7 +90,15 @@ def write_rates(
     worst = worst_families(curves)
     settings = tuple(f"set_{name}" for name in curves[0].settings.values)
     place = (*settings, *_PLACE_HEADER)
-    estimates = (*(metric.name for metric in spec.compared), "of_raw", "normalised", *_OVER, "of_clean", "agreement")
+    estimates = (
+        *(metric.name for metric in spec.compared),
+        "of_raw",
+        "normalised",
+        *_OVER,
+        "of_clean",
+        "agreement",
+        "finished",
+    )
     ends = tuple(f"{name}{end}" for name in estimates for end in ("", "_low", "_high"))
     values = tuple(metric.name for metric in spec.metrics)
     contents = {
@@ -157,8 +168,8 @@ def _episodes(scores: Iterable[CellScore], sweep: Sweep) -> Iterator[tuple[Cell,
 def _points(curves: Iterable[Curve], sweep: Sweep) -> Iterator[tuple[Cell, ...]]:
     for curve in curves:
         for point in curve.points:
-            over = [point.over.get(name) for name in SLOTTED_NULLS]
-            shares = point.of_raw, point.normalised, *over, point.of_clean, point.agreement
+            over = [point.over.get(name) for name in COMPARED_NULLS]
+            shares = point.of_raw, point.normalised, *over, point.of_clean, point.agreement, point.finished
             estimates = (*point.metrics.values(), *shares)
             yield (
                 *_place(curve),

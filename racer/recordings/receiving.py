@@ -18,10 +18,11 @@ from compression.coders.packing import packet_bytes
 from compression.errors import CoderError, SlotError
 from compression.fill import FILLS
 from compression.fitting.fitted import LARGEST_FILE, objective_of
+from compression.model.header import earlier_paths
 from compression.model.latent_model import LatentModel
 from compression.model.sizes import Sizes
 from disk.reading import read_plain
-from racer.loop.conditions import receiver_settings
+from racer.loop.conditions import ChannelConfig, receiver_settings
 from racer.recordings.rerun import Columns, applied_actions
 from sessions import EpisodeInfo, SessionInfo, TaskRecord
 
@@ -118,7 +119,7 @@ def receiver_end(info: SessionInfo, episode: EpisodeInfo, model: LatentModel, re
     Raises:
         NoReceiverError: If the fitted file is not there.
         CompressionError: If the condition is not known here, or no packet fits the bits that it names.
-        ValueError: If the fill is unknown.
+        ValueError: If the fill is unknown, or actions cannot be as late as the configuration says.
     """
     end = ReceiverEnd(_receiver(info, episode, model, recording), episode.noisy)
     end.reset()
@@ -139,6 +140,7 @@ def _receiver(info: SessionInfo, episode: EpisodeInfo, model: LatentModel, recor
         fill=episode.fill,  # type: ignore[arg-type]  # checked above
         rng=np.random.default_rng(0),
         fitted=coder.read(found, model) if found else None,
+        action_delay=_known_delay(info),
     )
     try:
         return coder.receiver(model, receiver_settings(settings))
@@ -147,6 +149,16 @@ def _receiver(info: SessionInfo, episode: EpisodeInfo, model: LatentModel, recor
             f"condition {coder.name} was recorded with a fitted file that is not here: put it into a folder masks/ "
             "beside that of the recordings"
         ) from error
+
+
+def _known_delay(info: SessionInfo) -> int | None:
+    """Return what both ends were told of the delay of actions. Raises ValueError if that cannot be."""
+    channel = info.config.get("channel")
+    told = channel if isinstance(channel, dict) else {}
+    delay, loss = told.get("action_delay", 0), told.get("action_loss", 0)
+    if isinstance(delay, bool) or not isinstance(delay, int) or not isinstance(loss, int | float):
+        raise ValueError(f"actions cannot be {str(delay)[:40]} steps late and lost at a rate of {str(loss)[:40]}")
+    return ChannelConfig(action_delay=delay, action_loss=loss).known_delay
 
 
 def shipped_hashes(model: LatentModel) -> frozenset[str]:
@@ -161,7 +173,8 @@ def _candidates(coder: Coder, model: LatentModel, recording: Path) -> list[Path]
     folder, shipped = recording.absolute().parent.parent / "masks", model.fitted_path(coder.needs)
     beside = [] if folder.is_symlink() else sorted(folder.glob("*.safetensors"))
     fitted = [path for path in beside if not path.is_symlink() and objective_of(path) == coder.needs]
-    return [*([shipped] if shipped else []), *fitted]
+    earlier = earlier_paths(model.folder, coder.needs) if model.folder else []
+    return [*([shipped] if shipped else []), *earlier, *fitted]
 
 
 @lru_cache(maxsize=64)

@@ -11,12 +11,12 @@ from importlib.metadata import PackageNotFoundError, version
 import numpy as np
 from numpy.typing import NDArray
 
-from compression.channel import uplink_bits
 from compression.coders.packet import CHANNEL_FORMAT
 from compression.coders.packing import value_from_packet
 from compression.errors import CompressionError, PacketError
 from compression.masks import features_of, mask_table
 from compression.model.latent_model import LatentModel
+from compression.uplink import uplink_bits
 from racer.loop.conditions import condition_names
 from racer.recordings.expectation import ModelCheck
 from racer.recordings.models import NotHereError, find_model, find_task

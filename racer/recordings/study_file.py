@@ -55,7 +55,7 @@ def _wanted(study: Study, protocol: ProtocolName) -> dict[str, Any]:
     wanted = {
         "protocol": asdict(file.protocol_config(protocol)),
         "task": {"name": task.spec.name, "settings": task_settings(task)},
-        "channel": asdict(file.channel_config()),
+        "channel": file.channel_config().recorded,
         "seed": file.seed,
         "pace": task.spec.pace if file.episodes.pace is None else file.episodes.pace,
         "countdown": file.screens.countdown,

@@ -59,6 +59,9 @@ class ProtocolConfig:
     repeats: int = 0
     """Single originals of the evaluation shown once more, by which is told how far people agree with themselves, where
     trials stand alone."""
+    mixed: bool = False
+    """Whether chance decides, round by round, if a pilot is shown `full` or explores, as in the paper's algorithm 1;
+    otherwise calibration comes first. Where trials stand alone it always does."""
 
     def __post_init__(self) -> None:
         if self.protocol not in get_args(ProtocolName):
@@ -113,9 +116,9 @@ def plan_episodes(
         order: Number of this participant among those evaluated; picks the order of conditions.
         shunned: Seeds of trials that must not be met: those that something was fitted to. Named ones are met all the
             same.
-        alone: Whether trials stand alone, in a task that waits for answers. It is then decided by chance, block by
-            block, what of a pilot's calibration and exploration comes next (the paper's algorithm 1 does so for every
-            picture), and pilots and evaluated people meet seeds of two pools.
+        alone: Whether trials stand alone, in a task that waits for answers. It is then always decided by chance, block
+            by block, what of a pilot's calibration and exploration comes next, and pilots and evaluated people meet
+            seeds of two pools.
     """
     drawn = trial_seeds(participant, seed, shunned, seed_pool(config.protocol, alone))
     plan: list[EpisodePlan] = []
@@ -131,7 +134,7 @@ def plan_episodes(
     if config.protocol == "pilot":
         block("calibration", "full", seeds(config.calibration))
         block("exploration", config.explore, seeds(config.exploration))
-        if alone:
+        if alone or config.mixed:
             plan[config.practice :] = _mixed(plan[config.practice :], participant, seed)
     else:
         evaluated = seeds(config.evaluation)

@@ -281,7 +281,7 @@ def resolved(config: StartConfig, order: int) -> dict[str, Any]:
         "participant": config.participant,
         "protocol": asdict(config.protocol),
         "task": {"name": config.task.spec.name, "settings": task_settings(config.task)},
-        "channel": asdict(config.channel),
+        "channel": config.channel.recorded,
         "driver": config.driver,
         "masks": [path.name for path in config.masks],
         "seed": config.seed,

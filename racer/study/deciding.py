@@ -13,7 +13,8 @@ from typing import Any
 from racer.loop.conditions import MASKED_CONDITIONS
 
 _PLANNING = ("title", "participants", "pilots", "experimenter", "language", "font", "primary")
-_SINGLES = ("catch", "repeats")
+_LATER = ("catch", "repeats", "mixed")
+_LATE_ACTIONS = ("action_delay", "action_loss")
 _WORDS_OF_ITEMS = ("text", "low", "high")
 
 
@@ -27,8 +28,10 @@ def deciding(settings: Mapping[str, Any]) -> dict[str, Any]:
         needed = {condition.replace("-", "_") for condition in MASKED_CONDITIONS if condition in shown}
         found["masks"] = {key: source for key, source in found["masks"].items() if key in needed}
     if isinstance(episodes, dict):
-        # Without any, what people do is as it was before there were such pictures.
-        found["episodes"] = {name: value for name, value in episodes.items() if value or name not in _SINGLES}
+        # Without any, what people do is as it was before there were such settings.
+        found["episodes"] = {name: value for name, value in episodes.items() if value or name not in _LATER}
+    if isinstance(channel := found.get("channel"), dict):  # likewise
+        found["channel"] = {name: value for name, value in channel.items() if value or name not in _LATE_ACTIONS}
     if isinstance(found.get("screens"), dict):
         # Whether there is a consent decides what people do, and how it is worded does not.
         screens = {name: value for name, value in found["screens"].items() if name != "instructions"}

@@ -144,6 +144,9 @@ class Episodes(Section):
     """Of a pilot: rounds shown `explore`, 0 to 1000."""
     explore: str = ProtocolConfig.explore
     """Condition of the exploration: `random`; in a second round of training `pico` or `perceptual`."""
+    mixed: bool = ProtocolConfig.mixed
+    """Of a pilot: whether chance decides round by round what is shown, instead of calibration before exploration, so
+    that learning and fatigue cannot pass for the effect of what was shown. Always so where trials stand alone."""
     evaluation: Integer = ProtocolConfig.evaluation
     """Of an evaluated participant: rounds per condition, 0 to 1000."""
     catch: Integer = ProtocolConfig.catch
@@ -197,8 +200,12 @@ class Channel(Section):
     noise_rate: float = ChannelConfig.noise_rate
     """Probability of a flip or of an erasure, 0 to 1; of `gaussian`, its standard deviation beside bits of +1 and -1, 0
     to 100. 0 where there is none."""
+    action_delay: Integer = ChannelConfig.action_delay
+    """Steps after which the sender learns of an action, 0 to 5; the task and the receiver know at once."""
+    action_loss: float = ChannelConfig.action_loss
+    """Probability of an action never to reach the sender, 0 to 1; at 1 it is told of none."""
 
-    @field_validator("bits", "mask_interval", "fill")
+    @field_validator("bits", "mask_interval", "fill", "action_delay", "action_loss")
     @classmethod
     def _as_a_channel(cls, value: Any, info: ValidationInfo) -> Any:
         ChannelConfig(**{str(info.field_name): value})

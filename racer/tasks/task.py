@@ -102,6 +102,9 @@ class TaskSpec:
     """Folder of the latent model that comes with the task, made by `racer model train`; None: one must be named."""
     steps: int = 100
     """Steps of a trial where nobody says otherwise."""
+    whole_steps: int = 0
+    """Steps that suffice whoever does the task well for all of a trial, to the best that its primary metric can be;
+    0 where trials have no such end."""
     pace: float = 10.0
     """Steps per second where nobody says otherwise, 1 to 50."""
     step_seconds: float = 0.02

@@ -25,11 +25,11 @@ from typing import Any
 
 import numpy as np
 
-from compression.channel import uplink_bits
 from compression.coders.blocks import BlockReceiver
 from compression.coders.packet import CHANNEL_FORMAT, layout_for
 from compression.masks import features_of, mask_table
 from compression.model.latent_model import use_one_thread
+from compression.uplink import uplink_bits
 from racer.loop.conditions import ChannelConfig
 from racer.sitting.protocol import ProtocolConfig, plan_episodes
 from racer.software import software

@@ -23,8 +23,9 @@ from scipy import stats
 
 from racer.report.primary import primary_result
 from racer.sitting.protocol import balanced_rows
+from racer.study.components import Components, Driven, fit_components
 from racer.study.outcome import Outcome
-from racer.study.power import Components, Driven, fit_components, plan_power
+from racer.study.power import plan_power
 
 CONDITIONS = ("random", "pico", "full")
 STUDIES = 200

@@ -17,20 +17,20 @@ import numpy as np
 from scipy import stats
 
 from racer.drivers.families.pursuit import CAR_ROW, PURSUIT, PursuitTraits
-from racer.drivers.fitting import Drive, likely_traits
-from racer.tasks.car_racing.task import CarRacing
+from racer.drivers.fitting import likely_traits
+from racer.drivers.likelihood import Drive
+from racer.drivers.registry import find_family
 from racer.tasks.registry import make_task
 
 FIRST_SEED = 3_000_000
 """Of tracks and people."""
 
 
-def drive(person: int, number: int, steps: int) -> Drive:
+def drive(person: int, number: int, steps: int, family: str = PURSUIT.name) -> Drive:
     """Return a drive on original frames."""
     task = make_task("car-racing")
-    assert isinstance(task, CarRacing)
     seed = FIRST_SEED + 1000 * person + number
-    driver = PURSUIT.make(task, person, seed)
+    driver = find_family(family).make(task, person, seed)
     driver.reset()
     trial = task.start(seed)
     frames, actions, off_road = [], [], []

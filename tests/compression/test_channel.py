@@ -15,7 +15,7 @@ import pytest
 from numpy.typing import NDArray
 
 import compression
-from compression.channel import Bypass, Channel, Downlink, InProcess, ReceiverEnd, SenderEnd, uplink_bits
+from compression.channel import Bypass, Channel, Downlink, InProcess, ReceiverEnd, SenderEnd
 from compression.coders.blocks import BlockReceiver, BlockSender
 from compression.coders.coder import CoderSettings, find_coder
 from compression.coders.packet import layout_for
@@ -24,6 +24,7 @@ from compression.fill import FillName
 from compression.masks import FixedMask, MaskInterval, MaskPolicy, RandomMasks, best_blocks, mask_table
 from compression.model.latent_model import LatentModel
 from compression.noise import Link, NoiseName
+from compression.uplink import uplink_bits
 
 FILLS: tuple[FillName, ...] = get_args(FillName)
 INTERVALS: tuple[MaskInterval, ...] = get_args(MaskInterval)

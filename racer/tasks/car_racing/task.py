@@ -160,6 +160,7 @@ _SPEC = TaskSpec(
     driver="pursuit",
     model=shipped_model("car-racing"),
     questionnaires=("driving",),
+    whole_steps=2000,
     operating_points=({"speed": 50.0}, {"speed": 60.0}),
     training_points=(
         {"speed": 30.0},

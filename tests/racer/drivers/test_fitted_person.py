@@ -8,9 +8,10 @@ import pytest
 from typer.testing import CliRunner
 
 from racer.cli import app
+from racer.drivers.checks import statistics_of
 from racer.drivers.driver import DriverError
 from racer.drivers.families.pursuit import Pursuit, PursuitTraits
-from racer.drivers.fitting import DEAD_ZONE, Drive, _decisions, _log_likelihood, _look, _statistics
+from racer.drivers.likelihood import DEAD_ZONE, Drive, decisions, log_likelihood, look
 from racer.drivers.person import Traits, read_person
 from racer.drivers.registry import make_driver, was_fitted_on, who_drives
 from racer.rates.provenance import driver_sha256
@@ -44,15 +45,15 @@ def driven(traits: PursuitTraits, steps: int = 120, seed: int = 5) -> Drive:
 @pytest.mark.parametrize("delay", [0, 2])
 def test_the_likelihood_knows_what_the_family_does(delay: int) -> None:
     exact = PursuitTraits(12.0, 1.2, 0.6, 0.9, DEAD_ZONE, 0.0, delay, 0.0)
-    seen = _look(driven(exact), CarRacing())
+    seen = look(driven(exact), CarRacing())
     assert set(seen.actions) == {0, 1, 2}, "the track has bends both ways"
     values = np.array([1.2, 0.6, 0.9, 1e-6, 1e-4])
     # Without noise every key follows, a lapse aside; of another reaction time or row many do not.
-    assert _log_likelihood(values, *_decisions([seen], delay, 12, 6)) > -0.1
-    assert _log_likelihood(values, *_decisions([seen], delay + 1, 12, 6)) < -20
-    assert _log_likelihood(values, *_decisions([seen], delay, 16, 6)) < -20
+    assert log_likelihood(values, *decisions([seen], delay, 12, 6)) > -0.1
+    assert log_likelihood(values, *decisions([seen], delay + 1, 12, 6)) < -20
+    assert log_likelihood(values, *decisions([seen], delay, 16, 6)) < -20
     for other in range(4):
-        assert len(_decisions([seen], other, 12, 6)[0]) == len(seen.actions) - 6, "all are judged by the same keys"
+        assert len(decisions([seen], other, 12, 6)[0]) == len(seen.actions) - 6, "all are judged by the same keys"
 
 
 def test_another_pace_does_not_change_the_person() -> None:
@@ -68,7 +69,7 @@ def test_what_is_counted_is_what_was_done() -> None:
     actions = np.array([0, 1, 2, 1] * 10, np.uint8)
     off = np.zeros(40, bool)
     off[10:15] = off[30:33] = True
-    reversals, beside, correlation, recovery = _statistics([Drive("raw", 0, frames, actions, off)], CarRacing(), 10.0)
+    reversals, beside, correlation, recovery = statistics_of([Drive("raw", 0, frames, actions, off)], CarRacing(), 10.0)
     assert reversals == pytest.approx(19 / 4) and np.isnan(beside)
     assert correlation == pytest.approx(np.corrcoef(actions[:-3], actions[3:])[0, 1])
     assert recovery == pytest.approx((0.5 + 0.3) / 2)

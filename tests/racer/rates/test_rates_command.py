@@ -72,10 +72,12 @@ def test_a_dry_run_says_how_much_there_is_and_writes_nothing(tmp_path: Path) -> 
     [
         (["--bits", "3,five"], "--bits takes whole numbers with commas between, such as 3,12,85; got '3,five'"),
         (["--bits", "0"], "bits must lie between 1 and 4096; got 0"),
+        (["--whole"], "--whole drives trials to their end: leave --steps out"),
         (["--margin", "1"], "--margin must lie above 0 and below 1; got 1"),
         (["--noise", "flips"], "--noise and --noise-rate belong together"),
         (["--noise-rate", "0.1"], "--noise and --noise-rate belong together"),
         (["--noise", "flips", "--noise-rate", "2"], "noise rate of flips must lie between 0 and 1; got 2"),
+        (["--action-delay", "6"], "action delay must lie between 0 and 5 steps; got 6"),
         (["--set", "speed=nan"], "speed must lie in"),
         (["--set", "speed=1,1.0"], "settings must be named once each"),
         (["--task", "car-raising"], "did you mean 'car-racing'?"),

@@ -8,9 +8,10 @@ import pytest
 from rates_builders import CONFIG as WHOLE
 from rates_builders import SIZES, SPEC, coder, score, scored
 
-from racer.rates.curves import Curve, worst_families
+from racer.rates.curves import Curve
 from racer.rates.curves import fit_curves as fit
 from racer.rates.driving import CellScore
+from racer.rates.families import worst_families
 from racer.rates.grid import NO_NOISE, Grid, Noise, OperatingPoint, make_grid, sweep_settings
 from racer.rates.write import curve_numbers
 
@@ -352,3 +353,16 @@ def test_agreement_is_a_mean_over_people_where_it_was_asked_for() -> None:
     point = of(fit_curves(asked, grid), "theirs").points[0]
     assert point.agreement is not None and point.agreement.value == pytest.approx(0.35)
     assert point.agreement.interval is not None
+
+
+# Whole trials --------------------------------------------------------------------------------------------------------
+
+
+def test_a_trial_is_finished_where_its_primary_metric_is_the_best_that_it_can_be() -> None:
+    scores, grid = scored(CONFIG, [coder("coarse")], lambda point, person: 1.0 if person < 3 else 0.97)
+    finished = of(fit_curves(scores, grid), "coarse").points[0].finished
+    assert finished is not None and finished.interval is not None
+    assert finished.value == pytest.approx(3 / CONFIG.participants)
+    assert finished.interval.low < finished.value < finished.interval.high
+    endless = replace(SPEC, whole_steps=0)
+    assert of(fit(scores, grid, endless), "coarse").points[0].finished is None

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 import sessions
+from compression.model.header import earlier_paths
+from compression.model.latent_model import LatentModel
 from compression.noise import NoiseName
 from racer.loop.conditions import ChannelConfig
 from racer.recordings.minari_export import export_minari
@@ -23,6 +25,7 @@ def record(
     noise: NoiseName,
     rate: float,
     conditions: tuple[str, ...] = ("random", "pico", "full"),
+    masks: tuple[Path, ...] = (),
     **channel: Any,
 ) -> Path:
     result = start_session(
@@ -32,6 +35,7 @@ def record(
             channel=ChannelConfig(noise=noise, noise_rate=rate, **channel),
             driver="simulated",
             headless=True,
+            masks=masks,
             data=folder,
         )
     )
@@ -57,6 +61,20 @@ def test_a_noisy_recording_verifies_and_what_was_shown_comes_out_of_it(
     (verified,) = verify_recordings([path], jobs=1).recordings
     assert {f.check: f.detail for f in verified.findings if f.outcome == "fail"} == {}
     assert {f.outcome for f in verified.findings if f.check in ("packets", "received", "masks")} == {"ok"}
+
+
+@pytest.mark.parametrize("late", [{"action_delay": 3}, {"action_loss": 1.0}, {"action_loss": 0.3}])
+def test_what_was_shown_comes_out_of_a_recording_whose_sender_learnt_of_actions_late(
+    late: dict[str, Any], tmp_path: Path
+) -> None:
+    path = record(tmp_path, "none", 0.0, ("predictive",), fill="predict", **late)
+    (verified,) = verify_recordings([path], jobs=1).recordings
+    assert {f.check: f.detail for f in verified.findings if f.outcome == "fail"} == {}
+    assert {f.outcome for f in verified.findings if f.check == "received"} == {"ok"}
+    with sessions.open(path) as session:
+        told = session.info.config["channel"]
+    assert {name: told[name] for name in late} == late
+    assert len(told) == 5 + len(late), "a recording whose actions came at once says nothing of it"
 
 
 @pytest.mark.parametrize(("noise", "rate"), [("none", 0.0), ("erasures", 0.3), ("flips", 0.001)])
@@ -113,3 +131,12 @@ def test_noise_leaves_the_random_masks_as_they_are(tmp_path: Path) -> None:
 def test_a_noisy_recording_is_exported_with_the_last_frame_repeated(tmp_path: Path) -> None:
     written = export_minari([record(tmp_path, "erasures", 0.3, ("random",))], tmp_path / "noisy-v0")
     assert written.last_repeated == written.episodes == 2
+
+
+def test_a_recording_of_what_an_earlier_version_brought_verifies(tmp_path: Path, model: LatentModel) -> None:
+    assert model.folder is not None
+    (before,) = earlier_paths(model.folder, "predictive")
+    path = record(tmp_path, "none", 0.0, ("predictive",), masks=(before,))
+    (verified,) = verify_recordings([path], jobs=1).recordings
+    assert {f.check: f.detail for f in verified.findings if f.outcome == "fail"} == {}
+    assert {f.outcome for f in verified.findings if f.check == "received"} == {"ok"}

@@ -167,9 +167,10 @@ def test_a_protocol_that_cannot_run_is_refused_in_one_line(settings: dict[str, A
     assert "\n" not in str(refusal.value)
 
 
-def test_where_trials_stand_alone_chance_decides_what_a_pilot_is_shown_next() -> None:
-    config = ProtocolConfig("pilot", practice=2, calibration=20, exploration=20)
-    plans = [plan_episodes(config, name, 0, 0, alone=True) for name in ("pilot01", "pilot02")]
+@pytest.mark.parametrize(("alone", "mixed"), [(True, False), (False, True)])
+def test_where_it_is_to_chance_decides_what_a_pilot_is_shown_next(alone: bool, mixed: bool) -> None:
+    config = ProtocolConfig("pilot", practice=2, calibration=20, exploration=20, mixed=mixed)
+    plans = [plan_episodes(config, name, 0, 0, alone=alone) for name in ("pilot01", "pilot02")]
     for plan in plans:
         assert [episode.number for episode in plan] == list(range(42))
         assert [episode.phase for episode in plan[:2]] == ["practice"] * 2
@@ -179,7 +180,7 @@ def test_where_trials_stand_alone_chance_decides_what_a_pilot_is_shown_next() ->
         assert len({episode.seed for episode in plan}) == 42
         assert max(episode.seed for episode in plan) < PILOT_SEEDS
     assert [each.phase for each in plans[0]] != [each.phase for each in plans[1]]
-    assert plans[0] == plan_episodes(config, "pilot01", 0, 0, alone=True)
+    assert plans[0] == plan_episodes(config, "pilot01", 0, 0, alone=alone)
     assert min(each.seed for each in plan_episodes(EVALUATION, "p01", 0, 0, alone=True)) >= PILOT_SEEDS
 
 

@@ -190,6 +190,8 @@ BAD: dict[str, tuple[str | bytes, str, str]] = {
         "channel.noise_rate",
         "between 0 and 1",
     ),
+    "late actions": (TITLE + "[channel]\naction_delay = 6", "channel.action_delay", "between 0 and 5 steps; got 6"),
+    "lost actions": (TITLE + "[channel]\naction_loss = 1.5", "channel.action_loss", "between 0 and 1; got 1.5"),
     "negative bits": (TITLE + "[channel]\nbits = -85", "channel.bits", "between 1 and"),
     "unknown interval": (
         TITLE + "[channel]\nmask_interval = 'sometimes'",

@@ -72,6 +72,7 @@ def test_the_paper_preset_is_the_released_experiment(tmp_path: Path) -> None:
         "calibration": 10,
         "exploration": 15,
         "explore": "random",
+        "mixed": False,
         "evaluation": 15,
         "catch": 0,
         "repeats": 0,
@@ -85,6 +86,8 @@ def test_the_paper_preset_is_the_released_experiment(tmp_path: Path) -> None:
         "fill": "hold",
         "noise": "none",
         "noise_rate": 0.0,
+        "action_delay": 0,
+        "action_loss": 0.0,
     }
     assert file.make_task() == CarRacing("forgiving")
     assert file.masks.pico == "pilot"
@@ -120,8 +123,9 @@ def test_a_preset_explains_every_key(preset: str) -> None:
             explained = line.startswith("# ")
     said = tomllib.loads(text)
     task = task_of(preset, None)
-    # Catch trials and repeats are of single pictures.
-    elsewhere = {"custom"} | ({"catch", "repeats"} if make_task(task).spec.paced else set())
+    # Catch trials and repeats are of single pictures, whose order is always mixed, and which no action leads to.
+    paced = make_task(task).spec.paced
+    elsewhere = {"custom"} | ({"catch", "repeats"} if paced else {"mixed", "action_delay", "action_loss"})
     for name, field in StudyFile.model_fields.items():
         keys = set(getattr(field.annotation, "model_fields", ())) - elsewhere
         assert name in said and keys <= set(said[name] if keys else ()), name

@@ -13,8 +13,9 @@ from typer.testing import CliRunner
 from racer.cli import app
 from racer.report.primary import primary_result
 from racer.sitting.protocol import balanced_rows
+from racer.study.components import Components, Driven, PowerError, components_of, fit_components
 from racer.study.outcome import Outcome
-from racer.study.power import Components, Driven, PowerError, components_of, fit_components, plan_power, power_curve
+from racer.study.power import plan_power, power_curve
 
 DIFFERS = Outcome("progress", "pico", "random", "differs", 0.05)
 KEEPS = Outcome("progress", "pico", "random", "keeps", 0.05)
