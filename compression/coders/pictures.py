@@ -1,7 +1,8 @@
 """Standard image codecs, for scale. They exceed the slot, and are charged what they take.
 
 JPEG (ITU-T T.81, 1992; Wallace, 1991) at quality 1, lossy WebP (RFC 9649) at quality 0 and PNG (ISO/IEC 15948), which
-loses nothing, by Pillow, each frame for itself, headers included. Nothing is fitted to the task and nothing is held between frames.
+loses nothing, by Pillow, each frame for itself, headers included. Nothing is fitted to the task and nothing is held
+between frames.
 """
 
 from __future__ import annotations
@@ -34,7 +35,9 @@ def _pillow() -> Any:
     try:
         from PIL import Image
     except ImportError as error:
-        raise CoderError("conditions jpeg, webp and png need Pillow, which is not installed: reinstall racer") from error
+        raise CoderError(
+            "conditions jpeg, webp and png need Pillow, which is not installed: reinstall racer"
+        ) from error
     return Image
 
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from racer.rates.judging import FILES, FULL, SAMPLES, Agreed, Judged, Sampled
 from racer.report.drawing import FAINT, INK, Illustration, canvas, colour_of, marker_of, render
 from racer.report.statistics import bootstrap
+from racer.report.wording import percent
 from racer.training.sheets import GAP, tiled
 
 AGREEMENT, PICTURES, MATRIX = "agreement_over_budgets", "samples", "task_matrix"
+JUDGED = (AGREEMENT, PICTURES, MATRIX)
 """Names of the figures."""
 _HEADER = ("question", "rule", "slot", "bits", "people", "pictures", "agreement", "low", "high")
 _MOST_SLOTS = 4
@@ -22,6 +26,16 @@ def draw_judged(judged: Judged) -> list[Illustration]:
     if len(judged.questions) > 1 and len(_trained(judged)) > 1:
         drawn.append(_matrix(judged))
     return drawn
+
+
+def agreement_lines(agreement: Illustration) -> Iterator[str]:
+    """Yield the numbers of the figure of agreement, a line for each question and rule."""
+    column = {name: number for number, name in enumerate(agreement.header)}
+    lines: dict[str, list[str]] = {}
+    for row in agreement.rows:
+        question, rule, bits, share = (row[column[name]] for name in ("question", "rule", "bits", "agreement"))
+        lines.setdefault(f"asked {question}, {rule}", []).append(f"{percent(float(share or 0))} at {bits:.0f} bits")
+    yield from (f"{what}: {', '.join(points)}" for what, points in lines.items())
 
 
 def _agreement(judged: Judged) -> Illustration:
@@ -48,11 +62,11 @@ def _agreement(judged: Judged) -> Illustration:
                     linewidth=1.3,
                     elinewidth=0.8,
                     capsize=2,
-                    label=rule,
+                    label=rule if not own[0].asked else f"{own[0].coder}, {'another' if foreign else 'own'} question",
                 )
             axes.set_title(f"asked: {question}")
             axes.set_xlabel("bits of a picture, mask included")
-            axes.set_ylabel("probability of one's own answer to the original (%)")
+            axes.set_ylabel("agreement (%)")
             axes.set_ylim(None, 102)
             axes.grid(axis="y", color=FAINT, linewidth=0.4)
             axes.xaxis.set_major_formatter(lambda value, place: f"{value:g}")
@@ -124,7 +138,9 @@ def _matrix(judged: Judged) -> Illustration:
                     own = rows.get((question, question, slot))
                     lost = bootstrap((own.people - row.people)[:, None], lambda means: means[:, 0]) if own else None
                     gain = float((own.people - row.people).mean()) if own else None
-                    table.append((asked, question, slot, *_ends(row), gain, *((lost.low, lost.high) if lost else ("", ""))))
+                    table.append(
+                        (asked, question, slot, *_ends(row), gain, *((lost.low, lost.high) if lost else ("", "")))
+                    )
         alt = "Agreement under masks trained for one question and used for another. " + "; ".join(
             f"trained for {asked}, asked {question}, {slot} bits: {100 * value:.0f} %"
             for asked, question, slot, value, *_ in table

@@ -2,8 +2,8 @@
 
 For tasks whose trials stand alone. Agreement is that of PICO's released code: the probability, on seeing what arrived,
 of the answer that is likeliest on seeing the original, averaged over pictures (section 5.1, figure 3, of the paper).
-Packets are real. Bits are a packet's, mask included; a rule that always sends the same blocks need not name them, and is
-charged without their number. JPEG at quality 1 and PNG are charged what their files take, headers included.
+Packets are real. Bits are a packet's, mask included; a rule that always sends the same blocks need not name them, and
+is charged without their number. JPEG at quality 1 and PNG are charged what their files take, headers included.
 
 One mask serves every budget, without being trained again. A mask that was trained for one question is judged under the
 others as well, by the people who answer those: the paper's question 2.

@@ -5,13 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from compression.fitting.fitted import FittedModel
+from compression.fill import FillName
+from compression.fitting.fitted import FittedModel, objective_of
 from compression.model.latent_model import LatentModel
 from racer.errors import RacerError
 from racer.loop.conditions import read_fitted
+from racer.rates.grid import RatesConfig
+from racer.rates.judged_plot import draw_judged
+from racer.rates.judging import budgets, judge, judges, mask_rules
+from racer.recordings.models import NotHereError, find_model, find_task
 from racer.report.drawing import Illustration
 from racer.report.recordings import Evaluations, section
-from racer.tasks.registry import task_settings
+from racer.tasks.latent_model import load_task_model
+from racer.tasks.registry import make_task, task_settings
 from racer.tasks.task import Task
 
 QUESTION = "question"
@@ -45,9 +51,6 @@ def over_budgets(
         NoBudgetsError: If the task is none that asks questions, or is not here.
         RacerError, CompressionError: If a mask cannot be used, or nobody can judge.
     """
-    from racer.rates.judging import budgets
-    from racer.recordings.models import NotHereError, find_model, find_task
-
     sitting = evaluations.people[0].sitting
     try:
         task = find_task(sitting.info.task, sitting.paths[0])
@@ -64,23 +67,36 @@ def over_budgets(
     return judged_figures(task, model, fitted, budgets(bits, model.sizes), fill, progress)
 
 
+def sweep_figures(config: RatesConfig, masks: Sequence[Path], folder: Path | None = None) -> list[Illustration]:
+    """Return the same of a sweep's task, at its slots; nothing where nothing is asked. Raises as `over_budgets`."""
+    task = make_task(config.task, config.settings[0].values)
+    if not asks(task):
+        return []
+    model = load_task_model(task.spec, folder)
+    return judged_figures(task, model, [read_fitted(path, model) for path in masks], config.bits, config.fill)
+
+
+def first_of_each(masks: Sequence[Path]) -> list[Path]:
+    """Return the first file of every kind: of masks for several questions, that whose mask a sweep itself uses."""
+    kinds = {path: objective_of(path) for path in reversed(masks)}
+    first = {kind: path for path, kind in kinds.items()}
+    return [path for path in masks if kinds[path] is None or first[kinds[path]] == path]
+
+
 def judged_figures(
     task: Task,
     model: LatentModel,
     fitted: Sequence[FittedModel],
     slots: Sequence[int],
-    fill: str,
+    fill: FillName,
     progress: Callable[[str], None] = lambda stage: None,
 ) -> list[Illustration]:
     """Return the figures of these masks at these budgets; see `racer.rates.judging.judge`.
 
     All questions are asked that a mask was trained for, and the task's own.
     """
-    from racer.rates.judged_plot import draw_judged
-    from racer.rates.judging import judge, judges, mask_rules
-
     rules = mask_rules(fitted, model.sizes)
     questions = tuple(dict.fromkeys([task_settings(task)[QUESTION], *(rule.asked for rule in rules if rule.asked)]))
     drivers = [name for each in fitted for name in each.record.drivers]
-    judged = judge(task, questions, model, rules, slots, fill, judges(task, drivers), progress=progress)  # type: ignore[arg-type]
+    judged = judge(task, questions, model, rules, slots, fill, judges(task, drivers), progress=progress)
     return draw_judged(judged)
