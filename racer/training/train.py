@@ -30,7 +30,7 @@ from racer.sitting.protocol import EXPLORED
 from sessions.reader import trial_starts
 
 POSITIVE_PHASE, NEGATIVE_PHASE = "calibration", "exploration"
-_OF_MASKS = ("objective", "blocks", "imagined")
+_OF_MASKS = ("objective", "blocks", "imagined", "labels", "negative_label")
 """Settings that training `pico-rate` does not look at."""
 Summary = TrainingSummary | RateSummary
 """What a training came to."""
