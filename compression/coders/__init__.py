@@ -20,6 +20,7 @@ BUILT_IN: dict[str, str] = {
     "first-blocks": "compression.coders.blocks:FIRST_BLOCKS",
     "rotation": "compression.coders.blocks:ROTATION",
     "random-step": "compression.coders.blocks:RANDOM_STEP",
+    "png": "compression.coders.pictures:PNG",
 }
 """Where each coder is found, in the order in which they are listed: loaded when asked for. They import torch where
 they code: which coders there are, and what slots they need, is also asked where nothing is coded."""

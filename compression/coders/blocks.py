@@ -226,7 +226,7 @@ PERCEPTUAL = Coder(
 )
 PICO = Coder(
     name="pico",
-    summary="the blocks that keep the driver's actions alike",
+    summary="the blocks that keep what people do alike",
     source=f"{_PAPER}, algorithm 1; here the mask is paid for and features are quantised.",
     sender=partial(_fitted_sender, coder="pico"),
     receiver=_receiver,

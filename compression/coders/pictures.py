@@ -1,7 +1,8 @@
-"""Standard image codecs at their lowest quality, for scale. They exceed the slot, and are charged what they take.
+"""Standard image codecs, for scale. They exceed the slot, and are charged what they take.
 
-JPEG (ITU-T T.81, 1992; Wallace, 1991) at quality 1 and lossy WebP (RFC 9649) at quality 0, by Pillow, each frame for
-itself, headers included. Nothing is fitted to the task and nothing is held between frames.
+JPEG (ITU-T T.81, 1992; Wallace, 1991) at quality 1, lossy WebP (RFC 9649) at quality 0 and PNG (ISO/IEC 15948), which
+loses nothing, by Pillow, each frame for itself, headers included. Nothing is fitted to the task and nothing is held
+between frames.
 """
 
 from __future__ import annotations
@@ -23,14 +24,20 @@ if TYPE_CHECKING:
 
 _LEAST_WIDTH = 4096
 """Bytes of the widest packets of frames of 64x64 pixels and less, headers included."""
-_OPTIONS: dict[str, dict[str, int]] = {"JPEG": {"quality": 1}, "WEBP": {"quality": 0, "method": 6}}
+_OPTIONS: dict[str, dict[str, int]] = {
+    "JPEG": {"quality": 1},
+    "WEBP": {"quality": 0, "method": 6},
+    "PNG": {"optimize": True},
+}
 
 
 def _pillow() -> Any:
     try:
         from PIL import Image
     except ImportError as error:
-        raise CoderError("conditions jpeg and webp need Pillow, which is not installed: reinstall racer") from error
+        raise CoderError(
+            "conditions jpeg, webp and png need Pillow, which is not installed: reinstall racer"
+        ) from error
     return Image
 
 
@@ -40,7 +47,7 @@ class PictureSender(FrameSender):
     Args:
         model: Encodes the frame for the record alone.
         settings: Unused: the slot is not obeyed.
-        kind: `JPEG` or `WEBP`.
+        kind: `JPEG`, `WEBP` or `PNG`.
 
     Raises:
         CoderError: If Pillow is not installed.
@@ -65,7 +72,7 @@ class PictureReceiver(FrameReceiver):
     Args:
         model: Encodes what is shown for the record, and says what to show before anything has arrived.
         settings: Unused.
-        kind: `JPEG` or `WEBP`.
+        kind: `JPEG`, `WEBP` or `PNG`.
 
     Raises:
         CoderError: If Pillow is not installed.
@@ -89,21 +96,24 @@ class PictureReceiver(FrameReceiver):
             raise PacketError(f"packet is no {self._kind} file of a frame") from error
 
 
-def _widest(sizes: Sizes) -> int:
-    """Return the bytes of the widest packet: noise, the worst of frames, takes less at lowest quality."""
-    return max(_LEAST_WIDTH, sizes.frame[0] * sizes.frame[1])
+def _widest(sizes: Sizes, share: int) -> int:
+    """Return the bytes of the widest packet: noise is the worst of frames."""
+    return max(_LEAST_WIDTH, share * sizes.frame[0] * sizes.frame[1])
 
 
-def _coder(name: str, kind: str, source: str) -> Coder:
+def _coder(name: str, kind: str, summary: str, source: str, share: int = 1) -> Coder:
+    """Return a coder; `share` bounds the bytes that a pixel of noise takes, beyond small frames' headers."""
     return Coder(
         name=name,
-        summary=f"{kind} files at lowest quality, over the slot",
-        source=source,
+        summary=f"{kind} files{summary}, over the slot",
+        source=f"{source}; each frame is a file of its own.",
         sender=partial(PictureSender, kind=kind),
         receiver=partial(PictureReceiver, kind=kind),
-        packet_bytes=_widest,
+        packet_bytes=partial(_widest, share=share),
     )
 
 
-JPEG = _coder("jpeg", "JPEG", "JPEG (ITU-T T.81; Wallace, 1991) at quality 1; each frame is a file of its own.")
-WEBP = _coder("webp", "WEBP", "Lossy WebP (RFC 9649) at quality 0; each frame is a file of its own.")
+_LOWEST = " at lowest quality"
+JPEG = _coder("jpeg", "JPEG", _LOWEST, "JPEG (ITU-T T.81; Wallace, 1991) at quality 1")
+WEBP = _coder("webp", "WEBP", _LOWEST, "Lossy WebP (RFC 9649) at quality 0")
+PNG = _coder("png", "PNG", ", which lose nothing", "PNG (ISO/IEC 15948) at its smallest", 4)

@@ -46,12 +46,9 @@ class Classifiers:
         return self.members[0].sizes
 
     def probabilities(self, x: Tensor) -> Tensor:
-        """Return the probability of each action, float32[N, actions].
-
-        A classifier's softmax is the sigmoid of each action's logit against the others': D(a, x) for every a.
-        """
+        """Return D(a, x) of every action, float32[N, actions]; where one was taken, the probability of each."""
         with torch.no_grad():
-            return torch.stack([member.classifier(x).softmax(1) for member in self.members]).mean(0)
+            return torch.stack([member.probabilities(x) for member in self.members]).mean(0)
 
     def of(self, x: Tensor, action: Tensor) -> Tensor:
         """Return D(a, x), float32[N]."""
@@ -74,8 +71,12 @@ def fit_classifier(
     progress: Progress,
     stage: str,
     number: int,
+    alone: bool = False,
 ) -> Classifiers:
-    """Fit action classifiers by binary cross-entropy on the action taken, all actions weighing alike."""
+    """Fit action classifiers by binary cross-entropy on the action taken, all actions weighing alike.
+
+    `alone` is that of `ActionDiscriminator`.
+    """
     balance = class_weights(samples.action, sizes.actions)
 
     def loss_of(model: ActionDiscriminator, part: Samples, index: Tensor | slice) -> Tensor:
@@ -85,7 +86,7 @@ def fit_classifier(
 
     members = []
     for member in range(config.members):
-        model = ActionDiscriminator(sizes)
+        model = ActionDiscriminator(sizes, alone)
         optimise(
             model,
             len(samples.x),

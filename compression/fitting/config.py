@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any, Literal, get_args
 
 from compression.errors import TrainingError
 from compression.model.sizes import Sizes
 
 OBJECTIVES = ("pico", "perceptual")
 """What masks are fitted for."""
+Labels = Literal["released", "paper"]
+"""What the action discriminator learns from, see `PicoConfig.labels`."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,12 @@ class PicoConfig:
     """Decoupled; the recordings are few."""
     imagined: int = 8
     """Random masks imagined for every recorded episode; 0 distils from the recorded exploration alone (the paper)."""
+    labels: Labels = "released"
+    """`released`: was this action taken on seeing x? Originals and what was shown are labelled 1, and originals of what
+    was shown `negative_label`. `paper`: was x the original when this action was taken? 1 for originals, 0 for what was
+    compressed, so that D(a, x) = p(T = 1 | a, x) (section 3.1)."""
+    negative_label: float = 0.5
+    """Of an action taken on seeing what was compressed, for its original; with labels `released` alone, in [0, 1]."""
     held_out: float = 0.2
     """Fraction of the episodes of each kind held out whole, at least one of each."""
     seed: int = 0
@@ -40,6 +49,10 @@ class PicoConfig:
             raise TrainingError(f"objective must be one of {', '.join(OBJECTIVES)}; got {self.objective!r}")
         if self.blocks is not None and self.blocks < 1:
             raise TrainingError(f"blocks sent must be 1 or more; got {self.blocks}")
+        if self.labels not in get_args(Labels):
+            raise TrainingError(f"labels must be released or paper; got {self.labels!r}")
+        if not 0 <= self.negative_label <= 1:
+            raise TrainingError(f"the label of negatives must lie between 0 and 1; got {self.negative_label}")
         if self.imagined < 0:
             raise TrainingError(f"imagined masks per episode must be 0 or more; got {self.imagined}")
         if min(self.iterations, self.batch, self.members) < 1 or not 0 <= self.seed < 2**63:
@@ -57,3 +70,14 @@ class PicoConfig:
     def resolved(self, sizes: Sizes) -> PicoConfig:
         """Return these settings with everything decided that depends on the latent model, for the record."""
         return replace(self, blocks=self.sent(sizes))
+
+
+_RELEASED: dict[str, Any] = {"iterations": 10_000, "batch": 32, "members": 1, "imagined": 0, "held_out": 0.01}
+CONSTANTS: dict[str, dict[str, Any]] = {
+    "racer": {},
+    "digits": _RELEASED | {"negative_label": 0.5},
+    "cars": _RELEASED | {"negative_label": 0.25},
+    "faces": _RELEASED | {"negative_label": 0.25},
+    "driving": _RELEASED | {"negative_label": 0.5},
+}
+"""Settings by name: Racer's own, and those of the released code's notebooks (rddy/pico)."""

@@ -18,11 +18,12 @@ class ActionDiscriminator(nn.Module):
 
     Args:
         sizes: Those of the latent model.
+        alone: Whether each action has a logit by itself: what is asked is not which one was taken.
     """
 
-    def __init__(self, sizes: Sizes) -> None:
+    def __init__(self, sizes: Sizes, alone: bool = False) -> None:
         super().__init__()
-        self.sizes = sizes
+        self.sizes, self.alone = sizes, alone
         self.classifier = _mlp(sizes.hidden + sizes.latents, sizes.actions)
 
     def forward(self, x: Tensor, action: Tensor) -> Tensor:
@@ -32,9 +33,13 @@ class ActionDiscriminator(nn.Module):
         h, z = functional.dropout(h, 0.5, self.training), functional.dropout(z, 0.2, self.training)
         logits = self.classifier(torch.cat([h, z], 1))
         taken = functional.one_hot(action, self.sizes.actions).bool()
-        others = logits.masked_fill(taken, -torch.inf).logsumexp(1)
-        result: Tensor = logits[taken] - others
-        return result
+        result: Tensor = logits[taken]
+        return result if self.alone else result - logits.masked_fill(taken, -torch.inf).logsumexp(1)
+
+    def probabilities(self, x: Tensor) -> Tensor:
+        """Return D(a, x) of every action, float32[N, actions]: the sigmoid of what `forward` returns of each."""
+        logits: Tensor = self.classifier(x)
+        return logits.sigmoid() if self.alone else logits.softmax(1)
 
 
 class ImageDiscriminator(nn.Module):

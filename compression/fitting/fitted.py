@@ -9,7 +9,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
@@ -66,6 +66,8 @@ class FittedRecord:
     """Where the features that were not sent came from in them; empty where that does not matter."""
     task: str = ""
     """Name of the task; empty in files of version 0.1.0, which knew only car-racing."""
+    settings: dict[str, Any] = field(default_factory=dict)
+    """Of the task, such as what was asked; empty where the file does not say."""
     drivers: tuple[str, ...] = ()
     """Who drove: families of simulated people, `keyboard` for people; empty where the file does not say."""
 
@@ -186,6 +188,7 @@ def _record(metadata: Mapping[str, str]) -> FittedRecord:
         interval=_text(fields.get("interval", ""), re.compile("|".join((*get_args(MaskInterval), "")))),
         fill=_text(fields.get("fill", ""), re.compile("|".join((*FILLS, "")))),
         task=_text(fields.get("task", ""), _TASK),
+        settings=_object(fields.get("settings", {})),
         drivers=_list_of(str, fields.get("drivers", [])),
     )
 
@@ -193,6 +196,12 @@ def _record(metadata: Mapping[str, str]) -> FittedRecord:
 def _text(value: Any, pattern: re.Pattern[str]) -> str:
     if not isinstance(value, str) or not pattern.fullmatch(value):
         raise ValueError("its record names an unknown objective, model, interval, fill or task")
+    return value
+
+
+def _object(value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise TypeError("its record's settings are no object")
     return value
 
 

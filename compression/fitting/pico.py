@@ -148,8 +148,10 @@ def _fit(
                 held_targets.and_(_similarities(held_imagined)),
             )
     else:
-        samples, held_samples = _discriminated(positives, negatives), _discriminated(held_positives, held_negatives)
-        action = fit_classifier(samples, held_samples, sizes, config, generator, progress, "action discriminator", 0)
+        samples = _discriminated(positives, negatives, config)
+        held_samples = _discriminated(held_positives, held_negatives, config)
+        alone, stage = config.labels == "paper", "action discriminator"
+        action = fit_classifier(samples, held_samples, sizes, config, generator, progress, stage, 0, alone)
         balance = class_weights(positives.action, sizes.actions)
         targets = _agreements(action, negatives, balance)
         held_targets = _agreements(action, held_negatives, balance)
@@ -214,13 +216,16 @@ def _split(
     return train, held_out
 
 
-def _discriminated(positives: _Data, negatives: _Data) -> Samples:
-    """Return D(a, x)'s samples: positives are 1, so are actions paired with what was shown; negatives 0.5.
-
-    The labels are those of the released code (pico/discrim_models.py and its notebook).
+def _discriminated(positives: _Data, negatives: _Data, config: PicoConfig) -> Samples:
+    """Return D(a, x)'s samples: by the released code (pico/discrim_models.py and its notebooks), positives are 1, so
+    are actions paired with what was shown, and negatives `negative_label`; by the paper's section 3.1, 1 and 0.
     """
+    if config.labels == "paper":
+        label = torch.cat([torch.ones(len(positives.action)), torch.zeros(len(negatives.action))])
+        x, action = torch.cat([positives.x, negatives.x]), torch.cat([positives.action, negatives.action])
+        return Samples(x, action, label)
     seen = _behaved(positives, negatives)
-    doubtful = torch.full((len(negatives.action),), 0.5)
+    doubtful = torch.full((len(negatives.action),), config.negative_label)
     return Samples(
         torch.cat([seen.x, negatives.x]),
         torch.cat([seen.action, negatives.action]),

@@ -144,14 +144,17 @@ def rates(
     as_json: JsonOption = False,
 ) -> None:
     """Drive every coder at every slot, and plot the task's metrics against bits per step."""
+    from dataclasses import replace
     from datetime import UTC, datetime
 
     from racer.analysis import require_analysis
     from racer.errors import ConfigError
     from racer.rates.grid import Noise, RatesConfig, sweep_settings
+    from racer.rates.judged_plot import agreement_lines
     from racer.rates.sealed import open_sealed
     from racer.rates.sweep import prepare_sweep, run_sweep
-    from racer.rates.write import refuse_foreign, write_rates
+    from racer.rates.write import refuse_foreign, write_judged, write_rates
+    from racer.report.budgets import first_of_each, sweep_figures
     from racer.tasks.registry import make_task
 
     if bool(noise) != bool(noise_rate):
@@ -187,7 +190,8 @@ def rates(
     if not dry_run:
         require_analysis()
         refuse_foreign(out, spec)
-    sweep = prepare_sweep(config, _names(coders), mask or (), model, fixed_masks)
+    masks = mask or ()
+    sweep = prepare_sweep(config, _names(coders), masks if spec.paced else first_of_each(masks), model, fixed_masks)
     driving = _engine(engine, jobs, address)
     try:
         if dry_run:
@@ -208,10 +212,16 @@ def rates(
     finally:
         driving.close()
     written = write_rates(sweep, driven, out, margin, opened)
+    judged = sweep_figures(sweep.plan.config, mask or (), model) if opened is None else []
+    written = replace(written, files=(*written.files, *write_judged(judged, out)))
     if as_json:
         told = {"sealed": vars(opened)} if opened is not None else {}
         print_json(_as_json(sweep, driven, written) | told)
     else:
+        if judged:
+            print("\nprobability of one's own answer to the original, people of families that no mask was trained on:")
+            for line in agreement_lines(judged[0]):
+                print(f"  {line}")
         print_rates(sweep, driven, written, out)
         if opened is not None:
             print(f"Sealed set of {opened.sealed_utc}, opened {opened.opened_utc}; drivers {opened.family}")

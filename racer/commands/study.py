@@ -216,6 +216,13 @@ def study_report(
         typer.Option(min=0, help="Of a study that was amended, only who took part after so many amendments."),
     ] = None,
     model: ModelOption = None,
+    mask: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Of single pictures: a pico mask that was trained for another question, for the task-by-task matrix. "
+            "May be repeated."
+        ),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Compare the conditions over all participants."""
@@ -231,6 +238,8 @@ def study_report(
     amendments = read_amendments(found.recordings.parent)
     if version is not None and version > len(amendments):
         raise ConfigError(f"--version counts amendments, and there have been {len(amendments)}; got {version}")
+    if mask and out is None:
+        raise ConfigError("--mask is for the matrix of the whole report: add --out report.html")
     finish_begun(found.recordings)
     if out is None:
         report, written = report_study(found.recordings, found.beforehand, amendments, version), None
@@ -246,6 +255,7 @@ def study_report(
                 found.beforehand,
                 amendments,
                 version,
+                (*found.masks, *(mask or ())),
             )
         report = written.report
     if as_json:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +11,23 @@ import typer
 
 from racer.commands.options import JsonOption, ModelOption, ObjectiveChoice, SeedOption
 from racer.commands.output import print_json, progress_bar
+
+
+class ConstantsChoice(StrEnum):
+    """Settings of the training by name; see `compression.fitting.config.CONSTANTS`."""
+
+    racer = "racer"
+    digits = "digits"
+    cars = "cars"
+    faces = "faces"
+    driving = "driving"
+
+
+class LabelsChoice(StrEnum):
+    """What the action discriminator learns from."""
+
+    released = "released"
+    paper = "paper"
 
 
 def train(
@@ -24,18 +42,43 @@ def train(
     ] = ObjectiveChoice.pico,
     model: ModelOption = None,
     seed: SeedOption = 0,
-    iterations: Annotated[int, typer.Option(min=25, help="Gradient steps of each network.")] = 600,
+    constants: Annotated[
+        ConstantsChoice,
+        typer.Option(
+            help="`racer`, or those of the released code's notebook for digits, cars, faces or driving: one network of "
+            "10,000 steps of 32, no imagined exploration, and their label of negatives."
+        ),
+    ] = ConstantsChoice.racer,
+    labels: Annotated[
+        LabelsChoice,
+        typer.Option(
+            help="What PICO's action discriminator learns. `released`: was this done on seeing the original? `paper`: "
+            "p(T = 1 | a, x), was it the original that was seen?"
+        ),
+    ] = LabelsChoice.released,
+    negative_label: Annotated[
+        float | None,
+        typer.Option(min=0, max=1, help="Of what was done on seeing something else, with released labels."),
+    ] = None,
+    iterations: Annotated[
+        int | None, typer.Option(min=25, help="Gradient steps of each network; 600, or what the constants say.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Fit a mask, or the levels of coder pico-rate, to recorded sessions."""
     from dataclasses import asdict
 
-    from compression.fitting.config import PicoConfig
+    from compression.fitting.config import CONSTANTS, PicoConfig
+    from racer.errors import ConfigError
     from racer.recordings.places import find_pilots
     from racer.training.summary import explained
     from racer.training.train import train as train_for
 
-    config = PicoConfig(seed=seed, iterations=iterations)
+    if negative_label is not None and labels is LabelsChoice.paper:
+        raise ConfigError("--negative-label belongs to --labels released: the paper's negatives are 0; leave it out")
+    given = {"iterations": iterations, "negative_label": negative_label}
+    chosen = CONSTANTS[constants.value] | {name: value for name, value in given.items() if value is not None}
+    config = PicoConfig(seed=seed, labels=labels.value, **chosen)
     with progress_bar("training", shown=not as_json) as advance:
         advance(0, 100)
         done = [0.0]

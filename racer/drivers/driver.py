@@ -36,6 +36,14 @@ class TimedDriver(Protocol):
         """When it did last, monotonic nanoseconds; None where that was when it was asked."""
 
 
+@runtime_checkable
+class JudgingDriver(Protocol):
+    """A driver that knows how probable each of its answers is."""
+
+    def probabilities(self, frames: NDArray[np.uint8]) -> NDArray[np.float64]:
+        """Return how probable each action is on seeing frames, uint8[N, H, W, C]: float64[N, actions]."""
+
+
 class DriverError(RacerError):
     """A driver cannot be made, or did what no driver may."""
 

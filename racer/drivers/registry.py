@@ -114,10 +114,15 @@ def family_of(name: str, task: Task) -> DriverFamily:
         name = spec.driver
     family = find_family(name)
     if spec.name not in family.tasks:
-        fitting = [other for other in family_names() if _can_do(other, spec)]
+        fitting = families_for(spec)
         others = f"choose {' or '.join(fitting)}" if fitting else "choose your own as package.module:factory"
         raise DriverError(f"drivers of family {name} cannot do {spec.name}; {others}")
     return family
+
+
+def families_for(spec: TaskSpec) -> list[str]:
+    """Return the names of the families that can do a task; what cannot be loaded can do none."""
+    return [name for name in family_names() if _can_do(name, spec)]
 
 
 def who_drives(name: str, task: str) -> str:

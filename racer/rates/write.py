@@ -14,12 +14,13 @@ from racer.rates.curves import Curve, fit_curves
 from racer.rates.driving import CellScore
 from racer.rates.families import WorstFamily, worst_families
 from racer.rates.grid import COMPARED_NULLS, TaskSettings
+from racer.rates.judged_plot import JUDGED
 from racer.rates.plot import NORMALISED, draw_figures, figure_name
 from racer.rates.resampling import Estimate
 from racer.rates.results import RESULTS, ResultsError
 from racer.rates.sealed import Opened
 from racer.rates.sweep import Driven, Sweep
-from racer.report.drawing import Cell
+from racer.report.drawing import Cell, Illustration
 from racer.report.equivalence import MARGIN, Kept
 from racer.report.statistics import Interval
 from racer.report.write import csv_bytes
@@ -120,12 +121,25 @@ def write_rates(
     return Written(tuple(out / name for name in contents), curves, worst)
 
 
+def write_judged(drawn: Iterable[Illustration], out: Path) -> tuple[Path, ...]:
+    """Write figures of what was judged, with their numbers; raises as `write_rates`."""
+    contents: dict[str, bytes] = {}
+    for each in drawn:
+        contents[f"{each.name}.csv"] = csv_bytes(each.header, each.rows)
+        contents |= {f"{each.name}.svg": each.svg, f"{each.name}.png": each.png}
+    for name, data in contents.items():
+        _put(out / name, data)
+    return tuple(out / name for name in contents)
+
+
 def refuse_foreign(out: Path, spec: TaskSpec) -> None:
     """Raise ResultsError if a sweep begun in this folder would write over what no sweep wrote."""
     if (out / RESULTS).exists():
         return
     names = [*map(figure_name, spec.compared), NORMALISED]
     pictures = [f"{name}.{kind}" for name in names for kind in ("png", "svg")]
+    if not spec.paced:
+        pictures += [f"{name}.{kind}" for name in JUDGED for kind in ("csv", "png", "svg")]
     for name in (EPISODES, POINTS, CODERS, FAMILIES, NUMBERS, *pictures):
         if (out / name).exists():
             raise ResultsError(

@@ -204,7 +204,9 @@ def agreement(report: StudyReport) -> Illustration | None:
                 if mean is not None:
                     axes.bar(row, mean, color=colour_of(found.condition), edgecolor=INK, linewidth=0.7, width=0.6)
                     axes.errorbar(row, mean, yerr=error or 0.0, color=INK, capsize=4, linewidth=1.3)
-        for axes, scale in zip(panels, ("equal actions (%)", "Cohen's kappa"), strict=True):
+        for axes, scale in zip(
+            panels, (f"equal {'actions' if report.task.paced else 'answers'} (%)", "Cohen's kappa"), strict=True
+        ):
             axes.set_xticks(range(len(report.agreement)), [found.condition for found in report.agreement])
             axes.tick_params(axis="x", labelrotation=30 if len(report.agreement) > 3 else 0)
             axes.set_xlim(-0.7, len(report.agreement) - 0.3)

@@ -57,6 +57,8 @@ class FilmStrips:
     steps: NDArray[np.int64]
     """int64[N], N = FRAMES or, of shorter episodes, all: the steps shown, from 0."""
     strips: list[Strip]
+    paced: bool = True
+    """Whether the frames follow one another; else each is a picture by itself."""
 
 
 def film_strips(evaluations: Evaluations, folder: Path | None = None) -> FilmStrips:
@@ -80,7 +82,7 @@ def film_strips(evaluations: Evaluations, folder: Path | None = None) -> FilmStr
     last = min(len(episode.actions) for episode in episodes) - 1
     steps = np.unique(np.linspace(0, last, FRAMES).round().astype(np.int64))
     strips = [_strip(episode, steps, folder, metric.name) for episode in episodes]
-    return FilmStrips(person.name, seed, metric, steps, strips)
+    return FilmStrips(person.name, seed, metric, steps, strips, evaluations.task.paced)
 
 
 def draw_strips(film: FilmStrips) -> Illustration:
@@ -91,10 +93,10 @@ def draw_strips(film: FilmStrips) -> Illustration:
         centres = [i * (width + GAP) + (width - 1) / 2 for i in range(len(film.steps))]
         for axes, strip in zip(panels, film.strips, strict=True):
             axes.imshow(tiled([list(strip.original), list(strip.shown)]))
-            last = wording.measure(film.metric, strip.values[-1])
-            axes.set_title(f"{strip.condition}: {film.metric.title} {last} at the last frame")
+            last = f": {film.metric.title} {wording.measure(film.metric, strip.values[-1])} at the last frame"
+            axes.set_title(strip.condition + last * film.paced)
             axes.set_yticks([(height - 1) / 2, height + GAP + (height - 1) / 2], ["original", "shown"])
-            axes.set_xticks(centres, [f"step {step + 1}" for step in film.steps])
+            axes.set_xticks(centres, [f"{'step' if film.paced else 'picture'} {step + 1}" for step in film.steps])
             axes.tick_params(length=0)
             axes.spines[:].set_visible(False)
         rows = [

@@ -15,6 +15,7 @@ from disk.reading import open_plain, read_plain
 from disk.writing import make_folder, scratch_folder, sync_folder, write_whole
 from racer import __version__
 from racer.errors import RacerError
+from racer.report.budgets import over_budgets
 from racer.report.drawing import Cell
 from racer.report.figures import draw_figures
 from racer.report.page import GENERATOR, Pictures, named_exclusions, render_page
@@ -58,6 +59,7 @@ def write_report(
     beforehand: Beforehand | None = None,
     amendments: tuple[Amendment, ...] = (),
     version: int | None = None,
+    masks: Sequence[Path] = (),
 ) -> Written:
     """Analyse the recordings in a folder and write the report. The same recordings give the same bytes.
 
@@ -73,6 +75,7 @@ def write_report(
         beforehand: What was preregistered, if anything was.
         amendments: Of the study.
         version: Only who took part after so many amendments; everybody if None.
+        masks: Fitted files, of which a task of single pictures draws what they keep over budgets.
 
     Raises:
         NothingToReportError: If there is nothing to analyse; nothing is written.
@@ -86,7 +89,7 @@ def write_report(
     evaluations = read_evaluations(folder, amendments, version)
     report = analyse(evaluations, folder, beforehand)
     progress("drawing figures")
-    pictures = draw_pictures(evaluations, report, model)
+    pictures = draw_pictures(evaluations, report, model, masks, progress)
     contents: dict[str, bytes] = {}
     for illustration in pictures.drawn.values():
         contents[f"{illustration.name}.svg"] = illustration.svg
@@ -99,17 +102,25 @@ def write_report(
     return Written(out, files, report, pictures.left_out)
 
 
-def draw_pictures(evaluations: Evaluations, report: StudyReport, folder: Path | None = None) -> Pictures:
+def draw_pictures(
+    evaluations: Evaluations,
+    report: StudyReport,
+    folder: Path | None = None,
+    masks: Sequence[Path] = (),
+    progress: Callable[[str], None] = lambda stage: None,
+) -> Pictures:
     """Return every picture of a study, film strips and latent traversals included.
 
     Args:
         evaluations: Of at least one participant.
         report: Their analysis.
         folder: Of the latent model; None for the one that comes with the task.
+        masks: See `write_report`.
+        progress: Told in a few words what is being done.
 
     Raises:
         RecordingError: If a recording cannot be read.
-        WeightsError: If `folder` holds no latent model.
+        CompressionError: If `folder` holds no latent model, or a mask cannot be used with it.
     """
     from compression.model.latent_model import use_one_thread
     from racer.recordings.models import NotHereError, find_model
@@ -127,6 +138,11 @@ def draw_pictures(evaluations: Evaluations, report: StudyReport, folder: Path | 
         drawn["traversals"] = draw_traversals(model, pico[0] if pico else None)
     except NotHereError as error:
         left_out["traversals"] = f"There are no pictures of the blocks: {error}."
+    if not report.task.paced:
+        try:
+            drawn |= {each.name: each for each in over_budgets(evaluations, masks, folder, progress)}
+        except RacerError as error:
+            left_out["agreement_over_budgets"] = f"There is nothing over budgets: {error}."
     return Pictures(drawn, left_out)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import numpy as np
 
@@ -30,7 +30,7 @@ from racer.sitting.protocol import EXPLORED
 from sessions.reader import trial_starts
 
 POSITIVE_PHASE, NEGATIVE_PHASE = "calibration", "exploration"
-_OF_MASKS = ("objective", "blocks", "imagined")
+_OF_MASKS = ("objective", "blocks", "imagined", "labels", "negative_label")
 """Settings that training `pico-rate` does not look at."""
 Summary = TrainingSummary | RateSummary
 """What a training came to."""
@@ -48,6 +48,8 @@ class TrainingSet:
     """Through which the task was seen."""
     task: str
     """Its name."""
+    settings: dict[str, Any]
+    """Of the task."""
     episodes: list[RecordedEpisode]
     interval: MaskInterval
     """How often the exploration's masks were chosen."""
@@ -138,6 +140,7 @@ def read_training_set(paths: Iterable[Path], masked: bool = True, model_folder: 
     return TrainingSet(
         model=model,
         task=infos[first].task.name,
+        settings=infos[first].task.settings,
         episodes=episodes,
         interval=interval,
         fill=fill,
@@ -245,6 +248,7 @@ def train(
         interval=loaded.interval if masked else "",
         fill=loaded.fill if masked else "",
         task=loaded.task,
+        settings=loaded.settings,
         drivers=loaded.drivers,
     )
     write_new(out, dump_fitted(tensors, record))

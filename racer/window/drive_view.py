@@ -39,11 +39,12 @@ class DriveView:
         canvas: To draw on.
         texts: The words to use.
         frame: Height, width and channels of frames.
-        answers: Words on the buttons below them; none where nothing is clicked.
+        answers: Words on the buttons below them, each with the keys that mean the same, which may be empty; none where
+            nothing is clicked.
     """
 
     def __init__(
-        self, canvas: Canvas, texts: Texts, frame: tuple[int, int, int], answers: tuple[str, ...] = ()
+        self, canvas: Canvas, texts: Texts, frame: tuple[int, int, int], answers: tuple[tuple[str, str], ...] = ()
     ) -> None:
         self._canvas = canvas
         self._texts = texts
@@ -163,8 +164,15 @@ class DriveView:
                 text = canvas.fitted(caption, canvas.text_px(21), QUIET, rect.width)
                 canvas.place(text, midbottom=(rect.centerx, rect.top - px(8)))
 
-        for rect, words in zip(layout.buttons, self._answers, strict=True):
-            canvas.button(rect, words, canvas.text_px(24), PANEL, INK)
+        for rect, (words, keys) in zip(layout.buttons, self._answers, strict=True):
+            if not keys:
+                canvas.button(rect, words, canvas.text_px(24), PANEL, INK)
+                continue
+            canvas.rounded(rect, px(14), PANEL)
+            room = rect.width - 2 * px(10)
+            for said, share, size, ink in ((words, 0.34, 22, INK), (keys, 0.76, 16, QUIET)):
+                line = canvas.fitted(said, min(canvas.text_px(size), rect.height // 2), ink, room)
+                canvas.place(line, center=(rect.centerx, rect.top + round(share * rect.height)))
 
     def _magnify(self, frame: NDArray[np.uint8], pixels: Surface, target: Rect) -> None:
         blit_frame(pixels, frame)

@@ -43,10 +43,14 @@ class Painter:
         self.resized(screen)
 
     @property
-    def _answers(self) -> tuple[str, ...]:
-        """The words on the buttons below a frame that waits for an answer."""
-        spec, words = self._keys.spec, self._text.actions
-        return () if spec.paced else tuple(words.get(action.name, action.name) for action in spec.actions)
+    def _answers(self) -> tuple[tuple[str, str], ...]:
+        """The words on the buttons below a frame that waits for an answer, and the keys that mean the same."""
+        spec, words, bound = self._keys.spec, self._text.actions, self._keys.bindings
+        if spec.paced:
+            return ()
+        pairs = [(words.get(action.name, action.name), bound.get(action.name, ())) for action in spec.actions]
+        # A button that is called as its key needs no second word for it.
+        return tuple((word, "" if not keys or word in keys else self._texts.key_names(keys)) for word, keys in pairs)
 
     @property
     def size(self) -> tuple[int, int]:

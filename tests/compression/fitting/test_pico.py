@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from compression.errors import TrainingError
-from compression.fitting.config import PicoConfig
+from compression.fitting.config import CONSTANTS, PicoConfig
 from compression.fitting.discriminators import ActionDiscriminator, ImageDiscriminator, budgeted
 from compression.fitting.fitted import FittedModel, FittedRecord, dump_fitted
 from compression.fitting.mask_policy import LearnedMask
@@ -133,6 +134,15 @@ def test_the_action_discriminators_logit_is_that_of_the_classifiers_probability(
         assert torch.allclose(model(x, action), (probability / (1 - probability)).log(), atol=1e-9)
 
 
+def test_where_actions_stand_alone_each_has_a_probability_by_itself() -> None:
+    model = ActionDiscriminator(SIZES, alone=True).eval()
+    x, action = torch.randn(50, 256 + 32) * 5, torch.randint(3, (50,))
+    with torch.no_grad():
+        found = model.probabilities(x)
+        assert torch.allclose(found.gather(1, action[:, None])[:, 0], model(x, action).sigmoid())
+        assert (found.sum(1) - 1).abs().max() > 0.1
+
+
 def test_the_image_discriminator_sees_mask_and_history_and_latent() -> None:
     model = ImageDiscriminator(SIZES).eval()
     mask = torch.rand(1, 8, requires_grad=True)
@@ -176,6 +186,32 @@ def test_with_one_mask_per_episode_the_fitted_mask_sends_them_too(
     episodes = record_episodes(count, steps, interval="episode")
     network, _ = fit_mask(episodes, "episode", "hold", model, PicoConfig(iterations=200, batch=128))
     assert masks_of(network).mean(axis=0)[MATTER].min() > 0.8
+
+
+def test_by_the_labels_of_the_paper_originals_are_told_from_what_was_compressed(model: LatentModel) -> None:
+    config = PicoConfig(iterations=120, batch=128, labels="paper", imagined=2)
+    network, summary = fit_mask(record_episodes((8, 8), 60), "step", "hold", model, config)
+    assert summary.mean_d_original is not None and summary.mean_d_compressed is not None
+    # p(T = 1 | a, x): of what both kinds of steps would have led to, nobody can say more than half.
+    assert summary.mean_d_compressed < 0.5 < summary.mean_d_original < 0.8
+    assert masks_of(network).mean(axis=0)[MATTER].min() > 0.8
+
+
+def test_the_label_of_negatives_decides_how_much_is_believed(model: LatentModel, few: list[RecordedEpisode]) -> None:
+    doubtful, sure = (fit_mask(few, "step", "hold", model, replace(BRIEF, negative_label=label))[1] for label in (0, 1))
+    assert doubtful.mean_d_compressed is not None and sure.mean_d_compressed is not None
+    assert doubtful.mean_d_compressed < sure.mean_d_compressed
+
+
+@pytest.mark.parametrize("name", CONSTANTS)
+def test_constants_with_a_name_are_settings(name: str) -> None:
+    assert PicoConfig(**CONSTANTS[name]).iterations == (600 if name == "racer" else 10_000)
+
+
+@pytest.mark.parametrize("wrong", [{"labels": "none"}, {"negative_label": 1.5}])
+def test_labels_that_are_none_are_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(TrainingError, match="label"):
+        PicoConfig(**wrong)
 
 
 def same_weights(one: Tensors, other: Tensors) -> bool:

@@ -1,0 +1,127 @@
+"""Held-out pictures judged by simulated people: what is charged, what agrees, which masks can be compared."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from math import comb, log2
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tiny_models import tiny_model
+
+from compression.coders.packet import layout_for
+from compression.fitting.fitted import FittedModel, FittedRecord
+from compression.fitting.mask_policy import MaskNetwork
+from compression.masks import FixedMask, MaskPolicy
+from compression.model.latent_model import LatentModel
+from compression.model.sizes import Sizes
+from racer.drivers.families import viewers
+from racer.errors import ConfigError
+from racer.rates.judged_plot import AGREEMENT, MATRIX, PICTURES, agreement_lines, draw_judged
+from racer.rates.judging import SAMPLES, Judged, Rule, budgets, judge, judges, mask_rules
+from racer.tasks.registry import make_task
+
+SIZES = Sizes(frame=(32, 32, 1), latents=6, blocks=3, actions=10, hidden=0, dense=8)
+FAMILIES = ("viewer-neighbours", "viewer-trees")
+SLOTS = (8, 16)
+
+
+def fixed(block: int, rng: np.random.Generator) -> MaskPolicy:
+    return FixedMask(np.eye(SIZES.blocks, dtype=np.float32)[block])
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> LatentModel:
+    return tiny_model(tmp_path_factory.mktemp("model"), SIZES)
+
+
+@pytest.fixture(scope="module")
+def judged(model: LatentModel) -> Judged:
+    patched = pytest.MonkeyPatch()
+    patched.setattr(viewers, "_LEARNT", 500)
+    viewers._learnt.cache_clear()
+    rules = (
+        *mask_rules((), SIZES),
+        Rule("pico", "thickness", partial(fixed, 1)),
+        Rule("pico", "digit", partial(fixed, 2)),
+    )
+    task = make_task("digits", {"question": "thickness"})
+    found = judge(task, ("thickness", "digit"), model, rules, (2, *SLOTS), "prior", FAMILIES, people=2, pictures=12)
+    patched.undo()
+    viewers._learnt.cache_clear()
+    return found
+
+
+def test_every_rule_is_charged_what_its_packets_take(judged: Judged) -> None:
+    for row in judged.rows:
+        if row.slot and row.coder == "first-blocks":
+            layout = layout_for(row.slot, SIZES)
+            assert row.bits == pytest.approx(row.slot - log2(comb(layout.blocks, layout.sent)))
+        elif row.slot:
+            assert row.bits == row.slot
+    assert {row.slot for row in judged.rows} == {0, *SLOTS}, "a slot that no mask fits into is left out"
+    files = {row.coder: row.bits for row in judged.rows if row.coder in ("jpeg", "png")}
+    assert files["png"] > files["jpeg"] > 1000
+
+
+def test_who_sees_the_original_agrees_most(judged: Judged) -> None:
+    for question in judged.questions:
+        own = {row.rule: row.value for row in judged.rows if row.question == question and row.slot in (0, SLOTS[0])}
+        assert max(own, key=lambda rule: own[rule]) == "png"
+    assert all(row.people.shape == (4,) and 0 <= row.people.min() <= row.people.max() <= 1 for row in judged.rows)
+
+
+def test_samples_are_draws_of_one_packet_and_differ(judged: Judged) -> None:
+    sample = judged.samples[0]
+    shown = sample.shown["random", SLOTS[0]]
+    assert shown.shape == (SAMPLES, *SIZES.frame) and (shown[0] != shown[1]).any()
+
+
+def test_figures_hold_curves_samples_and_a_matrix_of_what_each_mask_keeps(judged: Judged) -> None:
+    drawn = {each.name: each for each in draw_judged(judged)}
+    assert list(drawn) == [AGREEMENT, PICTURES, MATRIX]
+    assert len(drawn[AGREEMENT].rows) == len(judged.rows)
+    cells = {row[:3]: row[3:] for row in drawn[MATRIX].rows}
+    assert set(cells) == {(a, b, slot) for a in judged.questions for b in judged.questions for slot in SLOTS}
+    assert all(cells[name, name, slot][3] == 0 for name in judged.questions for slot in SLOTS)
+    lines = list(agreement_lines(drawn[AGREEMENT]))
+    assert any(line.startswith("asked digit, pico for thickness: ") and "at 16 bits" in line for line in lines)
+
+
+def test_one_question_has_no_matrix(judged: Judged) -> None:
+    rows = tuple(row for row in judged.rows if row.question == "digit" and row.asked in ("", "digit"))
+    names = [each.name for each in draw_judged(replace(judged, questions=("digit",), rows=rows))]
+    assert names == [AGREEMENT, PICTURES]
+
+
+def mask(objective: str, settings: dict[str, str]) -> FittedModel:
+    tensors = MaskNetwork(SIZES).tensors()
+    record = FittedRecord(objective, "ab" * 32, (), (), (), {}, "episode", "prior", "digits", settings)
+    return FittedModel(tensors, record, "cd" * 32)
+
+
+def test_masks_are_told_apart_by_the_question_they_were_trained_for() -> None:
+    given = [mask("pico", {"question": "digit"}), mask("pico", {"question": "thickness"}), mask("perceptual", {})]
+    labels = [rule.label for rule in mask_rules([*given, mask("perceptual", {})], SIZES)]
+    assert labels == ["first-blocks", "random", "pico for digit", "pico for thickness", "perceptual"]
+    with pytest.raises(ConfigError, match="two masks for pico and question digit"):
+        mask_rules([given[0], given[0]], SIZES)
+    with pytest.raises(ConfigError, match="does not say which question"):
+        mask_rules([mask("pico", {})], SIZES)
+
+
+def test_whoever_a_mask_was_fitted_to_does_not_judge(model: LatentModel) -> None:
+    task = make_task("digits", {})
+    assert judges(task, ["viewer-network"]) == FAMILIES
+    with pytest.raises(ConfigError, match="no family"):
+        judge(
+            task, ["digit"], model, mask_rules((), SIZES), SLOTS, "prior", judges(task, ["viewer-network", *FAMILIES])
+        )
+    with pytest.raises(ConfigError, match="are the least"):
+        judge(task, ["digit"], model, mask_rules((), SIZES), (2,), "prior", FAMILIES)
+
+
+def test_budgets_lie_around_the_studys(tmp_path: Path) -> None:
+    assert budgets(16, SIZES) == (8, 16, 32, 64)
