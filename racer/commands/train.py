@@ -14,12 +14,13 @@ from racer.commands.output import print_json, progress_bar
 
 def train(
     session: Annotated[list[Path], typer.Argument(help="Pilots' recordings, or folders and studies that hold them.")],
-    out: Annotated[Path, typer.Option(help="File to write, for --mask; must not exist.")],
+    out: Annotated[Path, typer.Option(help="File to write; must not exist.")],
     objective: Annotated[
         ObjectiveChoice,
         typer.Option(
             help="`pico`: a mask that keeps the driver's actions. `perceptual`: one that keeps the picture (the "
-            "paper's baseline). `pico-rate`: how finely each feature is sent to keep the driver's actions."
+            "paper's baseline). `pico-rate`: how finely each feature is sent to keep the driver's actions. "
+            "`interaction`: what is done on seeing which picture, for `racer model tune`."
         ),
     ] = ObjectiveChoice.pico,
     model: ModelOption = None,
@@ -27,11 +28,12 @@ def train(
     iterations: Annotated[int, typer.Option(min=25, help="Gradient steps of each network.")] = 600,
     as_json: JsonOption = False,
 ) -> None:
-    """Fit a mask, or the levels of coder pico-rate, to recorded sessions."""
+    """Fit a mask, the levels of coder pico-rate, or an interaction model to recorded sessions."""
     from dataclasses import asdict
 
     from compression.fitting.config import PicoConfig
     from racer.recordings.places import find_pilots
+    from racer.training.interactions import train_interaction
     from racer.training.summary import explained
     from racer.training.train import train as train_for
 
@@ -44,13 +46,23 @@ def train(
             advance(100 * (fraction - done[0]), None)
             done[0] = fraction
 
-        summary = train_for(objective.value, find_pilots(session), out, config, progress, model)
+        pilots = find_pilots(session)
+        summary = (
+            train_interaction(pilots, out, config, progress, model)
+            if objective == ObjectiveChoice.interaction
+            else train_for(objective.value, pilots, out, config, progress, model)
+        )
     if as_json:
         print_json({"mask": str(out), **asdict(summary)})
         return
     for line in explained(summary):
         print(line)
     print(f"Wrote {out}")
+    if objective == ObjectiveChoice.interaction:
+        recordings = " ".join(shlex.quote(str(place)) for place in session)
+        through = f" --model {shlex.quote(str(model))}" if model else ""
+        print(f"Next: racer model tune {recordings} --interaction {shlex.quote(str(out))} --out FOLDER{through}")
+        return
     conditions = {
         ObjectiveChoice.pico: "",
         ObjectiveChoice.perceptual: " --conditions random,perceptual,full",
