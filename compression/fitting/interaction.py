@@ -1,10 +1,10 @@
 """R: what somebody does on seeing a picture, and whether it goes well; a small ensemble, split by person.
 
 After Lampinen, So, Eck and Bertsch, "Improving image generative models with human interactions" (2017), section 2.1.3:
-a model of behaviour that is frozen and then followed. There it rates an image by itself. Here it sees what was shown
-and the last actions, and foretells the action; its rate is the probability of the action that is taken on seeing the
-original of the same state, so that a picture gains by saying what there is, and not by looking easy. Beside it stands
-the probability that nothing fails in the next second.
+a model of behaviour that is frozen and then followed. There it rates an image by itself. Here it sees what was shown,
+the last actions and what is done on seeing the original of the same state, and foretells whether that is done, so that
+a picture gains by saying what there is, and not by looking easy. It also foretells, from what was shown and the last
+actions alone, whether nothing fails in the next second.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ RECENT = 3
 """Actions before that it is told."""
 MOST_MEMBERS = 8
 _GRID, _UNITS, _DROPOUT = 8, 64, 0.2
+_BATCH = 64
 _PIECE = 256
 """Pictures that pass a network together."""
 _MOST_JUDGED = 1500
@@ -78,15 +79,13 @@ class InteractionSummary:
     steps: int
     people: int
     members: int
-    accuracy: float
-    """Share of the steps in which the likeliest action is the one taken."""
     agreement: float
     """Share of the steps in which the action is the one on seeing the original."""
     agreement_foreseen: float
     agreement_correlation: float
     """Of whether they agree with the probability foreseen; 0 where one of the two does not vary."""
     calibration_error: float
-    """Expected calibration error of the likeliest action's probability."""
+    """Expected calibration error of the probability of agreeing."""
     kept: float | None
     """Share of the steps after which nothing fails for a second; None where the task names nothing that fails."""
     kept_foreseen: float | None
@@ -94,7 +93,7 @@ class InteractionSummary:
 
 
 class InteractionNetwork(nn.Module):
-    """One member: images float32[N, C, H, W] in [0, 1] and recent actions to an action's and keeping's logits.
+    """One member: from images float32[N, C, H, W] in [0, 1] and recent actions to logits of agreeing and of keeping.
 
     Args:
         sizes: Of the latent model.
@@ -118,7 +117,7 @@ class InteractionNetwork(nn.Module):
         )
 
     def forward(self, images: Tensor, recent: Tensor) -> tuple[Tensor, Tensor]:
-        """Return logits of the actions, float32[N, actions], and of keeping, float32[N]."""
+        """Return logits of doing each action where the original asks for it, float32[N, actions], and of keeping."""
         before = functional.one_hot(recent, self.actions + 1).flatten(1).to(images.dtype)
         logits: Tensor = self.head(torch.cat([self.eye(images), before], dim=1))
         return logits[:, :-1], logits[:, -1]
@@ -140,8 +139,8 @@ class InteractionModel:
         """
         agreeing, keeping = [], []
         for member in self.members:
-            action, kept = member(images, recent)
-            agreeing.append((action.softmax(1) * wanted).sum(1).clamp_min(_SURE).log())
+            doing, kept = member(images, recent)
+            agreeing.append((doing.sigmoid() * wanted).sum(1).clamp_min(_SURE).log())
             keeping.append(functional.logsigmoid(kept))
         return torch.stack(agreeing).mean(0), torch.stack(keeping).mean(0)
 
@@ -154,10 +153,15 @@ class InteractionModel:
         }
 
 
+def fitting_config(seed: int = 0, iterations: int = 600) -> PicoConfig:
+    """Return the settings that R is fitted with: pictures are dearer than latents, so fewer make a batch."""
+    return PicoConfig(seed=seed, iterations=iterations, batch=_BATCH)
+
+
 def fit_interaction(
     data: Interactions, model: LatentModel, config: PicoConfig, progress: Progress = lambda stage, done: None
 ) -> tuple[InteractionModel, InteractionSummary]:
-    """Fit R: cross-entropy on the action taken and on keeping. The same arguments give the same weights.
+    """Fit R by binary cross-entropy on agreeing and on keeping. The same arguments give the same weights.
 
     Each member leaves some people out, by whom it is decided when it stops; see `left_out`.
 
@@ -265,27 +269,21 @@ def summarise(fitted: InteractionModel, shown: NDArray[np.uint8], data: Interact
     """
     count = len(fitted.members)
     agreeing, keeping = np.zeros((2, len(shown)), np.float32)
-    likeliest, right = torch.zeros(2, len(shown))
-    taken = torch.from_numpy(data.actions)
     for number, member in enumerate(fitted.members):
         held = np.flatnonzero(left_out(data, number, count))
-        part = data.part(held)
-        agreeing[held], keeping[held] = foreseen(InteractionModel((member,)), shown[held], part)
-        for start in range(0, len(held), _PIECE):
-            at = held[start : start + _PIECE]
-            top = member(images_of(shown[at]), _told(data, at)[0])[0].softmax(1).max(1)
-            likeliest[at], right[at] = top.values, (top.indices == taken[at]).float()
+        agreeing[held], keeping[held] = foreseen(InteractionModel((member,)), shown[held], data.part(held))
     known = ~np.isnan(data.kept)
     agreed = data.agreement()
     return InteractionSummary(
         steps=len(shown),
         people=len(np.unique(data.people)),
         members=count,
-        accuracy=float(right.mean()),
         agreement=float(agreed.mean()),
         agreement_foreseen=float(agreeing.mean()),
         agreement_correlation=_correlation(agreeing, agreed),
-        calibration_error=calibration_error(likeliest, right, torch.ones(len(right))),
+        calibration_error=calibration_error(
+            torch.from_numpy(agreeing), torch.from_numpy(agreed), torch.ones(len(agreed))
+        ),
         kept=float(data.kept[known].mean()) if known.any() else None,
         kept_foreseen=float(keeping[known].mean()) if known.any() else None,
         kept_correlation=_correlation(keeping[known], data.kept[known]) if known.any() else None,
@@ -301,9 +299,11 @@ class _Batch:
 
     def loss(self, network: InteractionNetwork, index: Tensor) -> Tensor:
         at = self._chosen[index.numpy()]
-        recent, _ = _told(self._data, at)
-        action, kept = network(images_of(self._shown[at]), recent)
-        loss = functional.cross_entropy(action, torch.from_numpy(self._data.actions[at]))
+        recent, wanted = _told(self._data, at)
+        doing, kept = network(images_of(self._shown[at]), recent)
+        done = functional.one_hot(torch.from_numpy(self._data.actions[at]), network.actions).float()
+        losses = functional.binary_cross_entropy_with_logits(doing, done, reduction="none")
+        loss = (wanted * losses).sum(1).mean()
         truth = torch.from_numpy(self._data.kept[at])
         if (known := ~truth.isnan()).any():
             loss = loss + functional.binary_cross_entropy_with_logits(kept[known], truth[known])

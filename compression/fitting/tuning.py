@@ -68,8 +68,11 @@ class TuningConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if not (0 <= self.weight <= 1000 and 0 <= self.keeping <= 1000):
-            raise TrainingError("weights of a tuning must lie between 0 and 1000")
+        if not (0 < self.weight <= 1000 and 0 <= self.keeping <= 1000):
+            raise TrainingError(
+                "the weight of a tuning must lie above 0, that of keeping at 0 or above, and both at most at 1000; "
+                f"got {self.weight} and {self.keeping}"
+            )
         if self.steps < 1 or not 1 <= self.batch <= 4096 or not 0 <= self.seed < 2**63:
             raise TrainingError("steps and batch must be 1 or more, the batch at most 4096, and the seed 0 or more")
         if not 0 < self.learning_rate <= 1:
@@ -125,7 +128,7 @@ def tune_decoder(
             before = model.vae.decoder(latents)
         images = decoder(latents)
         left = functional.mse_loss(images, before) / _A_NAT
-        return left - config.weight * wish(images.clamp(0, 1), index) if config.weight else left
+        return left - config.weight * wish(images.clamp(0, 1), index)
 
     def make() -> dict[str, Tensor]:
         with repeatable(config.seed):

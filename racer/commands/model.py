@@ -195,7 +195,7 @@ def model_tune(
     ] = None,
     model: ModelOption = None,
     weight: Annotated[
-        float, typer.Option(min=0.0, help="What a nat of agreement is worth; a change of 30 dB costs 1.")
+        float, typer.Option(help="What a nat of agreement is worth, above 0; a change of 30 dB costs 1.")
     ] = 1.0,
     keeping: Annotated[
         float, typer.Option(min=0.0, help="What a nat of no failure for a second is worth beside a nat of agreement.")
@@ -211,7 +211,7 @@ def model_tune(
     as_json: JsonOption = False,
 ) -> None:
     """Tune a latent model's decoder to what people do on seeing what it draws; packets stay. It can be resumed."""
-    from compression.fitting.config import PicoConfig
+    from compression.fitting.interaction import fitting_config
     from compression.fitting.tuning import TuningConfig
     from racer.recordings.places import find_pilots
     from racer.training.tuning import PICTURE, Tuning, make_tuned
@@ -222,7 +222,7 @@ def model_tune(
         model=model,
         interaction=interaction,
         config=TuningConfig(weight=weight, keeping=keeping, steps=steps, seed=seed),
-        fitting=PicoConfig(seed=seed, iterations=iterations),
+        fitting=fitting_config(seed, iterations),
         work=work,
     )
     with progress_bar("tuning", shown=not as_json) as advance:

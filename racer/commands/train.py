@@ -32,6 +32,7 @@ def train(
     from dataclasses import asdict
 
     from compression.fitting.config import PicoConfig
+    from compression.fitting.interaction import fitting_config
     from racer.recordings.places import find_pilots
     from racer.training.interactions import train_interaction
     from racer.training.summary import explained
@@ -48,7 +49,7 @@ def train(
 
         pilots = find_pilots(session)
         summary = (
-            train_interaction(pilots, out, config, progress, model)
+            train_interaction(pilots, out, fitting_config(seed, iterations), progress, model)
             if objective == ObjectiveChoice.interaction
             else train_for(objective.value, pilots, out, config, progress, model)
         )

@@ -54,7 +54,7 @@ class Recorded:
 
 
 @dataclass(frozen=True, eq=False)
-class _Piece:
+class Seen:
     """One episode."""
 
     episode: RecordedEpisode
@@ -97,7 +97,7 @@ def read_interactions(
         raise TrainingDataError("there is nothing to train on: name recordings")
     first = infos[ordered[0]]
     model = model_of(ordered[0], first, folder)
-    pieces: list[_Piece] = []
+    pieces: list[Seen] = []
     task: Task | None = None
     for done, path in enumerate(ordered):
         progress(done / len(ordered))
@@ -108,7 +108,7 @@ def read_interactions(
             task = find_task(infos[path].task, path)
         except NotHereError as error:
             raise TrainingDataError(f"{path} cannot be trained on: {error}") from error
-        pieces += _pieces(path, task)
+        pieces += episodes_of(path, task)
     shown = [piece for piece in pieces if not piece.raw]
     if not shown or task is None:
         raise TrainingDataError("the recordings hold no step in which anything but the original was shown")
@@ -158,7 +158,7 @@ def settings_of(config: PicoConfig) -> dict[str, object]:
     return {name: value for name, value in asdict(config).items() if name not in _NOT_USED}
 
 
-def _pieces(path: Path, task: Task) -> list[_Piece]:
+def episodes_of(path: Path, task: Task) -> list[Seen]:
     """Return the episodes of a recording that are of use. Its shadow goes through the others as well."""
     pieces = []
     with sessions.open(path) as session:
@@ -189,11 +189,11 @@ def _pieces(path: Path, task: Task) -> list[_Piece]:
             recorded = RecordedEpisode(episode.latent, episode.received, episode.action, episode.mask, original)
             failed = episode[failure].astype(bool) if failure else None
             raw = episode.info.condition == "raw"
-            pieces.append(_Piece(recorded, raw, stimulus, failed, answers, info.participant))
+            pieces.append(Seen(recorded, raw, stimulus, failed, answers, info.participant))
     return pieces
 
 
-def _wanted(pieces: Sequence[_Piece], model: LatentModel, config: PicoConfig) -> list[NDArray[np.float32]]:
+def _wanted(pieces: Sequence[Seen], model: LatentModel, config: PicoConfig) -> list[NDArray[np.float32]]:
     """Return how likely each action is on seeing the originals, float32[T, actions], of each piece not shown raw."""
     actions, shown = model.sizes.actions, [piece for piece in pieces if not piece.raw]
     asked = [piece for piece in shown if piece.shadow is None]
@@ -230,14 +230,12 @@ def _wanted(pieces: Sequence[_Piece], model: LatentModel, config: PicoConfig) ->
     return found
 
 
-def _alone(piece: _Piece) -> bool:
+def _alone(piece: Seen) -> bool:
     """Return whether every trial of a piece is one step long, so that its picture follows from its seed alone."""
     return len(trial_starts(piece.stimulus)) == len(piece.stimulus)
 
 
-def _stacked(
-    pieces: Sequence[_Piece], wanted: Sequence[NDArray[np.float32]], second: int, actions: int
-) -> Interactions:
+def _stacked(pieces: Sequence[Seen], wanted: Sequence[NDArray[np.float32]], second: int, actions: int) -> Interactions:
     """Return the steps of pieces, one after the other; of more than `MOST_STEPS` some at equal distances."""
     people = {person: number for number, person in enumerate(sorted({piece.person for piece in pieces}))}
     columns = [

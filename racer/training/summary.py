@@ -63,10 +63,8 @@ def _interaction(summary: InteractionSummary) -> list[str]:
     lines = [
         f"Trained on {summary.steps} steps of {summary.people} people, {summary.members} members. On people that a "
         "member has not met:",
-        f"  action foreseen in {100 * summary.accuracy:.0f} % of the steps, calibration error "
-        f"{summary.calibration_error:.3f}",
         f"  action as on the original: {_foreseen(summary.agreement, summary.agreement_foreseen)}, correlation "
-        f"{summary.agreement_correlation:.2f}",
+        f"{summary.agreement_correlation:.2f}, calibration error {summary.calibration_error:.3f}",
     ]
     if summary.kept is None or summary.kept_foreseen is None:
         return lines

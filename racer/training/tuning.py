@@ -12,7 +12,7 @@ from typing import Any
 from compression.fitting.classifiers import Progress
 from compression.fitting.config import PicoConfig
 from compression.fitting.fitted import LARGEST_FILE, objective_of
-from compression.fitting.interaction import read_interaction
+from compression.fitting.interaction import fitting_config, read_interaction
 from compression.fitting.tuning import TuningConfig, tune, tuned_file
 from compression.model.header import FILE_NAME
 from compression.model.latent_model import load_model
@@ -42,7 +42,7 @@ class Tuning:
     interaction: Path | None = None
     """File of R, fitted to the same recordings; None: it is fitted first."""
     config: TuningConfig = field(default_factory=TuningConfig)
-    fitting: PicoConfig = field(default_factory=PicoConfig)
+    fitting: PicoConfig = field(default_factory=fitting_config)
     """Settings of R, where it is fitted first."""
     work: Path | None = None
     """Where stages are kept; `<out>.work` if None."""
