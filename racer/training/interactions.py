@@ -276,5 +276,5 @@ def kept_for(failed: NDArray[np.bool_] | None, second: int, steps: int) -> NDArr
     if failed is None:
         return np.full(steps, np.nan, np.float32)
     ahead = np.concatenate([failed, np.zeros(second - 1, bool)])
-    kept: NDArray[np.bool_] = ~np.lib.stride_tricks.sliding_window_view(ahead, second).any(axis=1)
-    return kept.astype(np.float32)
+    fails = np.stack([ahead[after : after + steps] for after in range(second)]).any(axis=0)
+    return np.where(fails, 0, 1).astype(np.float32)
