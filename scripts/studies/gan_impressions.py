@@ -72,7 +72,7 @@ class Generator(nn.Module):
 
     def forward(self, latents: Tensor) -> Tensor:
         """Return images float32[N, 3, 64, 64] in [-1, 1]."""
-        images: Tensor = functional.leaky_relu(self.first(latents), 0.2).unflatten(1, (-1, 4, 4))
+        images: Tensor = functional.leaky_relu(self.first(latents), 0.2).reshape(len(latents), -1, 4, 4)
         for number, convolution in enumerate(self.convolutions):
             if number:
                 images = functional.interpolate(functional.leaky_relu(images, 0.2), scale_factor=2)
@@ -230,12 +230,13 @@ class Study:
 
         def rate(images: Tensor) -> Tensor:
             power = layers(images).square().sum((2, 3))
-            return (power[:, torch.from_numpy(filters)].sum(1) / power.sum(1).clamp_min(1e-9)).sqrt()
+            share: Tensor = power[:, torch.from_numpy(filters)].sum(1) / power.sum(1).clamp_min(1e-9)
+            return share.sqrt()
 
         return rate
 
     def _images(self, generator: Generator, count: int) -> Tensor:
-        return torch.cat([generator(part) for part in torch.randn(count, LATENTS).split(100)])
+        return torch.cat([generator(part) for part in torch.chunk(torch.randn(count, LATENTS), 10)])
 
     def _say(self, text: str) -> None:
         print(f"# {time.monotonic() - self._begun:.0f} s: {text}", file=sys.stderr, flush=True)
@@ -255,7 +256,8 @@ def _colours(parts: list[tuple[int, slice]]) -> Rate:
 def _estimated(estimator: Looker, images: Tensor) -> Tensor:
     """Return estimated rates, float32[N], at the temperature of use."""
     middles = (torch.arange(BINS) + 0.5) / BINS
-    return (estimator(images) / COLD).softmax(1) @ middles
+    rates: Tensor = (estimator(images) / COLD).softmax(1) @ middles
+    return rates
 
 
 def _faces(count: int) -> tuple[Tensor, Tensor]:

@@ -9,6 +9,7 @@ from command_builders import Racer, Refuse, strictly
 from racing_builders import car_racing_model
 from training_builders import keyboard_pilot
 
+import sessions
 from compression.model.latent_model import load_model
 
 
@@ -33,8 +34,17 @@ def test_a_decoder_is_tuned_shown_and_used(run: Racer, refuse: Refuse, recording
     assert (shown.code, shown.err) == (0, "") and "not the card's" not in shown.out
     assert "of 2 people: keyboard" in shown.out and "fitted for it   coarse, pico" in shown.out
     assert "tuned/before_and_after.png" in shown.out
-    played = run("play --model tuned --condition coarse --bits 5 --driver simulated --headless --steps 2 --episodes 1")
-    assert (played.code, played.err) == (0, "")
+    seen = run(
+        "session start p03 --protocol evaluation --conditions coarse --bits 5 --model tuned --driver simulated "
+        "--headless --practice 0 --evaluation 1 --steps 3 --data seen"
+    )
+    assert (seen.code, seen.err) == (0, "")
+    assert run("session verify seen --model tuned").code == 0
+    (path,) = (tmp_path / "seen").glob("p03*")
+    with sessions.open(path) as session:
+        assert session.info.model_sha256 == model.sha256
+        received = session.episodes[0].received
+    assert (model.decode_latents(received) != car_racing_model().decode_latents(received)).any()
     refuse("model tune recordings --out tuned", "tuned holds a latent model and was left as it is")
     refuse("train recordings --objective interaction --out R.safetensors", "R.safetensors exists and was left as it is")
     (only,) = [str(path.relative_to(tmp_path)) for path in recordings.glob("p01*")]
