@@ -93,6 +93,14 @@ def make_tuned(tuning: Tuning, progress: Progress = lambda stage, done: None) ->
         lambda stage, done: progress(stage, _READ + (1 - _READ) * done),
     )
     record = replace(record, objective=OBJECTIVE, model_sha256=model.latents_sha256, config=config)
+    if model.tuning:  # they are in the decoder still
+        record = replace(
+            record,
+            participants=tuple(sorted({*record.participants, *model.tuning.participants})),
+            sessions=tuple(sorted({*record.sessions, *model.tuning.sessions})),
+            seeds=tuple(sorted({*record.seeds, *model.tuning.seeds})),
+            drivers=tuple(sorted({*record.drivers, *model.tuning.drivers})),
+        )
     data = tuned_file(model, tuned.decoder, record)
     card = {
         "tuned_from": model.sha256,

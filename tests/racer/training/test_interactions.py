@@ -31,7 +31,7 @@ from racer.training.interactions import episodes_of, kept_for, read_interactions
 from racer.training.train import TrainingDataError
 from racer.training.tuning import Tuning, make_tuned
 
-QUICK = PicoConfig(iterations=25, batch=8)
+QUICK = PicoConfig(iterations=25, batch=8, members=2)
 BRIEF = TuningConfig(steps=2, batch=2)
 
 
@@ -145,6 +145,17 @@ def tuned(model: LatentModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
     paths = [pilot(folder, model, name) for name in ("p01", "p02")]
     make_tuned(Tuning(paths, folder / "model", config=BRIEF, fitting=QUICK))
     return folder / "model"
+
+
+def test_a_second_round_knows_the_latents_and_the_people_of_the_first(
+    tuned: Path, model: LatentModel, tmp_path: Path
+) -> None:
+    paths = [pilot(tmp_path, load_model(tuned), name) for name in ("p03", "p04")]
+    make_tuned(Tuning(paths, tmp_path / "again", tuned, config=BRIEF, fitting=QUICK))
+    again = load_model(tmp_path / "again")
+    assert again.tuning is not None and again.latents_sha256 == model.sha256
+    assert again.tuning.participants == ("p01", "p02", "p03", "p04") and len(again.tuning.seeds) == 16
+    assert {path.name for path in (tmp_path / "again").iterdir()} >= {"coarse.safetensors", "predictive.safetensors"}
 
 
 def test_one_person_cannot_be_split(tmp_path: Path, model: LatentModel) -> None:
