@@ -36,6 +36,17 @@ def dump_tensors(tensors: Tensors, metadata: Mapping[str, str]) -> bytes:
     return len(header).to_bytes(8, "little") + header + data[end:]
 
 
+def with_tensors(data: bytes, tensors: Tensors, metadata: Mapping[str, str]) -> bytes:
+    """Return the bytes of a file with some of its tensors replaced, each at its old precision, and metadata added.
+
+    All other tensors are kept, bit for bit. Raises KeyError for tensors that the file does not hold.
+    """
+    arrays = load(data)
+    replaced = {name: array.astype(arrays[name].dtype) for name, array in tensors.items()}
+    header = _metadata(data[8 : 8 + int.from_bytes(data[:8], "little")])
+    return dump_tensors({**arrays, **replaced}, {**header, **metadata})
+
+
 def parse_tensors(data: bytes) -> tuple[dict[str, NDArray[np.float32]], dict[str, str]]:
     """Return the tensors and the metadata of a file's bytes.
 

@@ -59,7 +59,7 @@ class Classifiers:
         likeliest = self.probabilities(x).max(1)
         right = (likeliest.indices == action).float()
         weights = class_weights(action, self.sizes.actions)[action]
-        return (weights * right).mean().item(), _calibration_error(likeliest.values, right, weights)
+        return (weights * right).mean().item(), calibration_error(likeliest.values, right, weights)
 
 
 def fit_classifier(
@@ -141,7 +141,7 @@ def class_weights(action: Tensor, actions: int) -> Tensor:
     return len(action) / (int((counts > 0).sum()) * counts.clamp_min(1).float())
 
 
-def _calibration_error(confidence: Tensor, right: Tensor, weights: Tensor) -> float:
+def calibration_error(confidence: Tensor, right: Tensor, weights: Tensor) -> float:
     """Return the expected calibration error over 10 equal bins of confidence, each sample counted by its weight."""
     bins = (confidence * 10).long().clamp(0, 9)
     gaps = torch.zeros(10).index_add_(0, bins, weights * (confidence - right))

@@ -90,7 +90,17 @@ class FittedModel:
 
 def dump_fitted(tensors: Tensors, record: FittedRecord) -> bytes:
     """Return the bytes of a file: the same tensors and record give the same bytes. Numbers are kept as they are."""
-    return dump_tensors(tensors, {"format": FORMAT, "record": json.dumps(asdict(record), sort_keys=True)})
+    return dump_tensors(tensors, {"format": FORMAT, "record": dump_record(record)})
+
+
+def dump_record(record: FittedRecord) -> str:
+    """Return the JSON of a record."""
+    return json.dumps(asdict(record), sort_keys=True)
+
+
+def parse_record(text: str) -> FittedRecord:
+    """Return the record that JSON holds. Raises KeyError, TypeError or ValueError if there is none."""
+    return _checked(json.loads(text))
 
 
 def load_fitted(
@@ -122,7 +132,7 @@ def load_fitted(
         raise MaskError(f"{path} is no fitted file ({one_line(error)}); {again}") from error
     if objective is not None and record.objective != objective:
         raise MaskError(f"{path} was fitted for {record.objective}, not for {objective}; {again}")
-    if record.model_sha256 != model.sha256:
+    if record.model_sha256 not in (model.sha256, model.latents_sha256):
         raise MaskError(
             f"{path} was fitted for other weights (latent model {record.model_sha256[:12]}, this one is "
             f"{model.sha256[:12]}); {again}"
@@ -169,15 +179,19 @@ def require_shapes(fitted: FittedModel, shapes: Shapes) -> None:
 
 def _record(metadata: Mapping[str, str]) -> FittedRecord:
     """Return the record that a file's metadata hold. Raises KeyError, TypeError or ValueError if there is none."""
-    from compression.fill import FILLS  # imports torch
-
     if metadata.get("format") not in (FORMAT, *_OLD_FORMATS):
         raise ValueError("another format")
     fields = json.loads(metadata["record"])
+    if metadata["format"] in _OLD_FORMATS and isinstance(fields, dict):
+        fields = {_OLD_NAMES.get(name, name): value for name, value in fields.items()}
+    return _checked(fields)
+
+
+def _checked(fields: Any) -> FittedRecord:
+    from compression.fill import FILLS  # imports torch
+
     if not isinstance(fields, dict) or not isinstance(fields["config"], dict):
         raise TypeError("its record is no object")
-    if metadata["format"] in _OLD_FORMATS:
-        fields = {_OLD_NAMES.get(name, name): value for name, value in fields.items()}
     return FittedRecord(
         objective=_text(fields["objective"], _OBJECTIVE),
         model_sha256=_text(fields["model_sha256"], re.compile("[0-9a-f]{64}")),

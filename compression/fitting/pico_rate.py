@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -108,6 +108,25 @@ def fit_drivers(
     with repeatable(config.seed):
         drivers = fit_classifier(trained, held, model.sizes, config, generator, progress, "model of the driver", 0)
     return FittedDrivers(drivers, trained, held, count)
+
+
+def foretold(
+    originals: list[RecordedEpisode], episodes: list[RecordedEpisode], model: LatentModel, config: PicoConfig
+) -> list[NDArray[np.float32]]:
+    """Return how likely each action is on seeing the original frames of episodes, float32[T, actions] each.
+
+    Args:
+        originals: Recorded where all was shown: the model of the driver learns from them.
+        episodes: Recorded under whatever condition.
+        model: Whose latents they hold.
+        config: Settings of the driver model.
+
+    Raises:
+        TrainingError: As `fit_drivers`.
+    """
+    drivers = fit_drivers(originals, model, config).drivers
+    seen = [replace(episode, received=episode.latents) for episode in episodes]
+    return [drivers.probabilities(_samples([episode], [0], model).x).numpy() for episode in seen]
 
 
 def _samples(episodes: list[RecordedEpisode], chosen: list[int], model: LatentModel) -> Samples:

@@ -21,13 +21,17 @@ from torch import Tensor, nn
 
 from compression.errors import CoderError, SizeError
 from compression.fill import Fill, FillName, HoldFill, PredictFill, PriorFill
+from compression.fitting.fitted import FittedRecord, dump_record, parse_record
 from compression.model.header import FILE_NAME, FORMAT, LARGEST_FILE, fitted_path, no_model, sizes_of, unreadable
 from compression.model.quantizer import Quantizer
 from compression.model.sizes import Sizes
 from compression.model.vae import VAE
 from compression.model.world_model import WorldModel
-from compression.tensor_files import TensorFileError, dump_tensors, parse_tensors
+from compression.tensor_files import TensorFileError, dump_tensors, parse_tensors, with_tensors
 from disk.reading import read_plain
+
+_TUNING = "tuning"
+"""Under which a tuned model's file keeps its record."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +51,13 @@ class LatentModel:
     """Hash of the model's file, recorded with every session and everything fitted."""
     folder: Path | None = None
     """Where its file lies."""
+    tuning: FittedRecord | None = None
+    """What its decoder was tuned to, see `compression.fitting.tuning`; None for one as it was trained."""
+
+    @property
+    def latents_sha256(self) -> str:
+        """Hash of the model that the latents are of: what was fitted to them serves a tuned decoder as well."""
+        return self.tuning.model_sha256 if self.tuning else self.sha256
 
     def encode_frame(self, frame: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return the latent, float32[latents], of a frame, uint8[H, W, C]: the posterior's mean."""
@@ -182,6 +193,18 @@ def save_model(
     return dump_tensors(tensors, {"format": FORMAT, "sizes": json.dumps(asdict(sizes), sort_keys=True)})
 
 
+def with_decoder(data: bytes, decoder: nn.Module, tuning: FittedRecord) -> bytes:
+    """Return the bytes of a model's file with another decoder; all other tensors are kept, bit for bit.
+
+    Args:
+        data: Of the model's own file.
+        decoder: Of the same sizes.
+        tuning: What it was tuned to; names the hash of the model that the latents are of.
+    """
+    tensors = {f"vae.decoder.{name}": tensor.numpy() for name, tensor in decoder.state_dict().items()}
+    return with_tensors(data, tensors, {_TUNING: dump_record(tuning)})
+
+
 def load_model(folder: Path) -> LatentModel:
     """Load a latent model.
 
@@ -205,6 +228,7 @@ def _load(path: Path, changed_ns: int, size: int) -> LatentModel:
         data = read_plain(path, LARGEST_FILE)
         arrays, metadata = parse_tensors(data)
         sizes = sizes_of(metadata)
+        tuning = parse_record(metadata[_TUNING]) if _TUNING in metadata else None
         with torch.device("meta"):  # sizes are not believed before the tensors were found to have them
             vae = VAE(sizes)
             world_model = WorldModel(sizes) if sizes.hidden else None
@@ -236,6 +260,7 @@ def _load(path: Path, changed_ns: int, size: int) -> LatentModel:
         quantizer=quantizer,
         sha256=hashlib.sha256(data).hexdigest(),
         folder=path.parent,
+        tuning=tuning,
     )
 
 

@@ -183,6 +183,66 @@ def model_train_coder(
     print(f"Next: racer rates --task {task} --coders rl-asc --mask {shlex.quote(str(out))}{through}")
 
 
+@app.command("tune", epilog="Example: racer model tune study --out tuned-model")
+def model_tune(
+    recordings: Annotated[
+        list[Path], typer.Argument(help="Recordings of 2 people or more, or folders and studies that hold pilots'.")
+    ],
+    out: Annotated[Path, typer.Option(help="Folder of the tuned model; must not hold one.")],
+    interaction: Annotated[
+        Path | None,
+        typer.Option(help="From `racer train --objective interaction` on the same recordings; else it is fitted."),
+    ] = None,
+    model: ModelOption = None,
+    weight: Annotated[
+        float, typer.Option(help="What a nat of agreement is worth, above 0; a change of 30 dB costs 1.")
+    ] = 1.0,
+    keeping: Annotated[
+        float, typer.Option(min=0.0, help="What a nat of no failure for a second is worth beside a nat of agreement.")
+    ] = 0.0,
+    steps: Annotated[int, typer.Option(min=1, help="Gradient steps of the decoder.")] = 400,
+    iterations: Annotated[
+        int, typer.Option(min=25, help="Gradient steps of each member of the interaction model.")
+    ] = 600,
+    seed: SeedOption = 0,
+    work: Annotated[
+        Path | None, typer.Option(help="Folder for stages; else OUT.work. Remove it when you are done.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Tune a latent model's decoder to what people do on seeing what it draws; packets stay. It can be resumed."""
+    from compression.fitting.interaction import fitting_config
+    from compression.fitting.tuning import TuningConfig
+    from racer.recordings.places import find_pilots
+    from racer.training.tuning import PICTURE, Tuning, make_tuned
+
+    tuning = Tuning(
+        recordings=find_pilots(recordings),
+        out=out,
+        model=model,
+        interaction=interaction,
+        config=TuningConfig(weight=weight, keeping=keeping, steps=steps, seed=seed),
+        fitting=fitting_config(seed, iterations),
+        work=work,
+    )
+    with progress_bar("tuning", shown=not as_json) as advance:
+        advance(0, 100)
+        reached = [0.0]
+
+        def progress(stage: str, done: float) -> None:
+            advance(100 * (done - reached[0]), None)
+            reached[0] = done
+
+        card = make_tuned(tuning, progress)
+    if as_json:
+        print_json({"model": str(out), "card": card})
+        return
+    for line in _tuned_lines(card):
+        print(line)
+    print(f"Wrote {out}; look at {out / PICTURE}")
+    print(f"Next: racer rates --task {card['task']} --model {shlex.quote(str(out))}")
+
+
 @app.command("show", epilog="Example: racer model show lander-model")
 def model_show(
     folder: Annotated[Path, typer.Argument(help="Of the model.")],
@@ -197,18 +257,19 @@ def model_show(
     from racer.training.models import CARD, RECONSTRUCTIONS, TRAVERSALS, read_card
     from racer.training.sheets import draw_traversals
     from racer.training.train import write_new
+    from racer.training.tuning import PICTURE
 
     card = read_card(folder)
     model = load_model(folder)
     if pictures is not None:
         write_new(pictures, draw_traversals(model))
-    found = [str(folder / name) for name in (RECONSTRUCTIONS, TRAVERSALS) if (folder / name).is_file()]
+    found = [str(folder / name) for name in (RECONSTRUCTIONS, TRAVERSALS, PICTURE) if (folder / name).is_file()]
     found += [str(pictures)] if pictures else []
     if as_json:
         print_json({"model": str(folder), "sha256": model.sha256, "card": card, "pictures": found})
         return
     try:
-        lines = _card_lines(card)
+        lines = _tuned_lines(card) if "tuned_from" in card else _card_lines(card)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise WeightsError(f"{folder / CARD} is no data card of a latent model") from error
     for line in lines:
@@ -218,6 +279,25 @@ def model_show(
     print(f"hash            {model.sha256[:12]}" + ("" if card.get("sha256") == model.sha256 else ", not the card's"))
     for path in found:
         print(f"picture         {path}")
+
+
+def _tuned_lines(card: dict[str, Any]) -> list[str]:
+    """Return what the card of a tuned model says, for people."""
+    held_out, data, settings = card["held_out"], card["data"], card["settings"]
+    moved = held_out["psnr_to_untuned_db"]
+    lines = [
+        f"tuned from      {card['tuned_from'][:12]}: encoder, quantiser and packets are its own",
+        f"tuned to        {data['steps']} steps of {data['people']} people: {', '.join(data['drivers'])}",
+        f"weight          {settings['weight']:g}, of no failure {settings['keeping']:g}",
+        f"held out        {held_out['steps']} steps; action as on the original in "
+        f"{100 * held_out['agreement_measured']:.1f} %, foreseen {100 * held_out['agreement_before']:.1f} % before and "
+        f"{100 * held_out['agreement_after']:.1f} % after",
+    ]
+    if "kept_before" in held_out:
+        before, after = (100 * held_out[f"kept_{name}"] for name in ("before", "after"))
+        lines.append(f"no failure      for a second, foreseen {before:.1f} % before and {after:.1f} % after")
+    told = "nothing changed" if moved is None else f"{moved:.1f} dB to what the untuned decoder draws"
+    return [*lines, f"moved           {told}", "What R foresees is no measurement: drive with people it has never met."]
 
 
 def _card_lines(card: dict[str, Any]) -> list[str]:

@@ -48,6 +48,7 @@ class ObjectiveChoice(StrEnum):
     pico = "pico"
     perceptual = "perceptual"
     pico_rate = "pico-rate"
+    interaction = "interaction"
 
 
 def check_seed(value: int) -> int:

@@ -64,6 +64,8 @@ def task_show(
     for metric in spec.metrics:
         better = f", {metric.better} is better" if metric.better else ""
         print(f"  {metric.name:<12} {metric.meaning} [{metric.unit}]{better}")
+    if spec.failure:
+        print(f"to avoid  {spec.failure}")
     if spec.labels:
         print(f"labels    {', '.join(spec.labels)}")
     if settings:
@@ -100,6 +102,7 @@ def _as_json(spec: Any, settings: Any) -> dict[str, Any]:
         "actions": [{"name": action.name, "keys": list(action.keys)} for action in spec.actions],
         "neutral": spec.neutral,
         "metrics": [asdict(metric) for metric in spec.metrics],
+        "failure": spec.failure,
         "labels": list(spec.labels),
         "settings": [asdict(setting) | {"default": plain(setting.default)} for setting in settings],
         "model": str(spec.model) if spec.model else None,

@@ -32,12 +32,13 @@ class LabelsChoice(StrEnum):
 
 def train(
     session: Annotated[list[Path], typer.Argument(help="Pilots' recordings, or folders and studies that hold them.")],
-    out: Annotated[Path, typer.Option(help="File to write, for --mask; must not exist.")],
+    out: Annotated[Path, typer.Option(help="File to write; must not exist.")],
     objective: Annotated[
         ObjectiveChoice,
         typer.Option(
             help="`pico`: a mask that keeps the driver's actions. `perceptual`: one that keeps the picture (the "
-            "paper's baseline). `pico-rate`: how finely each feature is sent to keep the driver's actions."
+            "paper's baseline). `pico-rate`: how finely each feature is sent to keep the driver's actions. "
+            "`interaction`: what is done on seeing which picture, for `racer model tune`."
         ),
     ] = ObjectiveChoice.pico,
     model: ModelOption = None,
@@ -65,17 +66,27 @@ def train(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Fit a mask, or the levels of coder pico-rate, to recorded sessions."""
+    """Fit a mask, the levels of coder pico-rate, or an interaction model to recorded sessions."""
     from dataclasses import asdict
 
     from compression.fitting.config import CONSTANTS, PicoConfig
+    from compression.fitting.interaction import fitting_config
     from racer.errors import ConfigError
     from racer.recordings.places import find_pilots
+    from racer.training.interactions import train_interaction
     from racer.training.summary import explained
     from racer.training.train import train as train_for
 
     if negative_label is not None and labels is LabelsChoice.paper:
         raise ConfigError("--negative-label belongs to --labels released: the paper's negatives are 0; leave it out")
+    if objective is ObjectiveChoice.interaction and (constants, labels, negative_label) != (
+        ConstantsChoice.racer,
+        LabelsChoice.released,
+        None,
+    ):
+        raise ConfigError(
+            "--constants, --labels and --negative-label belong to PICO, not to --objective interaction: leave them out"
+        )
     given = {"iterations": iterations, "negative_label": negative_label}
     chosen = CONSTANTS[constants.value] | {name: value for name, value in given.items() if value is not None}
     config = PicoConfig(seed=seed, labels=labels.value, **chosen)
@@ -87,13 +98,23 @@ def train(
             advance(100 * (fraction - done[0]), None)
             done[0] = fraction
 
-        summary = train_for(objective.value, find_pilots(session), out, config, progress, model)
+        pilots = find_pilots(session)
+        summary = (
+            train_interaction(pilots, out, fitting_config(seed, config.iterations), progress, model)
+            if objective == ObjectiveChoice.interaction
+            else train_for(objective.value, pilots, out, config, progress, model)
+        )
     if as_json:
         print_json({"mask": str(out), **asdict(summary)})
         return
     for line in explained(summary):
         print(line)
     print(f"Wrote {out}")
+    if objective == ObjectiveChoice.interaction:
+        recordings = " ".join(shlex.quote(str(place)) for place in session)
+        through = f" --model {shlex.quote(str(model))}" if model else ""
+        print(f"Next: racer model tune {recordings} --interaction {shlex.quote(str(out))} --out FOLDER{through}")
+        return
     conditions = {
         ObjectiveChoice.pico: "",
         ObjectiveChoice.perceptual: " --conditions random,perceptual,full",

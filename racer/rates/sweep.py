@@ -135,8 +135,13 @@ def prepare_sweep(
         tuple(settings_of(config, task.spec, model).items()),
         tuple(hashes_of(config.drivers, task, found, fitted).items()),
     )
-    families = tuple((name, _fitted_on(each, given, task.spec)) for name, each in fitted.items())
-    return Sweep(plan, replace(grid, skipped=grid.skipped + left_out), task.spec, families)
+    families = {name: _fitted_on(each, given, task.spec) for name, each in fitted.items()}
+    if model.tuning:  # whoever the decoder was tuned to has a part in all that it draws
+        tuned_to = {name: families.get(name, model.tuning.drivers) for name in grid.coders if name != RAW}
+        families |= {
+            name: tuple(sorted({*own, *model.tuning.drivers})) if own else () for name, own in tuned_to.items()
+        }
+    return Sweep(plan, replace(grid, skipped=grid.skipped + left_out), task.spec, tuple(families.items()))
 
 
 def run_sweep(sweep: Sweep, out: Path, engine: Engine, progress: Progress = lambda done, total: None) -> Driven:

@@ -184,7 +184,7 @@ def start_session(
     earlier = None
     if config.participant is not None:
         # What is wrong with a driver or a participant is said before anything is written or opened.
-        _refuse_trainers(config, fitted)
+        _refuse_trainers(config, fitted, model)
     keys = HeldKeys(spec, config.keys)
     driver = None
     if config.participant is not None and who is None:
@@ -201,7 +201,7 @@ def start_session(
         driver = who(simulated_clock) if who else driver
     with _place(config) as (session_id, participant, order):
         config = replace(config, participant=participant)
-        _refuse_trainers(config, fitted)
+        _refuse_trainers(config, fitted, model)
         shunned = frozenset(seed for each in fitted.values() for seed in each.record.seeds)
         plans = plan_episodes(
             config.protocol, participant, config.seed, order, shunned, alone=not config.task.spec.paced
@@ -395,10 +395,15 @@ def _load_fitted(config: StartConfig, model: LatentModel) -> dict[str, FittedMod
     return fitted
 
 
-def _refuse_trainers(config: StartConfig, fitted: dict[str, FittedModel]) -> None:
-    """Refuse to evaluate a mask on somebody whom it was trained on."""
+def _refuse_trainers(config: StartConfig, fitted: dict[str, FittedModel], model: LatentModel) -> None:
+    """Refuse to evaluate a mask, or a tuned decoder, on somebody whom it was trained on."""
     if config.protocol.protocol != "evaluation":
         return
+    if model.tuning and config.participant in model.tuning.participants:
+        raise ConfigError(
+            f"{config.participant} is one of those whom this latent model's decoder was tuned to and must not evaluate "
+            "it; nothing was recorded: use another participant, or a model tuned to others"
+        )
     if any(config.participant in each.record.participants for each in fitted.values()):
         raise ConfigError(
             f"{config.participant} took part in training this mask and must not evaluate it; nothing was recorded: "

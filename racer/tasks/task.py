@@ -127,6 +127,9 @@ class TaskSpec:
     labels: tuple[str, ...] = ()
     """Names of the parts that `Trial.labels` tells apart, by number, 2 to 16 of them; empty where trials have no such
     method."""
+    failure: str = ""
+    """Name of the boolean metric that says of each step whether what is to be avoided happened, such as leaving the
+    road; empty where there is none."""
     software: tuple[str, ...] = ()
     """Installed packages that decide what a trial comes to, such as `gymnasium`."""
     drawing: Callable[[], str] | None = None
@@ -150,6 +153,8 @@ class TaskSpec:
             raise ConfigError(
                 f"task {self.name}: there must be a metric, the first with a direction, each of its own name"
             )
+        if self.failure and not any(m.name == self.failure and m.boolean and m.better == "lower" for m in self.metrics):
+            raise ConfigError(f"task {self.name}: failure must name a boolean metric of which less is better")
         if self.neutral is None and self.paced:
             raise ConfigError(f"task {self.name} moves on by itself, so it needs a neutral action")
         if self.sequential is None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -65,8 +66,7 @@ class ModelConfig:
     def __post_init__(self) -> None:
         if (self.task is None) == (self.images is None):
             raise ConfigError("name what to train on: --task NAME, or --images DIR")
-        if (self.out / CARD).exists():
-            raise ConfigError(f"{self.out} holds a latent model and was left as it is; give another --out")
+        refuse_model(self.out)
         if not 8 <= self.size <= 256:
             raise ConfigError(f"the side of pictures must lie between 8 and 256 pixels; got {self.size}")
 
@@ -116,8 +116,7 @@ def make_model(config: ModelConfig, progress: Progress = lambda stage, done: Non
     def told(stage: str, done: float) -> None:
         progress(stage, _COLLECTING + (1 - _COLLECTING) * done)
 
-    # The card comes last: a folder without one holds a training that did not come to its end.
-    with scratch_folder(_made(config.out)) as folder:
+    with written_together(config.out) as folder:
         card = train_model(data, folder, work / "stages", config.training, told, config.device)
         model = load_model(folder)
         if config.task is not None:
@@ -125,10 +124,29 @@ def make_model(config: ModelConfig, progress: Progress = lambda stage, done: Non
         write_whole(folder / RECONSTRUCTIONS, draw_reconstructions(model, held_out.frames))
         write_whole(folder / TRAVERSALS, draw_traversals(model))
         write_whole(folder / CARD, (json.dumps(card, indent=2) + "\n").encode())
-        for path in sorted(folder.iterdir(), key=lambda path: path.name == CARD):
-            os.replace(path, config.out / path.name)
-        sync_folder(config.out)
     return card
+
+
+def refuse_model(folder: Path) -> None:
+    """Raise ConfigError if a folder holds a latent model already."""
+    if (folder / CARD).exists():
+        raise ConfigError(f"{folder} holds a latent model and was left as it is; give another --out")
+
+
+@contextmanager
+def written_together(out: Path) -> Iterator[Path]:
+    """Give a folder for the files of a model, which are put into `out` when all are there.
+
+    The card comes last: a folder without one holds a training that did not come to its end.
+
+    Raises:
+        TrainingError: If it cannot be made.
+    """
+    with scratch_folder(_made(out)) as folder:
+        yield folder
+        for path in sorted(folder.iterdir(), key=lambda path: path.name == CARD):
+            os.replace(path, out / path.name)
+        sync_folder(out)
 
 
 def _labelled(config: ModelConfig) -> ModelConfig:

@@ -13,6 +13,8 @@ DEVIATIONS = (-2.0, -1.0, 0.0, 1.0, 2.0)
 """Standard deviations, over the training frames, that a feature is moved by."""
 GAP = 3
 """White pixels between frames."""
+_AMPLIFIED = 4
+"""How many times as large as it is a change of a picture is drawn."""
 _SHOWN = 10
 """Held-out frames that are drawn above what comes back of them."""
 
@@ -32,6 +34,16 @@ def draw_reconstructions(model: LatentModel, frames: NDArray[np.uint8]) -> bytes
     """Return a PNG of held-out frames, uint8[N, H, W, C], above what comes back of them."""
     chosen = np.array(frames[np.linspace(0, len(frames) - 1, min(_SHOWN, len(frames))).astype(int)])
     return _png([list(chosen), list(model.decode_latents(model.encode_frames(chosen)))])
+
+
+def draw_tuning(whole: NDArray[np.uint8], before: NDArray[np.uint8], after: NDArray[np.uint8]) -> bytes:
+    """Return a PNG of frames uint8[N, H, W, C] each: with all features, as shown before and after a tuning, the change.
+
+    The change is drawn on grey, four times as large as it is.
+    """
+    change = np.clip(128.0 + _AMPLIFIED * (after.astype(np.float64) - before), 0, 255).astype(np.uint8)
+    chosen = np.linspace(0, len(whole) - 1, min(_SHOWN, len(whole))).astype(int)
+    return _png([list(frames[chosen]) for frames in (whole, before, after, change)])
 
 
 def draw_traversals(model: LatentModel) -> bytes:

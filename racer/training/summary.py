@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from compression.fitting.interaction import InteractionSummary
 from compression.fitting.pico import TrainingSummary
 from compression.fitting.pico_rate import RateSummary
 from racer.training.train import Summary
 
 
-def explained(summary: Summary) -> list[str]:
+def explained(summary: Summary | InteractionSummary) -> list[str]:
     """Return what a training came to, line by line."""
+    if isinstance(summary, InteractionSummary):
+        return _interaction(summary)
     return _levels(summary) if isinstance(summary, RateSummary) else _mask(summary)
 
 
@@ -54,6 +57,23 @@ def _mask(summary: TrainingSummary) -> list[str]:
         f"{summary.mean_d_random:.3f} under random ones",
         f"  {in_short(summary)}",
     ]
+
+
+def _interaction(summary: InteractionSummary) -> list[str]:
+    lines = [
+        f"Trained on {summary.steps} steps of {summary.people} people, {summary.members} members. On people that a "
+        "member has not met:",
+        f"  action as on the original: {_foreseen(summary.agreement, summary.agreement_foreseen)}, correlation "
+        f"{summary.agreement_correlation:.2f}, calibration error {summary.calibration_error:.3f}",
+    ]
+    if summary.kept is None or summary.kept_foreseen is None:
+        return lines
+    kept = _foreseen(summary.kept, summary.kept_foreseen)
+    return [*lines, f"  no failure for a second: {kept}, correlation {summary.kept_correlation:.2f}"]
+
+
+def _foreseen(measured: float, foreseen: float) -> str:
+    return f"{100 * measured:.1f} % of the steps, {100 * foreseen:.1f} % foreseen"
 
 
 def _levels(summary: RateSummary) -> list[str]:

@@ -85,7 +85,7 @@ def read_training_set(paths: Iterable[Path], masked: bool = True, model_folder: 
     if not in_order:
         raise TrainingDataError("there is nothing to train on: name recordings")
     first = in_order[0][1]
-    model = _model(first, infos[first], model_folder)
+    model = model_of(first, infos[first], model_folder)
     episodes: list[RecordedEpisode] = []
     explored: set[tuple[str, str, int]] = set()
     done: dict[tuple[str, int], str] = {}
@@ -94,7 +94,7 @@ def read_training_set(paths: Iterable[Path], masked: bool = True, model_folder: 
     for session_id, path in in_order:
         with sessions.open(path) as session:
             info = session.info
-            _check_usable(path, info, first, infos[first])
+            check_usable(path, info, first, infos[first])
             if session_id in (other.session_id for other in taken):
                 raise TrainingDataError(f"{path} holds session {session_id} a second time; name each session once")
             seeds: set[int] = set()
@@ -152,7 +152,8 @@ def read_training_set(paths: Iterable[Path], masked: bool = True, model_folder: 
     )
 
 
-def _model(path: Path, info: sessions.SessionInfo, folder: Path | None) -> LatentModel:
+def model_of(path: Path, info: sessions.SessionInfo, folder: Path | None) -> LatentModel:
+    """Return the latent model of a recording. Raises TrainingDataError if it is not here."""
     try:
         return find_model(info, folder)
     except NotHereError as error:
@@ -182,7 +183,7 @@ def _session_info(path: Path) -> sessions.SessionInfo:
         return session.info
 
 
-def _check_usable(path: Path, info: sessions.SessionInfo, first: Path, like: sessions.SessionInfo) -> None:
+def check_usable(path: Path, info: sessions.SessionInfo, first: Path, like: sessions.SessionInfo) -> None:
     """Raise TrainingDataError unless a session can be trained on together with the first one."""
     if (info.task.name, info.task.actions) != (like.task.name, like.task.actions):
         raise TrainingDataError(

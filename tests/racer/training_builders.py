@@ -1,4 +1,4 @@
-"""Things to train a latent model on: short runs of a task, and pictures of noise."""
+"""Things to train on: short runs of a task, pictures of noise, and sessions of people."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
+from racing_builders import Drive, pilot_drives, write_session
 
+from compression.model.latent_model import LatentModel
 from racer.training.collect import FIRST_SEED, CollectConfig, collect_run, plan_runs
 
 
@@ -27,3 +29,11 @@ def draw_noise(folder: Path, count: int = 20) -> None:
     noise = np.random.default_rng(0).integers(256, size=(count, 20, 30, 3), dtype=np.uint8)
     for index, picture in enumerate(noise):
         Image.fromarray(picture).save(folder / f"{index:02}.png")
+
+
+def keyboard_pilot(folder: Path, model: LatentModel, name: str, drives: list[Drive] | None = None) -> Path:
+    """Write a session of somebody at the keyboard, whose latents follow from the name."""
+    drives = drives or pilot_drives(np.random.default_rng(list(name.encode())))
+    drives = [replace(each, steps=[replace(step, stimulus=each.info.seed) for step in each.steps]) for each in drives]
+    changes = {"model_sha256": model.sha256, "session_id": name.encode().hex()[-6:]}
+    return write_session(folder, drives, participant=name, **changes)

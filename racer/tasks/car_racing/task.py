@@ -171,6 +171,7 @@ _SPEC = TaskSpec(
     ),
     truth="the road's position",
     labels=LABELS,
+    failure="off_road",
     software=("gymnasium", "box2d", "pygame-ce", "numpy"),
     drawing=_drawn_by,
 )

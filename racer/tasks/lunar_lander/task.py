@@ -155,6 +155,7 @@ _SPEC = TaskSpec(
     model=shipped_model("lunar-lander"),
     steps=400,
     labels=LABELS,
+    failure="crashed",
     pace=20.0,
     operating_points=({"handling": "eased"}, {"handling": "stock"}),
     software=("gymnasium", "box2d", "pygame-ce", "numpy"),

@@ -58,7 +58,8 @@ RECORD = FittedRecord(
 class Named:
     """Stands in for a latent model, of which nothing but the hash and the sizes matter."""
 
-    sha256, sizes = MODEL, SIZES
+    sha256 = latents_sha256 = MODEL
+    sizes = SIZES
 
 
 THIS: Any = Named()
