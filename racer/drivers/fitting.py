@@ -81,6 +81,8 @@ class Drive:
     """uint8[T]: what was pressed."""
     off_road: NDArray[np.bool_]
     """bool[T]: after each step."""
+    session_id: str = ""
+    """Of its recording; empty where it was not recorded."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,6 +161,7 @@ def fit_person(
         pace=pace,
         episodes=len(fitted_to),
         steps=sum(len(each.actions) for each in fitted_to),
+        sessions=tuple(sorted({drive.session_id for drive in drives} - {""})),
         of_a_person=of_a_person,
         held_out=told,
         checks=tuple(checks),

@@ -2,7 +2,7 @@
 
 The file holds traits of the family `pursuit` in units that no pace changes (a reaction time in milliseconds, lapses per
 second), how well they foretell steps that they were not fitted to, and which predictive checks they passed. It names
-nobody. `racer.drivers.fitting` makes it.
+nobody, but for the ids of the recordings that it came from. `racer.drivers.fitting` makes it.
 """
 
 from __future__ import annotations
@@ -113,6 +113,9 @@ class PersonFile(_Strict):
     episodes: Annotated[int, Field(ge=1)]
     """Fitted to."""
     steps: Annotated[int, Field(ge=1)]
+    sessions: Annotated[tuple[Text, ...], Field(strict=False, max_length=1000)] = ()
+    """Ids of the recordings that it was fitted to, so that whoever withdraws takes it along; of files made before this
+    was kept, none."""
     of_a_person: bool
     """Whether somebody drove by keyboard, and no program."""
     held_out: HeldOut

@@ -151,7 +151,7 @@ def spoil_json(data: bytes, rng: random.Random) -> bytes:
         return rng.choice(_JSON_BOMBS)
     try:
         whole = [json.loads(data)]
-    except ValueError:
+    except (ValueError, RecursionError):
         return spoil_bytes(data, data, rng)
     for _ in range(rng.randint(1, 3)):
         place, key = rng.choice(list(_places(whole)))
@@ -203,7 +203,7 @@ def spoil_csv(data: bytes, rng: random.Random) -> bytes:
         row = rng.choice(rows)
         kind = rng.randrange(8)
         if kind == 0:
-            row[rng.randrange(len(row))] = rng.choice(_CELLS)
+            row[rng.randrange(len(row))] = rng.choice((*_CELLS, *rng.choice(rows)))
         elif kind == 1:
             row[rng.randrange(len(row))] = str(rng.choice(_LIMITS))
         elif kind == 2:
@@ -221,8 +221,9 @@ def spoil_csv(data: bytes, rng: random.Random) -> bytes:
             for each in rows:
                 if at < len(each):
                     each[at] = rng.choice((*_CELLS, each[at]))
-    text = rng.choice("\n\n\n\r;").join(rng.choice((",", ",", ";")).join(row) for row in rows)
-    spoilt = text.encode(rng.choice(("utf-8", "utf-8", "utf-8", "utf-8-sig", "utf-16", "utf-8")), errors="replace")
+    separator, end = rng.choice((",",) * 9 + (";",)), rng.choice(("\n",) * 9 + ("\r",))
+    text = end.join(separator.join(row) for row in rows)
+    spoilt = text.encode(rng.choice(("utf-8",) * 8 + ("utf-8-sig", "utf-16")), errors="replace")
     return spoil_bytes(spoilt, spoilt, rng) if rng.random() < 0.1 else spoilt
 
 

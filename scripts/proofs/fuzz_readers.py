@@ -172,7 +172,7 @@ def model(bases: Path, work: Path, rng: random.Random) -> Outcome:
     read_card(work)
     loaded = load_model(work)
     frame = np.zeros((1, *loaded.sizes.frame), np.uint8)
-    if loaded.decode(loaded.encode(frame)).shape != frame.shape:
+    if loaded.decode_latents(loaded.encode_frames(frame)).shape != frame.shape:
         raise AssertionError("frames of another shape")
     return "read"
 
