@@ -27,6 +27,7 @@ _MOST_BYTES = 100_000
 
 Positive = Annotated[float, Field(gt=0, le=1000)]
 Text = Annotated[str, Field(max_length=500)]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,100}$")]
 
 
 class _Strict(BaseModel):
@@ -102,7 +103,7 @@ class PersonFile(_Strict):
 
     racer_person: Literal[1] = 1
     family: Literal["pursuit"] = "pursuit"
-    tasks: Annotated[tuple[Text, ...], Field(strict=False, min_length=1, max_length=10)]
+    tasks: Annotated[tuple[Name, ...], Field(strict=False, min_length=1, max_length=10)]
     """Names of the tasks that it can do."""
     traits: Traits
     reaction_low_ms: float

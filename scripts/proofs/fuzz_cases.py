@@ -32,6 +32,7 @@ _JSON_BOMBS = (
     b"[" + b"0," * 100_000 + b"0]",
     b"\xef\xbb\xbf{}",
 )
+_MOST_BYTES = 50_000_000
 _CELLS = (
     '"',
     '"a\nb"',
@@ -183,7 +184,8 @@ def spoil_lines(data: bytes, rng: random.Random) -> bytes:
         at = rng.randrange(len(lines)) if lines else 0
         kind = rng.randrange(8)
         if kind == 0:
-            lines[at:at] = lines[at : at + 1] * rng.choice((1, 100, 3000))
+            size = max((len(line) for line in lines[at : at + 1]), default=1) + 1
+            lines[at:at] = lines[at : at + 1] * min(rng.choice((1, 100, 3000)), _MOST_BYTES // size)
         elif kind == 1:
             rng.shuffle(lines)
         elif kind == 2:

@@ -77,7 +77,7 @@ class Inputs:
         """Make the canary so old that the next one who reads it, be it in C, leaves a trace."""
         os.utime(self.canary, ns=(0, 1))
 
-    def base(self, rng: random.Random, pattern: str = "*") -> Path:
+    def base(self, rng: random.Random, pattern: str = "*.h5*") -> Path:
         """Return one of the sound recordings."""
         return rng.choice(sorted(self.bases.glob(pattern)))
 

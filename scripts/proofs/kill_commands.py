@@ -16,6 +16,7 @@ import argparse
 import json
 import random
 import shutil
+import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -106,6 +107,7 @@ def prove(name: str, command: Command, base: Path, root: Path, kills: int, rng: 
     for number in range(kills):
         folder = fresh()
         before = contents(folder / command.source) if command.source else {}
+        print(f"{name}: {number} of {kills}, {len(problems)} problems", end="\r", file=sys.stderr, flush=True)
         killed += run(folder, words, rng.uniform(0, seconds)).code < 0
         if command.source and contents(folder / command.source) != before:
             problems.append(f"kill {number}: the source was changed")

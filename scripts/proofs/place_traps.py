@@ -38,24 +38,24 @@ CODES = (0, 1, 2, 3)
 PRECIOUS = b"precious"
 SITTING = ("--headless", "--driver", "simulated", "--practice", "0", "--calibration", "1", "--exploration", "1")
 COMMANDS: dict[str, tuple[int, tuple[str, ...]]] = {
-    "list": (1, ("session", "list", "study/recordings")),
-    "show": (1, ("session", "show", "{pilot}")),
-    "verify": (1, ("session", "verify", "study", "--jobs", "1")),
-    "start": (3, ("session", "start", "p09", "--data", "study/recordings", *SITTING, "--steps", "8")),
-    "repair": (3, ("session", "repair", "study/recordings/killed.h5.partial")),
-    "merge": (3, ("session", "merge", "desk", "--into", "all")),
-    "withdraw": (3, ("session", "withdraw", "p02", "--data", "study/recordings", "--yes", "--traces")),
+    "list": (2, ("session", "list", "study/recordings")),
+    "show": (2, ("session", "show", "{pilot}")),
+    "verify": (2, ("session", "verify", "study", "--jobs", "1")),
+    "start": (4, ("session", "start", "p09", "--data", "study/recordings", *SITTING, "--steps", "8")),
+    "repair": (4, ("session", "repair", "study/recordings/killed.h5.partial")),
+    "merge": (4, ("session", "merge", "desk", "--into", "all")),
+    "withdraw": (5, ("session", "withdraw", "p02", "--data", "study/recordings", "--yes", "--traces")),
     "export": (3, ("session", "export", "study/recordings", "--to", "csv", "--out", "out")),
-    "status": (1, ("study", "status", "study")),
-    "init": (1, ("study", "init", "other")),
-    "run": (3, ("study", "run", "study", "--jobs", "1", "--participants", "3")),
-    "preregister": (1, ("study", "preregister", "study", "--late")),
-    "seal": (2, ("study", "seal", "study", "--key", "key.pem")),
+    "status": (2, ("study", "status", "study")),
+    "init": (2, ("study", "init", "other")),
+    "run": (1, ("study", "run", "study", "--jobs", "1", "--participants", "3")),
+    "preregister": (3, ("study", "preregister", "study", "--late")),
+    "seal": (3, ("study", "seal", "study", "--key", "key.pem")),
     "key": (1, ("study", "key", "another.pem")),
     "report": (1, ("study", "report", "study", "--out", "report.html")),
     "train": (1, ("train", "{pilot}", "--iterations", "25", "--out", "masks/new.safetensors")),
     "model train": (1, ("model", "train", *MODEL, "--batch", "16", "--jobs", "1", "--out", "model")),
-    "rates": (2, ("rates", *RATES, "--out", "rates")),
+    "rates": (1, ("rates", *RATES, "--out", "rates")),
 }
 """How often each is drawn, and its words."""
 _TOUCHING = {"open": (0,), "os.listdir": (0,), "os.scandir": (0,), "os.mkdir": (0,), "os.rename": (0, 1)}
@@ -231,6 +231,7 @@ def main() -> None:
             wrong, seconds = spring(base, root, name, where, kind, usual[name])
             laid[kind] += bool(seconds)
             longest = max(longest, seconds - usual[name])
+            print(f"{number + 1} of {arguments.traps}", end="\r", file=sys.stderr, flush=True)
             if wrong:
                 findings.append(f"{number}: {name}, {kind} at {where}: {wrong}")
                 print(findings[-1], flush=True)

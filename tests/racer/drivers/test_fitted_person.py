@@ -115,7 +115,16 @@ def test_a_file_that_is_no_driver_is_refused_in_a_line(tmp_path: Path, fitted: P
         make_driver(str(path), CarRacing(), 0)
     content = json.loads(fitted.read_text(encoding="utf-8"))
     content["traits"]["gain"] = -1.0
-    for damage in (b"", b"{}", b"\xff", b"[" * 50_000, b"x" * 200_000, json.dumps(content).encode()):
+    hostile = json.loads(fitted.read_text(encoding="utf-8")) | {"tasks": ["car-racing\nracer: all is well"]}
+    for damage in (
+        json.dumps(hostile).encode(),
+        b"",
+        b"{}",
+        b"\xff",
+        b"[" * 50_000,
+        b"x" * 200_000,
+        json.dumps(content).encode(),
+    ):
         path.write_bytes(damage)
         with pytest.raises(DriverError, match="is no driver of `racer driver fit`") as refusal:
             make_driver(str(path), CarRacing(), 0)
