@@ -64,6 +64,8 @@ class Recorder:
         keep_frames: Whether steps carry frames, to be kept losslessly (about 2 kB each of CarRacing).
         in_background: Whether a thread commits while an episode runs: `append`, `event` and `answer` then never wait
             for the disk, and say that it refused one call later. A disk that takes long delays the next commit.
+        on_whole: Told of the file at `path` when every byte of it is on the device and was read back, before it gets
+            its name; told again where that is tried again.
 
     Raises:
         RecordingExistsError: If the file or its `.partial` exists.
@@ -86,6 +88,7 @@ class Recorder:
         clock: Callable[[], int] = time.monotonic_ns,
         keep_frames: bool = False,
         in_background: bool = False,
+        on_whole: Callable[[Path], None] = lambda path: None,
     ) -> None:
         attributes = encode_info(info)
         name = recording_name(info.participant, info.protocol, info.created, info.session_id)
@@ -97,6 +100,7 @@ class Recorder:
         self._clock = clock
         self._keep_frames = keep_frames
         self._in_background = in_background
+        self._on_whole = on_whole
         self._episodes = 0
         self._episode: EpisodeRows | None = None
         self._last_episode: EpisodeRows | None = None
@@ -233,6 +237,7 @@ class Recorder:
             if not self._staged.closed:
                 self._commit()
                 self._staged.read_back()
+                self._on_whole(self.path)
             if os.name == "nt":  # it renames no file that is open; elsewhere an open one can still be written anew
                 self._staged.close()
             rename_without_overwriting(self.path, self.final_path)

@@ -234,6 +234,7 @@ def withdraw(
 
 _TRACES = {
     "mask": "trained on this person's data",
+    "driver": "a driver fitted to this person",
     "report": "a report with this person in it",
     "export": "an export with this person in it",
     "mention": "names this person or their sessions",

@@ -102,6 +102,7 @@ def fit_person(
         pace=pace,
         episodes=len(fitted_to),
         steps=sum(len(each.actions) for each in fitted_to),
+        sessions=tuple(sorted({drive.session_id for drive in drives} - {""})),
         of_a_person=of_a_person,
         held_out=told,
         checks=tuple(checks),

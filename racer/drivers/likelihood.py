@@ -44,6 +44,8 @@ class Drive:
     """uint8[T]: what was pressed."""
     off_road: NDArray[np.bool_]
     """bool[T]: after each step."""
+    session_id: str = ""
+    """Of its recording; empty where it was not recorded."""
 
 
 @dataclass(frozen=True, eq=False)

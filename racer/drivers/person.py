@@ -2,7 +2,7 @@
 
 The file holds traits of the family `pursuit` in units that no pace changes (a reaction time in milliseconds, lapses per
 second), how well they foretell steps that they were not fitted to, and which predictive checks they passed. It names
-nobody. `racer.drivers.fitting` makes it.
+nobody, but for the ids of the recordings that it came from. `racer.drivers.fitting` makes it.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ _MOST_BYTES = 100_000
 
 Positive = Annotated[float, Field(gt=0, le=1000)]
 Text = Annotated[str, Field(max_length=500)]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,100}$")]
 
 
 class _Strict(BaseModel):
@@ -102,7 +103,7 @@ class PersonFile(_Strict):
 
     racer_person: Literal[1] = 1
     family: Literal["pursuit"] = "pursuit"
-    tasks: Annotated[tuple[Text, ...], Field(strict=False, min_length=1, max_length=10)]
+    tasks: Annotated[tuple[Name, ...], Field(strict=False, min_length=1, max_length=10)]
     """Names of the tasks that it can do."""
     traits: Traits
     reaction_low_ms: float
@@ -113,6 +114,9 @@ class PersonFile(_Strict):
     episodes: Annotated[int, Field(ge=1)]
     """Fitted to."""
     steps: Annotated[int, Field(ge=1)]
+    sessions: Annotated[tuple[Text, ...], Field(strict=False, max_length=1000)] = ()
+    """Ids of the recordings that it was fitted to, so that whoever withdraws takes it along; of files made before this
+    was kept, none."""
     of_a_person: bool
     """Whether somebody drove by keyboard, and no program."""
     held_out: HeldOut

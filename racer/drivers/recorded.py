@@ -79,6 +79,7 @@ def read_drives(
                         frames,
                         episode.action,
                         episode["off_road"].astype(bool),
+                        info.session_id,
                     )
                 )
     if first is None or not drives:

@@ -90,17 +90,17 @@ def check_ledgers(
 
 
 def _of_recording(path: Path, sha256: str, ledger: Ledger, deposited: int | None, extra: bool) -> Finding:
-    if path.name.endswith(PARTIAL_SUFFIX):
-        return Finding(CHECK, "skipped", "it is not finished, and only finished recordings are noted")
     if sha256 in ledger.hashes("withdrawn"):
         return Finding(CHECK, "fail", "whoever it is of has withdrawn it")
     number = ledger.held.get(sha256)
+    if number is None and path.name.endswith(PARTIAL_SUFFIX):
+        return Finding(CHECK, "skipped", "it is not finished, and only finished recordings are noted")
     if number is None and extra:
         return Finding(
             CHECK,
             "skipped",
-            "it is not noted: its session was killed as it ended, or the ledger could not be written, or it was put "
-            "there by hand; `racer study seal` notes it",
+            "it is not noted: the ledger could not be written, or it was put there by hand; "
+            "`racer study seal` notes it",
         )
     if number is None:
         return Finding(

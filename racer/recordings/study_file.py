@@ -9,6 +9,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, get_args
 
+from compression.errors import CompressionError
+from compression.model.latent_model import load_model
 from racer.errors import RacerError
 from racer.recordings.expectation import config_part
 from racer.sitting.protocol import ProtocolName
@@ -26,21 +28,19 @@ class StudyFile(Check):
 
     def session(self, session: Session) -> Iterator[Finding]:
         """Compare the configuration with what follows from the study file."""
-        folder = session.path.absolute().parent
-        path = folder.parent / STUDY_FILE
-        if folder.name != RECORDINGS or not path.is_file():
-            return  # it belongs to no study
         config = session.info.config
         try:
-            study = _load(path, path.stat().st_mtime_ns)
+            study = _study_of(session.path)
         except (RacerError, OSError) as error:
             yield self.found("skipped", f"the study file cannot be used: {error}")
+            return
+        if study is None:
             return
         told = recorded_sha256(config)
         if not told:
             yield self.found("skipped", "it was recorded without the study in whose folder it lies")
         elif told != study.settings_sha256:
-            yield self.found("skipped", f"the settings of {path.name} are not those that it was recorded with")
+            yield self.found("skipped", f"the settings of {study.path.name} are not those that it was recorded with")
         elif session.info.protocol in get_args(ProtocolName):
             wanted = _wanted(study, session.info.protocol)  # type: ignore[arg-type]
             # Settings that an earlier version did not have are not compared.
@@ -48,6 +48,27 @@ class StudyFile(Check):
             had["protocol"] = config_part(session, "protocol")
             if differing := sorted(_differing(had, wanted)):
                 yield self.found("fail", f"{', '.join(differing)}: other than the study file that it names says")
+
+
+def study_model(recording: Path) -> Path | None:
+    """Return the folder of the latent model that a recording's study names; None where it names none to be used."""
+    try:
+        study = _study_of(recording)
+        if study is None or study.model is None:
+            return None
+        load_model(study.model)
+    except (RacerError, CompressionError, OSError):
+        return None
+    return study.model
+
+
+def _study_of(recording: Path) -> Study | None:
+    """Return the study in whose folder a recording lies; None where it lies in none."""
+    folder = recording.absolute().parent
+    path = folder.parent / STUDY_FILE
+    if folder.name != RECORDINGS or not path.is_file():
+        return None
+    return _load(path, path.stat().st_mtime_ns)
 
 
 def _wanted(study: Study, protocol: ProtocolName) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from racer.recordings.deposit import Deposited, LedgerFound, check_ledgers
 from racer.recordings.expectation import Counts, Pace, Plan, Weights
 from racer.recordings.recomputation import Packets, Received, Replay
 from racer.recordings.schedule import Schedule
-from racer.recordings.study_file import StudyFile
+from racer.recordings.study_file import StudyFile, study_model
 from racer.workers import in_parallel
 from sessions.ledger import sha256_of
 from sessions.names import PARTIAL_SUFFIX
@@ -121,7 +121,7 @@ def verify_recordings(
         expected: Complete sittings there should be.
         jobs: Processes to use at most; as many as there are processors if left out.
         replay: Whether to do every episode again, which takes most of the time.
-        model: Folder where to look for latent models besides those of the tasks.
+        model: Folder where to look for latent models besides those of the tasks; that of the study if None.
         deposited: What the ledgers of the folders are compared with.
         running: Whether a session is being recorded by a process now, given its folder and id; it is then left alone.
         on_recording: Told of each recording, in the order they are done with.
@@ -155,6 +155,7 @@ def verify_recordings(
 def verify_recording(path: Path, replay: bool = True, model: Path | None = None) -> Verified:
     """Check one recording by itself; it must not be written meanwhile. See `verify_recordings`."""
     use_one_thread()
+    model = model or study_model(path)
     plan, contents = Plan(), _Contents()
     checks: list[Check] = [plan, StudyFile(), Schedule(), Weights(model), Packets(model), Received(model), Pace()]
     findings = verify(path, [*checks, Replay() if replay else _NotReplayed(), contents])

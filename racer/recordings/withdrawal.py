@@ -15,6 +15,8 @@ from compression.fitting.fitted import LARGEST_FILE
 from compression.tensor_files import read_metadata
 from disk.reading import read_plain
 from disk.writing import sweep
+from racer.drivers.driver import DriverError
+from racer.drivers.person import read_person
 from racer.errors import RacerError
 from racer.sitting.leases import FOLDER, Leases
 from racer.study.file import RECORDINGS, STUDY_FILE
@@ -30,7 +32,7 @@ _TEXTS = frozenset({".csv", ".html", ".json", ".jsonl", ".md", ".svg", ".toml", 
 _MOST_TEXT_BYTES = 2**28
 _MOST_DESCRIPTION_BYTES = 2**24
 
-Kind = Literal["mask", "report", "export", "mention", "unknown"]
+Kind = Literal["mask", "driver", "report", "export", "mention", "unknown"]
 
 
 class StillDrivingError(RacerError):
@@ -43,8 +45,8 @@ class Trace:
 
     path: Path
     kind: Kind
-    """A file fitted to what they did; a report's page; an export's folder or file; a file that names them; an export
-    that does not say whom it holds."""
+    """A file fitted to what they did; a driver fitted to them; a report's page; an export's folder or file; a file that
+    names them; an export that does not say whom it holds."""
     files: tuple[Path, ...]
     """What goes if it is removed, folders after what lies in them; nothing of what only names them, or lies outside of
     the study's folder."""
@@ -102,7 +104,7 @@ def study_folder(data: Path) -> Path:
 
 
 def find_traces(withdrawal: Withdrawal) -> list[Trace]:
-    """Return what besides recordings holds the person's data: in the study's folder all, around it fitted files."""
+    """Return what besides recordings holds the person's data: in the study's folder all, around it what was fitted."""
     root = study_folder(withdrawal.folder)
     own = {path.absolute() for path in withdrawal.files}
     pattern = _pattern(withdrawal)
@@ -127,12 +129,18 @@ def find_traces(withdrawal: Withdrawal) -> list[Trace]:
         elif path.suffix == ".safetensors":
             if _fitted_to(path, withdrawal):
                 found[path] = Trace(path, "mask", (path,))
+        elif path.suffix == ".json" and _drives_like(path, withdrawal):
+            found[path] = Trace(path, "driver", (path,))
         elif path.suffix.lower() in _TEXTS and _mentions(path, pattern):
             trace = _whole(path, root)
             found[trace.path] = trace
-    for place in (root.parent.glob("*.safetensors"), root.parent.glob("*/*.safetensors")):
-        for path in _listed(place):
-            if not path.is_relative_to(root) and _fitted_to(path, withdrawal):
+    for around in ("*.safetensors", "*/*.safetensors", "*.json", "*/*.json"):
+        for path in _listed(root.parent.glob(around)):
+            if path.is_relative_to(root) or path.parent.is_symlink():
+                continue
+            if path.suffix == ".json" and _drives_like(path, withdrawal):
+                found[path] = Trace(path, "driver", ())
+            elif path.suffix != ".json" and _fitted_to(path, withdrawal):
                 found[path] = Trace(path, "mask", ())
     for path in unknown:
         found.setdefault(path, Trace(path, "unknown", ()))
@@ -201,6 +209,14 @@ def _fitted_to(path: Path, withdrawal: Withdrawal) -> bool:
         people, ids = record["participants"], record["sessions"]
         return withdrawal.participant in people or not set(ids).isdisjoint(withdrawal.session_ids)
     except (KeyError, TypeError, ValueError, RecursionError):
+        return False
+
+
+def _drives_like(path: Path, withdrawal: Withdrawal) -> bool:
+    """Return whether a file is a driver that was fitted to the person."""
+    try:
+        return not set(read_person(path).sessions).isdisjoint(withdrawal.session_ids)
+    except DriverError:
         return False
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -232,7 +232,7 @@ def start_session(
             recorder = (
                 sessions.Recorder(config.data, info, clock=lambda: 0)
                 if config.simulated
-                else sessions.Recorder(config.data, info, clock=clock, in_background=True)
+                else sessions.Recorder(config.data, info, clock=clock, in_background=True, on_whole=_note_before)
             )
             on_ready(recorder.path, len(plans) - (earlier.done.episodes if earlier else 0))
             pacer = Pacer(config.steps_per_second, clock) if config.simulated or not config.headless else None
@@ -254,6 +254,12 @@ def _seated(config: StartConfig, participant: str, plans: list[EpisodePlan], ear
     seconds = sum(plan.steps / config.steps_per_second + config.countdown for plan in left)
     timed = config.task.spec.paced and not config.headless
     return Seated(participant, conditions, len(left), seconds / 60 if timed else 0.0, earlier is not None)
+
+
+def _note_before(path: Path) -> None:
+    """Note a whole recording before it gets its name: none has it unnoted then, wherever the process is killed."""
+    with suppress(sessions.RecordingError):  # `_note` says so once it is saved
+        note_recorded(path.parent, [path])
 
 
 def _note(recorder: sessions.Recorder, config: StartConfig, on_trouble: Callable[[str], None]) -> None:

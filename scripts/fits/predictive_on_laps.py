@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from shipped_coders import STEPS, TASK, drive_pilots, report, write
+from shipped_coders import STEPS, TASK, drive_pilots, report, write  # type: ignore[import-not-found]
 
 from compression.coders.coder import find_coder
 from compression.coders.predictive import NAME, world_model

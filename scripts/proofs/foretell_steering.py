@@ -15,7 +15,7 @@ import json
 from pathlib import Path
 
 import numpy as np
-from recover_traits import FIRST_SEED, drive
+from recover_traits import FIRST_SEED, drive  # type: ignore[import-not-found]
 
 from racer.drivers.fitting import fit_person
 from racer.tasks.latent_model import load_task_model

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import random
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,41 @@ from h5py import h5d, h5p, h5s, h5t, h5z
 
 _LIMITS = (0, 1, 0x7F, 0x80, 0xFF, 2**16, 2**31 - 1, 2**31, 2**32 - 1, 2**63 - 1, 2**63, 2**64 - 1)
 _TEXTS = ("", "\x1b[2J", "../../x", "/etc/passwd", "é" * 300, "x" * 70_000, "[" * 5_000, "nan", "-1", "{}", "p01\n")
+
+
+_JSON_BOMBS = (
+    b"",
+    b"null",
+    b"[" * 100_000,
+    b'{"a":' * 50_000,
+    b"1" * 100_000,
+    b"-1e400",
+    b"NaN",
+    b'"\\ud800"',
+    b"[1,",
+    b"{}" * 1000,
+    b"[" + b"0," * 100_000 + b"0]",
+    b"\xef\xbb\xbf{}",
+)
+_MOST_BYTES = 50_000_000
+_CELLS = (
+    '"',
+    '"a\nb"',
+    "=1+1",
+    "@x",
+    "-1",
+    "nan",
+    "inf",
+    "1e400",
+    "\0",
+    "\x1b[2J",
+    "../../x",
+    "x" * 1000,
+    "",
+    " ",
+    "\u202e",
+    "é",
+)
 
 
 def spoil_bytes(data: bytes, other: bytes, rng: random.Random) -> bytes:
@@ -95,6 +130,105 @@ def spoil_mask(data: bytes, rng: random.Random) -> bytes:
     return len(packed).to_bytes(8, "little") + packed + body
 
 
+def spoil_tensors(data: bytes, rng: random.Random) -> bytes:
+    """Return a file of tensors spoilt as masks are, or with what its header says of it changed."""
+    end = 8 + int.from_bytes(data[:8], "little")
+    header = json.loads(data[8:end])
+    if rng.random() < 0.6:
+        header["__metadata__"].setdefault("record", '{"config": {}}')
+        packed = json.dumps(header).encode()
+        return spoil_mask(len(packed).to_bytes(8, "little") + packed + data[end:], rng)
+    name = rng.choice(list(header["__metadata__"]))
+    header["__metadata__"][name] = spoil_json(header["__metadata__"][name].encode(), rng).decode(errors="replace")
+    packed = json.dumps(header).encode()
+    return len(packed).to_bytes(8, "little") + packed + data[end:]
+
+
+def spoil_json(data: bytes, rng: random.Random) -> bytes:
+    """Return JSON with one to three of its values changed, doubled or taken out, or its bytes changed."""
+    if (kind := rng.random()) < 0.1:
+        return spoil_bytes(data, data, rng)
+    if kind < 0.2:
+        return rng.choice(_JSON_BOMBS)
+    try:
+        whole = [json.loads(data)]
+    except (ValueError, RecursionError):
+        return spoil_bytes(data, data, rng)
+    for _ in range(rng.randint(1, 3)):
+        place, key = rng.choice(list(_places(whole)))
+        kind = rng.randrange(6)
+        if kind == 0 and place is not whole:
+            del place[key]
+        elif kind == 1 and isinstance(place, dict):
+            place[rng.choice((*_TEXTS, "x"))] = place.pop(key)
+        elif kind == 2 and isinstance(place, list):
+            place.extend([place[key]] * rng.choice((1, 50, 3000)))
+        elif kind == 3 and isinstance(place[key], str) and place[key]:
+            place[key] = spoil_bytes(place[key].encode(), b"\0\x1b[", rng).decode(errors="replace")
+        else:
+            place[key] = _any_json(rng)
+    return json.dumps(whole[0] if whole else None).encode()
+
+
+def _places(whole: Any) -> Iterator[tuple[Any, Any]]:
+    keys = range(len(whole)) if isinstance(whole, list) else list(whole) if isinstance(whole, dict) else ()
+    for key in keys:
+        yield whole, key
+        yield from _places(whole[key])
+
+
+def spoil_lines(data: bytes, rng: random.Random) -> bytes:
+    """Return a file of JSON lines with lines spoilt, repeated, moved, or not ended."""
+    lines = data.splitlines()
+    for _ in range(rng.randint(1, 2)):
+        at = rng.randrange(len(lines)) if lines else 0
+        kind = rng.randrange(8)
+        if kind == 0:
+            size = max((len(line) for line in lines[at : at + 1]), default=1) + 1
+            lines[at:at] = lines[at : at + 1] * min(rng.choice((1, 100, 3000)), _MOST_BYTES // size)
+        elif kind == 1:
+            rng.shuffle(lines)
+        elif kind == 2:
+            lines[at : at + 1] = []
+        elif kind == 3:
+            lines[at:at] = [rng.choice((b"", b"null", b"[]", b"\xff\xfe", b"x" * 10**6))]
+        elif lines:
+            lines[at] = spoil_json(lines[at], rng).replace(b"\n", b" ")
+    spoilt = b"\n".join(lines) + b"\n"
+    return spoilt[: rng.randrange(len(spoilt))] if rng.random() < 0.1 else spoilt
+
+
+def spoil_csv(data: bytes, rng: random.Random) -> bytes:
+    """Return a table with cells, rows or columns changed, or in another encoding."""
+    rows = [line.split(",") for line in data.decode().splitlines()]
+    for _ in range(rng.randint(1, 3)):
+        row = rng.choice(rows)
+        kind = rng.randrange(8)
+        if kind == 0:
+            row[rng.randrange(len(row))] = rng.choice((*_CELLS, *rng.choice(rows)))
+        elif kind == 1:
+            row[rng.randrange(len(row))] = str(rng.choice(_LIMITS))
+        elif kind == 2:
+            row.append(rng.choice(_CELLS))
+        elif kind == 3 and len(row) > 1:
+            row.pop()
+        elif kind == 4:
+            rows.extend([list(row)] * rng.choice((1, 100, 3000)))
+        elif kind == 5:
+            rng.shuffle(rows)
+        elif kind == 6 and len(rows) > 1:
+            rows.remove(row)
+        else:
+            at = rng.randrange(len(rows[0]))
+            for each in rows:
+                if at < len(each):
+                    each[at] = rng.choice((*_CELLS, each[at]))
+    separator, end = rng.choice((",",) * 9 + (";",)), rng.choice(("\n",) * 9 + ("\r",))
+    text = end.join(separator.join(row) for row in rows)
+    spoilt = text.encode(rng.choice(("utf-8",) * 8 + ("utf-8-sig", "utf-16")), errors="replace")
+    return spoil_bytes(spoilt, spoilt, rng) if rng.random() < 0.1 else spoilt
+
+
 def spoil_toml(text: str, rng: random.Random) -> bytes:
     """Return a TOML file with values, lines or bytes changed."""
     for _ in range(rng.randint(1, 2)):
@@ -143,7 +277,9 @@ def _any_toml(rng: random.Random) -> str:
 
 
 def _any_json(rng: random.Random) -> Any:
-    return rng.choice((None, True, 0, -1, 2**70, 1e308, [], {}, [[]], {"a": {}}, ["x", 1], *_TEXTS))
+    return rng.choice(
+        (None, True, 0, -1, 0.5, 2**70, 1e308, float("inf"), float("nan"), [], {}, [[]], {"a": {}}, ["x", 1], *_TEXTS)
+    )
 
 
 def _objects(file: h5py.File) -> list[str]:

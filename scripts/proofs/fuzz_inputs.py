@@ -1,9 +1,9 @@
-"""Give spoilt recordings, packets, masks and study files to everything that reads them. Linux.
+"""Give spoilt recordings, packets, masks, models, tables, ledgers and the like to everything that reads them. Linux.
 
 python scripts/proofs/fuzz_inputs.py
 
 Every input must be read or refused with an error of this project's own, of one line: anything else that is raised, a
-crash, more than 30 seconds, more than 1 GB of memory, or a file elsewhere that is touched, is a finding, and the exit
+crash, more than 10 seconds, more than 1 GB of memory, or a file elsewhere that is touched, is a finding, and the exit
 code is 1. Which input does it follows from its kind and number: `--only recording:17`.
 """
 
@@ -23,6 +23,7 @@ import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -32,6 +33,7 @@ from typing import Any
 import numpy as np
 from fuzz_cases import spoil_bytes, spoil_mask, spoil_structure, spoil_toml  # type: ignore[import-not-found]
 from fuzz_packets import PACKETS_PER_CASE, coder_packets, mask_packets  # type: ignore[import-not-found]
+from fuzz_readers import READERS, make_more  # type: ignore[import-not-found]
 
 import sessions
 from compression.coders.coder import find_coder
@@ -52,7 +54,7 @@ from sessions.export.export import export_tables
 from sessions.verify import structure_checks, verify
 
 MEMORY_BYTES = 2**30
-HANG_S = 30.0
+HANG_S = 10.0
 OWN_ERRORS = (RacerError, CompressionError, sessions.RecordingError)
 
 Outcome = str
@@ -75,7 +77,7 @@ class Inputs:
         """Make the canary so old that the next one who reads it, be it in C, leaves a trace."""
         os.utime(self.canary, ns=(0, 1))
 
-    def base(self, rng: random.Random, pattern: str = "*") -> Path:
+    def base(self, rng: random.Random, pattern: str = "*.h5*") -> Path:
         """Return one of the sound recordings."""
         return rng.choice(sorted(self.bases.glob(pattern)))
 
@@ -109,12 +111,16 @@ def report(inputs: Inputs, rng: random.Random) -> Outcome:
 
 
 def mask(inputs: Inputs, rng: random.Random) -> Outcome:
-    """Load a mask file, and let it choose."""
+    """Load what was fitted for a coder; let a mask choose."""
     path = inputs.work / "spoilt.safetensors"
-    sound = inputs.model.fitted_path("pico")
+    name = rng.choice(("pico", "pico", "coarse", "predictive", "pico-rate", "rl-allocation"))
+    sound = inputs.model.fitted_path(name)
     assert sound is not None
     path.write_bytes(spoil_mask(sound.read_bytes(), rng))
-    loaded = LearnedMask(find_coder("pico").read(path, inputs.model), inputs.model.sizes)
+    fitted = find_coder(name).read(path, inputs.model)
+    if name != "pico":
+        return "read"
+    loaded = LearnedMask(fitted, inputs.model.sizes)
     if loaded.choose(np.zeros(inputs.model.sizes.latents, np.float32), 4).sum() != 4:
         raise AssertionError("a mask of another number of blocks")
     return "read"
@@ -137,13 +143,18 @@ def study(inputs: Inputs, rng: random.Random) -> Outcome:
     return "read"
 
 
+def _read(reader: Callable[[Path, Path, random.Random], Outcome], inputs: Inputs, rng: random.Random) -> Outcome:
+    return reader(inputs.bases, inputs.work, rng)
+
+
 KINDS: dict[str, tuple[Callable[[Inputs, random.Random], Outcome], int]] = {
-    "recording": (recording, 2000),
+    "recording": (recording, 3000),
     "report": (report, 200),
     "packets": (lambda inputs, rng: mask_packets(inputs.model, rng), 170),
     "coders": (lambda inputs, rng: coder_packets(inputs.model, rng), 170),
     "mask": (mask, 2000),
-    "study": (study, 2000),
+    "study": (study, 3000),
+    **{name: (partial(_read, reader), count) for name, (reader, count) in READERS.items()},
 }
 """What is fuzzed, and how many inputs in a whole run; one of `packets` and of `coders` is 600 packets."""
 
@@ -324,6 +335,7 @@ def main() -> None:
     load_task_model(make_task().spec)
     with tempfile.TemporaryDirectory() as folder:
         make_bases(Path(folder))
+        make_more(Path(folder))
         workers = list(fuzz(cases, arguments.jobs, Path(folder)))
     summary: dict[str, Any] = {
         "inputs": {

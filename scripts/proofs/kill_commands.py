@@ -2,53 +2,31 @@
 
 python scripts/proofs/kill_commands.py --kills 40
 
-Each command runs once to its end, and then in fresh copies of the same folder, where it is killed at a moment drawn
-from that time. Sources must be as they were. The same command, given again, must come to its end and leave the same
-files as the one that nobody killed, and nothing beside them: byte for byte, or, where a file says when it was made, by
-name.
+Each command runs twice to its end, and then in fresh copies of the same folder, where it is killed at a moment drawn
+from that time, with all processes that it started. Sources must be as they were. The same command, given again, must
+come to its end and leave the same files as those that nobody killed, and nothing beside them: byte for byte, but for
+files that differ between the two that nobody killed (what says when it was made), which are compared by name.
+
+Commands run in forks of one process that has imported everything: so the moments meet their work, and not their start.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
 import random
 import shutil
-import signal
 import sys
 import tempfile
-import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-import sessions
-from compression.model.latent_model import use_one_thread
-from racer import cli
-from racer.study.file import load_study
-from racer.study.run import run_study
-from racer.tasks.latent_model import load_task_model
-from racer.tasks.registry import make_task
-from sessions.ledger import LEDGER_NAME
+import h5py
+from forked_commands import load_everything, make_study, run  # type: ignore[import-not-found]
 
-STUDY = """
-title = "study"
-conditions = ["random", "pico"]
-participants = 2
-pilots = 1
-[episodes]
-practice = 1
-calibration = 2
-exploration = 3
-evaluation = 1
-steps = 12
-[masks]
-pico = "{mask}"
-"""
-CHANGING = (".html", ".svg", ".png", "_report.json", "report.json", "dataset_description.json", "README.md")
-"""Endings of files that say when, or with how much chance, they were made: compared by name."""
+import sessions
+from sessions.ledger import LEDGER_NAME
 
 
 @dataclass(frozen=True)
@@ -58,21 +36,17 @@ class Command:
     words: tuple[str, ...]
     source: str = ""
     """Folder that must stay as it is."""
-    by_name: bool = False
-    """Whether files are compared by name alone: those of a withdrawal hold a salt."""
     prepare: Callable[[Path], None] = lambda folder: None
 
 
-def unfinish(folder: Path) -> None:
+def unfinish(folder: Path, recordings: str = "study/recordings") -> None:
     """Make the first recording what a killed session leaves."""
-    import h5py
-
-    path = sessions.find_recordings(folder / "study/recordings")[0]
+    path = sessions.find_recordings(folder / recordings)[0]
     with h5py.File(path, "r+") as file:
         file.attrs["status"] = "running"
         del file.attrs["seal"]
-    path.rename(folder / "study/recordings" / "killed.h5.partial")
-    (folder / "study/recordings" / LEDGER_NAME).unlink()
+    path.rename(path.with_name("killed.h5.partial"))
+    (path.parent / LEDGER_NAME).unlink()
 
 
 def no_sittings(folder: Path) -> None:
@@ -81,57 +55,25 @@ def no_sittings(folder: Path) -> None:
 
 
 RATES = ("--coders", "coarse", "--bits", "85", "--participants", "1", "--tracks", "1", "--steps", "10", "--jobs", "1")
+MODEL = ("--task", "digits", "--runs", "2", "--held-out-runs", "2", "--vae-steps", "12", "--world-model-steps", "12")
+TRAINED = ("train", "study/recordings/{pilot}", "--iterations", "25")
 COMMANDS = {
     "repair": Command(("session", "repair", "study/recordings/killed.h5.partial"), prepare=unfinish),
     "merge": Command(("session", "merge", "desk", "--into", "all"), "desk"),
-    "withdraw": Command(
-        ("session", "withdraw", "p02", "--data", "study/recordings", "--yes", "--traces"), by_name=True
-    ),
+    "withdraw": Command(("session", "withdraw", "p02", "--data", "study/recordings", "--yes", "--traces")),
     "export": Command(("session", "export", "study/recordings", "--to", "csv", "--out", "out"), "study/recordings"),
     "report": Command(("study", "report", "study", "--out", "report.html"), "study/recordings"),
-    "train": Command(("train", "study/recordings/{pilot}", "--out", "masks/new.safetensors"), "study/recordings"),
+    "train": Command((*TRAINED, "--out", "masks/new.safetensors"), "study/recordings"),
+    "model train": Command(("model", "train", *MODEL, "--batch", "16", "--jobs", "1", "--out", "model")),
     "study run": Command(("study", "run", "study", "--jobs", "1"), prepare=no_sittings),
-    "rates": Command(("rates", *RATES, "--out", "rates"), by_name=True),
+    "rates": Command(("rates", *RATES, "--out", "rates")),
 }
 
 
-def run(folder: Path, words: tuple[str, ...], kill_after: float | None = None) -> tuple[int, float]:
-    """Run a command in a fork of this process; return its exit code, or -9 where it was killed, and its seconds."""
-    began = time.monotonic()
-    child = os.fork()
-    if not child:
-        try:
-            os.setsid()
-            os.chdir(folder)
-            sink = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(sink, 1)
-            os.dup2(sink, 2)
-            sys.argv = ["racer", *words]
-            cli.main()
-        except SystemExit as exit_:
-            os._exit(exit_.code if isinstance(exit_.code, int) else 1)
-        finally:
-            os._exit(99)
-    code = None
-    while code is None:
-        ended, status = os.waitpid(child, os.WNOHANG)
-        if ended:
-            code = os.waitstatus_to_exitcode(status)
-        elif kill_after is not None and time.monotonic() - began >= kill_after:
-            with suppress(ProcessLookupError):  # before it leads a group of its own
-                os.killpg(child, signal.SIGKILL)
-            os.kill(child, signal.SIGKILL)
-            os.waitpid(child, 0)
-            code = -9
-        else:
-            time.sleep(0.001)
-    return code, time.monotonic() - began
-
-
-def contents(folder: Path, by_name: bool = False) -> dict[str, bytes]:
+def contents(folder: Path) -> dict[str, bytes]:
     """Return the files below a folder, but for locks and what was remembered of recordings."""
     return {
-        name: b"" if by_name or name.endswith(CHANGING) else path.read_bytes()
+        name: path.read_bytes()
         for path in sorted(folder.rglob("*"))
         if path.is_file() and ".leases" not in (name := path.relative_to(folder).as_posix()) and ".lock" not in name
     }
@@ -142,35 +84,50 @@ def prove(name: str, command: Command, base: Path, root: Path, kills: int, rng: 
     (pilot,) = [path.name for path in (base / "study/recordings").glob("pilot*.h5")]
     words = tuple(word.format(pilot=pilot) for word in command.words)
 
-    def fresh(where: str) -> Path:
-        folder = root / where
+    def fresh() -> Path:
+        folder = root / "folder"
         shutil.rmtree(folder, ignore_errors=True)
         shutil.copytree(base, folder)
         command.prepare(folder)
         return folder
 
-    whole = fresh("whole")
-    code, seconds = run(whole, words)
-    if code:
-        raise SystemExit(f"{name} that nobody kills ends with {code}")
-    wanted = contents(whole, command.by_name)
+    def whole() -> tuple[dict[str, bytes], float]:
+        folder = fresh()
+        ended = run(folder, words)
+        if ended.code:
+            raise SystemExit(f"{name} that nobody kills ends with {ended.code}: {ended.output}")
+        return contents(folder), ended.seconds
+
+    (wanted, _), (other, seconds) = whole(), whole()
+    if wanted.keys() != other.keys():
+        raise SystemExit(f"{name} makes other files each time: {sorted(wanted.keys() ^ other.keys())}")
+    changing = [each for each in wanted if wanted[each] != other[each]]
+    wanted |= dict.fromkeys(changing, b"")
     killed, problems = 0, []
     for number in range(kills):
-        folder = fresh("killed")
+        folder = fresh()
         before = contents(folder / command.source) if command.source else {}
-        code, _ = run(folder, words, rng.uniform(0, seconds))
-        killed += code == -9
+        print(f"{name}: {number} of {kills}, {len(problems)} problems", end="\r", file=sys.stderr, flush=True)
+        killed += run(folder, words, rng.uniform(0, seconds)).code < 0
         if command.source and contents(folder / command.source) != before:
             problems.append(f"kill {number}: the source was changed")
-        again, _ = run(folder, words)
+        again = run(folder, words)
+        found = contents(folder)
+        found |= dict.fromkeys(found.keys() & set(changing), b"")
         # What had come to its end is refused, and in order.
-        if again and not (again == 2 and contents(folder, command.by_name) == wanted):
-            problems.append(f"kill {number}: given again, it ends with {again}")
-        found = contents(folder, command.by_name)
+        if again.code and not (again.code == 2 and found == wanted):
+            problems.append(f"kill {number}: given again, it ends with {again.code}: {again.output[-300:]}")
         if found != wanted:
             differing = sorted(each for each in {*found, *wanted} if found.get(each) != wanted.get(each))
             problems.append(f"kill {number}: {', '.join(differing[:4])}")
-    return {"runs": kills, "killed": killed, "seconds": round(seconds, 2), "problems": problems}
+    return {
+        "runs": kills,
+        "killed": killed,
+        "seconds": round(seconds, 2),
+        "files": len(wanted),
+        "by_name": changing,
+        "problems": problems,
+    }
 
 
 def main() -> None:
@@ -180,21 +137,14 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", choices=COMMANDS, action="append", help="Kill this one.")
     arguments = parser.parse_args()
-    use_one_thread()
-    task = make_task()
-    load_task_model(task.spec)
+    load_everything()
     failed = False
     with tempfile.TemporaryDirectory() as place:
         base = Path(place) / "base"
-        (base / "study").mkdir(parents=True)
+        make_study(base)
         (base / "masks").mkdir()
-        (base / "study/study.toml").write_text(STUDY.format(mask="pilot"))
-        run_study(load_study(base / "study"), jobs=1, iterations=5)
-        shutil.copytree(base / "study/recordings", base / "desk")
-        for name, command in COMMANDS.items():
-            if arguments.only and name not in arguments.only:
-                continue
-            found = prove(name, command, base, Path(place), arguments.kills, random.Random(arguments.seed))
+        for name in arguments.only or COMMANDS:
+            found = prove(name, COMMANDS[name], base, Path(place), arguments.kills, random.Random(arguments.seed))
             failed |= bool(found["problems"])
             print(f"{name:12}{json.dumps(found)}", flush=True)
     if failed:

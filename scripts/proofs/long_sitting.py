@@ -26,6 +26,8 @@ from sessions.verify import verify
 
 RATE_HZ = 50
 EPISODE_STEPS = 5_000
+COMMIT_STEPS = RATE_HZ // 2
+"""A commit comes once in so many steps: the slowest calls of an episode."""
 
 
 def rows(folder: Path) -> tuple[sessions.SessionInfo, sessions.EpisodeInfo, list[Step]]:
@@ -56,22 +58,24 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=os.environ.get("TMPDIR")) as place:
         info, episode, steps = rows(Path(place) / "rows")
         now = [episode.started_ns]
-        memory, slowest, sizes = [], [], []
+        memory, commits, slowest, sizes = [], [], [], []
         info = replace(info, session_id="0000aa", resumes="")
-        with sessions.Recorder(Path(place), info, clock=lambda: now[0]) as recorder:
+        with sessions.Recorder(Path(place) / "long", info, clock=lambda: now[0]) as recorder:
             began = time.monotonic()
             for first in range(0, total, EPISODE_STEPS):
                 now[0] += 10**9
                 recorder.begin_episode(replace(episode, started_ns=now[0]))
-                longest = 0.0
+                times = []
                 for number in range(first, min(first + EPISODE_STEPS, total)):
                     now[0] += 10**9 // RATE_HZ
                     before = time.perf_counter()
                     recorder.append(replace(steps[number % len(steps)], time_ns=now[0], response_ns=now[0]))
-                    longest = max(longest, time.perf_counter() - before)
+                    times.append(time.perf_counter() - before)
                 recorder.end_episode("complete")
                 recorder.answer("driving/road", "4", now[0])
-                slowest.append(1000 * longest)
+                times.sort()
+                commits.append(1000 * statistics.median(times[-max(1, len(times) // COMMIT_STEPS) :]))
+                slowest.append(1000 * times[-1])
                 memory.append(_resident_mb())
                 sizes.append(recorder.path.stat().st_size)
             seconds = time.monotonic() - began
@@ -84,11 +88,10 @@ def main() -> None:
             "steps": total,
             "episodes": len(sizes),
             "file_mb": round(recorder.final_path.stat().st_size / 1e6, 1),
-            "resident_mb": {"first": memory[0], "middle": memory[len(memory) // 2], "last": memory[-1]},
-            "slowest_append_ms": {
-                "first tenth": round(statistics.median(slowest[: max(1, len(slowest) // 10)]), 1),
-                "last tenth": round(statistics.median(slowest[-max(1, len(slowest) // 10) :]), 1),
-            },
+            "resident_mb": {f"{part}/10": memory[(len(memory) - 1) * part // 10] for part in (0, 1, 2, 4, 6, 8, 10)},
+            "commit_ms": _tenths(commits),
+            "slowest_commit_ms": _tenths(slowest),
+            "file_growth_mb": {"first half": round(sizes[len(sizes) // 2] / 1e6, 1), "all": round(sizes[-1] / 1e6, 1)},
             "seconds": round(seconds, 1),
             "closing_seconds": round(closing, 1),
             "verify_seconds": round(time.monotonic() - before, 1),
@@ -98,6 +101,15 @@ def main() -> None:
     print(json.dumps(summary, indent=2))
     if failed:
         raise SystemExit(1)
+
+
+def _tenths(values: list[float]) -> dict[str, float]:
+    """Return the median over episodes, of the first tenth and of the last."""
+    tenth = max(1, len(values) // 10)
+    return {
+        "first tenth": round(statistics.median(values[:tenth]), 2),
+        "last tenth": round(statistics.median(values[-tenth:]), 2),
+    }
 
 
 def _resident_mb() -> int:

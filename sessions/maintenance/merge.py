@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from io import BufferedReader
 from pathlib import Path
 from typing import Literal
 
-from disk.reading import open_plain
 from disk.writing import (
     alone,
     make_folder,
-    open_new,
-    rename_without_overwriting,
-    scratch_folder,
-    sync_folder,
-    write_all,
 )
 from sessions.comparison import first_difference
 from sessions.errors import RecordingError, StorageError
-from sessions.ledger import note_recorded, read_ledger
+from sessions.ledger import note_recorded, read_ledger, sha256_of
+from sessions.maintenance.copying import copy_recording
 from sessions.maintenance.withdrawn import Withdrawn, note_withdrawals, read_withdrawn
 from sessions.names import PARTIAL_SUFFIX, find_recordings
 from sessions.reader import Session
@@ -32,8 +25,6 @@ Fate = Literal["copied", "identical", "contained", "running", "withdrawn", "conf
 """Of a recording in a source: copied; there already, byte for byte; there already in a recording of other bytes, such
 as a repaired one; left because its session still runs, because whoever it is of has withdrawn, because the folder holds
 another recording of that session or name, or because it cannot be read."""
-
-_BLOCK = 2**20
 
 
 @dataclass(frozen=True)
@@ -194,7 +185,7 @@ def _merge_one(
     if os.path.lexists(target) or any(entry.path == target for entries in known.values() for entry in entries):
         return Merged(path, "conflict", target, f"{target} exists and is another recording")
     if not dry_run:
-        _copy(path, target)
+        copy_recording(path, target)
     known.setdefault(info.session_id, []).append(_Known(target, info, path if dry_run else target))
     return Merged(path, "copied", target)
 
@@ -206,35 +197,7 @@ def _missing(one: Path, other: Path) -> str:
 
 
 def _same_bytes(one: Path, other: Path) -> bool:
-    return one.stat().st_size == other.stat().st_size and _digest(one) == _digest(other)
-
-
-def _digest(path: Path) -> bytes:
-    with BufferedReader(open_plain(path)) as file:
-        return hashlib.file_digest(file, "sha256").digest()
-
-
-def _copy(path: Path, target: Path) -> None:
-    """Copy a file, whole or not at all, never over another one."""
-    try:
-        make_folder(target.parent)
-        with scratch_folder(target.parent) as workplace:
-            copy = workplace / target.name
-            with open_plain(path) as source, open_new(copy) as written:
-                digest = hashlib.sha256()
-                while block := source.read(_BLOCK):
-                    digest.update(block)
-                    write_all(written, block)
-                os.fsync(written.fileno())
-            if _digest(copy) != digest.digest() or _digest(path) != digest.digest():
-                raise StorageError(f"{path} changed while it was copied, or its copy did; nothing was kept of it")
-            Session(copy).close()
-            rename_without_overwriting(copy, target)
-            sync_folder(target.parent)
-    except OSError as error:
-        raise StorageError(
-            f"cannot copy {path} to {target}: {error.strerror or error}; what was copied before stays, nothing was lost"
-        ) from error
+    return one.stat().st_size == other.stat().st_size and sha256_of(one) == sha256_of(other)
 
 
 def _shared_names(there: list[SessionInfo], brought: list[SessionInfo]) -> set[str]:

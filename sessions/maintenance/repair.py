@@ -9,7 +9,8 @@ from typing import Any
 from disk.writing import make_folder, rename_without_overwriting, scratch_folder, sync_folder
 from sessions.comparison import first_difference
 from sessions.errors import RecordingError, RecordingExistsError, StorageError
-from sessions.ledger import note_recorded, read_ledger
+from sessions.ledger import note_recorded, read_ledger, sha256_of
+from sessions.maintenance.copying import copy_recording
 from sessions.names import PARTIAL_SUFFIX, SUFFIX
 from sessions.reader import Episode, Session
 from sessions.recorder import EndStatus, Recorder
@@ -37,7 +38,7 @@ def repair(path: Path, folder: Path | None = None) -> Path:
     What was running is marked as aborted, and its columns are cut to the length that all of them have. Everything is
     written to a hidden folder, put on the device and compared with the original before it gets its name; whatever
     stops this, the original is as it was and there is either a whole repaired recording or none. The session must not
-    be running.
+    be running. A file that lacks nothing but its name, as the ledger says, gets it as it is, byte for byte.
 
     Args:
         path: `.h5.partial`; never changed.
@@ -55,6 +56,24 @@ def repair(path: Path, folder: Path | None = None) -> Path:
         _note_if_cut_short(path, target)
         raise RecordingExistsError(f"{target} exists already and was left as it is; {path} was not changed")
     read_ledger(target.parent)  # says now what is wrong with it
+    if _lacks_its_name(path):
+        copy_recording(path, target)
+    else:
+        _repair(path, target)
+    note_recorded(target.parent, [target])
+    return target
+
+
+def _lacks_its_name(path: Path) -> bool:
+    """Return whether a recording was closed and noted, and killed before it got its name."""
+    try:
+        ledger = read_ledger(path.parent)
+        return ledger is not None and sha256_of(path) in ledger.held
+    except (RecordingError, OSError):
+        return False
+
+
+def _repair(path: Path, target: Path) -> None:
     with Session(path) as killed, ExitStack() as opened:
         try:
             make_folder(target.parent)
@@ -68,8 +87,6 @@ def repair(path: Path, folder: Path | None = None) -> Path:
             if difference := first_difference(killed, written):
                 raise RepairError(f"{path} cannot be repaired: {difference} came out otherwise; it was not changed")
         _give_name(copy, target)
-    note_recorded(target.parent, [target])
-    return target
 
 
 def _note_if_cut_short(path: Path, target: Path) -> None:

@@ -72,7 +72,7 @@ class Intent:
             check_session_id(session_id)
         for each in self.traces:
             path = Path(each)
-            if path.anchor or not path.parts or ".." in path.parts:
+            if path.anchor or not path.parts or ".." in path.parts or "\0" in each:
                 raise ValueError("traces must lie in the study's folder")
             if each.endswith((SUFFIX, PARTIAL_SUFFIX)):
                 raise ValueError("a recording is no trace")

@@ -5,30 +5,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from person_builders import TRAITS
 from typer.testing import CliRunner
 
+import sessions
 from racer.cli import app
 from racer.drivers.checks import statistics_of
 from racer.drivers.driver import DriverError
 from racer.drivers.families.pursuit import Pursuit, PursuitTraits
 from racer.drivers.likelihood import DEAD_ZONE, Drive, decisions, log_likelihood, look
-from racer.drivers.person import Traits, read_person
+from racer.drivers.person import read_person
 from racer.drivers.registry import make_driver, was_fitted_on, who_drives
 from racer.rates.provenance import driver_sha256
 from racer.sitting.protocol import ProtocolConfig
 from racer.sitting.start import StartConfig, start_session
 from racer.tasks.car_racing.task import CarRacing
-
-TRAITS = Traits(
-    reaction_ms=200.0,
-    look_ahead=12.0,
-    gain=1.2,
-    damping=0.6,
-    anticipation=0.9,
-    dead_zone=DEAD_ZONE,
-    noise=0.03,
-    lapses=0.2,
-)
 
 
 def driven(traits: PursuitTraits, steps: int = 120, seed: int = 5) -> Drive:
@@ -101,6 +92,8 @@ def test_a_program_is_never_called_like_a_person(fitted: Path) -> None:
     assert person.checks[0].name == "reversals of the wheel" and len(person.checks) == 4
     assert person.held_out.steps == 30 - 6 and person.episodes == 2
     assert set(person.held_out.families) >= {"pursuit", "two-point"}
+    with sessions.open(sessions.find_recordings(fitted.parent)[0]) as session:
+        assert person.sessions == (session.info.session_id,), "whoever withdraws takes it along"
     assert "ann" not in fitted.read_text(encoding="utf-8"), "it names nobody"
 
 
@@ -123,7 +116,16 @@ def test_a_file_that_is_no_driver_is_refused_in_a_line(tmp_path: Path, fitted: P
         make_driver(str(path), CarRacing(), 0)
     content = json.loads(fitted.read_text(encoding="utf-8"))
     content["traits"]["gain"] = -1.0
-    for damage in (b"", b"{}", b"\xff", b"[" * 50_000, b"x" * 200_000, json.dumps(content).encode()):
+    hostile = json.loads(fitted.read_text(encoding="utf-8")) | {"tasks": ["car-racing\nracer: all is well"]}
+    for damage in (
+        json.dumps(hostile).encode(),
+        b"",
+        b"{}",
+        b"\xff",
+        b"[" * 50_000,
+        b"x" * 200_000,
+        json.dumps(content).encode(),
+    ):
         path.write_bytes(damage)
         with pytest.raises(DriverError, match="is no driver of `racer driver fit`") as refusal:
             make_driver(str(path), CarRacing(), 0)

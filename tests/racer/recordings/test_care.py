@@ -14,6 +14,7 @@ import h5py
 import pytest
 import typer
 from footage_builders import Walk, golden
+from person_builders import PERSON
 from racing_builders import scored, write_mask, write_session
 from typer.testing import CliRunner, Result
 
@@ -340,12 +341,17 @@ def test_traces_are_listed_and_removed_when_asked_for(
     notes = tmp_path / "notes.md"
     notes.write_text("p01 was late")
     (tmp_path / "p011.csv").write_text("p011,xp01")
+    driver, own_id = tmp_path / "me.json", session_id(next(data.glob("p01_*.h5")))
+    driver.write_text(PERSON.model_copy(update={"sessions": (own_id,)}).model_dump_json())
+    other_driver = tmp_path / "you.json"
+    other_driver.write_text(PERSON.model_copy(update={"sessions": ("0000ff",)}).model_dump_json())
     away = write_mask(tmp_path.parent / f"{tmp_path.name}.safetensors", model, participants=("p01",))
     try:
         found = strictly(run("withdraw", "p01", "--data", data, "--dry-run", "--json"))
         kinds = {entry["path"]: entry["kind"] for entry in found["traces"]}
         assert kinds == {
             str(mask): "mask",
+            str(driver): "driver",
             str(tmp_path / "tables"): "export",
             str(page): "report",
             str(notes): "mention",
@@ -361,9 +367,10 @@ def test_traces_are_listed_and_removed_when_asked_for(
     assert not (tmp_path / "tables").exists()
     assert not page.exists()
     assert [path.name for path in files.iterdir()] == ["notes.txt"]
-    assert not mask.exists()
+    assert not mask.exists() and not driver.exists()
     assert all(
-        path.exists() for path in (other_mask, other, notes, foreign, tmp_path / "theirs", tmp_path / "p011.csv")
+        path.exists()
+        for path in (other_driver, other_mask, other, notes, foreign, tmp_path / "theirs", tmp_path / "p011.csv")
     )
 
 

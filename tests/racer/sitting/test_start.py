@@ -17,10 +17,11 @@ from compression.model.latent_model import LatentModel
 from racer.drivers.driver import DriverError
 from racer.errors import ConfigError, RacerError
 from racer.loop.conditions import ChannelConfig
+from racer.recordings.verification import verify_recordings
 from racer.sitting.protocol import ProtocolConfig, condition_order, plan_episodes
 from racer.sitting.start import StartConfig, resolved, start_session
 from racer.tasks.registry import make_task, task_settings
-from sessions.ledger import LEDGER_NAME, note_recorded
+from sessions.ledger import LEDGER_NAME, note_recorded, read_ledger, sha256_of
 
 PILOT = ProtocolConfig("pilot", practice=1, calibration=1, exploration=1, steps=2)
 EVALUATION = ProtocolConfig("evaluation", practice=0, evaluation=1, steps=1, conditions=("raw", "random", "full"))
@@ -51,6 +52,21 @@ def orders(data: Path) -> dict[str, tuple[str, ...]]:
             conditions = [e.info.condition for e in session.episodes if e.info.phase == "evaluation"]
             met[session.info.participant] = tuple(dict.fromkeys(conditions))
     return met
+
+
+def test_no_recording_has_its_name_before_it_is_noted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def killed(source: Path, target: Path) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("sessions.recorder.rename_without_overwriting", killed)
+    with pytest.raises(KeyboardInterrupt):
+        start_session(config(tmp_path))
+    (path,) = sessions.find_recordings(tmp_path)
+    assert path.name.endswith(".h5.partial")
+    ledger = read_ledger(tmp_path)
+    assert ledger is not None and list(ledger.held) == [sha256_of(path)]
+    (found,) = verify_recordings([path], replay=False).ledgers
+    assert found.outcome == "ok"
 
 
 def test_nobody_is_turned_away_by_a_damaged_ledger(tmp_path: Path) -> None:

@@ -365,6 +365,8 @@ def test_a_study_of_another_task_and_model_is_run_and_its_mask_fitted_to_that_mo
         person.info.model_sha256 == hashlib.sha256((study.folder / "tiny/model.safetensors").read_bytes()).hexdigest()
     )
     assert person.info.fitted_sha256 == hashlib.sha256((study.masks / "pico.safetensors").read_bytes()).hexdigest()
+    found = {each.check: each.outcome for each in verify_recording(person.paths[0]).findings}
+    assert {found[check] for check in ("weights", "packets", "received", "replay")} == {"ok"}, "with the study's model"
     with sessions.open(person.paths[0]) as session:
         for episode in session.episodes:
             assert {after - before for before, after in pairwise(map(int, episode.time_ns))} <= {50_000_000}

@@ -16,7 +16,7 @@ from session_builders import EPISODE, SESSION, Clock, assert_holds, random_steps
 import sessions
 from sessions import Recorder, RecordingExistsError, StorageError, UnreadableRecordingError
 from sessions.comparison import first_difference
-from sessions.ledger import LEDGER_NAME
+from sessions.ledger import LEDGER_NAME, note_recorded
 from sessions.maintenance.repair import RepairError, repair, repaired_path
 from sessions.storage.journal import read_journal
 
@@ -224,6 +224,26 @@ def test_folder_that_cannot_be_written_is_told_in_one_line(tmp_path: Path) -> No
     with pytest.raises(StorageError, match="was not changed") as refusal:
         repair(path, tmp_path / "file")
     assert len(str(refusal.value).splitlines()) == 1
+
+
+def test_recording_that_lacks_only_its_name_gets_it_byte_for_byte(tmp_path: Path) -> None:
+    def killed_before_its_name(path: Path) -> None:
+        note_recorded(tmp_path, [path])
+        raise KeyboardInterrupt
+
+    recorder = Recorder(tmp_path, SESSION, on_whole=killed_before_its_name)
+    recorder.begin_episode(EPISODE)
+    recorder.append(random_steps(1)[0])
+    recorder.end_episode("complete")
+    with pytest.raises(KeyboardInterrupt):
+        recorder.close("complete")
+    recorder.abandon()
+    ledger = (tmp_path / LEDGER_NAME).read_bytes()
+    repaired = repair(recorder.path)
+    assert repaired.read_bytes() == recorder.path.read_bytes()
+    assert (tmp_path / LEDGER_NAME).read_bytes() == ledger, "what was noted is there, under its name"
+    with sessions.open(repaired) as session:
+        assert session.status == "complete"
 
 
 def test_repair_that_was_killed_before_it_was_noted_is_noted_when_it_is_given_again(tmp_path: Path) -> None:

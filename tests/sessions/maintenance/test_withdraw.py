@@ -226,7 +226,7 @@ def test_traces_behind_a_link_stay(tmp_path: Path) -> None:
     assert names(outside) == {"sessions.csv"}
 
 
-@pytest.mark.parametrize("trace", ["../precious", "/precious", "", "a/../../precious", "p02_pilot.h5", 5, None])
+@pytest.mark.parametrize("trace", ["../precious", "/precious", "", "a/../../precious", "p02_pilot.h5", "a\0b", 5, None])
 def test_traces_that_a_foreign_intent_puts_elsewhere_are_refused(tmp_path: Path, trace: object) -> None:
     data = tmp_path / "data"
     recorded(data, "p01", "00000a")
