@@ -133,11 +133,10 @@ def study_status(study: StudyArgument = None, as_json: JsonOption = False) -> No
 
 def study_train(study: StudyArgument = None, as_json: JsonOption = False) -> None:
     """Train the masks that are missing on the recordings of the study's pilots."""
-    from dataclasses import asdict
 
     from racer.study.file import find_study, load_study
     from racer.study.train import train_study
-    from racer.training.summary import explained, verdict
+    from racer.training.summary import explained, outcome, verdict
 
     loaded = load_study(find_study(study))
     with progress_bar("training", shown=not as_json) as advance:
@@ -150,7 +149,7 @@ def study_train(study: StudyArgument = None, as_json: JsonOption = False) -> Non
 
         trained = train_study(loaded, progress)
     if as_json:
-        print_json({"masks": {str(path): asdict(summary) for path, summary in trained.items()}})
+        print_json({"masks": {str(path): outcome(summary) for path, summary in trained.items()}})
         return
     for path, summary in trained.items():
         for line in explained(summary):

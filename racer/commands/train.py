@@ -28,11 +28,9 @@ def train(
     as_json: JsonOption = False,
 ) -> None:
     """Fit a mask, or the levels of coder pico-rate, to recorded sessions."""
-    from dataclasses import asdict
-
     from compression.fitting.config import PicoConfig
     from racer.recordings.places import find_pilots
-    from racer.training.summary import explained
+    from racer.training.summary import explained, outcome
     from racer.training.train import train as train_for
 
     config = PicoConfig(seed=seed, iterations=iterations)
@@ -46,11 +44,11 @@ def train(
 
         summary = train_for(objective.value, find_pilots(session), out, config, progress, model)
     if as_json:
-        print_json({"mask": str(out), **asdict(summary)})
+        print_json({"mask": str(out), **outcome(summary)})
         return
     for line in explained(summary):
         print(line)
-    print(f"Wrote {out}")
+    print(f"Wrote {out}, and how its training went to {out.stem}_curves.csv beside it")
     conditions = {
         ObjectiveChoice.pico: "",
         ObjectiveChoice.perceptual: " --conditions random,perceptual,full",

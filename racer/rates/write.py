@@ -17,10 +17,9 @@ from racer.rates.plot import NORMALISED, draw_figures, figure_name
 from racer.rates.results import RESULTS, ResultsError
 from racer.rates.sealed import Opened
 from racer.rates.sweep import Driven, Sweep
-from racer.report.drawing import Cell
+from racer.report.drawing import Cell, csv_bytes
 from racer.report.equivalence import MARGIN, Kept
 from racer.report.statistics import Interval
-from racer.report.write import csv_bytes
 from racer.tasks.task import TaskSpec
 
 EPISODES, POINTS, CODERS, NUMBERS = "rates.csv", "rates_summary.csv", "rates_coders.csv", "rates.json"

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -15,7 +13,6 @@ from disk.reading import open_plain, read_plain
 from disk.writing import make_folder, scratch_folder, sync_folder, write_whole
 from racer import __version__
 from racer.errors import RacerError
-from racer.report.drawing import Cell
 from racer.report.figures import draw_figures
 from racer.report.page import GENERATOR, Pictures, named_exclusions, render_page
 from racer.report.recordings import Evaluations, read_evaluations
@@ -28,8 +25,6 @@ NUMBERS = "report.json"
 _MOST_NUMBERS = 2**28
 _HEAD_BYTES = 4096
 """Of a page in which its generator is named."""
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""What a cell starts with that spreadsheets take for a formula."""
 
 
 class ReportFileError(RacerError):
@@ -91,7 +86,7 @@ def write_report(
     for illustration in pictures.drawn.values():
         contents[f"{illustration.name}.svg"] = illustration.svg
         contents[f"{illustration.name}.png"] = illustration.png
-        contents[f"{illustration.name}.csv"] = csv_bytes(illustration.header, illustration.rows)
+        contents[f"{illustration.name}.csv"] = illustration.csv
     contents[NUMBERS] = _numbers(report, pictures, [*contents, NUMBERS])
     page = render_page(report, pictures, files.name, item_texts or {}).encode()
     progress("writing")
@@ -128,18 +123,6 @@ def draw_pictures(evaluations: Evaluations, report: StudyReport, folder: Path | 
     except NotHereError as error:
         left_out["traversals"] = f"There are no pictures of the blocks: {error}."
     return Pictures(drawn, left_out)
-
-
-def csv_bytes(header: Sequence[str], rows: Iterable[Sequence[Cell]]) -> bytes:
-    """Return a table as CSV in UTF-8; numbers in full, and no text that a spreadsheet would run as a formula."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(header)
-    for row in rows:
-        writer.writerow(
-            ["'" + value if isinstance(value, str) and value.startswith(_FORMULA) else value for value in row]
-        )
-    return text.getvalue().encode()
 
 
 def _numbers(report: StudyReport, pictures: Pictures, names: list[str]) -> bytes:

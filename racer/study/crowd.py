@@ -30,7 +30,7 @@ from racer.drivers.driver import Driver
 from racer.drivers.registry import CROWD
 from racer.errors import ConfigError
 from racer.loop.simulated_time import SimulatedClock
-from racer.report.write import csv_bytes
+from racer.report.drawing import csv_bytes
 from racer.sitting.agenda import Screens
 from racer.sitting.protocol import CATCH, ProtocolName, balanced_rows
 from racer.sitting.start import SimulatedIdentity, StartConfig, start_session

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+from typing import Any
+
 from compression.fitting.pico import TrainingSummary
 from compression.fitting.pico_rate import RateSummary
 from racer.training.train import Summary
@@ -10,6 +13,11 @@ from racer.training.train import Summary
 def explained(summary: Summary) -> list[str]:
     """Return what a training came to, line by line."""
     return _levels(summary) if isinstance(summary, RateSummary) else _mask(summary)
+
+
+def outcome(summary: Summary) -> dict[str, Any]:
+    """Return what a training came to as JSON has it; its curves stand in a file of their own."""
+    return {name: value for name, value in asdict(summary).items() if name != "curve"}
 
 
 def verdict(summary: Summary) -> str:
