@@ -55,7 +55,7 @@ def play(
     headless: HeadlessOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Play now; nothing is recorded."""
+    """Play now; nothing is recorded. Tab and number keys switch what is shown, which is named above the picture."""
     from racer.loop.conditions import ChannelConfig
     from racer.sitting.play import PlayConfig, play_episodes
     from racer.tasks.registry import make_task, parse_settings

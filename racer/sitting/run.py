@@ -181,6 +181,8 @@ class SittingRun:
         self._note("resume", "storage", self._clock())
 
     def _note(self, kind: str, detail: str, time_ns: int) -> None:
+        if kind == "key_down" and self._sitting.setup.switch is not None:
+            self._sitting.setup.switch.key(detail)
         if kind == NOTE:
             self._recorder.answer(NOTE, detail, time_ns)
         elif self._consented:

@@ -108,6 +108,7 @@ class Texts:
     declined_title: str
     declined_lines: tuple[str, ...]
     pause_hint: str
+    switch_hint: str
     key_test_title: str
     key_test_lines: tuple[str, ...]
     part_title: str

@@ -181,7 +181,20 @@ def test_every_task_tells_what_to_do_in_every_built_in_language(task: str, langu
 
 
 def test_every_placeholder_is_filled_with_what_a_sitting_knows() -> None:
-    known = {"keys", "key", "seconds", "number", "count", "episodes", "done", "first", "last", "least", "most"}
+    known = {
+        "keys",
+        "key",
+        "seconds",
+        "number",
+        "count",
+        "episodes",
+        "done",
+        "first",
+        "last",
+        "least",
+        "most",
+        "conditions",
+    }
     assert set(re.findall(r"\{(\w*)\}", ENGLISH_FILE)) - {"placeholders"} == known
 
 
