@@ -21,7 +21,7 @@ from racer.loop.pacing import Pacer
 from racer.loop.patience import PatientRecorder
 from racer.loop.switching import Switch
 from racer.sitting.protocol import EpisodePlan
-from racer.tasks.task import Task, TaskSpec, TaskText
+from racer.tasks.task import Reaching, Task, TaskSpec, TaskText
 from sessions import EpisodeInfo, Step
 
 if TYPE_CHECKING:
@@ -251,7 +251,8 @@ class EpisodeRun:
 
     def _hud(self, heading: str, plan: EpisodePlan, request: Act) -> Hud:
         counted = (self._before, self._total) if not self._spec.paced else (0, plan.steps)
-        hud = hud_at(self._spec, self._setup.text, heading, request.step, *counted, request.metrics)
+        reach = self._setup.task.reach(plan.steps) if isinstance(self._setup.task, Reaching) else None
+        hud = hud_at(self._spec, self._setup.text, heading, request.step, *counted, request.metrics, reach)
         switch = self._setup.switch
         return replace(hud, mark=self._setup.mark if switch is None else switch.mark)
 
@@ -267,6 +268,7 @@ def hud_at(
     before: int,
     total: int,
     metrics: Mapping[str, float] | None = None,
+    reach: float | None = None,
 ) -> Hud:
     """Return what stands around a frame.
 
@@ -278,6 +280,7 @@ def hud_at(
         before: Steps that are counted together with those of the episode and were there before it.
         total: How many steps are counted together, 1 or more.
         metrics: What the task came to so far; None before anything was done.
+        reach: What the primary metric, which begins with 0, can come to in the episode; None where nobody knows.
     """
     seen = before + step
     if not spec.paced:  # answers are not commented on
@@ -286,7 +289,8 @@ def hud_at(
     low, high = primary.bounds
     value = metrics[primary.name] if metrics else max(low, min(high, 0.0))
     said = f"{100 * value:.0f} %" if primary.unit == "fraction" else f"{value:.3g}"
-    return Hud(heading, seen / total, text.primary or primary.title, said, primary.share(value))
+    share = primary.share(value) if reach is None else min(max(value / reach, 0.0), 1.0)
+    return Hud(heading, seen / total, text.primary or primary.title, said, share)
 
 
 def _cross(shape: tuple[int, int, int]) -> NDArray[np.uint8]:
