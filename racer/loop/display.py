@@ -14,11 +14,12 @@ from racer.sitting.questionnaires import Item
 
 EventListener = Callable[[str, str, int], None]
 """Called with (kind, detail, monotonic nanoseconds). Kinds: `key_down`, `key_up`, `click`, `focus_lost`,
-`focus_gained`, `pause`, `resume`, `end`, `resize`, `note`. The detail of a key event is pygame's name of the key; of a
-click the name of the answer whose button it was; of a pause, a resume and an end what began it (`escape`, `close`,
-`focus`, `fullscreen`, `experimenter`, `storage`); of a resize the new size, as `960x720`; of a `note` the
-experimenter's words, at most `questionnaires.MOST_ANSWER_CHARACTERS` letters. A resume after a pause of an episode
-comes when its time runs on, after the countdown. Losing the focus releases all keys."""
+`focus_gained`, `pause`, `resume`, `end`, `resize`, `note`. The detail of a key event is pygame's name of the key, or
+what was pressed on a gamepad (`pad left`, `pad 1`); of a click the name of the answer whose button it was; of a pause,
+a resume and an end what began it (`escape`, `close`, `focus`, `fullscreen`, `experimenter`, `storage`); of a resize the
+new size, as `960x720`; of a `note` the experimenter's words, at most `questionnaires.MOST_ANSWER_CHARACTERS` letters. A
+resume after a pause of an episode comes when its time runs on, after the countdown. Losing the focus releases all
+keys."""
 
 
 class EndSession(Exception):

@@ -26,8 +26,8 @@ from racer.loop.simulated_time import SimulatedClock, SimulatedDisplay
 from racer.sitting.agenda import Drive
 from racer.sitting.protocol import EpisodePlan
 from racer.sitting.run import Sitting, SittingResult, SittingRun
-from racer.tasks.record import record_of
 from racer.tasks.car_racing.task import CarRacing
+from racer.tasks.record import record_of
 from racer.tasks.task import Task, TaskSpec
 from racer.window.texts import english
 
