@@ -33,7 +33,9 @@ _HELP = ["-h", "--help"]
 
 app = typer.Typer(
     name="racer",
-    help="Do a task seeing only what a few bits per step transmit; record it; fit PICO masks; evaluate them.",
+    help=(
+        "Let people do a task seeing only what a few bits per step carry: record them, train PICO masks, evaluate them."
+    ),
     no_args_is_help=True,
     add_completion=False,
     context_settings={"help_option_names": _HELP},

@@ -13,8 +13,10 @@ from racer.commands.output import print_json, progress_bar
 
 
 def train(
-    session: Annotated[list[Path], typer.Argument(help="Pilots' recordings, or folders and studies that hold them.")],
-    out: Annotated[Path, typer.Option(help="File to write, for --mask; must not exist.")],
+    session: Annotated[
+        list[Path], typer.Argument(help="Pilots' recordings, or the folders or studies that hold them.")
+    ],
+    out: Annotated[Path, typer.Option(help="File to write, for use with --mask; it must not exist yet.")],
     objective: Annotated[
         ObjectiveChoice,
         typer.Option(
