@@ -109,7 +109,7 @@ def load_fitted(
     try:
         data = read_plain(path, LARGEST_FILE)
     except NotPlainError as error:
-        raise MaskError(f"{path} is no fitted file ({error.strerror}); check the path") from error
+        raise MaskError(f"{path} is not a fitted file ({error.strerror}); check the path") from error
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise MaskError(f"cannot read {path}: {reason}; check the path") from error
@@ -117,7 +117,7 @@ def load_fitted(
         tensors, metadata = parse_tensors(data)
         record = _record(metadata)
     except (TensorFileError, KeyError, TypeError, ValueError, RecursionError) as error:
-        raise MaskError(f"{path} is no fitted file ({one_line(error)}); {again}") from error
+        raise MaskError(f"{path} is not a fitted file ({one_line(error)}); {again}") from error
     if objective is not None and record.objective != objective:
         raise MaskError(f"{path} was fitted for {record.objective}, not for {objective}; {again}")
     if record.model_sha256 != model.sha256:
@@ -173,7 +173,7 @@ def _record(metadata: Mapping[str, str]) -> FittedRecord:
         raise ValueError("another format")
     fields = json.loads(metadata["record"])
     if not isinstance(fields, dict) or not isinstance(fields["config"], dict):
-        raise TypeError("its record is no object")
+        raise TypeError("its record is not an object")
     if metadata["format"] in _OLD_FORMATS:
         fields = {_OLD_NAMES.get(name, name): value for name, value in fields.items()}
     return FittedRecord(

@@ -161,7 +161,7 @@ def agent_show(
 
     task = task or task_of(file)
     if not task:
-        raise ConfigError(f"{file} is no file of an agent that can be read; check the path")
+        raise ConfigError(f"{file} is not an agent file that can be read; check the path")
     spec = make_task(task).spec
     record, card = read_card(file, load_task_model(spec, model))
     if as_json:

@@ -83,7 +83,9 @@ def repair(
             with sessions.open(path) as session:
                 session_id = session.info.session_id
             if _runs(path.parent, session_id):
-                raise ConfigError(f"{path} is being recorded right now; it was not changed: repair it when that ended")
+                raise ConfigError(
+                    f"{path} is being recorded right now; it was not changed: repair it once that has ended"
+                )
             repaired[path] = repair(path, out)
         except (sessions.RecordingError, RacerError) as error:
             failed[path] = str(error)

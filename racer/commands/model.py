@@ -220,7 +220,7 @@ def model_show(
     try:
         lines = _card_lines(card)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise WeightsError(f"{folder / CARD} is no data card of a latent model") from error
+        raise WeightsError(f"{folder / CARD} is not the data card of a latent model") from error
     for line in lines:
         print(line)
     fitted = sorted(path.stem for path in folder.glob("*.safetensors") if path.stem != "model")

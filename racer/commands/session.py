@@ -243,7 +243,7 @@ def _whom_to_resume(study: Path | None, data: Path, trial_run: bool) -> str | No
         return names[0] if names else None
     told = f"the sittings of {', '.join(names[:-1])} and {names[-1]} are unfinished"
     if not sys.stdin.isatty():
-        raise ConfigError(f"{told}; nothing was recorded: say whose to go on with, racer session start NAME --resume")
+        raise ConfigError(f"{told}; nothing was recorded: say whose to continue, racer session start NAME --resume")
     print(f"{told[0].upper()}{told[1:]}.")
     return ask("Go on with", "name the participant")
 

@@ -116,9 +116,7 @@ def refuse_foreign(out: Path, spec: TaskSpec) -> None:
     pictures = [f"{name}.{kind}" for name in names for kind in ("png", "svg")]
     for name in (EPISODES, POINTS, CODERS, FAMILIES, NUMBERS, *pictures):
         if (out / name).exists():
-            raise ResultsError(
-                f"{out / name} is there, and no sweep that wrote it: it was left as it is; give another --out"
-            )
+            raise ResultsError(f"{out / name} exists, and no sweep wrote it: it was left as it is; give another --out")
 
 
 def _put(path: Path, data: bytes) -> None:
@@ -126,7 +124,7 @@ def _put(path: Path, data: bytes) -> None:
         write_whole(path, data)
     except OSError as error:
         raise ResultsError(
-            f"cannot write {path}: {error.strerror}; all cells are kept: mend that and run it again"
+            f"cannot write {path}: {error.strerror}; all cells are kept: fix that and run it again"
         ) from error
 
 

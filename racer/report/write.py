@@ -144,7 +144,7 @@ def _refuse_foreign(out: Path, files: Path, overwrite: bool) -> None:
         if out.is_dir():
             raise ReportFileError(f"{out} is a folder; give the report a file name with --out, such as report.html")
         if files.is_symlink() or (files.exists() and not files.is_dir()):
-            raise ReportFileError(f"{files} is no folder and was left as it is; the report needs one of that name")
+            raise ReportFileError(f"{files} is not a folder and was left as it is; the report needs one of that name")
         if out.exists() and not overwrite and not _is_report(out):
             raise ReportFileError(
                 f"{out} is not a report that Racer wrote and was left as it is; give another name with --out, or add "
@@ -241,5 +241,5 @@ def _keep_foreign(files: Path, staged: Path, overwrite: bool) -> None:
                 shutil.copy2(path, staged / path.name, follow_symlinks=False)
         elif not overwrite:
             raise ReportFileError(
-                f"{path} is no report's and was left as it is; give another name with --out, or add --overwrite"
+                f"{path} belongs to no report and was left as it is; give another name with --out, or add --overwrite"
             )

@@ -239,7 +239,9 @@ def _read_key(study: Study, path: Path) -> tuple[ProtocolName, list[_Set]]:
             "made"
         ) from error
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, sessions.ParticipantNameError) as error:
-        raise ConfigError(f"{path} is no key of exported trials; nothing was recorded: export them anew") from error
+        raise ConfigError(
+            f"{path} is not the key of exported trials; nothing was recorded: export them anew"
+        ) from error
     if whose != study.sha256:
         raise ConfigError(
             f"{path} is of another study, or {study.path} was changed since; nothing was recorded: restore it"

@@ -264,7 +264,7 @@ def refuse_existing(path: Path) -> None:
         raise TrainingDataError(f"{path} exists and was left as it is; give another name with --out, or move it away")
     nearest = next(folder for folder in path.absolute().parents if folder.exists())
     if not nearest.is_dir():
-        raise TrainingDataError(f"cannot write {path}: {nearest} is no folder; give another name with --out")
+        raise TrainingDataError(f"cannot write {path}: {nearest} is not a folder; give another name with --out")
 
 
 def write_new(path: Path, data: bytes, overwrite: bool = False) -> None:

@@ -27,7 +27,7 @@ def repaired_path(path: Path, folder: Path | None = None) -> Path:
         RepairError: If the file has no name of an unfinished recording.
     """
     if not path.name.endswith(PARTIAL_SUFFIX):
-        raise RepairError(f"{path} is no {PARTIAL_SUFFIX} file: only recordings of killed sessions need repair")
+        raise RepairError(f"{path} is not a {PARTIAL_SUFFIX} file: only recordings of killed sessions need repair")
     return (folder or path.parent) / (path.name.removesuffix(PARTIAL_SUFFIX) + SUFFIX)
 
 
@@ -66,7 +66,7 @@ def repair(path: Path, folder: Path | None = None) -> Path:
         copy = _write_anew(killed, workplace)
         with Session(copy) as written:
             if difference := first_difference(killed, written):
-                raise RepairError(f"{path} cannot be repaired: {difference} came out otherwise; it was not changed")
+                raise RepairError(f"{path} cannot be repaired: {difference} came out differently; it was not changed")
         _give_name(copy, target)
     note_recorded(target.parent, [target])
     return target
