@@ -76,7 +76,7 @@ def read_metadata(path: Path, largest: int) -> dict[str, str]:
 def _metadata(header: bytes) -> dict[str, str]:
     metadata = json.loads(header).get("__metadata__", {})
     if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
-        raise TypeError("its metadata are no texts")
+        raise TypeError("its metadata are not texts")
     return metadata
 
 

@@ -33,7 +33,7 @@ def open_plain(path: Path, most: int | None = None) -> FileIO:
         most: Bytes believed; any number if None, for files that are read in parts.
 
     Raises:
-        NotPlainError: If it is no plain file, a link out of its folder, or larger.
+        NotPlainError: If it is not a plain file, a link out of its folder, or larger.
         OSError: If it cannot be opened.
     """
     target = _target(path)
@@ -52,7 +52,7 @@ def read_plain(path: Path, most: int) -> bytes:
     """Return the bytes of a file; see `open_plain`.
 
     Raises:
-        NotPlainError: If it is no plain file, a link out of its folder, or has more than `most` bytes.
+        NotPlainError: If it is not a plain file, a link out of its folder, or has more than `most` bytes.
         OSError: If it cannot be read.
     """
     with open_plain(path, most) as file:
@@ -89,6 +89,6 @@ def _refuse(found: os.stat_result, most: int | None) -> None:
     if stat.S_ISDIR(found.st_mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
     if not stat.S_ISREG(found.st_mode):
-        raise NotPlainError("it is no plain file")
+        raise NotPlainError("it is not a plain file")
     if most is not None and found.st_size > most:
         raise NotPlainError(f"{found.st_size} bytes is too large")

@@ -163,12 +163,12 @@ def open_to_append(path: Path) -> FileIO:
     """Open a file to write at its end, unbuffered; made if missing, and never through a link.
 
     Raises:
-        NotPlainError: If it is no plain file.
+        NotPlainError: If it is not a plain file.
         OSError: If it cannot be opened.
     """
     with suppress(FileNotFoundError):
         if not stat.S_ISREG(os.stat(path, follow_symlinks=False).st_mode):
-            raise NotPlainError("it is no plain file")
+            raise NotPlainError("it is not a plain file")
     return FileIO(path, "a", opener=lambda name, flags: os.open(name, _APPEND, _mode(path.parent)))
 
 

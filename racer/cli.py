@@ -33,9 +33,10 @@ _HELP = ["-h", "--help"]
 
 app = typer.Typer(
     name="racer",
-    help="Do a task seeing only what a few bits per step transmit; record it; fit PICO masks; evaluate them.",
+    help=(
+        "Let people do a task seeing only what a few bits per step carry: record them, train PICO masks, evaluate them."
+    ),
     no_args_is_help=True,
-    add_completion=False,
     context_settings={"help_option_names": _HELP},
     epilog="Start with `racer demo`; then `racer study init NAME`, or `racer session start NAME`.",
 )
@@ -85,7 +86,10 @@ def command_line() -> Any:
 
 
 def main() -> None:
-    """Run the command line: one clear line and exit code 2 for bad input, 130 when interrupted, 70 for a defect."""
+    """Run the command line: one clear line and exit code 2 for bad input, 130 when interrupted, 70 for a defect.
+
+    Under `--json` the line stands on stdout too, as `{"error": ..., "exit_code": ...}`.
+    """
     for number in _ENDING:
         # A polite kill and a terminal that is closed end a session as Ctrl-C does: the recording is closed.
         if signal.getsignal(number) == signal.SIG_DFL:  # nohup and its like have them ignored
@@ -179,6 +183,8 @@ def _fail(message: str, code: int) -> int:
     line = plain(message, " ")
     with suppress(OSError, ValueError):  # of a terminal that is closed
         print(f"racer: {line}", file=sys.stderr, flush=True)
+        if "--json" in sys.argv[1:]:
+            print_json({"error": line, "exit_code": code})
     return code
 
 

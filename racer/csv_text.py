@@ -48,7 +48,7 @@ def read_table(path: Path) -> Table:
     try:
         text = read_plain(path, MOST_BYTES).decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise ConfigError(f"{path} is no UTF-8 text; nothing was changed: save it as UTF-8") from error
+        raise ConfigError(f"{path} is not UTF-8 text; nothing was changed: save it as UTF-8") from error
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror}; nothing was changed") from error
     rows: list[tuple[str, ...]] = []
@@ -104,4 +104,4 @@ def _is_number(text: str) -> bool:
 
 
 def _wrong(path: Path, line: int, what: str) -> ConfigError:
-    return ConfigError(f"{path}, line {line}: {what}; nothing was changed: mend the line or take it out")
+    return ConfigError(f"{path}, line {line}: {what}; nothing was changed: fix the line or remove it")

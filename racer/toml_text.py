@@ -56,7 +56,7 @@ def parse_toml(data: bytes) -> dict[str, Any]:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        raise ConfigError(f"line {line}: is no UTF-8 text; save the file as UTF-8") from None
+        raise ConfigError(f"line {line}: is not UTF-8 text; save the file as UTF-8") from None
     for number, line_ in enumerate(_without_text(text).split("\n"), start=1):
         if line_.count(".") > _MOST_DOTS:
             raise ConfigError(f"line {number}: more than {_MOST_DOTS} dots outside of text; keys are not that long")

@@ -43,7 +43,7 @@ def in_parallel(
             yield future.result()
     except BrokenProcessPool as error:
         raise RacerError(
-            f"a process that {did} {what} was killed, perhaps for want of memory; what was finished is kept: run it "
+            f"a process that {did} {what} was killed, perhaps for lack of memory; what was finished is kept: run it "
             "again with fewer --jobs"
         ) from error
     finally:

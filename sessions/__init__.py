@@ -7,6 +7,8 @@
         for episode in session.episodes:
             print(episode.info.condition, episode.metrics)
 
+    episodes = sessions.to_frame("study/recordings")  # pandas
+
 Files are written by a `Recorder` and opened by `open`; both raise a `RecordingError` that a person can act on. All HDF5
 is in here. It imports neither `racer` nor `compression`, and needs no torch and no pygame; anybody may import it.
 """
@@ -21,6 +23,7 @@ from sessions.errors import (
     StorageWaitError,
     UnreadableRecordingError,
 )
+from sessions.export.frame import to_frame
 from sessions.names import check_name, find_recordings, new_session_id, recording_name
 from sessions.reader import Episode, Session, open
 from sessions.recorder import Recorder
@@ -53,4 +56,5 @@ __all__ = [
     "new_session_id",
     "open",
     "recording_name",
+    "to_frame",
 ]

@@ -109,5 +109,5 @@ def read_json(group: h5py.Group, name: str) -> dict[str, Any]:
     """Read an attribute that holds a JSON object. Raises ValueError if it does not."""
     value = json.loads(read_attribute(group, name, str))
     if not isinstance(value, dict):
-        raise ValueError(f"attribute {name} is no JSON object")
+        raise ValueError(f"attribute {name} is not a JSON object")
     return value

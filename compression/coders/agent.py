@@ -80,7 +80,7 @@ def check_agent(fitted: FittedModel, sizes: Sizes) -> None:
     if any((tables[name] != np.rint(tables[name])).any() for name in TABLES):
         raise ValueError("its tables hold no whole numbers")
     if tables["step"].shape != (1,) or not 1e-4 <= tables["step"][0] <= 1e3:
-        raise ValueError("its step is none")
+        raise ValueError("its step is not valid")
     _ladder(fitted)
 
 

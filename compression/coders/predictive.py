@@ -64,7 +64,7 @@ def check_predictive(fitted: FittedModel, sizes: Sizes) -> None:
     directions = fitted.tensors["directions"].astype(np.float64)
     lowest = np.linalg.eigvalsh(fitted.tensors["innovation"].astype(np.float64)).min()
     if lowest < -1e-6 or np.linalg.norm(directions, axis=1).min() < _SMALLEST_DIRECTION:
-        raise ValueError("its covariances or directions are none")
+        raise ValueError("its covariances or directions are not valid")
 
 
 class Forecast:

@@ -157,7 +157,7 @@ class Menu:
             PacketError: If there is no such allocation.
         """
         if value >= self._starts[-1]:
-            raise PacketError("packet names an allocation that there is not")
+            raise PacketError("packet names an allocation that does not exist")
         index = bisect_right(self._starts, value) - 1
         return self.choices[index], value - self._starts[index]
 

@@ -24,6 +24,26 @@ STAGES = 4
 """The action discriminator, the model of the driver, the image discriminator, the mask policy."""
 
 
+CHECKED_EVERY = 25
+"""Gradient steps between two looks at the held-out loss."""
+
+
+@dataclass(frozen=True)
+class LossPoint:
+    """How far the fit of one network had come."""
+
+    stage: str
+    """Such as `mask policy`."""
+    member: int
+    """Which of the networks that are averaged, from 0."""
+    iteration: int
+    """Gradient steps taken."""
+    loss: float
+    """Mean over the batches since the last point, nats."""
+    held_out_loss: float
+    """On the held-out episodes, nats."""
+
+
 @dataclass(frozen=True)
 class Samples:
     """What an action classifier learns from."""
@@ -39,6 +59,8 @@ class Classifiers:
     """Action classifiers, averaged."""
 
     members: list[ActionDiscriminator]
+    curve: tuple[LossPoint, ...] = ()
+    """Of their fit."""
 
     @property
     def sizes(self) -> Sizes:
@@ -84,10 +106,11 @@ def fit_classifier(
         losses = functional.binary_cross_entropy_with_logits(logits, part.label[index], reduction="none")
         return (balance[part.action[index]] * losses).mean()
 
-    members = []
+    members: list[ActionDiscriminator] = []
+    curve: list[LossPoint] = []
     for member in range(config.members):
         model = ActionDiscriminator(sizes, alone)
-        optimise(
+        curve += optimise(
             model,
             len(samples.x),
             partial(loss_of, model, samples),
@@ -98,9 +121,10 @@ def fit_classifier(
             stage,
             number + member / config.members,
             1 / config.members,
+            member,
         )
         members.append(model.eval())
-    return Classifiers(members)
+    return Classifiers(members, tuple(curve))
 
 
 def optimise(
@@ -114,25 +138,33 @@ def optimise(
     stage: str,
     number: float,
     share: float = 1,
-) -> None:
-    """Run Adam on random batches and keep the weights of the lowest held-out loss."""
+    member: int = 0,
+) -> list[LossPoint]:
+    """Run Adam on random batches, keep the weights of the lowest held-out loss, and return how the losses went."""
     optimizer = torch.optim.AdamW(model.parameters(), config.learning_rate, weight_decay=config.weight_decay)
     best = np.inf
     best_state: dict[str, Tensor] = dict(model.state_dict())
+    curve: list[LossPoint] = []
+    losses: list[Tensor] = []
     for iteration in range(config.iterations):
-        if iteration % 25 == 0:
+        if iteration % CHECKED_EVERY == 0:
             progress(stage, (number + share * iteration / config.iterations) / STAGES)
         model.train()
         optimizer.zero_grad()
-        loss(torch.randint(count, (config.batch,), generator=generator)).backward()  # type: ignore[no-untyped-call]
+        losses.append(loss(torch.randint(count, (config.batch,), generator=generator)))
+        losses[-1].backward()  # type: ignore[no-untyped-call]
         optimizer.step()
-        if (iteration + 1) % 25 == 0 or iteration + 1 == config.iterations:  # never the untrained start
+        if (iteration + 1) % CHECKED_EVERY == 0 or iteration + 1 == config.iterations:  # never the untrained start
             model.eval()
             with torch.no_grad():
                 held_out = held_out_loss().item()
+            mean = torch.stack([each.detach() for each in losses]).mean().item()
+            curve.append(LossPoint(stage, member, iteration + 1, mean, held_out))
+            losses = []
             if held_out < best:
                 best, best_state = held_out, {name: value.clone() for name, value in model.state_dict().items()}
     model.load_state_dict(best_state)
+    return curve
 
 
 def class_weights(action: Tensor, actions: int) -> Tensor:

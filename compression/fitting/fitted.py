@@ -121,7 +121,7 @@ def load_fitted(
     try:
         data = read_plain(path, LARGEST_FILE)
     except NotPlainError as error:
-        raise MaskError(f"{path} is no fitted file ({error.strerror}); check the path") from error
+        raise MaskError(f"{path} is not a fitted file ({error.strerror}); check the path") from error
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise MaskError(f"cannot read {path}: {reason}; check the path") from error
@@ -129,7 +129,7 @@ def load_fitted(
         tensors, metadata = parse_tensors(data)
         record = _record(metadata)
     except (TensorFileError, KeyError, TypeError, ValueError, RecursionError) as error:
-        raise MaskError(f"{path} is no fitted file ({one_line(error)}); {again}") from error
+        raise MaskError(f"{path} is not a fitted file ({one_line(error)}); {again}") from error
     if objective is not None and record.objective != objective:
         raise MaskError(f"{path} was fitted for {record.objective}, not for {objective}; {again}")
     if record.model_sha256 not in (model.sha256, model.latents_sha256):
@@ -191,7 +191,7 @@ def _checked(fields: Any) -> FittedRecord:
     from compression.fill import FILLS  # imports torch
 
     if not isinstance(fields, dict) or not isinstance(fields["config"], dict):
-        raise TypeError("its record is no object")
+        raise TypeError("its record is not an object")
     return FittedRecord(
         objective=_text(fields["objective"], _OBJECTIVE),
         model_sha256=_text(fields["model_sha256"], re.compile("[0-9a-f]{64}")),

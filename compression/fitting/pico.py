@@ -27,6 +27,7 @@ from compression.errors import TrainingError
 from compression.fill import FillName
 from compression.fitting.classifiers import (
     Classifiers,
+    LossPoint,
     Progress,
     Samples,
     class_weights,
@@ -65,6 +66,8 @@ class TrainingSummary:
     """Mean D(p, x) of the random masks that were recorded."""
     block_frequency: tuple[float, ...]
     """How often each block is sent."""
+    curve: tuple[LossPoint, ...] = ()
+    """Of the fit, network by network."""
 
 
 @dataclass(frozen=True)
@@ -139,6 +142,7 @@ def _fit(
     held_positives, held_negatives = flatten(held_out, True), flatten(held_out, False)
 
     action = None
+    curve: list[LossPoint] = []
     if pixels:
         targets, held_targets = _similarities(negatives), _similarities(held_negatives)
         imagined, held_imagined = flatten_imagined(train), flatten_imagined(held_out)
@@ -152,6 +156,7 @@ def _fit(
         held_samples = _discriminated(held_positives, held_negatives, config)
         alone, stage = config.labels == "paper", "action discriminator"
         action = fit_classifier(samples, held_samples, sizes, config, generator, progress, stage, 0, alone)
+        curve += action.curve
         balance = class_weights(positives.action, sizes.actions)
         targets = _agreements(action, negatives, balance)
         held_targets = _agreements(action, held_negatives, balance)
@@ -161,11 +166,12 @@ def _fit(
             behaviour = fit_classifier(
                 samples, held_samples, sizes, config, generator, progress, "model of the driver", 1
             )
+            curve += behaviour.curve
             targets = targets.and_(_expected_agreements(action, behaviour, imagined, balance))
             held_targets = held_targets.and_(_expected_agreements(action, behaviour, held_imagined, balance))
 
     image = ImageDiscriminator(sizes)
-    optimise(
+    curve += optimise(
         image,
         len(targets.value),
         lambda index: _distillation_loss(image, targets, index),
@@ -191,10 +197,10 @@ def _fit(
         masks = _hard(policy, held_negatives.chooser, sent)
         return -functional.logsigmoid(image(masks, held_negatives.x)).mean()
 
-    optimise(policy, len(x), policy_loss, held_policy_loss, config, generator, progress, "mask policy", 3)
+    curve += optimise(policy, len(x), policy_loss, held_policy_loss, config, generator, progress, "mask policy", 3)
     progress("done", 1.0)
     summary = _summarise(action, image, policy, positives, negatives, held_positives, held_negatives, sent)
-    return policy.eval(), replace(summary, held_out_episodes=len(held_out))
+    return policy.eval(), replace(summary, held_out_episodes=len(held_out), curve=tuple(curve))
 
 
 def _split(

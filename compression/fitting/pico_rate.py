@@ -11,7 +11,15 @@ from torch import Tensor
 
 from compression.coders.levels import allocate
 from compression.errors import TrainingError
-from compression.fitting.classifiers import STAGES, Classifiers, Progress, Samples, fit_classifier, repeatable
+from compression.fitting.classifiers import (
+    STAGES,
+    Classifiers,
+    LossPoint,
+    Progress,
+    Samples,
+    fit_classifier,
+    repeatable,
+)
 from compression.fitting.config import PicoConfig
 from compression.fitting.recorded import RecordedEpisode, with_steps
 from compression.model.latent_model import LatentModel
@@ -40,6 +48,8 @@ class RateSummary:
     """Expected calibration error of the same."""
     levels: dict[int, tuple[int, ...]]
     """Levels of each feature, by the slot in bits; 1: not sent."""
+    curve: tuple[LossPoint, ...] = ()
+    """Of the fit of the model of the driver."""
 
 
 def fit_pico_rate(
@@ -71,6 +81,7 @@ def fit_pico_rate(
         action_accuracy=accuracy,
         calibration_error=calibration,
         levels={bits: allocate(losses.astype(np.float64), bits) for bits in _SUMMARISED},
+        curve=fit.drivers.curve,
     )
 
 

@@ -242,7 +242,7 @@ def _load(path: Path, changed_ns: int, size: int) -> LatentModel:
             not np.allclose(covariance, covariance.T, atol=1e-4)
             or np.linalg.eigvalsh(covariance.astype(np.float64)).min() <= 0
         ):
-            raise ValueError("the latents' covariance is none")
+            raise ValueError("the latents' covariance is not valid")
         if len(arrays["quantizer.codebook"]) != sizes.latents:
             raise ValueError(f"the codebook must have {sizes.latents} features")
         quantizer = Quantizer(arrays["quantizer.codebook"])

@@ -87,7 +87,7 @@ def check_rl_asc(fitted: FittedModel, sizes: Sizes) -> None:
     tables = table_shapes(design)
     require_shapes(fitted, networks | tables | {"cell.weights": (design.parts,), "prices": (prices.size,)})
     if not 1 <= prices.size <= MOST_PRICES or not ((prices > 0) & (prices < 1)).all() or (np.diff(prices) < 0).any():
-        raise ValueError("its prices of a bit are none")
+        raise ValueError("its prices of a bit are not valid")
     check_tables({name: fitted.tensors[name] for name in tables})
 
 

@@ -143,7 +143,7 @@ def check_tables(tables: Mapping[str, NDArray[np.float32]]) -> None:
     """Raise ValueError unless tables hold whole numbers that a range coder takes."""
     for table in tables.values():
         if not ((table >= 1) & (table <= MOST_COUNT) & (table == np.floor(table))).all():
-            raise ValueError("its tables are no counts")
+            raise ValueError("its tables are not counts")
 
 
 def fit_map(cells: NDArray[np.int64], parts: int) -> NDArray[np.float32]:

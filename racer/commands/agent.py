@@ -38,7 +38,7 @@ class DecoderLossChoice(StrEnum):
 
 @app.command("train", epilog="Example: racer agent train --task car-racing --out agent.safetensors")
 def agent_train(
-    out: Annotated[Path, typer.Option(help="File to write, for --mask; must not exist.")],
+    out: Annotated[Path, typer.Option(help="File to write, for use with --mask; it must not exist yet.")],
     task: Annotated[str, typer.Option(help="A task that moves on by itself; `racer task list` shows all tasks.")],
     settings: SetOption = None,
     model: ModelOption = None,
@@ -49,9 +49,9 @@ def agent_train(
         float, typer.Option(min=0.0, help="Weight of the bits of a frame's latents beside the loss of imitation.")
     ] = 1e-4,
     target_bits: Annotated[
-        float | None, typer.Option(help="Bits of a frame to train to: alpha is moved until the rate stays there.")
+        float | None, typer.Option(help="Bits per frame to aim for: alpha is adjusted until the rate stays there.")
     ] = None,
-    free_rounds: Annotated[int, typer.Option(min=0, help="Rounds, at first, in which bits cost nothing.")] = 0,
+    free_rounds: Annotated[int, typer.Option(min=0, help="Rounds at the start in which bits cost nothing.")] = 0,
     rate_model: Annotated[
         RateModelChoice,
         typer.Option(help="`factorised`: a learned prior of whole numbers. `normal`: as published, three digits."),
@@ -67,17 +67,22 @@ def agent_train(
         typer.Option(help="`mse`: of pixels. `latent`: of what the agent sees in the picture. `both`: their sum."),
     ] = DecoderLossChoice.mse,
     seed: SeedOption = 0,
-    device: Annotated[Device, typer.Option(help="`auto` takes a GPU where there is one.")] = Device.cpu,
+    device: Annotated[Device, typer.Option(help="`auto` uses a GPU if there is one.")] = Device.cpu,
     work: Annotated[
         Path | None,
-        typer.Option(help="Folder for frames, stages and checkpoints; else OUT.work. Remove it when you are done."),
+        typer.Option(
+            help=(
+                "Folder for frames, intermediate results and checkpoints. Default: OUT.work. Delete it when you are "
+                "done."
+            )
+        ),
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what there is to do, and check that it can be.")
+        bool, typer.Option("--dry-run", help="Print what there is to do, and check that it can be done.")
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Train an agent that imitates and pays for bits, and a decoder; interrupted, the same command goes on."""
+    """Train an agent that imitates and pays for bits, and a decoder. If interrupted, the same command continues."""
     from compression.fitting.agent import AgentConfig
     from racer.tasks.registry import make_task, parse_settings
     from racer.training.agent import AgentTraining, plan, train
@@ -156,7 +161,7 @@ def agent_show(
 
     task = task or task_of(file)
     if not task:
-        raise ConfigError(f"{file} is no file of an agent that can be read; check the path")
+        raise ConfigError(f"{file} is not an agent file that can be read; check the path")
     spec = make_task(task).spec
     record, card = read_card(file, load_task_model(spec, model))
     if as_json:

@@ -24,21 +24,21 @@ WITHDRAW_EPILOG = "Example: racer session withdraw p07 --dry-run"
 
 def verify(
     recording: Annotated[list[Path], typer.Argument(help="Recordings, folders of them, or studies.")],
-    expected: Annotated[int | None, typer.Option(min=0, help="Complete sittings there should be.")] = None,
-    jobs: Annotated[int | None, typer.Option(min=1, help="Processes to use; else one per processor.")] = None,
+    expected: Annotated[int | None, typer.Option(min=0, help="How many complete sittings there should be.")] = None,
+    jobs: Annotated[int | None, typer.Option(min=1, help="Number of processes. Default: one per processor.")] = None,
     no_replay: Annotated[
-        bool, typer.Option("--no-replay", help="Do not do every episode again, which takes most of the time.")
+        bool, typer.Option("--no-replay", help="Skip replaying every episode, which takes most of the time.")
     ] = False,
     model: ModelOption = None,
     head: Annotated[
-        list[str] | None, typer.Option(help="Head of the ledger that was deposited; several for several folders.")
+        list[str] | None, typer.Option(help="Deposited head of the ledger; repeat it for several folders.")
     ] = None,
     public_key: Annotated[
-        str, typer.Option(help="Of the experimenter: the ledger must be signed with its private key.")
+        str, typer.Option(help="The experimenter's public key: the ledger must be signed with its private half.")
     ] = "",
     as_json: JsonOption = False,
 ) -> None:
-    """Check recordings: exit code 0 if all is verified, 1 if a check fails, 3 if none fails and some cannot be made."""
+    """Verify recordings. The exit code is 0 if all is verified, 1 if a check failed, 3 if some could not be made."""
     from racer.recordings.deposit import Deposited
     from racer.recordings.places import find_files
     from racer.recordings.verification import verify_recordings
@@ -67,10 +67,10 @@ def verify(
 
 def repair(
     recording: Annotated[list[Path], typer.Argument(help="`.h5.partial` files that killed sessions left.")],
-    out: Annotated[Path | None, typer.Option(help="Folder for the repaired recordings; else beside each.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for the repaired recordings. Default: beside each.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Write what a killed session recorded as a finished recording; the original stays as it is."""
+    """Turn what a killed session left into a finished recording; the original stays as it is."""
     import sessions
     from racer.errors import ConfigError, RacerError
     from sessions.maintenance.repair import repair, repaired_path
@@ -83,7 +83,9 @@ def repair(
             with sessions.open(path) as session:
                 session_id = session.info.session_id
             if _runs(path.parent, session_id):
-                raise ConfigError(f"{path} is being recorded right now; it was not changed: repair it when that ended")
+                raise ConfigError(
+                    f"{path} is being recorded right now; it was not changed: repair it once that has ended"
+                )
             repaired[path] = repair(path, out)
         except (sessions.RecordingError, RacerError) as error:
             failed[path] = str(error)
@@ -106,11 +108,11 @@ def repair(
 
 def merge(
     source: Annotated[list[Path], typer.Argument(help="Folders of recordings from several machines.")],
-    into: Annotated[Path, typer.Option(help="Folder to bring them together in.")],
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
+    into: Annotated[Path, typer.Option(help="Folder to merge them into.")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be done, and do nothing.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Bring recordings together; nothing is overwritten or removed. Exit code 1 if something had to be left behind."""
+    """Merge folders of recordings; nothing is overwritten or removed. The exit code is 1 if something was left out."""
     from racer.errors import ConfigError
     from sessions.maintenance.merge import merge
 
@@ -160,18 +162,18 @@ def merge(
 
 def withdraw(
     participant: Annotated[str, typer.Argument(help="Whose recordings to remove.")],
-    data: Annotated[Path, typer.Option(help="Folder that keeps the recordings.")] = Path("recordings"),
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="List what would be removed, and do nothing.")] = False,
+    data: Annotated[Path, typer.Option(help="Folder of the recordings.")] = Path("recordings"),
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="List what would be removed, and remove nothing.")] = False,
     traces: Annotated[
         bool,
         typer.Option(
-            "--traces", help="Remove the masks, reports and exports in the study's folder that hold them, too."
+            "--traces", help="Also remove the masks, reports and exports in the study's folder that hold their data."
         ),
     ] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Remove a person's recordings and what was made from them; only that it happened is kept."""
+    """Remove the recordings of somebody who withdraws; only the fact that somebody did is kept."""
     from datetime import UTC, datetime
 
     from racer.errors import ConfigError

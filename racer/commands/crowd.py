@@ -20,7 +20,7 @@ StudyOption = Annotated[Path | None, typer.Argument(help="Folder of the study, o
 def crowd_export(
     out: Annotated[Path, typer.Option(help="New folder for pictures, trials.csv and key.json.")],
     study: StudyOption = None,
-    sets: Annotated[int, typer.Option(min=1, max=1000, help="People, each with pictures of their own.")] = 12,
+    sets: Annotated[int, typer.Option(min=1, max=1000, help="Number of people, each with pictures of their own.")] = 12,
     protocol: Annotated[
         Protocol, typer.Option(help="`pilot` gathers what training needs; `evaluation` compares conditions.")
     ] = Protocol.evaluation,
@@ -52,10 +52,10 @@ def crowd_import(
     study: StudyOption = None,
     column: Annotated[
         list[str] | None,
-        typer.Option(help="What a column is called instead, as worker=WorkerId; may be repeated."),
+        typer.Option(help="Another name for a column, as worker=WorkerId; may be repeated."),
     ] = None,
     attention: Annotated[
-        float, typer.Option(min=0, max=1, help="The least share of catch trials that a worker must have right.")
+        float, typer.Option(min=0, max=1, help="Least share of catch trials that a worker must answer correctly.")
     ] = 0.8,
     as_json: JsonOption = False,
 ) -> None:

@@ -17,13 +17,14 @@ from racer.commands.output import print_json
 
 def demo(
     driver: Annotated[
-        str | None, typer.Option(help="Who drives the pilot; `keyboard` where there is a display, else `simulated`.")
+        str | None,
+        typer.Option(help="Who drives the pilot. Default: `keyboard` if there is a display, `simulated` if not."),
     ] = None,
-    data: Annotated[Path | None, typer.Option(help="Folder to record to; else a new one in recordings.")] = None,
+    data: Annotated[Path | None, typer.Option(help="Folder to record to. Default: a new one in `recordings`.")] = None,
     pace: PaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Go through the whole job once, in minutes: pilot, training, evaluation, report."""
+    """Run everything once, in minutes: pilot, training, evaluation, report."""
     from dataclasses import asdict
 
     from racer.report.terminal import print_report

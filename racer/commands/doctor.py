@@ -16,17 +16,21 @@ if TYPE_CHECKING:
 
 def doctor(
     data: Annotated[
-        Path | None, typer.Option(help="Folder that will keep the recordings; else the study's, or `recordings`.")
+        Path | None, typer.Option(help="Folder for the recordings. Default: the study's, or `recordings`.")
     ] = None,
-    study: Annotated[Path | None, typer.Option(help="Look at what this study needs: its folder or study.toml.")] = None,
+    study: Annotated[
+        Path | None, typer.Option(help="Check what this study needs: its folder, or its study.toml.")
+    ] = None,
     pace: Annotated[
-        float | None, typer.Option(help="Steps per second, 1 to 50; else the study's, or the task's.")
+        float | None, typer.Option(help="Steps per second, 1 to 50. Default: the study's, or the task's.")
     ] = None,
-    keys: Annotated[bool, typer.Option("--keys", help="Ask for keys to be held at once, to see which arrive.")] = False,
-    headless: Annotated[bool, typer.Option("--headless", help="Leave out the window, the pace and the keys.")] = False,
+    keys: Annotated[
+        bool, typer.Option("--keys", help="Ask you to hold several keys at once, to see which of them arrive.")
+    ] = False,
+    headless: Annotated[bool, typer.Option("--headless", help="Skip the checks of window, pace and keys.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Check the machine before a participant sits down. Exit code 1 where something fails."""
+    """Check the machine before a participant sits down. The exit code is 1 if a check fails."""
     from dataclasses import asdict
 
     from racer.doctor.doctor import DoctorConfig, examine, verdict

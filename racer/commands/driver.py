@@ -10,7 +10,7 @@ import typer
 from racer.commands.options import JsonOption, ModelOption
 from racer.commands.output import print_json, progress_bar
 
-app = typer.Typer(help="Look at who can do a task.", no_args_is_help=True)
+app = typer.Typer(help="List simulated people, or fit one to a person.", no_args_is_help=True)
 
 
 @app.command("list", epilog="Example: racer driver list")
@@ -44,16 +44,17 @@ def driver_list(as_json: JsonOption = False) -> None:
 def driver_fit(
     recordings: Annotated[list[Path], typer.Argument(help="Recordings of one person, at most 100.")],
     out: Annotated[
-        Path, typer.Option(help="File to write, for --driver; its name ends in .json, and it is not there.")
+        Path,
+        typer.Option(help="File to write, for use with --driver; its name ends in .json, and it must not exist yet."),
     ],
     model: ModelOption = None,
     replicates: Annotated[
-        int, typer.Option(min=10, max=1000, help="How often the fitted person is let do it again, to be checked.")
+        int, typer.Option(min=10, max=1000, help="How often the fitted person repeats the episodes for the check.")
     ] = 40,
-    seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Of all that is drawn.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Seed of everything that is drawn.")] = 0,
     as_json: JsonOption = False,
 ) -> None:
-    """Fit a simulated person to what somebody did, and check how like them it is."""
+    """Fit a simulated person to what somebody did, and check how well it resembles them."""
     from compression.model.latent_model import use_one_thread
     from disk.writing import write_whole
     from racer.drivers.driver import DriverError

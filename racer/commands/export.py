@@ -26,7 +26,7 @@ class ExportFormat(StrEnum):
 EpisodeOption = Annotated[
     int | None, typer.Option(min=0, help="Number of the episode, as `racer session show` has it.")
 ]
-NoOriginalOption = Annotated[bool, typer.Option("--no-original", help="Leave the original out.")]
+NoOriginalOption = Annotated[bool, typer.Option("--no-original", help="Do not show the original.")]
 
 
 def export(
@@ -38,7 +38,9 @@ def export(
             "`minari`: a dataset of the accepted episodes, for offline learning."
         ),
     ],
-    out: Annotated[Path, typer.Option(help="Folder to make; must not exist. For Minari named like `driving-v0`.")],
+    out: Annotated[
+        Path, typer.Option(help="Folder to create; it must not exist yet. For Minari its name is like `driving-v0`.")
+    ],
     episode: EpisodeOption = None,
     original: Annotated[
         bool, typer.Option("--original", help="Original frames instead of those the driver saw (minari).")
@@ -46,7 +48,7 @@ def export(
     model: ModelOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Export recordings for other programs; whole or not at all.
+    """Export recordings for other programs, all of it or nothing.
 
     Tables and arrays hold every episode and flag those that were cut short or rejected; Minari gets the accepted ones.
     """
@@ -136,9 +138,9 @@ def replay(
     speed: Annotated[float, typer.Option(help="Multiple of the recorded pace, 0.125 to 16.")] = 1.0,
     no_original: NoOriginalOption = False,
     model: ModelOption = None,
-    fullscreen: Annotated[bool, typer.Option("--fullscreen", help="Start in full screen (F11 changes it).")] = False,
+    fullscreen: Annotated[bool, typer.Option("--fullscreen", help="Start in full screen (F11 toggles it).")] = False,
 ) -> None:
-    """Watch a recording in a window: what the driver saw beside the original, and what was done."""
+    """Play a recording in a window: what the driver saw beside the original, and what they did."""
     from contextlib import closing
 
     from racer.recordings.places import find_files
@@ -161,15 +163,15 @@ def video(
     recording: Annotated[
         list[Path], typer.Argument(help="Recordings, or folders of them; several are shown beside each other.")
     ],
-    out: Annotated[Path, typer.Option(help="Video to write, ending in .mp4; must not exist.")],
+    out: Annotated[Path, typer.Option(help="Video to write, ending in .mp4; it must not exist yet.")],
     episode: EpisodeOption = None,
-    fps: Annotated[float | None, typer.Option(help="Steps per second; the recorded pace if left out.")] = None,
+    fps: Annotated[float | None, typer.Option(help="Steps per second. Default: the recorded pace.")] = None,
     scale: Annotated[int, typer.Option(help="Pixels of the video per pixel of a frame, 2 to 16.")] = 4,
     no_original: NoOriginalOption = False,
     model: ModelOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Make a video of recordings: what the driver saw beside the original, and what was done."""
+    """Make a video of recordings: what the driver saw beside the original, and what they did."""
     from racer.recordings.places import find_files
     from racer.recordings.video import VideoConfig, make_video
 

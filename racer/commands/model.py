@@ -25,14 +25,14 @@ class Device(StrEnum):
 
 @app.command("train", epilog="Example: racer model train --task lunar-lander --out lander-model")
 def model_train(
-    out: Annotated[Path, typer.Option(help="Folder of the model; must not hold one.")],
+    out: Annotated[Path, typer.Option(help="Folder for the model; it must not hold one yet.")],
     task: Annotated[
         str | None, typer.Option(help="Train on what this task's own simulated people see; see `racer task list`.")
     ] = None,
     settings: SetOption = None,
     images: Annotated[Path | None, typer.Option(help="Train on the pictures of this folder instead.")] = None,
     size: Annotated[int, typer.Option(min=8, max=256, help="Side of pictures, pixels.")] = 64,
-    grey: Annotated[bool, typer.Option("--grey", help="Take the colours out of pictures.")] = False,
+    grey: Annotated[bool, typer.Option("--grey", help="Convert pictures to grey.")] = False,
     latents: Annotated[int, typer.Option(min=2, max=256, help="Features of a latent.")] = 32,
     blocks: Annotated[int, typer.Option(min=2, max=16, help="Blocks that masks choose among.")] = 8,
     driver: Annotated[
@@ -44,24 +44,30 @@ def model_train(
     batch: Annotated[
         int,
         typer.Option(
-            min=2, max=4096, help="Frames per step: a quarter of them, in four times the steps, learns sooner."
+            min=2, max=4096, help="Frames per gradient step; a quarter as many, in four times the steps, learn faster."
         ),
     ] = 128,
     world_model_steps: Annotated[int, typer.Option(min=1, help="Gradient steps of the world model.")] = 1500,
     mirror: Annotated[
-        bool, typer.Option("--mirror", help="Mirror every other batch left to right, where such frames can be seen.")
+        bool,
+        typer.Option(
+            "--mirror", help="Mirror every other batch left to right, for tasks in which mirrored frames can occur."
+        ),
     ] = False,
     seed: SeedOption = 0,
-    device: Annotated[Device, typer.Option(help="`auto` takes a GPU where there is one.")] = Device.auto,
+    device: Annotated[Device, typer.Option(help="`auto` uses a GPU if there is one.")] = Device.auto,
     jobs: Annotated[
-        int | None, typer.Option(min=1, max=256, help="Processes that collect frames; one per processor if left out.")
+        int | None, typer.Option(min=1, max=256, help="Processes that collect frames. Default: one per processor.")
     ] = None,
     work: Annotated[
-        Path | None, typer.Option(help="Folder for frames and stages; else OUT.work. Remove it when you are done.")
+        Path | None,
+        typer.Option(
+            help="Folder for frames and intermediate results. Default: OUT.work. Delete it when you are done."
+        ),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Train a latent model. It takes about an hour on two cores; interrupted, the same command goes on."""
+    """Train a latent model, in about an hour on two cores. If interrupted, the same command continues."""
     from compression.model.training import TrainingConfig
     from racer.tasks.registry import parse_settings
     from racer.training.collect import CollectConfig
@@ -113,7 +119,7 @@ def model_train(
 
 @app.command("train-coder", epilog="Example: racer model train-coder --task car-racing --out rl-asc.safetensors")
 def model_train_coder(
-    out: Annotated[Path, typer.Option(help="File to write, for --mask; must not exist.")],
+    out: Annotated[Path, typer.Option(help="File to write, for use with --mask; it must not exist yet.")],
     task: TaskOption = "car-racing",
     settings: SetOption = None,
     model: ModelOption = None,
@@ -127,14 +133,17 @@ def model_train_coder(
     joint_steps: Annotated[int, typer.Option(min=1, help="Gradient steps of stage III, all together.")] = 1000,
     batch: Annotated[int, typer.Option(min=2, max=4096, help="Frames per step.")] = 16,
     seed: SeedOption = 0,
-    device: Annotated[Device, typer.Option(help="`auto` takes a GPU where there is one.")] = Device.auto,
+    device: Annotated[Device, typer.Option(help="`auto` uses a GPU if there is one.")] = Device.auto,
     work: Annotated[
-        Path | None, typer.Option(help="Folder for frames and stages; else OUT.work. Remove it when you are done.")
+        Path | None,
+        typer.Option(
+            help="Folder for frames and intermediate results. Default: OUT.work. Delete it when you are done."
+        ),
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be done, and do nothing.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Train coder rl-asc on a task with labels: its networks, then its agent, then all. Interrupted, it goes on."""
+    """Train coder rl-asc on a task with labels: networks, agent, then all. If interrupted, it can be resumed."""
     from compression.rl_asc.settings import ConceptConfig
     from racer.tasks.registry import parse_settings
     from racer.training.concepts import CoderConfig, make_coder, plan_coder
@@ -245,7 +254,7 @@ def model_tune(
 
 @app.command("show", epilog="Example: racer model show lander-model")
 def model_show(
-    folder: Annotated[Path, typer.Argument(help="Of the model.")],
+    folder: Annotated[Path, typer.Argument(help="Folder of the model.")],
     pictures: Annotated[
         Path | None, typer.Option(help="Also draw what each feature looks like to this PNG file.")
     ] = None,
@@ -271,7 +280,7 @@ def model_show(
     try:
         lines = _tuned_lines(card) if "tuned_from" in card else _card_lines(card)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise WeightsError(f"{folder / CARD} is no data card of a latent model") from error
+        raise WeightsError(f"{folder / CARD} is not the data card of a latent model") from error
     for line in lines:
         print(line)
     fitted = sorted(path.stem for path in folder.glob("*.safetensors") if path.stem != "model")

@@ -26,7 +26,7 @@ class Interval(StrEnum):
 
 
 class FillChoice(StrEnum):
-    """Where features that are not sent come from."""
+    """How to fill in features that are not sent."""
 
     prior = "prior"
     hold = "hold"
@@ -71,27 +71,35 @@ CONDITIONS_HELP = f"`raw`, `full`, {', '.join(f'`{name}`' for name in BUILT_IN)}
 CONDITION_HELP = f"What you see: {CONDITIONS_HELP}."
 BitsOption = Annotated[int, typer.Option(help="Bits that may cross per step.")]
 IntervalOption = Annotated[Interval, typer.Option(help="Choose the mask once per episode, or anew each step.")]
-FillOption = Annotated[FillChoice, typer.Option(help="Where features that are not sent come from.")]
+FillOption = Annotated[FillChoice, typer.Option(help="How to fill in features that are not sent.")]
 NoiseOption = Annotated[
-    NoiseChoice, typer.Option(help="Between the ends: bit `flips`, lost packets (`erasures`), `gaussian` on the bits.")
+    NoiseChoice,
+    typer.Option(help="Noise on the channel: `flips` of bits, `erasures` of packets, or `gaussian` noise on the bits."),
 ]
 NoiseRateOption = Annotated[
     float,
-    typer.Option(help="Probability of a flip or of a loss; of `gaussian`, its deviation from bits sent as +1 and -1."),
+    typer.Option(
+        help=(
+            "Probability that a bit flips or a packet is lost; of `gaussian`, the standard deviation on bits sent "
+            "as +1 and -1."
+        )
+    ),
 ]
-TaskOption = Annotated[str, typer.Option(help="What to do; `racer task list` shows all tasks.")]
+TaskOption = Annotated[str, typer.Option(help="The task; `racer task list` shows all.")]
 SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", help="A setting of the task, as NAME=VALUE; may be repeated. `racer task show` lists them."),
 ]
 ModelOption = Annotated[
-    Path | None, typer.Option(help="Folder of a latent model from `racer model train`; else the one of the task.")
+    Path | None, typer.Option(help="Folder of a latent model from `racer model train`. Default: the task's.")
 ]
-PaceOption = Annotated[float | None, typer.Option(help="Steps per second, 1 to 50; else as the task says.")]
-SeedOption = Annotated[int, typer.Option(callback=check_seed, help="Fixes tracks, random masks and noise.")]
+PaceOption = Annotated[float | None, typer.Option(help="Steps per second, 1 to 50. Default: the task's.")]
+SeedOption = Annotated[int, typer.Option(callback=check_seed, help="Seed of trials, random masks and noise.")]
 MaskOption = Annotated[
     list[Path] | None, typer.Option(help="Mask file from `racer train`. May be given once per trained condition.")
 ]
-FullscreenOption = Annotated[bool, typer.Option("--fullscreen", help="Start in full screen (F11 changes it).")]
-HeadlessOption = Annotated[bool, typer.Option("--headless", help="No window, no waiting: for simulated drivers.")]
+FullscreenOption = Annotated[bool, typer.Option("--fullscreen", help="Start in full screen (F11 toggles it).")]
+HeadlessOption = Annotated[
+    bool, typer.Option("--headless", help="Run without a window, as fast as possible; for simulated drivers.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]

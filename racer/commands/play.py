@@ -34,28 +34,26 @@ def play(
     task: TaskOption = "car-racing",
     settings: SetOption = None,
     condition: Annotated[
-        str | None, typer.Option(help=f"{CONDITION_HELP} Left out: `pico` if there is a mask for it, else `full`.")
+        str | None, typer.Option(help=f"{CONDITION_HELP} Default: `pico` if there is a mask for it, `full` if not.")
     ] = None,
     bits: BitsOption = 85,
     driver: DriverOption = "keyboard",
     seed: SeedOption = 0,
-    mask: Annotated[Path | None, typer.Option(help="Mask file from `racer train`; else the shipped one.")] = None,
+    mask: Annotated[Path | None, typer.Option(help="Mask file from `racer train`. Default: the shipped one.")] = None,
     mask_interval: IntervalOption = Interval.episode,
     fill: FillOption = FillChoice.hold,
     noise: NoiseOption = NoiseChoice.none,
     noise_rate: NoiseRateOption = 0.0,
     model: ModelOption = None,
     pace: PaceOption = None,
-    episodes: Annotated[int, typer.Option(min=1, help="Rounds, each from the next seed.")] = 3,
-    steps: Annotated[
-        int | None, typer.Option(min=1, help="Steps per round; three times as many as the task says if left out.")
-    ] = None,
+    episodes: Annotated[int, typer.Option(min=1, help="Number of rounds, each from a seed of its own.")] = 3,
+    steps: Annotated[int | None, typer.Option(min=1, help="Steps per round. Default: three times the task's.")] = None,
     beside: Annotated[bool, typer.Option("--beside", help="Show the original beside what was received.")] = False,
     fullscreen: FullscreenOption = False,
     headless: HeadlessOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Play now; nothing is recorded."""
+    """Play; nothing is recorded. Tab and the number keys switch the condition, which is named above the picture."""
     from racer.loop.conditions import ChannelConfig
     from racer.sitting.play import PlayConfig, play_episodes
     from racer.tasks.registry import make_task, parse_settings

@@ -43,45 +43,52 @@ def rates(
         list[str] | None,
         typer.Option(
             "--set",
-            help="A setting of the task and its values, as NAME=VALUE,VALUE; may be repeated, and every combination is "
-            "driven. The task's operating points if left out.",
+            help=(
+                "A setting of the task and its values, as NAME=VALUE,VALUE; may be repeated; every combination is "
+                "driven. Default: the task's operating points."
+            ),
         ),
     ] = None,
     model: ModelOption = None,
     drivers: Annotated[
         str,
         typer.Option(
-            help="Whose driving, with commas between: `simulated` (the family that the task names), families of "
-            "`racer driver list`, or your own as `package.module:factory`. Of several, the one that a coder serves "
-            "least is named, among those that it was not fitted on."
+            help=(
+                "Who drives, comma-separated: `simulated` (the task's own family), families of `racer driver list`, "
+                "or your own as `package.module:factory`. Of several, results name the one that a coder serves "
+                "worst among those that it was not fitted to."
+            )
         ),
     ] = "simulated",
     coders: Annotated[
         str,
         typer.Option(
-            help="Names with commas between; every coder there is if left out. Raw frames, all features and the null "
-            "rows, which learn nothing, are driven in any case."
+            help=(
+                "Coders, comma-separated. Default: all. Raw frames, all features and the null rows, which learn "
+                "nothing, are always driven."
+            )
         ),
     ] = "",
     bits: Annotated[
-        str, typer.Option(help="Slots, bits per step, with commas between.")
+        str, typer.Option(help="Slots in bits per step, comma-separated.")
     ] = "1,2,3,5,8,12,18,27,42,85,170",
-    participants: Annotated[int, typer.Option(min=1, max=10_000, help="Simulated people.")] = 12,
+    participants: Annotated[int, typer.Option(min=1, max=10_000, help="Number of simulated people.")] = 12,
     episodes: Annotated[
-        int, typer.Option("--episodes", "--tracks", min=1, max=1000, help="For each of them, from seeds of their own.")
+        int,
+        typer.Option(
+            "--episodes", "--tracks", min=1, max=1000, help="Episodes of each of them, each from a seed of its own."
+        ),
     ] = 5,
     steps: Annotated[
         int | None,
-        typer.Option(
-            min=1, max=100_000, help="Steps per episode; one and a half times as many as the task says if left out."
-        ),
+        typer.Option(min=1, max=100_000, help="Steps per episode. Default: one and a half times the task's."),
     ] = None,
     whole: Annotated[
         bool,
         typer.Option("--whole", help="Drive every trial to its end, such as a whole lap, in place of so many steps."),
     ] = False,
     noise: Annotated[
-        list[NoiseChoice] | None, typer.Option(help="What happens to packets; may be repeated. None if left out.")
+        list[NoiseChoice] | None, typer.Option(help="Noise on the channel; may be repeated. Default: none.")
     ] = None,
     noise_rate: Annotated[
         list[float] | None,
@@ -90,7 +97,7 @@ def rates(
             "kind is driven at every rate."
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(callback=check_seed, help="People, episodes and noise follow from it.")] = 0,
+    seed: Annotated[int, typer.Option(callback=check_seed, help="Seed of people, episodes and noise.")] = 0,
     mask: MaskOption = None,
     mask_interval: IntervalOption = Interval.episode,
     fill: FillOption = FillChoice.hold,
@@ -135,11 +142,15 @@ def rates(
         ),
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder to write to; a sweep begun there is continued.")] = Path("rates"),
-    jobs: Annotated[int | None, typer.Option(min=1, max=256, help="Processes; one per processor if left out.")] = None,
+    jobs: Annotated[
+        int | None, typer.Option(min=1, max=256, help="Number of processes. Default: one per processor.")
+    ] = None,
     engine: Annotated[EngineChoice, typer.Option(help="`ray` drives on a Ray cluster.")] = EngineChoice.local,
-    address: Annotated[str | None, typer.Option(help="Of the Ray cluster; one on this machine if left out.")] = None,
+    address: Annotated[
+        str | None, typer.Option(help="Address of the Ray cluster. Default: one on this machine.")
+    ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say how much there is to drive, and how long it takes.")
+        bool, typer.Option("--dry-run", help="Print how much there is to drive and how long it will take, and stop.")
     ] = False,
     as_json: JsonOption = False,
 ) -> None:

@@ -45,21 +45,24 @@ app = typer.Typer(help="Record sittings and look after the recordings.", no_args
 def session_start(
     context: typer.Context,
     participant: Annotated[
-        str | None, typer.Argument(help="Letters, digits, - and _. With --study, the next free name if left out.")
+        str | None, typer.Argument(help="Letters, digits, - and _. Default with --study: the next free name.")
     ] = None,
     study: Annotated[
         Path | None, typer.Option(help="Run the next sitting of a study: its folder, or its study.toml.")
     ] = None,
-    no_study: Annotated[bool, typer.Option("--no-study", help="Leave aside the study whose folder this is.")] = False,
+    no_study: Annotated[bool, typer.Option("--no-study", help="Ignore the study in whose folder you are.")] = False,
     protocol: Annotated[
         Protocol | None,
         typer.Option(
-            help="`pilot` gathers what training needs; `evaluation` compares conditions. Left out: `pilot`, or with "
-            "--study what comes next."
+            help=(
+                "`pilot` gathers what training needs; `evaluation` compares conditions. Default: `pilot`, or with "
+                "--study what comes next."
+            )
         ),
     ] = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with the unfinished session; give the options it was begun with.")
+        bool,
+        typer.Option("--resume", help="Continue the unfinished session; give the options that it was started with."),
     ] = False,
     task: TaskOption = "car-racing",
     settings: SetOption = None,
@@ -67,9 +70,9 @@ def session_start(
     mask: MaskOption = None,
     driver: DriverOption = "keyboard",
     headless: HeadlessOption = False,
-    data: Annotated[Path, typer.Option(help="Folder that keeps the recordings.")] = Path("recordings"),
+    data: Annotated[Path, typer.Option(help="Folder of the recordings.")] = Path("recordings"),
     trial_run: Annotated[
-        bool, typer.Option("--trial", help="A trial run: marked, never trained on or analysed.")
+        bool, typer.Option("--trial", help="Make it a trial run: marked, and never trained on or analysed.")
     ] = False,
     practice: Annotated[int, typer.Option(min=0, help="Practice rounds.")] = 5,
     calibration: Annotated[int, typer.Option(min=0, help="Rounds under `full` (pilot).")] = 10,
@@ -84,7 +87,7 @@ def session_start(
     conditions: Annotated[
         str, typer.Option(help=f"Conditions of the evaluation, comma-separated: {CONDITIONS_HELP}.")
     ] = "random,pico,full",
-    steps: Annotated[int | None, typer.Option(min=1, help="Steps per round; else as many as the task says.")] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Steps per round. Default: the task's.")] = None,
     bits: BitsOption = 85,
     mask_interval: IntervalOption = Interval.episode,
     fill: FillOption = FillChoice.hold,
@@ -93,7 +96,7 @@ def session_start(
     pace: PaceOption = None,
     seed: SeedOption = 0,
     fullscreen: Annotated[
-        bool | None, typer.Option("--fullscreen/--windowed", help="Fill the screen, or not; F11 changes it.")
+        bool | None, typer.Option("--fullscreen/--windowed", help="Whether to fill the screen; F11 toggles it.")
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -245,7 +248,7 @@ def _whom_to_resume(study: Path | None, data: Path, trial_run: bool) -> str | No
         return names[0] if names else None
     told = f"the sittings of {', '.join(names[:-1])} and {names[-1]} are unfinished"
     if not sys.stdin.isatty():
-        raise ConfigError(f"{told}; nothing was recorded: say whose to go on with, racer session start NAME --resume")
+        raise ConfigError(f"{told}; nothing was recorded: say whose to continue, racer session start NAME --resume")
     print(f"{told[0].upper()}{told[1:]}.")
     return ask("Go on with", "name the participant")
 
@@ -269,7 +272,7 @@ def _next_after(config: StartConfig, study: Path | None, result: SittingResult, 
 
 @app.command("list", epilog="Example: racer session list recordings --json")
 def session_list(
-    data: Annotated[Path, typer.Argument(help="Folder of recordings, or a study's.")] = Path("recordings"),
+    data: Annotated[Path, typer.Argument(help="A folder of recordings, or a study.")] = Path("recordings"),
     as_json: JsonOption = False,
 ) -> None:
     """List the recordings in a folder."""
@@ -292,7 +295,7 @@ def session_show(
     ],
     as_json: JsonOption = False,
 ) -> None:
-    """Show recordings, episode by episode, with what was answered and noted."""
+    """Show recordings episode by episode, with answers and notes."""
     from racer.recordings.listing import describe_session, print_session
     from racer.recordings.places import find_files
 

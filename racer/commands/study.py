@@ -37,7 +37,7 @@ class BuiltInLanguage(StrEnum):
 
 
 def study_init(
-    name: Annotated[str, typer.Argument(help="Of the study and its folder: letters, digits, - and _.")],
+    name: Annotated[str, typer.Argument(help="Name of the study and its folder: letters, digits, - and _.")],
     preset: Annotated[
         Preset,
         typer.Option(
@@ -45,17 +45,15 @@ def study_init(
             "`faces`: single pictures under a question."
         ),
     ] = Preset.default,
-    language: Annotated[BuiltInLanguage, typer.Option(help="Of the screens.")] = BuiltInLanguage.en,
-    task: Annotated[
-        str | None, typer.Option(help="What is done; see `racer task list`. That of the preset if left out.")
-    ] = None,
+    language: Annotated[BuiltInLanguage, typer.Option(help="Language of the screens.")] = BuiltInLanguage.en,
+    task: Annotated[str | None, typer.Option(help="The task; see `racer task list`. Default: the preset's.")] = None,
     images: Annotated[
         str | None,
         typer.Option(help="Ask about pictures of your own: a folder in NAME, with pictures and a labels.csv."),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Make a folder with a study file in which every setting is explained."""
+    """Create a folder with a study file in which every setting is explained."""
     from racer.errors import ConfigError
     from racer.study.init import init_study, task_of
     from racer.tasks.registry import make_task
@@ -85,7 +83,7 @@ def study_init(
 
 
 def study_status(study: StudyArgument = None, as_json: JsonOption = False) -> None:
-    """Say who has driven, what is missing and what comes next."""
+    """Show who has driven, what is missing and what comes next."""
     from dataclasses import asdict
 
     from compression.tensor_files import one_line
@@ -132,12 +130,11 @@ def study_status(study: StudyArgument = None, as_json: JsonOption = False) -> No
 
 
 def study_train(study: StudyArgument = None, as_json: JsonOption = False) -> None:
-    """Train the masks that are missing on the recordings of the study's pilots."""
-    from dataclasses import asdict
+    """Train the missing masks on the recordings of the study's pilots."""
 
     from racer.study.file import find_study, load_study
     from racer.study.train import train_study
-    from racer.training.summary import explained, verdict
+    from racer.training.summary import explained, outcome, verdict
 
     loaded = load_study(find_study(study))
     with progress_bar("training", shown=not as_json) as advance:
@@ -150,7 +147,7 @@ def study_train(study: StudyArgument = None, as_json: JsonOption = False) -> Non
 
         trained = train_study(loaded, progress)
     if as_json:
-        print_json({"masks": {str(path): asdict(summary) for path, summary in trained.items()}})
+        print_json({"masks": {str(path): outcome(summary) for path, summary in trained.items()}})
         return
     for path, summary in trained.items():
         for line in explained(summary):
@@ -165,11 +162,11 @@ def study_train(study: StudyArgument = None, as_json: JsonOption = False) -> Non
 def study_run(
     study: StudyArgument = None,
     participants: Annotated[
-        int | None, typer.Option(min=1, max=1000, help="How many to evaluate; as many as the study plans if left out.")
+        int | None, typer.Option(min=1, max=1000, help="How many to evaluate. Default: as many as the study plans.")
     ] = None,
     driver: Annotated[str, typer.Option(help="`simulated`, or your own as `package.module:factory`.")] = "simulated",
     jobs: Annotated[
-        int | None, typer.Option(min=1, max=256, help="Sittings at a time; one per processor if left out.")
+        int | None, typer.Option(min=1, max=256, help="Sittings at a time. Default: one per processor.")
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -210,10 +207,12 @@ def study_report(
     out: Annotated[
         Path | None, typer.Option(help="Write the whole report, with its figures, to this HTML file.")
     ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that is no report.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace the file even if it is not a report.")
+    ] = False,
     version: Annotated[
         int | None,
-        typer.Option(min=0, help="Of a study that was amended, only who took part after so many amendments."),
+        typer.Option(min=0, help="Of an amended study, use only those who took part after this many amendments."),
     ] = None,
     model: ModelOption = None,
     mask: Annotated[

@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from racer.report.study import Beforehand
 
 StudyArgument = Annotated[
-    Path | None, typer.Argument(help="The study's folder, or its study.toml; the one that is here if left out.")
+    Path | None, typer.Argument(help="The study's folder, or its study.toml. Default: the study in the current folder.")
 ]
 DataArgument = Annotated[
-    Path | None, typer.Argument(help="A study's folder, or a folder of recordings; what is here if left out.")
+    Path | None, typer.Argument(help="A study's folder, or a folder of recordings. Default: the current folder.")
 ]
 
 

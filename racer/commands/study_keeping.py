@@ -20,11 +20,15 @@ if TYPE_CHECKING:
 
 def study_watch(
     study: StudyArgument = None,
-    port: Annotated[int, typer.Option(min=0, help="Of the page, on this machine alone; 0: a free one.")] = 0,
-    terminal: Annotated[bool, typer.Option("--terminal", help="Watch here instead of in a browser.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Look once, and print that as one JSON object.")] = False,
+    port: Annotated[
+        int, typer.Option(min=0, help="Port of the page, which only this machine can open; 0 picks a free one.")
+    ] = 0,
+    terminal: Annotated[
+        bool, typer.Option("--terminal", help="Watch in this terminal instead of in a browser.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Look once, and print one JSON object.")] = False,
 ) -> None:
-    """Watch a running study: who sits, how far they are, what comes next. Nothing is changed; Ctrl-C ends it."""
+    """Watch a running study: who is at a desk, how far they are, what comes next. Changes nothing; Ctrl-C ends it."""
     from dataclasses import asdict
     from datetime import UTC, datetime
 
@@ -70,7 +74,7 @@ def study_seal(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Print the head of the recordings' ledger, to deposit: it stands for every byte of all of them."""
+    """Print the head of the recordings' ledger, for deposit: it covers every byte of every recording."""
     from racer.errors import ConfigError
     from racer.recordings.listing import escape
     from racer.recordings.signing import SIGNATURE_NAME, sign
@@ -110,7 +114,7 @@ def study_key(
     file: Annotated[Path, typer.Argument(help="File for the private key; keep it away from the recordings.")],
     as_json: JsonOption = False,
 ) -> None:
-    """Make a key to sign ledgers with (Ed25519), and print its public half, to deposit before the study begins."""
+    """Create a key that signs ledgers (Ed25519), and print its public half, to deposit before the study begins."""
     from racer.recordings.signing import make_key
 
     public_key = make_key(file)

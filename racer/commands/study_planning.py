@@ -20,10 +20,10 @@ def study_preview(
         Path | None, typer.Option(help="Write all screens to this PNG, side by side, instead of opening a window.")
     ] = None,
     protocol: Annotated[
-        Protocol, typer.Option(help="Whose screens: a `pilot` user's, or those of an evaluated participant.")
+        Protocol, typer.Option(help="Whose screens to show: those of a `pilot`, or of an evaluated participant.")
     ] = Protocol.evaluation,
     fullscreen: FullscreenOption = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file of that name.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file if it exists.")] = False,
 ) -> None:
     """Show every screen of a study; nothing is recorded."""
     from contextlib import closing
@@ -56,17 +56,19 @@ def study_power(
     effect: Annotated[
         float | None,
         typer.Option(
-            help="Supposed true difference as a share of the second condition; the primary outcome's margin if left "
-            "out, or 0 where something is to be kept."
+            help=(
+                "Assumed true difference, as a share of the second condition. Default: the primary outcome's "
+                "margin, or 0 where something is to be kept."
+            )
         ),
     ] = None,
-    power: Annotated[float, typer.Option(help="Asked for, above 0 and below 1.")] = 0.8,
-    studies: Annotated[int, typer.Option(min=100, max=20_000, help="Simulated studies.")] = 2000,
-    seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Of all that is drawn.")] = 0,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what varies among those people, and stop.")] = False,
+    power: Annotated[float, typer.Option(help="Desired power, above 0 and below 1.")] = 0.8,
+    studies: Annotated[int, typer.Option(min=100, max=20_000, help="Number of simulated studies.")] = 2000,
+    seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Seed of everything that is drawn.")] = 0,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what varies among those people, and stop.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Say how many participants the primary outcome needs, from people who drove."""
+    """Estimate how many participants the primary outcome needs, from people who have driven."""
     from dataclasses import asdict
 
     from racer.errors import ConfigError
@@ -157,10 +159,10 @@ def _print_components(outcome: str, told: dict[str, Any]) -> None:
 def study_preregister(
     study: StudyArgument = None,
     out: Annotated[
-        Path | None, typer.Option(help="The file to deposit; `preregistration.json` beside the study file if left out.")
+        Path | None, typer.Option(help="The file to deposit. Default: `preregistration.json` beside the study file.")
     ] = None,
     late: Annotated[
-        bool, typer.Option("--late", help="Write it although people have been evaluated; it then says how many.")
+        bool, typer.Option("--late", help="Write it even though people have been evaluated; it will say how many.")
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -194,10 +196,10 @@ def study_preregister(
 
 def study_amend(
     study: StudyArgument = None,
-    reason: Annotated[str, typer.Option(help="Why; asked for if left out.")] = "",
+    reason: Annotated[str, typer.Option(help="Why it was changed; you are asked if you leave it out.")] = "",
     as_json: JsonOption = False,
 ) -> None:
-    """Keep a change of the study file as an amendment, so that the study goes on with it."""
+    """Record a change of the study file as an amendment, so that the study can go on."""
     from dataclasses import asdict
     from datetime import UTC, datetime
 

@@ -10,7 +10,7 @@ import typer
 from racer.commands.options import JsonOption, SetOption
 from racer.commands.output import print_json
 
-app = typer.Typer(help="Look at what people can do.", no_args_is_help=True)
+app = typer.Typer(help="List and describe the tasks.", no_args_is_help=True)
 
 
 @app.command("list", epilog="Example: racer task list")
@@ -42,9 +42,9 @@ def task_list(as_json: JsonOption = False) -> None:
 
 @app.command("show", epilog="Example: racer task show car-racing")
 def task_show(
-    name: Annotated[str, typer.Argument(help="Of the task.")], given: SetOption = None, as_json: JsonOption = False
+    name: Annotated[str, typer.Argument(help="Name of the task.")], given: SetOption = None, as_json: JsonOption = False
 ) -> None:
-    """Say what a task shows, lets people do and measures, and which settings it has."""
+    """Describe a task: what it shows, what people can do, what it measures, which settings it has."""
     from racer.tasks.registry import describe_settings, make_task, parse_settings
 
     settings = describe_settings(name)

@@ -31,8 +31,10 @@ class LabelsChoice(StrEnum):
 
 
 def train(
-    session: Annotated[list[Path], typer.Argument(help="Pilots' recordings, or folders and studies that hold them.")],
-    out: Annotated[Path, typer.Option(help="File to write; must not exist.")],
+    session: Annotated[
+        list[Path], typer.Argument(help="Pilots' recordings, or the folders or studies that hold them.")
+    ],
+    out: Annotated[Path, typer.Option(help="File to write; it must not exist yet.")],
     objective: Annotated[
         ObjectiveChoice,
         typer.Option(
@@ -67,14 +69,12 @@ def train(
     as_json: JsonOption = False,
 ) -> None:
     """Fit a mask, the levels of coder pico-rate, or an interaction model to recorded sessions."""
-    from dataclasses import asdict
-
     from compression.fitting.config import CONSTANTS, PicoConfig
     from compression.fitting.interaction import fitting_config
     from racer.errors import ConfigError
     from racer.recordings.places import find_pilots
     from racer.training.interactions import train_interaction
-    from racer.training.summary import explained
+    from racer.training.summary import explained, outcome
     from racer.training.train import train as train_for
 
     if negative_label is not None and labels is LabelsChoice.paper:
@@ -105,16 +105,17 @@ def train(
             else train_for(objective.value, pilots, out, config, progress, model)
         )
     if as_json:
-        print_json({"mask": str(out), **asdict(summary)})
+        print_json({"mask": str(out), **outcome(summary)})
         return
     for line in explained(summary):
         print(line)
-    print(f"Wrote {out}")
     if objective == ObjectiveChoice.interaction:
+        print(f"Wrote {out}")
         recordings = " ".join(shlex.quote(str(place)) for place in session)
         through = f" --model {shlex.quote(str(model))}" if model else ""
         print(f"Next: racer model tune {recordings} --interaction {shlex.quote(str(out))} --out FOLDER{through}")
         return
+    print(f"Wrote {out}, and how its training went to {out.stem}_curves.csv beside it")
     conditions = {
         ObjectiveChoice.pico: "",
         ObjectiveChoice.perceptual: " --conditions random,perceptual,full",

@@ -35,12 +35,15 @@ _USABLE_KEYS: Final = frozenset(
         *(f"{side} {key}" for side in ("left", "right") for key in ("shift", "ctrl", "alt")),
         *("left", "right", "up", "down", "space", "home", "end", "page up", "page down", "insert", "delete"),
         *(f"f{number}" for number in range(1, 13) if number != 11),
+        *(f"pad {part}" for part in ("left", "right", "up", "down", *range(1, 17))),
     }
 )
-"""Names as `pygame.key.name` gives them; written down because pygame tells them only with a window open."""
+"""Names as `pygame.key.name` gives them, written down because pygame tells them only with a window open; and the
+directions and buttons of a gamepad."""
 
 
 _CLICK: Final = "click {}"
+_DIRECTIONS: Final = ("left", "right", "up", "down")
 
 
 def default_bindings(spec: TaskSpec) -> dict[str, tuple[str, ...]]:
@@ -109,6 +112,11 @@ class HeldKeys:
         self._actions = {
             key: index for index, action in enumerate(spec.actions) for key in self.bindings.get(action.name, ())
         }
+        for index, action in enumerate(spec.actions):
+            # A gamepad's directions act as the arrows do, or as the actions that are called so.
+            for name in (*self.bindings.get(action.name, ()), action.name):
+                if name in _DIRECTIONS:
+                    self._actions.setdefault(f"pad {name}", index)
         # What is clicked is no key, and named as none is.
         self._actions |= {_CLICK.format(index): index for index in range(len(spec.actions))}
         self._held: list[str] = []

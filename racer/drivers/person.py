@@ -142,7 +142,7 @@ def read_person(path: Path) -> PersonFile:
         raise DriverError(f"there is no file {path}; make one with `racer driver fit`") from error
     except (OSError, ValueError, ValidationError) as error:
         raise DriverError(
-            f"{path} is no driver of `racer driver fit`, or is damaged; it was left as it is: fit it again"
+            f"{path} was not made by `racer driver fit`, or is damaged; it was left as it is: fit it again"
         ) from error
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from compression.channel import Bypass, Channel
 from compression.fitting.fitted import FittedModel
 from racer.drivers.driver import Driver, TimedDriver
 from racer.drivers.keyboard import KeyboardDriver
@@ -18,8 +19,9 @@ from racer.loop.display import Display, Hud
 from racer.loop.episode import Act, Acted, Decode, Encode, Request, Row, Tally, episode
 from racer.loop.pacing import Pacer
 from racer.loop.patience import PatientRecorder
+from racer.loop.switching import Switch
 from racer.sitting.protocol import EpisodePlan
-from racer.tasks.task import Task, TaskSpec, TaskText
+from racer.tasks.task import Reaching, Task, TaskSpec, TaskText
 from sessions import EpisodeInfo, Step
 
 if TYPE_CHECKING:
@@ -47,6 +49,8 @@ class Setup:
     """Shown all the time, such as `TRIAL RUN`."""
     beside: bool = False
     """Whether to show the original beside what was received."""
+    switch: Switch | None = None
+    """By which keys switch between conditions while nothing is recorded; None: plans say what is shown."""
 
 
 @dataclass(frozen=True)
@@ -141,14 +145,10 @@ class EpisodeRun:
         """
         setup, self.step = self._setup, 0
         self._before, self._total = before, total or plan.steps
-        channel = build_channel(
-            plan.condition,
-            setup.channel,
-            setup.model,
-            np.random.default_rng([setup.seed, plan.number]),
-            setup.fitted.get(plan.condition),
-            self._clock,
-        )
+        if setup.switch is not None:
+            setup.switch.begin()
+            plan = replace(plan, condition=setup.switch.shown)
+        channel = self._channel(plan, plan.condition)
         info = EpisodeInfo(
             phase=plan.phase,
             condition=plan.condition,
@@ -175,7 +175,14 @@ class EpisodeRun:
             run.close()
             if self.begun > begun:
                 self._recorder.end_episode(status)
-        return EpisodeResult(plan, self.step, tally.values())
+        seen = plan.condition if setup.switch is None else " and ".join(setup.switch.seen)
+        return EpisodeResult(replace(plan, condition=seen), self.step, tally.values())
+
+    def _channel(self, plan: EpisodePlan, condition: str) -> Channel | Bypass:
+        setup = self._setup
+        chances = np.random.default_rng([setup.seed, plan.number])
+        fitted = setup.fitted.get(condition)
+        return build_channel(condition, setup.channel, setup.model, chances, fitted, self._clock)
 
     def _answer(self, request: Request, plan: EpisodePlan, info: EpisodeInfo, heading: str, tally: Tally) -> Any:
         if isinstance(request, Encode):
@@ -188,7 +195,11 @@ class EpisodeRun:
                 self._begin(info, request, hud)
             elif self._pacer:
                 self._pacer.paused(self._display.wait(self._pacer.show_at()))
-            return self._act(request, hud)
+            acted = self._act(request, hud)
+            turned = None if self._setup.switch is None else self._setup.switch.turn()
+            return acted if turned is None else replace(acted, channel=self._channel(plan, turned))
+        if self._setup.switch is not None:
+            self._setup.switch.count(request.step.bits, request.lost)
         self._record(request, heading, plan, tally)
         return None
 
@@ -240,8 +251,10 @@ class EpisodeRun:
 
     def _hud(self, heading: str, plan: EpisodePlan, request: Act) -> Hud:
         counted = (self._before, self._total) if not self._spec.paced else (0, plan.steps)
-        hud = hud_at(self._spec, self._setup.text, heading, request.step, *counted, request.metrics)
-        return replace(hud, mark=self._setup.mark)
+        reach = self._setup.task.reach(plan.steps) if isinstance(self._setup.task, Reaching) else None
+        hud = hud_at(self._spec, self._setup.text, heading, request.step, *counted, request.metrics, reach)
+        switch = self._setup.switch
+        return replace(hud, mark=self._setup.mark if switch is None else switch.mark)
 
     def _beside(self, original: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
         return original if self._setup.beside else None
@@ -255,6 +268,7 @@ def hud_at(
     before: int,
     total: int,
     metrics: Mapping[str, float] | None = None,
+    reach: float | None = None,
 ) -> Hud:
     """Return what stands around a frame.
 
@@ -266,6 +280,7 @@ def hud_at(
         before: Steps that are counted together with those of the episode and were there before it.
         total: How many steps are counted together, 1 or more.
         metrics: What the task came to so far; None before anything was done.
+        reach: What the primary metric, which begins with 0, can come to in the episode; None where nobody knows.
     """
     seen = before + step
     if not spec.paced:  # answers are not commented on
@@ -274,7 +289,8 @@ def hud_at(
     low, high = primary.bounds
     value = metrics[primary.name] if metrics else max(low, min(high, 0.0))
     said = f"{100 * value:.0f} %" if primary.unit == "fraction" else f"{value:.3g}"
-    return Hud(heading, seen / total, text.primary or primary.title, said, primary.share(value))
+    share = primary.share(value) if reach is None else min(max(value / reach, 0.0), 1.0)
+    return Hud(heading, seen / total, text.primary or primary.title, said, share)
 
 
 def _cross(shape: tuple[int, int, int]) -> NDArray[np.uint8]:

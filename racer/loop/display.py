@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -14,11 +14,12 @@ from racer.sitting.questionnaires import Item
 
 EventListener = Callable[[str, str, int], None]
 """Called with (kind, detail, monotonic nanoseconds). Kinds: `key_down`, `key_up`, `click`, `focus_lost`,
-`focus_gained`, `pause`, `resume`, `end`, `resize`, `note`. The detail of a key event is pygame's name of the key; of a
-click the name of the answer whose button it was; of a pause, a resume and an end what began it (`escape`, `close`,
-`focus`, `fullscreen`, `experimenter`, `storage`); of a resize the new size, as `960x720`; of a `note` the
-experimenter's words, at most `questionnaires.MOST_ANSWER_CHARACTERS` letters. A resume after a pause of an episode
-comes when its time runs on, after the countdown. Losing the focus releases all keys."""
+`focus_gained`, `pause`, `resume`, `end`, `resize`, `note`. The detail of a key event is pygame's name of the key, or
+what was pressed on a gamepad (`pad left`, `pad 1`); of a click the name of the answer whose button it was; of a pause,
+a resume and an end what began it (`escape`, `close`, `focus`, `fullscreen`, `experimenter`, `storage`); of a resize the
+new size, as `960x720`; of a `note` the experimenter's words, at most `questionnaires.MOST_ANSWER_CHARACTERS` letters. A
+resume after a pause of an episode comes when its time runs on, after the countdown. Losing the focus releases all
+keys."""
 
 
 class EndSession(Exception):
@@ -67,6 +68,16 @@ class Hud:
     """Of a task that waits for answers: which picture it is, from 1, and of how many."""
 
 
+@dataclass(frozen=True)
+class Reply:
+    """What was answered to the questions of a page."""
+
+    answers: tuple[str, ...]
+    """As they are recorded, an answer per item; as they stood where the participant went back."""
+    back: bool = False
+    """Whether the participant went back to the page before."""
+
+
 class Display(Protocol):
     """Shows frames and pages, and passes time."""
 
@@ -79,14 +90,14 @@ class Display(Protocol):
     def choose(self, page: Page, choices: tuple[str, ...]) -> int:
         """Show a page that ends in buttons below each other; return the index of the one chosen."""
 
-    def ask(self, item: Item, heading: str, answer: int | str | None, back: bool) -> int | str | None:
-        """Ask a question; return a point of its scale from 1 on, the words typed, or None to go back.
+    def ask(self, items: Sequence[Item], heading: str, answers: Sequence[str], back: bool) -> Reply:
+        """Ask the questions of a page.
 
         Args:
-            item: The question.
-            heading: Above it, for example `Question 2 of 6`.
-            answer: What was answered before, to begin from.
-            back: Whether the participant may go back to the question before.
+            items: The questions.
+            heading: Above them, for example `Question 2 of 6`.
+            answers: What was answered before, an answer per item, to begin from; empty: nothing yet.
+            back: Whether the participant may go back to the page before.
         """
 
     def countdown(self, hud: Hud, frame: NDArray[np.uint8], original: NDArray[np.uint8] | None = None) -> None:
@@ -131,9 +142,9 @@ class NoDisplay:
         """Choose the first."""
         return 0
 
-    def ask(self, item: Item, heading: str, answer: int | str | None, back: bool) -> int | str | None:
-        """Answer nothing."""
-        return "" if item.free else 1
+    def ask(self, items: Sequence[Item], heading: str, answers: Sequence[str], back: bool) -> Reply:
+        """Answer nothing, and rate everything with the first point."""
+        return Reply(tuple("1" if item.kind == "scale" else "" for item in items))
 
     def countdown(self, hud: Hud, frame: NDArray[np.uint8], original: NDArray[np.uint8] | None = None) -> None:
         """Go on at once."""

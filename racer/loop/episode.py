@@ -70,6 +70,8 @@ class Acted:
     """When a key was pressed for it, or else when it was decided."""
     display_ns: int = 0
     """Time that showing took."""
+    channel: Channel | Bypass | None = None
+    """What later frames cross instead; None: what they crossed before."""
 
 
 @dataclass(frozen=True)
@@ -121,6 +123,9 @@ def episode(
             outcome = trial.step(acted.action)
             environment_ns += clock() - begun
             action, metrics = acted.action, outcome.metrics
+            if acted.channel is not None:
+                channel = acted.channel
+                channel.reset()
             yield Row(
                 Step(
                     time_ns=acted.shown_ns,

@@ -160,7 +160,7 @@ class ResultsFile:
         try:
             opened = open_plain(self.path)
         except (NotPlainError, IsADirectoryError) as error:
-            raise ResultsError(f"{self.path} is no file and was left as it is; give another --out") from error
+            raise ResultsError(f"{self.path} is not a file and was left as it is; give another --out") from error
         with BufferedReader(opened) as file:
             self._check_header(file.readline(_MOST_BYTES), settings)
             end = file.tell()
@@ -183,7 +183,7 @@ class ResultsFile:
             header = _Header.model_validate_json(_unpacked(line))
         except ValueError as error:
             raise ResultsError(
-                f"{self.path} is no results file of a sweep, or its first line is damaged; it was left as it is: "
+                f"{self.path} is not the results file of a sweep, or its first line is damaged; it was left as it is: "
                 "give another --out"
             ) from error
         if header.racer_rates != FORMAT:
@@ -238,7 +238,7 @@ def _refusing(path: Path) -> Iterator[None]:
         ) from error
     except OSError as error:
         raise ResultsError(
-            f"cannot use {path}: {error.strerror or error}; what was finished is kept: mend that and run it again"
+            f"cannot use {path}: {error.strerror or error}; what was finished is kept: fix that and run it again"
         ) from error
 
 

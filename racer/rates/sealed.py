@@ -89,7 +89,7 @@ def read_sealed(path: Path) -> SealedSet:
     except FileNotFoundError as error:
         raise SealError(f"there is no sealed set {path}; make one with --seal") from error
     except (OSError, ValueError, ValidationError) as error:
-        raise SealError(f"{path} is no sealed set, or is damaged; it was left as it is: restore it") from error
+        raise SealError(f"{path} is not a sealed set, or is damaged; it was left as it is: restore it") from error
 
 
 def open_sealed(path: Path, sweep: Sweep, now: datetime) -> Opened:

@@ -20,10 +20,9 @@ from racer.rates.resampling import Estimate
 from racer.rates.results import RESULTS, ResultsError
 from racer.rates.sealed import Opened
 from racer.rates.sweep import Driven, Sweep
-from racer.report.drawing import Cell, Illustration
+from racer.report.drawing import Cell, Illustration, csv_bytes
 from racer.report.equivalence import MARGIN, Kept
 from racer.report.statistics import Interval
-from racer.report.write import csv_bytes
 from racer.tasks.task import TaskSpec
 
 EPISODES, POINTS, CODERS, NUMBERS = "rates.csv", "rates_summary.csv", "rates_coders.csv", "rates.json"
@@ -142,9 +141,7 @@ def refuse_foreign(out: Path, spec: TaskSpec) -> None:
         pictures += [f"{name}.{kind}" for name in JUDGED for kind in ("csv", "png", "svg")]
     for name in (EPISODES, POINTS, CODERS, FAMILIES, NUMBERS, *pictures):
         if (out / name).exists():
-            raise ResultsError(
-                f"{out / name} is there, and no sweep that wrote it: it was left as it is; give another --out"
-            )
+            raise ResultsError(f"{out / name} exists, and no sweep wrote it: it was left as it is; give another --out")
 
 
 def _put(path: Path, data: bytes) -> None:
@@ -152,7 +149,7 @@ def _put(path: Path, data: bytes) -> None:
         write_whole(path, data)
     except OSError as error:
         raise ResultsError(
-            f"cannot write {path}: {error.strerror}; all cells are kept: mend that and run it again"
+            f"cannot write {path}: {error.strerror}; all cells are kept: fix that and run it again"
         ) from error
 
 

@@ -92,7 +92,7 @@ class Weights(ModelCheck):
         self._needing: set[str] = set()
         for hashed in (info.model_sha256, *fitted):
             if not re.fullmatch("[0-9a-f]{64}", hashed):
-                yield self.found("fail", f"{hashed[:80]!r} is no hash of weights")
+                yield self.found("fail", f"{hashed[:80]!r} is not the hash of any weights")
                 return
         try:
             shipped = shipped_hashes(find_model(info, self.folder))

@@ -110,7 +110,7 @@ class Rerun:
             raise RerunError(str(error)) from error
         if again.difference:
             raise RerunError(
-                f"done again here it goes otherwise, as it may with other versions of the task ({again.difference})"
+                f"replayed here it goes differently, as it may with other versions of the task ({again.difference})"
             )
         self.over = again.over
         self._actions, self._seeds = applied_actions(episode.info, episode).tolist(), episode.stimulus.tolist()

@@ -72,7 +72,7 @@ def sign(folder: Path, ledger: Ledger, key: Path) -> str:
     except Exception as error:  # of OpenSSL, many kinds
         raise ConfigError(f"{key} holds no private key without a passphrase (PEM); nothing was signed") from error
     if not isinstance(private, ed25519.Ed25519PrivateKey):
-        raise ConfigError(f"{key} is no Ed25519 key; nothing was signed: make one with `racer study key FILE`")
+        raise ConfigError(f"{key} is not an Ed25519 key; nothing was signed: make one with `racer study key FILE`")
     entries, head, public = len(ledger.entries), ledger.head, _public(private)
     signature = private.sign(_message(entries, head)).hex()
     told = {"entries": entries, "head": head, "public_key": public, "signature": signature}

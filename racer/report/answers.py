@@ -1,15 +1,15 @@
 """Questionnaires: ratings averaged per item and condition, answers in words as they were given, notes and consent.
 
-An answer is recorded under `<phase>/<block>/<condition>/<questionnaire>/<item>`. A recording does not say whether an
-item was a scale, so an item whose answers are all whole numbers from 1 to 21 is one.
+An answer is recorded under `<phase>/<block>/<condition>/<questionnaire>/<item>`. The study's settings in a recording
+say which items were chosen or counted; of others, an item whose answers are all whole numbers from 1 to 21 is a scale.
 """
 
 from __future__ import annotations
 
 import re
 from collections import defaultdict
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -25,6 +25,7 @@ NASA_TLX_ITEMS = ("mental", "physical", "temporal", "performance", "effort", "fr
 NO_CONDITION = "-"
 """Stands for the condition in questionnaires before the first episode and after the last."""
 _RATING = re.compile(r"[1-9]|1[0-9]|2[01]", re.ASCII)
+_NUMBER = re.compile(r"-?[0-9]{1,15}(\.[0-9]{1,15})?", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,24 @@ class Total:
 
 
 @dataclass(frozen=True)
+class Choice:
+    """How many chose an option of an item under one condition."""
+
+    phase: str
+    questionnaire: str
+    item: str
+    condition: str
+    """`-` where it was asked before the first or after the last episode."""
+    option: str
+    """As it is recorded."""
+    words: str
+    """As it was shown."""
+    chosen: int
+    participants: int
+    """Those who answered the item."""
+
+
+@dataclass(frozen=True)
 class Comment:
     """An answer in words."""
 
@@ -89,6 +108,10 @@ class Answers:
     totals: list[Total]
     consents: dict[str, str]
     """Last answer to the consent page, by participant; those who were shown one."""
+    numbers: list[ItemMean] = field(default_factory=list)
+    """Of items that are answered with a number: means of the numbers themselves."""
+    choices: list[Choice] = field(default_factory=list)
+    """In the order in which the options were shown."""
 
 
 _Key = tuple[str, str, str, str]
@@ -109,20 +132,50 @@ def read_answers(people: tuple[Person, ...], conditions: tuple[str, ...]) -> Ans
                 consents[person.name] = text
             elif (key := _key(answer.item)) is not None:
                 given[key][person.name] = text
+    items = _own_items(people)
     rated = _rated(given)
     places = {condition: place for place, condition in enumerate(conditions)}
     keys = sorted(given, key=lambda key: (_PHASES.get(key[0], 3), places.get(key[3], len(places))))
-    ratings: list[ItemMean] = []
-    comments: list[Comment] = []
+    found = Answers([], [], notes, _totals(given, keys), consents)
     for key in keys:
-        phase, questionnaire, item, condition = key
+        phase, questionnaire, item, _ = key
         answered = {name: text for name, text in given[key].items() if text}
-        if (phase, questionnaire, item) in rated and answered:
-            points = np.array([int(text) for text in answered.values()], np.float64)
-            ratings.append(ItemMean(phase, questionnaire, item, condition, len(points), *mean_se(points)))
+        own = items.get((questionnaire, item), {})
+        options = own.get("options")
+        if own.get("kind") in ("choice", "choices") and isinstance(options, dict):
+            taken = [text.split() for text in answered.values()]
+            found.choices.extend(
+                Choice(*key, name, str(words), sum(name in each for each in taken), len(taken))
+                for name, words in options.items()
+            )
+        elif own.get("kind") == "number" and all(map(_NUMBER.fullmatch, answered.values())):
+            found.numbers.extend(_mean(key, answered))
+        elif (phase, questionnaire, item) in rated and own.get("kind", "scale") == "scale":
+            found.ratings.extend(_mean(key, answered))
         else:
-            comments += [Comment(name, phase, questionnaire, item, condition, text) for name, text in answered.items()]
-    return Answers(ratings, comments, notes, _totals(given, keys), consents)
+            found.comments.extend(Comment(name, *key, text) for name, text in answered.items())
+    return found
+
+
+def _mean(key: _Key, answered: dict[str, str]) -> list[ItemMean]:
+    """Return the mean of the numbers that people answered; nothing where nobody did."""
+    numbers = np.array([float(text) for text in answered.values()], np.float64)
+    return [ItemMean(*key, len(numbers), *mean_se(numbers))] if len(numbers) else []
+
+
+def _own_items(people: tuple[Person, ...]) -> dict[tuple[str, str], dict[str, Any]]:
+    """Return the items that studies asked of their own, by questionnaire and id, as the last recording names them."""
+    found: dict[tuple[str, str], dict[str, Any]] = {}
+    for person in people:
+        value: Any = person.sitting.info.config
+        for name in ("study", "questionnaires", "custom"):
+            value = value.get(name) if isinstance(value, dict) else None
+        for entry in value if isinstance(value, list) else ():
+            items = entry.get("items") if isinstance(entry, dict) else None
+            for item in items if isinstance(items, list) else ():
+                if isinstance(item, dict):
+                    found[str(entry.get("name")), str(item.get("id"))] = item
+    return found
 
 
 def when(phase: str) -> str:

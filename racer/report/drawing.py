@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,8 @@ MARKERS = {"raw": "s", "full": "^", "random": "o", "perceptual": "v", "pico": "D
 _MORE_COLOURS = ("#D55E00", "#CC79A7", "#7CAE00", "#004C3F", "#8C510A", "#5E3C99", "#000000")
 _MORE_MARKERS = ("P", "X", "<", ">", "p", "h", "*", "d", "8")
 """Of further coders; as many in all as there are pairs of them."""
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+"""What a cell starts with that spreadsheets take for a formula."""
 INK, FAINT = "#222222", "#B0B0B0"
 PNG_DPI = 160
 
@@ -61,6 +64,11 @@ class Illustration:
     header: tuple[str, ...]
     """Of its table of numbers."""
     rows: tuple[tuple[Cell, ...], ...]
+
+    @property
+    def csv(self) -> bytes:
+        """The table as a file."""
+        return csv_bytes(self.header, self.rows)
 
 
 def colour_of(condition: str) -> str:
@@ -116,6 +124,18 @@ def render(figure: Figure, name: str, alt: str, header: Sequence[str], rows: Seq
         figure.savefig(svg, format="svg", metadata={"Date": None, "Creator": None})
         figure.savefig(png, format="png", dpi=PNG_DPI, metadata={"Software": None})
     return Illustration(name, alt, svg.getvalue(), png.getvalue(), tuple(header), tuple(tuple(row) for row in rows))
+
+
+def csv_bytes(header: Sequence[str], rows: Iterable[Sequence[Cell]]) -> bytes:
+    """Return a table as CSV in UTF-8; numbers in full, and no text that a spreadsheet would run as a formula."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(header)
+    for row in rows:
+        writer.writerow(
+            ["'" + value if isinstance(value, str) and value.startswith(_FORMULA) else value for value in row]
+        )
+    return text.getvalue().encode()
 
 
 def spread(places: Sequence[float], gap: float) -> list[float]:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -16,7 +14,6 @@ from disk.writing import make_folder, scratch_folder, sync_folder, write_whole
 from racer import __version__
 from racer.errors import RacerError
 from racer.report.budgets import over_budgets
-from racer.report.drawing import Cell
 from racer.report.figures import draw_figures
 from racer.report.page import GENERATOR, Pictures, named_exclusions, render_page
 from racer.report.recordings import Evaluations, read_evaluations
@@ -29,8 +26,6 @@ NUMBERS = "report.json"
 _MOST_NUMBERS = 2**28
 _HEAD_BYTES = 4096
 """Of a page in which its generator is named."""
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""What a cell starts with that spreadsheets take for a formula."""
 
 
 class ReportFileError(RacerError):
@@ -94,7 +89,7 @@ def write_report(
     for illustration in pictures.drawn.values():
         contents[f"{illustration.name}.svg"] = illustration.svg
         contents[f"{illustration.name}.png"] = illustration.png
-        contents[f"{illustration.name}.csv"] = csv_bytes(illustration.header, illustration.rows)
+        contents[f"{illustration.name}.csv"] = illustration.csv
     contents[NUMBERS] = _numbers(report, pictures, [*contents, NUMBERS])
     page = render_page(report, pictures, files.name, item_texts or {}).encode()
     progress("writing")
@@ -146,18 +141,6 @@ def draw_pictures(
     return Pictures(drawn, left_out)
 
 
-def csv_bytes(header: Sequence[str], rows: Iterable[Sequence[Cell]]) -> bytes:
-    """Return a table as CSV in UTF-8; numbers in full, and no text that a spreadsheet would run as a formula."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(header)
-    for row in rows:
-        writer.writerow(
-            ["'" + value if isinstance(value, str) and value.startswith(_FORMULA) else value for value in row]
-        )
-    return text.getvalue().encode()
-
-
 def _numbers(report: StudyReport, pictures: Pictures, names: list[str]) -> bytes:
     """Return all numbers as JSON, with the names of the files written beside them."""
     content = {
@@ -177,7 +160,7 @@ def _refuse_foreign(out: Path, files: Path, overwrite: bool) -> None:
         if out.is_dir():
             raise ReportFileError(f"{out} is a folder; give the report a file name with --out, such as report.html")
         if files.is_symlink() or (files.exists() and not files.is_dir()):
-            raise ReportFileError(f"{files} is no folder and was left as it is; the report needs one of that name")
+            raise ReportFileError(f"{files} is not a folder and was left as it is; the report needs one of that name")
         if out.exists() and not overwrite and not _is_report(out):
             raise ReportFileError(
                 f"{out} is not a report that Racer wrote and was left as it is; give another name with --out, or add "
@@ -274,5 +257,5 @@ def _keep_foreign(files: Path, staged: Path, overwrite: bool) -> None:
                 shutil.copy2(path, staged / path.name, follow_symlinks=False)
         elif not overwrite:
             raise ReportFileError(
-                f"{path} is no report's and was left as it is; give another name with --out, or add --overwrite"
+                f"{path} belongs to no report and was left as it is; give another name with --out, or add --overwrite"
             )

@@ -55,6 +55,17 @@ class Asking:
         """Return what an item's answer is recorded under."""
         return f"{self.place}/{self.questionnaire.name}/{item.id}"
 
+    def pages(self, texts: Texts) -> list[tuple[tuple[Item, ...], str]]:
+        """Return the items of each page, and what stands above them."""
+        count, size = len(self.questionnaire.items), self.questionnaire.per_page
+        pages: list[tuple[tuple[Item, ...], str]] = []
+        for before in range(0, count, size):
+            items = self.questionnaire.items[before : before + size]
+            first, last = before + 1, before + len(items)
+            one = texts.question.format(number=first, count=count)
+            pages.append((items, one if first == last else texts.questions.format(first=first, last=last, count=count)))
+        return pages
+
 
 AgendaItem = Page | Consent | Drive | Asking
 

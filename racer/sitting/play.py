@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
-from compression.model.latent_model import use_one_thread
+from compression.errors import CompressionError
+from compression.fitting.fitted import FittedModel
+from compression.model.latent_model import LatentModel, use_one_thread
 from racer.drivers.keyboard import HeldKeys
 from racer.drivers.registry import KEYBOARD
 from racer.errors import ConfigError
 from racer.loop.attended import EpisodeResult, Setup, Unrecorded
 from racer.loop.conditions import ChannelConfig, check_conditions, load_fitted_models
 from racer.loop.pacing import Pacer, check_pace
+from racer.loop.switching import Switch
 from racer.sitting.agenda import Screens, make_agenda
 from racer.sitting.protocol import SESSION_SEEDS, EpisodePlan
 from racer.sitting.run import Sitting, SittingResult, SittingRun
@@ -24,6 +28,9 @@ from racer.tasks.latent_model import load_task_model
 from racer.tasks.registry import make_task
 from racer.tasks.task import Task
 from racer.window.texts import english
+
+_DEMONSTRATED = ("raw", "full", "pico", "random", "coarse", "predictive", "blind")
+"""What keys switch between, in this order, besides the condition asked for."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +73,7 @@ class PlayConfig:
 def play_episodes(
     config: PlayConfig, on_episode: Callable[[EpisodeResult], None] = lambda result: None
 ) -> SittingResult:
-    """Drive the episodes and return how they went.
+    """Drive the episodes and return how they went. In a window keys switch between conditions.
 
     Raises:
         RacerError, CompressionError: If they cannot be driven.
@@ -84,6 +91,14 @@ def play_episodes(
     display = open_display(keys, texts, text, headless=config.headless, fullscreen=config.fullscreen)
     try:
         driver = open_driver(config.driver, config.task, config.seed, keys)
+        switch = None
+        if not config.headless:
+            others = _available(config.channel, model)
+            fitted = {name: each for more in others.values() for name, each in more.items()} | fitted
+            taken = [key for bound in keys.bindings.values() for key in bound]
+            switch = Switch(tuple(dict.fromkeys([*others, condition])), condition, taken)
+            hint = texts.switch_hint.format(conditions=switch.told)
+            text = replace(text, lines=(*text.lines, hint))
         seeds = np.random.default_rng(config.seed).integers(SESSION_SEEDS, size=config.episodes)
         steps = 3 * spec.steps if config.steps is None else config.steps
         plans = [EpisodePlan(number, "round", condition, int(seed), steps) for number, seed in enumerate(seeds)]
@@ -96,6 +111,7 @@ def play_episodes(
             seed=config.seed,
             text=text,
             beside=config.beside,
+            switch=switch,
         )
         # Nothing was done that anybody could be thanked for: the thanks are left out.
         sitting = Sitting(agenda[:-1] if attended else agenda, setup, texts)
@@ -103,3 +119,13 @@ def play_episodes(
         return SittingRun(sitting, driver, display, Unrecorded(), pacer, on_episode).run()
     finally:
         display.close()
+
+
+def _available(channel: ChannelConfig, model: LatentModel) -> dict[str, dict[str, FittedModel]]:
+    """Return the conditions of a demonstration that can be shown with a latent model, and what was fitted for each."""
+    found: dict[str, dict[str, FittedModel]] = {}
+    for name in _DEMONSTRATED:
+        with suppress(ConfigError, CompressionError):  # such as too few bits, or no fitted file
+            check_conditions([name], channel, model.sizes)
+            found[name] = load_fitted_models([name], (), model)
+    return found

@@ -11,12 +11,11 @@ import numpy as np
 
 from racer.drivers.driver import Driver
 from racer.loop.attended import EpisodeResult, EpisodeRun, Setup, Unrecorded
-from racer.loop.display import Display, EndSession, Page, RedoEpisode
+from racer.loop.display import Display, EndSession, Page, RedoEpisode, Reply
 from racer.loop.pacing import Pacer, PaceSummary
 from racer.loop.patience import PatientRecorder
 from racer.sitting.agenda import AgendaItem, Asking, Consent, Drive
 from racer.sitting.answers import ACCEPTED, CONSENT, DECLINED, NOTE
-from racer.sitting.questionnaires import Item
 from racer.window.texts import Texts
 from sessions import Recorder, StorageWaitError
 
@@ -146,25 +145,23 @@ class SittingRun:
         self._redoable = None
 
     def _ask(self, asking: Asking) -> None:
-        """Ask every item; each answer is recorded at once, and the last one to an item counts."""
-        items = asking.questionnaire.items
-        given: dict[int, int | str] = {}
+        """Ask page by page; the answers of a page are recorded at once, and the last one to an item counts."""
+        pages, respondent = asking.pages(self._sitting.texts), self._sitting.respondent
+        given: dict[int, tuple[str, ...]] = {}
         index = 0
-        while index < len(items):
-            item = items[index]
-            answer = self._answer(item, index, len(items), given.get(index))
-            if answer is None:
+        while index < len(pages):
+            items, heading = pages[index]
+            if respondent is not None:
+                reply = Reply(tuple(item.by_chance(respondent) for item in items))
+            else:
+                reply = self._display.ask(items, heading, given.get(index, ()), back=index > 0)
+            given[index] = reply.answers
+            if reply.back:
                 index -= 1
                 continue
-            given[index] = answer
-            self._recorder.answer(asking.name(item), str(answer), self._clock())
+            for item, answer in zip(items, reply.answers, strict=True):
+                self._recorder.answer(asking.name(item), answer, self._clock())
             index += 1
-
-    def _answer(self, item: Item, index: int, count: int, before: int | str | None) -> int | str | None:
-        if self._sitting.respondent is not None:
-            return "" if item.free else int(self._sitting.respondent.integers(1, item.points, endpoint=True))
-        heading = self._sitting.texts.question.format(number=index + 1, count=count)
-        return self._display.ask(item, heading, before, back=index > 0)
 
     def _ask_consent(self, consent: Consent) -> None:
         choice = self._display.choose(consent.page, consent.choices)
@@ -184,6 +181,8 @@ class SittingRun:
         self._note("resume", "storage", self._clock())
 
     def _note(self, kind: str, detail: str, time_ns: int) -> None:
+        if kind == "key_down" and self._sitting.setup.switch is not None:
+            self._sitting.setup.switch.key(detail)
         if kind == NOTE:
             self._recorder.answer(NOTE, detail, time_ns)
         elif self._consented:

@@ -30,7 +30,7 @@ from racer.drivers.driver import Driver
 from racer.drivers.registry import CROWD
 from racer.errors import ConfigError
 from racer.loop.simulated_time import SimulatedClock
-from racer.report.write import csv_bytes
+from racer.report.drawing import csv_bytes
 from racer.sitting.agenda import Screens
 from racer.sitting.protocol import CATCH, ProtocolName, balanced_rows
 from racer.sitting.start import SimulatedIdentity, StartConfig, start_session
@@ -239,7 +239,9 @@ def _read_key(study: Study, path: Path) -> tuple[ProtocolName, list[_Set]]:
             "made"
         ) from error
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, sessions.ParticipantNameError) as error:
-        raise ConfigError(f"{path} is no key of exported trials; nothing was recorded: export them anew") from error
+        raise ConfigError(
+            f"{path} is not the key of exported trials; nothing was recorded: export them anew"
+        ) from error
     if whose != study.sha256:
         raise ConfigError(
             f"{path} is of another study, or {study.path} was changed since; nothing was recorded: restore it"

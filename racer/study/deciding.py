@@ -15,7 +15,9 @@ from racer.loop.conditions import MASKED_CONDITIONS
 _PLANNING = ("title", "participants", "pilots", "experimenter", "language", "font", "primary")
 _LATER = ("catch", "repeats", "mixed")
 _LATE_ACTIONS = ("action_delay", "action_loss")
-_WORDS_OF_ITEMS = ("text", "low", "high")
+_WORDS_OF_ITEMS = ("text", "low", "high", "kind", "options", "free")
+_NEWER = {"decimals": 0, "least": None, "most": None, "required": None}
+"""Settings of items that version 0.1.0 did not have, with what leaves them as they were."""
 
 
 def deciding(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -81,13 +83,25 @@ def paths(one: Mapping[str, Any], other: Mapping[str, Any], before: str = "") ->
 
 
 def _wordless(entry: Any) -> Any:
+    """Return what decides of a questionnaire: as version 0.1.0 wrote it, where it could have asked the same."""
     if not isinstance(entry, dict):
         return entry
-    items = [
-        {name: value for name, value in item.items() if name not in _WORDS_OF_ITEMS} if isinstance(item, dict) else item
-        for item in _listed(entry.get("items"))
-    ]
-    return entry | {"items": items}
+    items = [_wordless_item(item) if isinstance(item, dict) else item for item in _listed(entry.get("items"))]
+    kept = {name: value for name, value in entry.items() if (name, value) != ("per_page", 1)}
+    return kept | {"items": items}
+
+
+def _wordless_item(item: dict[str, Any]) -> dict[str, Any]:
+    kind, options = item.get("kind", "scale"), item.get("options")
+    found = {
+        name: value
+        for name, value in item.items()
+        if name not in _WORDS_OF_ITEMS and not (name in _NEWER and value == _NEWER[name])
+    }
+    found["free"] = item.get("free", kind == "text")
+    if kind not in ("scale", "text"):
+        found["kind"] = kind
+    return found | ({"options": sorted(options)} if options and isinstance(options, dict) else {})
 
 
 def _listed(value: Any) -> list[Any]:

@@ -175,8 +175,8 @@ def read_preregistration(path: Path) -> tuple[Preregistration, str] | None:
         return None
     except (OSError, ValueError, ValidationError) as error:
         raise PreregistrationError(
-            f"{path} is no preregistration, or is damaged; it was left as it is: put the deposited copy in its place, "
-            "or move it away"
+            f"{path} is not a preregistration, or is damaged; it was left as it is: put the deposited copy in its "
+            "place, or move it away"
         ) from error
 
 

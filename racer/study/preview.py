@@ -20,7 +20,7 @@ from racer.sitting.protocol import ProtocolName, plan_episodes
 from racer.study.file import Study
 from racer.study.sitting import screens_of
 from racer.tasks.task import TaskSpec, TaskText
-from racer.window.canvas import Typed
+from racer.window.controls import control_of
 from racer.window.fonts import Fonts
 from racer.window.gallery import Gallery, Shot, contact_sheet
 from racer.window.menu_view import Menu
@@ -131,17 +131,14 @@ def _page(page: Page, study: Study, choices: tuple[str, ...] = ()) -> Iterator[S
 
 
 def _questions(asking: Asking, study: Study) -> Iterator[Shot]:
-    items = asking.questionnaire.items
-    for number, item in enumerate(items, 1):
-        heading = study.language.texts.question.format(number=number, count=len(items))
+    for page, heading in asking.pages(study.language.texts):
+        filled = [control_of(item, "").filled for item in page]
+        back = page[0] is not asking.questionnaire.items[0]
 
-        def draw(painter: Painter, item=item, heading=heading, back=number > 1) -> None:  # type: ignore[no-untyped-def]
-            if item.free:
-                painter.writing(item, heading, Typed("", 0, 0, 0), back)
-            else:
-                painter.rating(item, heading, None, back)
+        def draw(painter: Painter, filled=filled, heading=heading, back=back) -> None:  # type: ignore[no-untyped-def]
+            painter.form(filled, heading, back)
 
-        yield Shot(f"{asking.questionnaire.name}, {item.id}", draw)
+        yield Shot(f"{asking.questionnaire.name}, {' '.join(item.id for item in page)}", draw)
 
 
 def _drive(drive: Drive, frame: NDArray[np.uint8], spec: TaskSpec, text: TaskText) -> Shot:

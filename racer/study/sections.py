@@ -29,7 +29,7 @@ from compression.noise import NoiseName, check_noise
 from racer.loop.conditions import ChannelConfig
 from racer.loop.pacing import check_pace
 from racer.sitting.protocol import ProtocolConfig
-from racer.sitting.questionnaires import Item, Questionnaire
+from racer.sitting.questionnaires import Item, Kind, Questionnaire
 from racer.tasks.registry import DEFAULT_TASK
 
 PILOT, SHIPPED = "pilot", "shipped"
@@ -280,32 +280,53 @@ class Screens(Section):
 
 
 class CustomItem(Section):
-    """One question: rated on a scale, or answered in words."""
+    """One question: rated, chosen, counted or answered in words."""
 
     id: str
     """Names the answer in the recording: 1 to 40 of a-z, 0-9, `_`, `-`."""
     text: Question
     """The question, 1 to 500 characters."""
+    kind: Kind = "scale"
+    """`scale`; `choice`: one of the options; `choices`: one or more of them; `number`; `line`: one line of words, up to
+    200 characters; `text`: up to 1000."""
     low: Line = ""
     """What the scale's first point means, up to 200 characters."""
     high: Line = ""
     """What its last point means, up to 200 characters."""
     points: Integer | None = None
     """Of the scale, 2 to 21; 7 if left out."""
-    free: bool = False
-    """Answered in words; a scale's `points` is then left out."""
+    options: dict[str, Title] = Field(default={}, max_length=1000)
+    """Of a choice, 2 to 20, as in `options.daily = "Every day"`: what is recorded, a letter and then up to 39 of a-z,
+    0-9, `_`, `-`, and the words shown."""
+    least: float | None = None
+    """Of a number, from -10^9."""
+    most: float | None = None
+    """Of a number, up to 10^9."""
+    decimals: Integer = 0
+    """Of a number, at most, 0 to 6."""
+    required: bool | None = None
+    """Whether nobody can go on without an answer; if left out, all but those of kind `text` are."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_written_before(cls, value: Any) -> Any:
+        """Read `free = true`, by which studies of version 0.1.0 ask for words."""
+        if not isinstance(value, dict) or type(value.get("free")) is not bool:
+            return value
+        rest = {name: each for name, each in value.items() if name != "free"}
+        return {"kind": "text"} | rest if value["free"] else rest
 
     @model_validator(mode="after")
     def _can_be_asked(self) -> Self:
-        if self.free and self.points is not None:
-            raise ValueError("points is for a scale and free for an answer in words; leave one out")
+        if self.kind != "scale" and (self.points is not None or self.low or self.high):
+            raise ValueError(f"points, low and high are for a scale; its kind is {self.kind}; leave them out")
         self.item()
         return self
 
     def item(self) -> Item:
         """Return the question."""
-        points = Item.points if self.points is None else self.points
-        return Item(self.id, self.text, low=self.low, high=self.high, points=points, free=self.free)
+        given = self.model_dump(exclude={"points"})
+        return Item(points=Item.points if self.points is None else self.points, **given)
 
 
 class CustomQuestionnaire(Section):
@@ -313,6 +334,8 @@ class CustomQuestionnaire(Section):
 
     name: str
     """1 to 40 of a-z, 0-9, `_`, `-`; none of the built-in names."""
+    per_page: Integer = Questionnaire.per_page
+    """Questions on a page, 1 to 10."""
     items: Annotated[tuple[CustomItem, ...], Field(strict=False, max_length=100)]
     """Its questions in order, 1 to 100."""
 
@@ -323,7 +346,7 @@ class CustomQuestionnaire(Section):
 
     def questionnaire(self) -> Questionnaire:
         """Return it as the session asks it."""
-        return Questionnaire(self.name, tuple(item.item() for item in self.items))
+        return Questionnaire(self.name, tuple(item.item() for item in self.items), self.per_page)
 
 
 class Questionnaires(Section):

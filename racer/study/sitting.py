@@ -62,7 +62,7 @@ def refuse_again(study: Study, protocol: ProtocolName, participants: Collection[
         if not sitting.info.trial_run and (name := sitting.info.participant) in participants:
             raise StudyFileError(
                 study.path,
-                f"{name} has an unfinished {protocol} sitting; nothing was changed: go on with it by --resume, or "
+                f"{name} has an unfinished {protocol} sitting; nothing was changed: continue it with --resume, or "
                 "give another name",
             )
 
@@ -169,7 +169,7 @@ def sitting_config(
             raise StudyFileError(
                 study.path,
                 f"masks.{Masks.key(condition)}: {path} has not been trained; nothing was recorded: run "
-                f"`racer study train {shlex.quote(str(study.folder))}` when the pilots have driven, or name another "
+                f"`racer study train {shlex.quote(str(study.folder))}` once the pilots have driven, or name another "
                 f"mask",
             )
         masks += [path] if path is not None else []

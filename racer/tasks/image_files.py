@@ -65,7 +65,7 @@ def read_picture(path: Path, size: int, grey: bool) -> NDArray[np.uint8]:
             return np.asarray(whole).reshape(size, size, -1).copy()
     except Exception as error:  # whatever Pillow makes of damaged files
         raise ConfigError(
-            f"{path} cannot be read as a picture ({_said(error)}); nothing was written: mend it or take it out"
+            f"{path} cannot be read as a picture ({_said(error)}); nothing was written: fix it or remove it"
         ) from error
 
 

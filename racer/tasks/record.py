@@ -50,7 +50,5 @@ def recorded_task(record: TaskRecord, recording: Path | None = None) -> Task:
         and spec.metrics == record.metrics
     )
     if not same:
-        raise TaskError(
-            f"task {record.name} has become another one since; install the version that it was recorded with"
-        )
+        raise TaskError(f"task {record.name} has changed since; install the version that it was recorded with")
     return task

@@ -107,7 +107,7 @@ def make_task(
     except Exception as error:  # whatever somebody else's package raises
         raise TaskError(f"task {name} cannot be made: {_said(error)}") from error
     if not isinstance(spec, TaskSpec) or spec.name != name:
-        raise TaskError(f"task {name} cannot be made: its spec is no TaskSpec of that name; mend its package")
+        raise TaskError(f"task {name} cannot be made: its spec is not a TaskSpec of that name; fix its package")
     return task if name in BUILT_IN else _CheckedTask(task, spec)
 
 

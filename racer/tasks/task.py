@@ -251,6 +251,14 @@ class Task(Protocol):
 
 
 @runtime_checkable
+class Reaching(Protocol):
+    """A task whose primary metric grows with time, from 0 on, and never faster than it can tell."""
+
+    def reach(self, steps: int) -> float:
+        """Return the most that the primary metric can come to in so many steps, 1 or more; above 0."""
+
+
+@runtime_checkable
 class Located(Protocol):
     """A task that reads files: a field whose metadata say `folder` names a folder, relative to another one."""
 

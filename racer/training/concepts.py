@@ -61,7 +61,7 @@ def plan_coder(config: CoderConfig) -> dict[str, Any]:
     spec = make_task(config.task, config.settings).spec
     if not spec.labels:
         raise ConfigError(
-            f"task {config.task} does not say what its pixels show, so nothing can be learnt of it; nothing was "
+            f"task {config.task} does not say what its pixels show, so nothing can be learnt from it; nothing was "
             "written: choose a task with labels, see `racer task show`"
         )
     model = load_task_model(spec, config.model)

@@ -51,7 +51,7 @@ def collect_labelled(
     spec = make_task(task, settings).spec
     if not spec.labels:
         raise ConfigError(
-            f"task {task} does not say what its pixels show, so nothing can be learnt of it; nothing was written: "
+            f"task {task} does not say what its pixels show, so nothing can be learnt from it; nothing was written: "
             "choose a task with labels, see `racer task show`"
         )
     points = [{**point, **settings} for point in spec.training_points or spec.operating_points]

@@ -169,9 +169,9 @@ def read_card(folder: Path) -> dict[str, Any]:
     except (FileNotFoundError, NotADirectoryError) as error:
         raise WeightsError(f"there is no latent model in {folder}: make one with `racer model train`") from error
     except (OSError, ValueError, RecursionError) as error:
-        raise WeightsError(f"{path} is no data card of a latent model ({type(error).__name__})") from error
+        raise WeightsError(f"{path} is not the data card of a latent model ({type(error).__name__})") from error
     if not isinstance(card, dict) or not isinstance(card.get("held_out"), dict):
-        raise WeightsError(f"{path} is no data card of a latent model")
+        raise WeightsError(f"{path} is not the data card of a latent model")
     return card
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+from typing import Any
+
 from compression.fitting.interaction import InteractionSummary
 from compression.fitting.pico import TrainingSummary
 from compression.fitting.pico_rate import RateSummary
@@ -13,6 +16,11 @@ def explained(summary: Summary | InteractionSummary) -> list[str]:
     if isinstance(summary, InteractionSummary):
         return _interaction(summary)
     return _levels(summary) if isinstance(summary, RateSummary) else _mask(summary)
+
+
+def outcome(summary: Summary | InteractionSummary) -> dict[str, Any]:
+    """Return what a training came to as JSON has it; its curves stand in a file of their own."""
+    return {name: value for name, value in asdict(summary).items() if name != "curve"}
 
 
 def verdict(summary: Summary) -> str:

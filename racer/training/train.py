@@ -27,6 +27,7 @@ from racer.errors import RacerError
 from racer.rates.people import FIRST_SEALED
 from racer.recordings.models import NotHereError, find_model
 from racer.sitting.protocol import EXPLORED
+from racer.training.curves import curve_files
 from sessions.reader import trial_starts
 
 POSITIVE_PHASE, NEGATIVE_PHASE = "calibration", "exploration"
@@ -211,7 +212,7 @@ def train(
     progress: Progress = lambda stage, done: None,
     model_folder: Path | None = None,
 ) -> Summary:
-    """Fit what a condition needs to recorded sessions and write it to a new file.
+    """Fit what a condition needs to recorded sessions and write it to a new file, its curves beside it.
 
     The same sessions, configuration and seed give the same bytes.
 
@@ -253,6 +254,8 @@ def train(
         drivers=loaded.drivers,
     )
     write_new(out, dump_fitted(tensors, record))
+    for path, data in curve_files(summary.curve, out).items():
+        write_new(path, data, overwrite=True)
     return summary
 
 
@@ -266,18 +269,18 @@ def refuse_existing(path: Path) -> None:
         raise TrainingDataError(f"{path} exists and was left as it is; give another name with --out, or move it away")
     nearest = next(folder for folder in path.absolute().parents if folder.exists())
     if not nearest.is_dir():
-        raise TrainingDataError(f"cannot write {path}: {nearest} is no folder; give another name with --out")
+        raise TrainingDataError(f"cannot write {path}: {nearest} is not a folder; give another name with --out")
 
 
-def write_new(path: Path, data: bytes) -> None:
-    """Write a file that must not exist yet: whole or not at all.
+def write_new(path: Path, data: bytes, overwrite: bool = False) -> None:
+    """Write a file that must not exist yet, unless it may be overwritten: whole or not at all.
 
     Raises:
         TrainingDataError: If it exists or cannot be written.
     """
     try:
         make_folder(path.parent)
-        write_whole(path, data, overwrite=False)
+        write_whole(path, data, overwrite=overwrite)
     except FileExistsError as error:
         raise TrainingDataError(f"{path} exists and was left as it is; give another name with --out") from error
     except OSError as error:

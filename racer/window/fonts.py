@@ -6,6 +6,7 @@ right to left is not set: `unshown` names its characters as it names those that 
 
 from __future__ import annotations
 
+import struct
 import unicodedata
 from collections.abc import Iterable, Iterator
 from functools import cache
@@ -183,7 +184,25 @@ def _system_font(letter: str) -> str | None:
 @cache
 def _knows(path: str, letter: str) -> bool:
     font = _coverage(path)
-    return font is not None and font.get_metrics(letter)[0] is not None
+    if font is None or font.get_metrics(letter)[0] is None:
+        return False
+    return not _script(letter) or _shapes(path)
+
+
+@cache
+def _shapes(path: str) -> bool:
+    """Return whether letters are set as their neighbours ask for: by a font that says how, and a renderer that can."""
+    try:
+        pygame.font.Font(path, 16).set_script("Deva")
+        with open(path, "rb") as file:
+            start = file.read(4096)
+    except (OSError, pygame.error):  # SDL_ttf without HarfBuzz refuses any script
+        return False
+    # Of a collection the first font: its offset stands behind the collection's header.
+    at = struct.unpack(">I", start[12:16])[0] if start[:4] == b"ttcf" else 0
+    tables = struct.unpack(">H", start[at + 4 : at + 6])[0] if len(start) >= at + 6 else 0
+    tags = [start[at + 12 + 16 * place :][:4] for place in range(tables)]
+    return b"GSUB" in tags
 
 
 @cache

@@ -113,7 +113,7 @@ def require_pygame_ce() -> None:
     """
     if not getattr(pygame, "IS_CE", False):
         raise RacerError(
-            "plain pygame was installed over pygame-ce, which Racer needs; no recording is affected. Mend it with: "
+            "plain pygame was installed over pygame-ce, which Racer needs; no recording is affected. Fix it with: "
             "pip uninstall -y pygame; pip install --force-reinstall pygame-ce"
         )
 

@@ -10,12 +10,12 @@ from pygame import Surface
 
 from racer.drivers.keyboard import HeldKeys
 from racer.loop.display import Hud, Page
-from racer.sitting.questionnaires import Item
 from racer.tasks.task import TaskText
 from racer.window.canvas import Canvas, Color, Typed
 from racer.window.drive_view import DriveView
 from racer.window.fonts import Fonts
 from racer.window.form_view import FormAreas, FormView
+from racer.window.item_view import Filled
 from racer.window.menu_view import Menu, MenuAreas, MenuView
 from racer.window.page_view import PageAreas, PageView
 from racer.window.palette import BLUE, GROUND
@@ -96,15 +96,12 @@ class Painter:
         self._drives.covered()
         return self._pages.page(page, index, action, prompt or (page.prompt, BLUE), choices, selected, tried)
 
-    def rating(self, item: Item, heading: str, value: int | None, back: bool) -> FormAreas:
-        """Draw a question with its scale; `value` is the point chosen, from 1 on, or None."""
+    def form(
+        self, questions: Sequence[Filled], heading: str, back: bool, focus: int = 0, scrolled: int | None = None
+    ) -> FormAreas:
+        """Draw a page of questions; see `FormView.form`."""
         self._drives.covered()
-        return self._forms.rating(item, heading, value, back)
-
-    def writing(self, item: Item, heading: str, typed: Typed, back: bool) -> FormAreas:
-        """Draw a question with a field and what was typed into it so far."""
-        self._drives.covered()
-        return self._forms.writing(item, heading, typed, back)
+        return self._forms.form(questions, heading, back, focus, scrolled)
 
     def menu(self, menu: Menu, selected: int | None, typed: Typed | None = None) -> MenuAreas:
         """Draw a menu over what is on the screen; return where it can be clicked."""

@@ -18,6 +18,7 @@ from racer.drivers.keyboard import HeldKeys
 from racer.loop.display import EventListener
 from racer.tasks.task import TaskText
 from racer.window.fonts import Fonts
+from racer.window.gamepad import MEANT, Gamepads
 from racer.window.opening import fill_screen, leave_screen, open_window
 from racer.window.screens import Painter
 from racer.window.texts import Texts
@@ -30,6 +31,14 @@ _IDLE_NS: Final = 10_000_000
 """Pause between two looks at the events on pages and menus, where nobody is in a hurry."""
 _SETTLED_NS: Final = 300_000_000
 """Before this a key or click was likely meant for the screen before: the second of a double click."""
+_PAD_EVENTS: Final = (
+    pygame.JOYAXISMOTION,
+    pygame.JOYHATMOTION,
+    pygame.JOYBUTTONDOWN,
+    pygame.JOYBUTTONUP,
+    pygame.JOYDEVICEADDED,
+    pygame.JOYDEVICEREMOVED,
+)
 _ACCEPT_KEYS: Final = (pygame.K_SPACE, pygame.K_RETURN, pygame.K_KP_ENTER)
 
 
@@ -123,6 +132,7 @@ class Stage:
         self._typing = False
         self._untold: set[int] = set()
         self._window, self._size = open_window(title, size, fullscreen), size
+        self._pads = Gamepads()
         self._take_text(False)
         self.painter = Painter(self._window.get_surface(), texts, keys, text, fonts)
 
@@ -175,7 +185,15 @@ class Stage:
         self._events.extend(pygame.event.get())
         while self._events:
             event = self._events.popleft()
-            yield event, self._note(event)
+            if event.type in _PAD_EVENTS:
+                for name, down in self._pads.take(event):
+                    self._note_pad(name, down)
+                if event.type == pygame.JOYDEVICEREMOVED:
+                    yield event, "escape"  # whoever held it does nothing any more
+            elif "pad" in event.dict:
+                yield event, None
+            else:
+                yield event, self._note(event)
 
     def tell(self, kind: str, detail: str) -> None:
         """Tell the listener what happens now."""
@@ -208,6 +226,7 @@ class Stage:
 
     def close(self) -> None:
         """Close the window. Fonts and surfaces keep working: the game draws off screen in the same process."""
+        self._pads.close()
         self._window.destroy()
         pygame.display.quit()
 
@@ -245,6 +264,18 @@ class Stage:
         elif event.type == pygame.QUIT:
             return "close"
         return None
+
+    def _note_pad(self, name: str, down: bool) -> None:
+        """Take in what was pressed on a gamepad: a key of actions, and on pages the key that it is taken for."""
+        if not self._typing:
+            self.tell("key_down" if down else "key_up", name)
+        if not down:
+            self._keys.release(name)
+            return
+        if not self._typing:
+            self._keys.press(name, self.clock())
+        if name in MEANT:
+            self._events.appendleft(Event(pygame.KEYDOWN, key=MEANT[name], mod=0, pad=name))
 
     def _take_text(self, typing: bool) -> None:
         """Let keys be letters or not: where no text is wanted, an input method must not swallow the letter keys."""

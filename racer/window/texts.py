@@ -86,12 +86,21 @@ class Texts:
     cancel: str
     # Questions.
     question: str
+    questions: str
     onward: str
     back: str
     choice_hint: str
     rating_hint: str
     ruler_hint: str
     writing_hint: str
+    required_writing_hint: str
+    one_hint: str
+    several_hint: str
+    line_hint: str
+    form_hint: str
+    whole_number: str
+    decimal_number: str
+    optional: str
     # The pages of a sitting.
     consent_title: str
     agree: str
@@ -99,6 +108,7 @@ class Texts:
     declined_title: str
     declined_lines: tuple[str, ...]
     pause_hint: str
+    switch_hint: str
     key_test_title: str
     key_test_lines: tuple[str, ...]
     part_title: str
@@ -273,8 +283,8 @@ def _questionnaire(raw: object, where: str) -> Questionnaire:
         place = f"{where}, item {number}"
         if not isinstance(entry, dict):
             raise ConfigError(f"{place} must be a table")
-        kinds = {"id": str, "text": str, "low": str, "high": str, "points": int, "free": bool}
-        _check_keys(entry, ("id", "text"), place, optional=("low", "high", "points", "free"))
+        kinds = {"id": str, "text": str, "low": str, "high": str, "points": int, "kind": str}
+        _check_keys(entry, ("id", "text"), place, optional=("low", "high", "points", "kind"))
         for key, value in entry.items():
             if type(value) is not kinds[key] or (isinstance(value, str) and len(value) > MOST_TEXT_CHARACTERS):
                 raise ConfigError(f"{place}: {key} must be a {kinds[key].__name__}")
@@ -295,7 +305,9 @@ def _check_questionnaires(found: list[Questionnaire], model: Language, name: str
         raise ConfigError(f"{name}: the questionnaires must be {' and '.join(expected)}, in this order")
     for each in found:
         shape, model_shape = (
-            [(item.id, item.points, item.free) for item in one.items] for one in (each, expected[each.name])
+            [(item.id, item.points, item.kind) for item in one.items] for one in (each, expected[each.name])
         )
         if shape != model_shape:
-            raise ConfigError(f"{name}: the items of {each.name!r} must have the ids, points and order of en.toml")
+            raise ConfigError(
+                f"{name}: the items of {each.name!r} must have the ids, kinds, points and order of en.toml"
+            )

@@ -7,7 +7,7 @@ the keyboard while time runs stops the time. In a locked window they only pause;
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import numpy as np
@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 
 from racer.drivers.keyboard import HeldKeys
 from racer.errors import ConfigError
-from racer.loop.display import EndSession, EventListener, Hud, Page
+from racer.loop.display import EndSession, EventListener, Hud, Page, Reply
 from racer.sitting.questionnaires import Item
 from racer.tasks.task import TaskText
 from racer.window.experimenter_menu import ExperimenterMenu
-from racer.window.forms import Rating, Writing
+from racer.window.forms import Form
 from racer.window.menu_view import Menu
 from racer.window.menus import Choice
 from racer.window.opening import SMALLEST_WINDOW
@@ -104,22 +104,18 @@ class Window:
         assert screen.chosen is not None
         return screen.chosen
 
-    def ask(self, item: Item, heading: str, answer: int | str | None, back: bool) -> int | str | None:
-        """Ask a question; return a point of its scale from 1 on, the words typed, or None to go back.
+    def ask(self, items: Sequence[Item], heading: str, answers: Sequence[str], back: bool) -> Reply:
+        """Ask the questions of a page.
 
         Args:
-            item: The question.
-            heading: Above it.
-            answer: What was answered before, to begin from; no point of the scale is chosen if None.
-            back: Whether the participant may go back to the question before.
+            items: The questions.
+            heading: Above them.
+            answers: What was answered before, an answer per item; empty: nothing yet.
+            back: Whether the participant may go back to the page before.
         """
-        if item.free:
-            written = Writing(item, heading, answer if isinstance(answer, str) else "", back)
-            self._stage.run(written, self._interrupt_reading)
-            return None if written.went_back else written.answer.strip()
-        rating = Rating(item, heading, answer if isinstance(answer, int) else None, back)
-        self._stage.run(rating, self._interrupt_reading)
-        return None if rating.went_back else rating.answer
+        form = Form(items, heading, answers, back)
+        self._stage.run(form, self._interrupt_reading)
+        return Reply(form.answers, form.went_back)
 
     def countdown(self, hud: Hud, frame: NDArray[np.uint8], original: NDArray[np.uint8] | None = None) -> None:
         """Count down over the first frame; keys held when it ends steer from the first step on."""

@@ -52,7 +52,7 @@ class CsvWriter:
     def write(self, values: Values) -> None:
         """Append rows."""
         rows = len(values["session_id"])
-        columns = [_typed(values.get(column.name, [""] * rows), column) for column in self._table.columns]
+        columns = [typed(values.get(column.name, [""] * rows), column) for column in self._table.columns]
         for start in range(0, rows, _BLOCK_ROWS):
             cells = [_cells(column[start : start + _BLOCK_ROWS]) for column in columns]
             self._rows.writerows(zip(*cells, strict=True))
@@ -99,7 +99,7 @@ class ParquetWriter:
         """Append rows."""
         absent = [None] * len(values["session_id"])
         arrays = [
-            self._arrow.array(_typed(values.get(column.name, absent), column), self._schema.field(column.name).type)
+            self._arrow.array(typed(values.get(column.name, absent), column), self._schema.field(column.name).type)
             for column in self._table.columns
         ]
         self._held.append(self._arrow.Table.from_arrays(arrays, schema=self._schema))
@@ -132,7 +132,7 @@ def escape_cell(text: str) -> str:
     return f"'{text}" if text and text[0] in _FORMULA_STARTS else text
 
 
-def _typed(values: NDArray[Any] | list[Any], column: TableColumn) -> NDArray[Any] | list[Any]:
+def typed(values: NDArray[Any] | list[Any], column: TableColumn) -> NDArray[Any] | list[Any]:
     """Return values in the type of their column, which may be wider than that of the recording."""
     if column.kind == "text":
         return list(values)

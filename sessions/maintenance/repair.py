@@ -28,7 +28,7 @@ def repaired_path(path: Path, folder: Path | None = None) -> Path:
         RepairError: If the file has no name of an unfinished recording.
     """
     if not path.name.endswith(PARTIAL_SUFFIX):
-        raise RepairError(f"{path} is no {PARTIAL_SUFFIX} file: only recordings of killed sessions need repair")
+        raise RepairError(f"{path} is not a {PARTIAL_SUFFIX} file: only recordings of killed sessions need repair")
     return (folder or path.parent) / (path.name.removesuffix(PARTIAL_SUFFIX) + SUFFIX)
 
 
@@ -85,7 +85,7 @@ def _repair(path: Path, target: Path) -> None:
         copy = _write_anew(killed, workplace)
         with Session(copy) as written:
             if difference := first_difference(killed, written):
-                raise RepairError(f"{path} cannot be repaired: {difference} came out otherwise; it was not changed")
+                raise RepairError(f"{path} cannot be repaired: {difference} came out differently; it was not changed")
         _give_name(copy, target)
 
 

@@ -41,7 +41,8 @@ def refusing(path: Path) -> Iterator[None]:
     ) as error:
         reason = " ".join(str(error).split()).strip("\"'")[:200] or type(error).__name__
         raise UnreadableRecordingError(
-            f"{path} is damaged or no Racer recording: {reason}; it was not changed, other recordings are not affected"
+            f"{path} is damaged or not a Racer recording: {reason}; it was not changed, other recordings are not "
+            "affected"
         ) from error
 
 
@@ -54,7 +55,7 @@ def open_group(parent: h5py.Group, name: str) -> h5py.Group:
     _check_link(parent, name)
     group = parent[name]
     if not isinstance(group, h5py.Group):
-        raise ValueError(f"{name} is no group")
+        raise ValueError(f"{name} is not a group")
     return group
 
 

@@ -16,7 +16,7 @@ from compression.coders.packet import CHANNEL_FORMAT
 from compression.fitting.fitted import FittedRecord, dump_fitted
 from compression.fitting.mask_policy import MaskNetwork
 from compression.model.latent_model import LatentModel, load_model
-from racer.loop.display import EndSession, EventListener, Hud, Page, RedoEpisode
+from racer.loop.display import EndSession, EventListener, Hud, Page, RedoEpisode, Reply
 from racer.sitting.questionnaires import Item
 from racer.tasks.record import record_of
 from racer.tasks.registry import make_task
@@ -188,10 +188,10 @@ class ScriptedDisplay:
     """When the experimenter wants an episode again: `frame` or `ask`, and how many of them came before."""
     choice: int = 0
     """What is chosen wherever there is a choice."""
-    replies: list[int | str | None] = field(default_factory=list)
+    replies: list[Reply] = field(default_factory=list)
     """To questions, in order; then 1, or no words."""
-    asked: list[tuple[str, str, int | str | None, bool]] = field(default_factory=list)
-    """Id of each item asked, its heading, what was answered before, and whether there was a way back."""
+    asked: list[tuple[tuple[str, ...], str, tuple[str, ...], bool]] = field(default_factory=list)
+    """Of each page asked: its items by id, its heading, what was answered before, whether there was a way back."""
     closed: bool = False
 
     def page(self, page: Page) -> None:
@@ -207,15 +207,15 @@ class ScriptedDisplay:
             self.listener("key_down", "return", 0)
         return self.choice
 
-    def ask(self, item: Item, heading: str, answer: int | str | None, back: bool) -> int | str | None:
+    def ask(self, items: Sequence[Item], heading: str, answers: Sequence[str], back: bool) -> Reply:
         """Keep what was asked and give the next reply."""
         if self.redo_at.get("ask") == len(self.asked):
             del self.redo_at["ask"]
             raise RedoEpisode
-        self.asked.append((item.id, heading, answer, back))
+        self.asked.append((tuple(item.id for item in items), heading, tuple(answers), back))
         if self.replies:
             return self.replies.pop(0)
-        return "" if item.free else 1
+        return Reply(tuple("1" if item.kind == "scale" else "" for item in items))
 
     def countdown(self, hud: Hud, frame: NDArray[np.uint8], original: NDArray[np.uint8] | None = None) -> None:
         """Go on at once."""

@@ -14,7 +14,9 @@ from racer.sitting.agenda import Asking, Consent
 from racer.sitting.questionnaires import Item
 from racer.study.file import Study
 from racer.window.canvas import Color, Typed
+from racer.window.controls import control_of
 from racer.window.form_view import FormAreas
+from racer.window.item_view import Filled
 from racer.window.menu_view import Menu, MenuAreas
 from racer.window.palette import BLUE, QUIET, YELLOW
 from racer.window.screens import Painter
@@ -73,25 +75,23 @@ class Participant(Reader):
         look: Callable[[str], None] = lambda kind: None,
     ) -> None:
         """Answer every item; `look` is told of each, `rating` or `writing`, while its answer is on the screen."""
-        items = asking.questionnaire.items
-        for index, item in enumerate(items):
-            heading = self.texts.question.format(number=index + 1, count=len(items))
-            back = index > 0
-            if item.free:
-                self._writes(item, heading, back, comment, mouse, look)
+        for (item,), heading in asking.pages(self.texts):
+            index = asking.questionnaire.items.index(item)
+            if item.kind == "text":
+                self._writes(item, heading, index > 0, comment, mouse, look)
             else:
-                self._rates(item, heading, back, numbers[index], mouse, look)
-            self.given[asking.name(item)] = comment if item.free else str(numbers[index])
+                self._rates(item, heading, index > 0, numbers[index], mouse, look)
+            self.given[asking.name(item)] = comment if item.kind == "text" else str(numbers[index])
 
     def _rates(
         self, item: Item, heading: str, back: bool, number: int, mouse: bool, look: Callable[[str], None]
     ) -> None:
         def question(answer: int | None) -> Callable[[Painter], FormAreas]:
-            return lambda painter: painter.rating(item, heading, answer, back)
+            return lambda painter: painter.form([Filled(item, str(answer or ""))], heading, back)
 
         areas = self.waits_for(question(None))
         if mouse:
-            self.waits_for(question(number), lambda: self.click(areas.points[number - 1].center))
+            self.waits_for(question(number), lambda: self.click(areas.items[0].points[number - 1].center))
         elif item.points <= 9:
             self.waits_for(question(number), lambda: self.press(str(number)))
         else:  # a ruler has no numbers: the first arrow picks the point beside the middle
@@ -111,7 +111,7 @@ class Participant(Reader):
         self, item: Item, heading: str, back: bool, text: str, mouse: bool, look: Callable[[str], None]
     ) -> None:
         def question(answer: str) -> Callable[[Painter], FormAreas]:
-            return lambda painter: painter.writing(item, heading, typed_at_end(answer), back)
+            return lambda painter: painter.form([control_of(item, answer).filled], heading, back)
 
         areas = self.waits_for(question(""))
         self.write(text)

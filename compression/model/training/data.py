@@ -77,7 +77,7 @@ class TrainingData:
         if len(starts) < 2 or starts[0] != 0 or starts[-1] != count or (split.lengths < 1).any():
             raise TrainingError(f"starts of {name} trials must ascend from 0 to the number of frames")
         if split.lengths.max() < 2:
-            raise TrainingError(f"no {name} trial has 2 frames or more, so nothing can be learnt of what follows")
+            raise TrainingError(f"no {name} trial has 2 frames or more, so nothing can be learnt from what follows")
 
     @property
     def frame(self) -> tuple[int, int, int]:

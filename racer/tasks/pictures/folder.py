@@ -213,11 +213,11 @@ def _sorted(table: Table, folder: Path) -> Table:
             raise ConfigError(f"{where}: {name} is labelled a second time; {_NOTHING_DONE}: take one line out")
         if Path(name).name != name or "\\" in name:
             raise ConfigError(
-                f"{where}: {name} is no name of a file in the folder; {_NOTHING_DONE}: name the file alone"
+                f"{where}: {name} is not the name of a file in the folder; {_NOTHING_DONE}: name the file alone"
             )
         if Path(name).suffix.lower() not in SUFFIXES:
             raise ConfigError(
-                f"{where}: {name} is no PNG, JPEG, BMP, WebP or TIFF file; {_NOTHING_DONE}: save it as one"
+                f"{where}: {name} is not a PNG, JPEG, BMP, WebP or TIFF file; {_NOTHING_DONE}: save it as one"
             )
         if name not in there:
             raise ConfigError(
@@ -268,7 +268,7 @@ class _Asked:
             if cell not in values:
                 raise ConfigError(
                     f"{labels.path}, line {line}: {column} is {cell[:40]!r}, which is none of the answers "
-                    f"{', '.join(values)}; {_NOTHING_DONE}: mend the line, or add the answer"
+                    f"{', '.join(values)}; {_NOTHING_DONE}: fix the line, or add the answer"
                 )
         actions: list[Action] = []
         words: dict[str, str] = {}

@@ -26,5 +26,5 @@ def fitted(prices: object) -> FittedModel:
     "prices", [np.float32(0.1), np.zeros(0), np.ones((1, 1)) / 2, [0.1, 0.01], [0.0, 0.1], [1.0], np.ones(17) / 2]
 )
 def test_prices_that_are_none_are_refused(prices: object) -> None:
-    with pytest.raises(ValueError, match=r"prices of a bit are none|does not hold what rl-asc needs"):
+    with pytest.raises(ValueError, match=r"prices of a bit are not valid|does not hold what rl-asc needs"):
         check_rl_asc(fitted(prices), SIZES)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import signal
 import sys
 from collections.abc import Iterator
@@ -37,8 +38,9 @@ def refuse(run: Racer, tmp_path: Path) -> Refuse:
         before = everything(tmp_path)
         outcome = run(arguments)
         assert outcome.code == 2
-        assert outcome.out == ""
         lines = outcome.err.splitlines()
+        as_json = {"error": outcome.err.strip().removeprefix("racer: "), "exit_code": 2}
+        assert outcome.out == (f"{json.dumps(as_json)}\n" if "--json" in arguments.split() else "")
         assert len(lines) == 1, outcome.err
         assert lines[0].startswith("racer: ")
         assert told in lines[0]

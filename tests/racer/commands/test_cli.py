@@ -450,6 +450,7 @@ def test_an_empty_folder_lists_nothing_and_says_how_to_begin(run: Racer, tmp_pat
 
 def test_a_folder_that_is_not_there_is_not_listed_as_an_empty_one(refuse: Refuse, tmp_path: Path) -> None:
     refuse("session list", "recordings does not exist")
+    refuse("session list --json", "recordings does not exist")
     assert not list(tmp_path.iterdir())
 
 

@@ -127,7 +127,7 @@ def test_a_file_that_is_no_driver_is_refused_in_a_line(tmp_path: Path, fitted: P
         json.dumps(content).encode(),
     ):
         path.write_bytes(damage)
-        with pytest.raises(DriverError, match="is no driver of `racer driver fit`") as refusal:
+        with pytest.raises(DriverError, match="was not made by `racer driver fit`") as refusal:
             make_driver(str(path), CarRacing(), 0)
         assert len(str(refusal.value).splitlines()) == 1
     from racer.tasks.lunar_lander.task import LunarLander

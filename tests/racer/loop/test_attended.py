@@ -17,7 +17,7 @@ from tiny_tasks import LEVELS, Drift, Shades, shade_of
 import sessions
 from compression.model.latent_model import LatentModel
 from racer.drivers.keyboard import HeldKeys, KeyboardDriver
-from racer.loop.attended import EpisodeResult, EpisodeRun, Setup, Unrecorded
+from racer.loop.attended import EpisodeResult, EpisodeRun, Setup, Unrecorded, hud_at
 from racer.loop.conditions import ChannelConfig
 from racer.loop.display import EndSession, Hud, RedoEpisode
 from racer.loop.episode import block_seeds
@@ -26,6 +26,7 @@ from racer.loop.simulated_time import SimulatedClock, SimulatedDisplay
 from racer.sitting.agenda import Drive
 from racer.sitting.protocol import EpisodePlan
 from racer.sitting.run import Sitting, SittingResult, SittingRun
+from racer.tasks.car_racing.task import CarRacing
 from racer.tasks.record import record_of
 from racer.tasks.task import Task, TaskSpec
 from racer.window.texts import english
@@ -313,3 +314,15 @@ def test_the_time_of_a_tap_is_recorded_and_where_a_key_is_only_held_that_of_deci
     assert waited[1] == 30 * MS
     # Each frame takes 2 ms to show; the driver decides 12 ms before the next is due.
     assert [round(each / MS) for each in (waited[0], *waited[2:])] == [86, 86, 86]
+
+
+def test_the_bar_shows_what_was_reached_of_what_can_be() -> None:
+    spec, text = CAR_RACING.spec, CAR_RACING.spec.text("en")
+    reach = CAR_RACING.reach(100)
+    assert 0.08 < reach < 0.12
+    metrics = {metric.name: 0.0 for metric in spec.metrics} | {"progress": reach / 2}
+    hud = hud_at(spec, text, "", 50, 0, 100, metrics, reach)
+    assert (hud.score, hud.score_share) == ("5 %", pytest.approx(0.5))
+    beyond = hud_at(spec, text, "", 50, 0, 100, metrics | {"progress": 1.0}, reach)
+    assert beyond.score_share == 1.0
+    assert CarRacing(handling="forgiving").reach(100) == CAR_RACING.reach(10**6) == 1.0

@@ -202,7 +202,7 @@ def test_other_settings_are_refused_and_named(written: Path) -> None:
 )
 def test_a_file_that_no_sweep_wrote_is_left_as_it_is(tmp_path: Path, content: bytes) -> None:
     (tmp_path / RESULTS).write_bytes(content)
-    with pytest.raises(ResultsError, match="is no results file of a sweep"):
+    with pytest.raises(ResultsError, match="is not the results file of a sweep"):
         opened(tmp_path, SETTINGS)
     assert (tmp_path / RESULTS).read_bytes() == content
 
@@ -220,7 +220,7 @@ def test_what_is_no_file_is_refused_and_never_waited_for(tmp_path: Path, kind: s
         (tmp_path / RESULTS).mkdir()
     else:
         os.mkfifo(tmp_path / RESULTS)
-    with pytest.raises(ResultsError, match="is no file and was left as it is"):
+    with pytest.raises(ResultsError, match="is not a file and was left as it is"):
         opened(tmp_path, SETTINGS)
 
 

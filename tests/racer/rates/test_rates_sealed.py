@@ -89,7 +89,7 @@ def test_a_file_that_is_no_sealed_set_is_refused_in_a_line(tmp_path: Path) -> No
         read_sealed(path)
     for damage in (b"", b"{}", b"\xff", b"[" * 5000, b"x" * 20_000):
         path.write_bytes(damage)
-        with pytest.raises(SealError, match="is no sealed set, or is damaged") as refusal:
+        with pytest.raises(SealError, match="is not a sealed set, or is damaged") as refusal:
             read_sealed(path)
         assert len(str(refusal.value).splitlines()) == 1
         with pytest.raises(SealError, match="exists and was left as it is"):

@@ -81,3 +81,27 @@ def test_the_total_of_nasa_tlx_goes_from_0_to_100_and_takes_whole_answers_only(t
     assert (total.mean, total.se) == (25.0, pytest.approx(25.0))
     (scales,) = [each for each in english().questionnaires.values() if each.name == NASA_TLX]
     assert [(item.id, item.points) for item in scales.items] == [(name, NASA_TLX_POINTS) for name in NASA_TLX_ITEMS]
+
+
+def test_choices_are_counted_and_numbers_averaged_as_the_study_asked_for_them(tmp_path: Path) -> None:
+    items = [
+        {"id": "sex", "kind": "choice", "options": {"f": "female", "m": "male"}},
+        {"id": "plays", "kind": "choices", "options": {"cars": "Cars", "maze": "Mazes"}},
+        {"id": "age", "kind": "number"},
+    ]
+    config = {"study": {"questionnaires": {"custom": [{"name": "you", "items": items}]}}}
+    given = (
+        [("start/0/-/you/sex", "m"), ("start/0/-/you/plays", "cars maze"), ("start/0/-/you/age", "20")],
+        [("start/0/-/you/sex", "m"), ("start/0/-/you/plays", "maze"), ("start/0/-/you/age", "18")],
+    )
+    for number, answers in enumerate(given):
+        evaluation(tmp_path, f"p{number:02d}", SCORES, number, answers=answers, config=config)
+    found = report_study(tmp_path).answers
+    assert [(each.item, each.words, each.chosen, each.participants) for each in found.choices] == [
+        ("sex", "female", 0, 2),
+        ("sex", "male", 2, 2),
+        ("plays", "Cars", 1, 2),
+        ("plays", "Mazes", 2, 2),
+    ]
+    assert [(each.item, each.mean, each.participants) for each in found.numbers] == [("age", 19.0, 2)]
+    assert (found.ratings, found.comments) == ([], [])

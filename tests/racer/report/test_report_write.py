@@ -15,8 +15,9 @@ from racing_builders import car_racing_model, scored
 from report_builders import SCORES, driven, evaluation, write_study
 
 import sessions
+from racer.report.drawing import csv_bytes
 from racer.report.study import NothingToReportError, report_study
-from racer.report.write import ReportFileError, Written, csv_bytes, write_report
+from racer.report.write import ReportFileError, Written, write_report
 from racer.sitting.protocol import ProtocolConfig
 from racer.sitting.start import StartConfig, start_session
 

@@ -2,9 +2,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
-from racing_builders import write_mask
+from racing_builders import ScriptedDisplay, write_mask
 
 from compression.model.latent_model import LatentModel
 from racer.errors import ConfigError
@@ -47,3 +49,20 @@ def test_a_mask_for_another_condition_is_refused(tmp_path: Path, model: LatentMo
 def test_settings_that_cannot_work_are_refused(settings: dict[str, float | str], told: str) -> None:
     with pytest.raises(ConfigError, match=told):
         replace(QUICK, **settings)  # type: ignore[arg-type]
+
+
+def test_keys_switch_the_condition_amid_an_episode_and_every_one_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Pressing(ScriptedDisplay):
+        def show(self, *shown: Any) -> int:
+            number = super().show(*shown)
+            if self.listener is not None and number % 3 == 0:
+                self.listener("key_down", "tab", number)
+            return number
+
+    display = Pressing()
+    monkeypatch.setattr("racer.sitting.play.open_display", lambda *given, **others: display)
+    result = play_episodes(replace(QUICK, condition="raw", headless=False, episodes=1, steps=13, pace=50.0))
+    assert result.episodes[0].plan.condition == "raw and full and pico and random and coarse"
+    marks = [hud.mark for hud in display.huds]
+    assert marks[1] == "raw, original frames" and marks[4] == "full, 170 bits" and "pico, 85 bits" in marks[7]
+    assert not np.array_equal(display.frames[2], display.frames[3]), "full shows another picture than raw"

@@ -19,7 +19,7 @@ from compression.model.latent_model import LatentModel
 from racer.drivers.driver import Driver
 from racer.loop.attended import EpisodeResult, Setup, Unrecorded
 from racer.loop.conditions import ChannelConfig
-from racer.loop.display import EndSession, NoDisplay, Page
+from racer.loop.display import EndSession, NoDisplay, Page, Reply
 from racer.loop.pacing import Pacer
 from racer.sitting.agenda import AgendaItem, Asking, Consent, Drive, heading
 from racer.sitting.protocol import EpisodePlan
@@ -317,10 +317,14 @@ def test_nothing_is_kept_where_nothing_is_recorded(sitting: Sitting, tmp_path: P
 
 
 FEELING = Questionnaire(
-    "feeling", (Item("calm", "I was calm."), Item("fast", "It was fast."), Item("why", "Why?", free=True))
+    "feeling", (Item("calm", "I was calm."), Item("fast", "It was fast."), Item("why", "Why?", kind="text"))
 )
 ASKING = Asking(FEELING, "evaluation/1/pico")
 CONSENT_PAGE = Consent(Page("Do you agree?", ()), ("yes", "no"), Page("Goodbye", ()))
+
+
+def replied(*answers: str, back: bool = False) -> Reply:
+    return Reply(answers, back)
 
 
 def answers(session: sessions.Session) -> list[tuple[str, str]]:
@@ -330,14 +334,16 @@ def answers(session: sessions.Session) -> list[tuple[str, str]]:
 def test_answers_are_recorded_with_what_they_are_about_and_the_last_one_after_going_back_counts(
     sitting: Sitting, tmp_path: Path
 ) -> None:
-    display = ScriptedDisplay(replies=[3, None, 4, 5, "dunno"])
+    display = ScriptedDisplay(
+        replies=[replied("3"), replied("2", back=True), replied("4"), replied("5"), replied("dunno")]
+    )
     run(replace(sitting, agenda=(ASKING,), respondent=None), tmp_path / "data", None, display)
     assert display.asked == [
-        ("calm", "Question 1 of 3", None, False),
-        ("fast", "Question 2 of 3", None, True),
-        ("calm", "Question 1 of 3", 3, False),
-        ("fast", "Question 2 of 3", None, True),
-        ("why", "Question 3 of 3", None, True),
+        (("calm",), "Question 1 of 3", (), False),
+        (("fast",), "Question 2 of 3", (), True),
+        (("calm",), "Question 1 of 3", ("3",), False),
+        (("fast",), "Question 2 of 3", ("2",), True),
+        (("why",), "Question 3 of 3", (), True),
     ]
     with recorded(tmp_path / "data") as session:
         assert answers(session) == [
@@ -412,7 +418,7 @@ def test_the_last_episode_can_be_redone_once_it_is_over_and_only_that_one(sittin
     agenda = (*drives(PLAN[:2]), ASKING)
     result = run(replace(sitting, agenda=agenda, respondent=None), tmp_path / "data", None, display)
     assert (result.complete, len(result.episodes)) == (True, 2)
-    assert [item for item, *_ in display.asked] == ["calm", "calm", "fast", "why"]
+    assert [item for (item,), *_ in display.asked] == ["calm", "calm", "fast", "why"]
     with recorded(tmp_path / "data") as session:
         assert driven(session) == [
             ("full", "complete", False), ("random", "complete", True), ("random", "complete", False)
@@ -429,7 +435,7 @@ def test_wanting_to_redo_before_anything_was_driven_changes_nothing(sitting: Sit
 
 def test_a_sitting_left_before_its_last_question_is_not_complete(sitting: Sitting, tmp_path: Path) -> None:
     class Leaving(ScriptedDisplay):
-        def ask(self, *question: Any, **others: Any) -> int | str | None:
+        def ask(self, *question: Any, **others: Any) -> Reply:
             raise EndSession
 
     agenda = (*drives(PLAN[:1]), ASKING, Page("Thanks", ()))

@@ -196,12 +196,12 @@ def test_a_file_that_is_no_table_of_answers_is_refused(text: str, fresh: Study, 
 @pytest.mark.parametrize(
     ("edit", "said"),
     [
-        (lambda text: "[]", "is no key of exported trials"),
-        (lambda text: "{" * 50_000, "is no key of exported trials"),
-        (lambda text: text.replace("crowd01", "../x"), "is no key of exported trials"),
+        (lambda text: "[]", "is not the key of exported trials"),
+        (lambda text: "{" * 50_000, "is not the key of exported trials"),
+        (lambda text: text.replace("crowd01", "../x"), "is not the key of exported trials"),
         (lambda text: text.replace("crowd01", "crowd03"), "was changed"),
-        (lambda text: text.replace("+00:00", ""), "is no key of exported trials"),
-        (lambda text: text.replace("+00:00", "+02:00"), "is no key of exported trials"),
+        (lambda text: text.replace("+00:00", ""), "is not the key of exported trials"),
+        (lambda text: text.replace("+00:00", "+02:00"), "is not the key of exported trials"),
         (lambda text: text.replace('"study": "', '"study": "0'), "is of another study"),
     ],
 )

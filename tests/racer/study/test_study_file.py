@@ -17,8 +17,10 @@ from tiny_models import write_tiny_model
 from compression.model.sizes import Sizes
 from racer.loop.conditions import ChannelConfig
 from racer.sitting.protocol import ProtocolConfig
+from racer.study.deciding import deciding, settings_sha256
 from racer.study.file import StudyFile, StudyFileError, find_study, load_study
 from racer.study.init import preset_text
+from racer.study.sections import CustomItem
 from racer.tasks.car_racing.task import CarRacingClutter
 from racer.tasks.registry import GROUP, make_task
 
@@ -309,9 +311,45 @@ BAD: dict[str, tuple[str | bytes, str, str]] = {
     "item of a bad id": (TITLE + ITEM.replace('"a"', '"a b"'), "questionnaires.custom[1].items[1]", "item id 'a b'"),
     "item of one point": (TITLE + ITEM + "points = 1", "questionnaires.custom[1].items[1]", "between 2 and 21; got 1"),
     "item with both answers": (
-        TITLE + ITEM + "points = 3\nfree = true",
+        TITLE + ITEM + "points = 3\nkind = 'text'",
         "questionnaires.custom[1].items[1]",
-        "one out",
+        "for a scale; its kind is text",
+    ),
+    "item of no kind": (TITLE + ITEM + "kind = 'picture'", "questionnaires.custom[1].items[1].kind", '"choices"'),
+    "choice of one": (
+        TITLE + ITEM + "kind = 'choice'\noptions.yes = 'Yes'",
+        "questionnaires.custom[1].items[1]",
+        "2 to 20 options; got 1",
+    ),
+    "option of a bad name": (
+        TITLE + ITEM + "kind = 'choices'\noptions.1 = 'Yes'\noptions.no = 'No'",
+        "questionnaires.custom[1].items[1]",
+        "option '1' must be a letter",
+    ),
+    "options of a scale": (
+        TITLE + ITEM + "options.a = 'A'\noptions.b = 'B'",
+        "questionnaires.custom[1].items[1]",
+        "options are for the kinds choice and choices",
+    ),
+    "number without an end": (
+        TITLE + ITEM + "kind = 'number'\nleast = 18",
+        "questionnaires.custom[1].items[1]",
+        "needs least and most",
+    ),
+    "number of no room": (
+        TITLE + ITEM + "kind = 'number'\nleast = 2\nmost = 2",
+        "questionnaires.custom[1].items[1]",
+        "least must be below most",
+    ),
+    "number between decimals": (
+        TITLE + ITEM + "kind = 'number'\nleast = 0.5\nmost = 2",
+        "questionnaires.custom[1].items[1]",
+        "no more decimals than answers",
+    ),
+    "page of no items": (
+        TITLE + "[[questionnaires.custom]]\nname = 'q'\nper_page = 0\nitems = [{id = 'a', text = 'A?'}]",
+        "questionnaires.custom[1]",
+        "per_page must lie between 1 and 10; got 0",
     ),
     "short code": (TITLE + "[experimenter]\ncode = 'abc'", "experimenter.code", "4 to 32"),
     "code in Greek": (TITLE + "[experimenter]\ncode = 'αβγδ'", "experimenter.code", "a to z"),
@@ -407,8 +445,8 @@ def test_questionnaires_are_found_whether_custom_or_built_in(tmp_path: Path) -> 
     tiny_for("car-racing-clutter", tmp_path / "models" / "mine")
     study = load_study(tmp_path)
     trust, why = study.questionnaire("trust").items
-    assert (trust.low, trust.high, trust.points, trust.free) == ("not at all", "completely", 5, False)
-    assert (why.id, why.free) == ("why", True)
+    assert (trust.low, trust.high, trust.points, trust.kind) == ("not at all", "completely", 5, "scale")
+    assert (why.id, why.kind) == ("why", "text")
     assert study.questionnaire("nasa-tlx").name == "nasa-tlx"
 
 
@@ -671,3 +709,24 @@ def test_planning_more_people_changes_nothing_for_those_who_have_driven(tmp_path
         return settings(f'title = "one"\n[[questionnaires.custom]]\nname = "q"\nitems = [{item}]')[1]
 
     assert asked("Why?", "a", 5) == asked("What?", "c", 5) != asked("Why?", "a", 7)
+
+    def chosen(words: str, name: str = "no") -> str:
+        item = f'{{id = "a", text = "A?", kind = "choice", options = {{yes = "Yes", {name} = "{words}"}}}}'
+        return settings(f'title = "one"\n[[questionnaires.custom]]\nname = "q"\nitems = [{item}]')[1]
+
+    assert chosen("No") == chosen("Never") != chosen("No", "never")
+
+
+def test_a_question_is_known_by_its_hash_however_its_study_file_was_written() -> None:
+    before = {"id": "why", "text": "Why?", "low": "", "high": "", "points": None, "free": True}
+    new = CustomItem.model_validate({"id": "why", "text": "Why?", "kind": "text"})
+    assert CustomItem.model_validate({"id": "why", "text": "Why?", "free": True}) == new
+
+    def recorded(item: dict[str, Any]) -> str:
+        return settings_sha256({"questionnaires": {"custom": [{"name": "q", "items": [item]}]}})
+
+    assert recorded(before) == recorded(new.model_dump()) != recorded(before | {"free": False})
+    # Of version 0.1.0, which amendments of that time name.
+    assert deciding({"questionnaires": {"custom": [{"name": "q", "items": [new.model_dump()]}]}}) == {
+        "questionnaires": {"custom": [{"name": "q", "items": [{"id": "why", "points": None, "free": True}]}]}
+    }

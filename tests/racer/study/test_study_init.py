@@ -142,7 +142,7 @@ def test_the_questionnaire_that_a_preset_suggests_works(tmp_path: Path, preset: 
     lines[first:last] = [line.removeprefix("#") for line in lines[first:last]]
     path.write_text("\n".join(lines), encoding="utf-8")
     questionnaire = load_study(path).questionnaire("trust")
-    assert [item.free for item in questionnaire.items] == [False, True]
+    assert [item.kind for item in questionnaire.items] == ["scale", "text", "choice", "number"]
 
 
 def test_a_new_study_has_its_name_as_title_and_the_language_asked_for(tmp_path: Path) -> None:

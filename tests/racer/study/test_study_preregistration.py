@@ -160,7 +160,7 @@ def test_changed_settings_people_and_code_are_named(
 def test_a_damaged_file_is_refused_in_a_line(tmp_path: Path, damage: bytes) -> None:
     path = tmp_path / PREREGISTRATION
     path.write_bytes(damage)
-    with pytest.raises(PreregistrationError, match="is no preregistration, or is damaged") as refusal:
+    with pytest.raises(PreregistrationError, match="is not a preregistration, or is damaged") as refusal:
         read_preregistration(path)
     assert len(str(refusal.value).splitlines()) == 1
     path.unlink()

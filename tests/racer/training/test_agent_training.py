@@ -115,7 +115,7 @@ def test_files_that_are_of_no_use_are_named_in_one_line(path: Path, grey: Latent
     with pytest.raises(MaskError, match="without its card"):
         read_card(write_tiny_agent(grey, tmp_path / "bare.safetensors"), grey)
     (tmp_path / "cut.safetensors").write_bytes(path.read_bytes()[:-9])
-    with pytest.raises(MaskError, match="is no fitted file"):
+    with pytest.raises(MaskError, match="is not a fitted file"):
         read_card(tmp_path / "cut.safetensors", grey)
     with pytest.raises(ConfigError, match=r"condition agent needs a fitted file: .* `racer agent train`$"):
         load_fitted_models(["agent"], [], grey)

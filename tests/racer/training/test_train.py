@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas
 import pytest
 from footage_builders import WALK_DRIVER, golden, grey_walk, walk_model
 from racing_builders import TASK, Drive, pilot_drives, scored, write_session
@@ -54,6 +55,21 @@ def test_the_same_sessions_and_seed_give_the_same_bytes(objective: Any, tmp_path
     mask = load_fitted(masks[0], model, objective)
     assert mask.record.config["objective"] == objective
     assert {dump_fitted(mask.tensors, mask.record) for _ in range(10)} == {masks[0].read_bytes()}
+
+
+def test_curves_stand_beside_what_was_trained(tmp_path: Path, model: LatentModel) -> None:
+    config = replace(QUICK, iterations=30, members=2)
+    summary = train("pico", [pilot(tmp_path, model)], tmp_path / "masks" / "mine.safetensors", config)
+    table = pandas.read_csv(tmp_path / "masks" / "mine_curves.csv")
+    assert table.groupby("stage", sort=False).member.nunique().to_dict() == {
+        "action discriminator": 2,
+        "model of the driver": 2,
+        "image discriminator": 1,
+        "mask policy": 1,
+    }
+    assert sorted(set(table.iteration)) == [25, 30] and len(table) == len(summary.curve) == 12
+    np.testing.assert_allclose(table.held_out_likelihood, np.exp(-table.held_out_loss))
+    assert (tmp_path / "masks" / "mine_curves.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_where_the_recordings_lie_does_not_change_the_mask(tmp_path: Path, model: LatentModel) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 import racer
 from racer.errors import ConfigError
+from racer.window import fonts as fonts_module
 from racer.window.canvas import Canvas
 from racer.window.fonts import Fonts, clusters, named
 
@@ -47,6 +48,15 @@ def test_what_no_font_has_is_named_once_in_the_order_met() -> None:
 @pytest.mark.parametrize("text", ["أوافق على المشاركة", "אני מסכים", "I agree \u202eback"])
 def test_text_from_right_to_left_is_never_shown_as_if_it_could_be(text: str) -> None:
     assert Fonts().unshown([text])
+
+
+def test_letters_that_change_with_their_neighbours_are_shown_only_where_a_font_says_how(tmp_path: Path) -> None:
+    with_rules = Path(Fonts()._first[-1][0])
+    assert fonts_module._shapes(str(with_rules))
+    without = tmp_path / "without.ttf"
+    without.write_bytes(with_rules.read_bytes().replace(b"GSUB", b"XSUB", 1))
+    assert not fonts_module._shapes(str(without))
+    assert not fonts_module._shapes(str(tmp_path / "none.ttf"))
 
 
 def test_a_text_of_several_fonts_stands_on_one_line_as_wide_as_its_parts(monkeypatch: pytest.MonkeyPatch) -> None:

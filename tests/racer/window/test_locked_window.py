@@ -114,12 +114,12 @@ def test_the_chord_works_where_the_layout_has_no_latin_letters(open_window: Open
     assert script.kinds == ["pause", "resume"]
 
 
-ITEM, COMMENT = Item("control", "The car obeyed."), Item("comment", "Anything?", free=True)
+ITEM, COMMENT = Item("control", "The car obeyed."), Item("comment", "Anything?", kind="text")
 SCREENS: dict[str, Callable[[Window], object]] = {
     "page": lambda window: window.page(PAGE),
     "choice": lambda window: window.choose(Page("Consent", ()), ("Agree", "Decline")),
-    "rating": lambda window: window.ask(ITEM, "", None, back=False),
-    "writing": lambda window: window.ask(COMMENT, "", None, back=False),
+    "rating": lambda window: window.ask([ITEM], "", (), back=False),
+    "writing": lambda window: window.ask([COMMENT], "", (), back=False),
     "countdown": lambda window: window.countdown(HUD, FRAME),
     "drive": lambda window: window.wait(10_000 * MS),
 }
@@ -264,9 +264,9 @@ def test_real_keys_lead_through_consent_questions_and_the_experimenters_menu(mon
         press("space Return Down space")
         assert window.choose(Page("Consent", ("We record your drive.",)), ("I agree", "I decline")) == 0
         press("space Right Right Return")
-        assert window.ask(ITEM, "Question 1 of 2", None, back=False) == 6
+        assert window.ask([ITEM], "Question 1 of 2", (), back=False).answers == ("6",)
         press("a Y space exclam Return b ctrl+Return")
-        assert window.ask(COMMENT, "Question 2 of 2", None, back=True) == "aY !\nb"
+        assert window.ask([COMMENT], "Question 2 of 2", (), back=True).answers == ("aY !\nb",)
         assert ("key_down", "b") not in told
         press("ctrl+shift+x", "x 7 Return", "Down Return", "h i Return", "Down Down Down Down Return", "Down Return")
         with pytest.raises(EndSession):

@@ -18,7 +18,9 @@ from racer.sitting.questionnaires import MOST_POINTS, Item
 from racer.tasks.task import Action, TaskSpec, TaskText
 from racer.window import palette
 from racer.window.canvas import Canvas, Color, Typed
+from racer.window.controls import control_of
 from racer.window.fonts import clusters
+from racer.window.item_view import Filled
 from racer.window.menu_view import Menu
 from racer.window.screens import Painter
 from racer.window.texts import Texts, load_texts
@@ -252,12 +254,10 @@ def test_every_built_in_question_fits_into_the_window(size: tuple[int, int], lan
     painter = painter_on(screen, language)
     for questionnaire in load_texts(language, None).questionnaires.values():
         for item in questionnaire.items:
-            if item.free:
-                areas = painter.writing(item, "Question 2 of 6", typed("word " * 200), back=True)
-            else:
-                areas = painter.rating(item, "Question 2 of 6", item.points, back=True)
+            words = "word " * 200 if item.kind == "text" else str(item.points)
+            areas = painter.form([control_of(item, words).filled], "Question 2 of 6", back=True)
             assert areas.back is not None
-            assert inside(size, [*areas.points, areas.onward, areas.back])
+            assert inside(size, [*areas.items[0].points, areas.onward, areas.back])
             assert margins_are_empty(screen)
 
 
@@ -268,28 +268,27 @@ def test_every_built_in_question_fits_into_the_window(size: tuple[int, int], lan
 def test_a_question_of_any_words_keeps_to_its_place(
     size: tuple[int, int], points: int, words: str, data: st.DataObject
 ) -> None:
-    item = Item("item", "x" + words, words, words[::-1], points, free=data.draw(st.booleans()))
+    item = Item("item", "x" + words, words, words[::-1], points, kind=data.draw(st.sampled_from(("scale", "text"))))
     screen = pygame.Surface(size)
     painter = painter_on(screen)
-    draw = painter.writing if item.free else painter.rating
-    areas = draw(item, "Question 1 of 2", typed(words) if item.free else 1, True)  # type: ignore[operator]
+    areas = painter.form([control_of(item, words if item.kind == "text" else "1").filled], "Question 1 of 2", True)
     assert areas.back is not None
-    assert inside(size, [*areas.points, areas.onward, areas.back])
+    assert inside(size, [*areas.items[0].points, areas.onward, areas.back])
     assert margins_are_empty(screen)
-    assert len(areas.points) == (0 if item.free else points)
+    assert len(areas.items[0].points) == (0 if item.kind == "text" else points)
 
 
 @pytest.mark.parametrize("points", [2, 7, 9, 10, 21])
 def test_only_the_point_chosen_is_lit(points: int) -> None:
     screen, item = pygame.Surface((1024, 768)), Item("item", "A question.", "no", "yes", points)
     painter = painter_on(screen)
-    painter.rating(item, "", None, back=False)
+    painter.form([Filled(item)], "", back=False)
     assert not (pixels(screen) == palette.BLUE).all(axis=2).any()
     for value in range(1, points + 1):
-        areas = painter.rating(item, "", value, back=False)
+        areas = painter.form([Filled(item, str(value))], "", back=False)
         screen.fill(palette.GROUND, areas.onward)
         lit = np.argwhere((pixels(screen) == palette.BLUE).all(axis=2))
-        assert abs(lit[:, 1].mean() - areas.points[value - 1].centerx) <= 2
+        assert abs(lit[:, 1].mean() - areas.items[0].points[value - 1].centerx) <= 2
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -417,9 +416,9 @@ def test_what_the_ends_of_a_short_scale_mean_stands_below_them(points: int) -> N
     screens = []
     for low in ("", "low"):
         screen = pygame.Surface((960, 720))
-        areas = painter_on(screen).rating(Item("a", "A?", low=low, high="", points=points), "", None, False)
+        areas = painter_on(screen).form([Filled(Item("a", "A?", low=low, high="", points=points))], "", False)
         screens.append(pixels(screen))
     words = np.argwhere((screens[0] != screens[1]).any(axis=2))
     middle = (words[:, 1].min() + words[:, 1].max()) / 2
-    assert abs(middle - areas.points[0].centerx) < 6
-    assert areas.points[-1].centerx - areas.points[0].centerx > 250
+    assert abs(middle - areas.items[0].points[0].centerx) < 6
+    assert areas.items[0].points[-1].centerx - areas.items[0].points[0].centerx > 250

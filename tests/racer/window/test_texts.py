@@ -41,7 +41,7 @@ def test_the_built_in_languages_say_everything_and_ask_the_same_questions(langua
     found = load_texts(language, None)
     assert list(found.questionnaires) == ["driving", "nasa-tlx"]
     driving, load = found.questionnaires.values()
-    assert [(item.points, item.free) for item in driving.items] == [(7, False)] * 7 + [(7, True)]
+    assert [(item.points, item.kind) for item in driving.items] == [(7, "scale")] * 7 + [(7, "text")]
     assert [item.points for item in load.items] == [21] * 6
     assert all(item.low and item.high for item in (*driving.items[:7], *load.items))
 
@@ -181,7 +181,20 @@ def test_every_task_tells_what_to_do_in_every_built_in_language(task: str, langu
 
 
 def test_every_placeholder_is_filled_with_what_a_sitting_knows() -> None:
-    known = {"keys", "key", "seconds", "number", "count", "episodes", "done"}
+    known = {
+        "keys",
+        "key",
+        "seconds",
+        "number",
+        "count",
+        "episodes",
+        "done",
+        "first",
+        "last",
+        "least",
+        "most",
+        "conditions",
+    }
     assert set(re.findall(r"\{(\w*)\}", ENGLISH_FILE)) - {"placeholders"} == known
 
 

@@ -38,7 +38,7 @@ from window_builders import (
 
 from racer.drivers.keyboard import HeldKeys, KeyboardDriver
 from racer.errors import ConfigError, NoDisplayError, RacerError
-from racer.loop.display import EndSession, Page
+from racer.loop.display import EndSession, Page, Reply
 from racer.sitting.questionnaires import Item
 from racer.window.window import Window
 
@@ -302,7 +302,7 @@ def test_what_is_written_is_told_to_nobody_but_the_keys_pressed_before_come_up(
     pygame.event.post(down(pygame.K_LEFT))
     window.wait(clock.now + 20 * MS)
     clock.at(500, *typed, up(pygame.K_LEFT), down(pygame.K_RETURN, pygame.KMOD_LCTRL))
-    assert window.ask(Item("comment", "Anything?", free=True), "Question 1 of 1", None, back=False) == "lad"
+    assert window.ask([COMMENT], "Question 1 of 1", (), back=False) == Reply(("lad",))
     clock.at(clock.now // MS + 100, up(pygame.K_RETURN), down(pygame.K_LEFT))
     window.wait(clock.now + 500 * MS)
     assert script.told == [("key_down", "left"), ("key_up", "left"), ("key_down", "left")]
@@ -314,20 +314,20 @@ def test_esc_pauses_amid_writing_and_nothing_written_is_lost(open_window: OpenWi
     window.listener = script = Script(pause=[down(pygame.K_x), RETURN])
     clock.at(500, Event(pygame.TEXTINPUT, text="é"), ESC)
     clock.at(900, Event(pygame.TEXTINPUT, text="ß"), down(pygame.K_KP_ENTER, pygame.KMOD_RCTRL))
-    assert window.ask(Item("comment", "Anything?", free=True), "", "a ", back=True) == "a éß"
+    assert window.ask([COMMENT], "", ["a "], back=True) == Reply(("a éß",))
     assert script.kinds == ["pause", "resume"]
 
 
 def test_answers_given_before_are_begun_from(open_window: OpenWindow, clock: Clock) -> None:
     window = open_window(clock=clock)
     clock.at(500, down(pygame.K_RIGHT), RETURN)
-    assert window.ask(Item("control", "The car obeyed."), "", 3, back=False) == 4
+    assert window.ask([CONTROL], "", ["3"], back=False) == Reply(("4",))
 
 
 def test_one_can_go_back_to_the_question_before(open_window: OpenWindow, clock: Clock) -> None:
     window = open_window(clock=clock)
     clock.at(500, down(pygame.K_BACKSPACE))
-    assert window.ask(Item("control", "The car obeyed."), "", None, back=True) is None
+    assert window.ask([CONTROL], "", (), back=True) == Reply(("",), back=True)
 
 
 def test_a_stray_space_agrees_to_nothing(open_window: OpenWindow, clock: Clock) -> None:
@@ -404,6 +404,9 @@ def test_plain_pygame_is_refused_with_the_way_to_mend_it(monkeypatch: pytest.Mon
 
 
 # Tasks that wait for answers, and tasks of other keys ---------------------------------------------------------------
+
+
+COMMENT, CONTROL = Item("comment", "Anything?", kind="text"), Item("control", "The car obeyed.")
 
 
 def asking(open_window: OpenWindow, clock: Clock, **settings: Any) -> Window:

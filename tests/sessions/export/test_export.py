@@ -289,6 +289,33 @@ def test_a_session_in_two_files_is_refused_and_a_file_named_twice_counts_once(tm
         export_tables([tmp_path], tmp_path / "twice", "csv")
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_a_data_frame_has_the_columns_and_rows_of_the_export(tmp_path: Path, name: Any) -> None:
+    path = write_recording(tmp_path, lengths=(5, 0, 3))
+    export_tables([path], tmp_path / "out", "parquet")
+    frame, exported = sessions.to_frame(path, name), read_parquet(tmp_path / "out", name)
+    assert list(frame.columns) == list(exported.columns) and len(frame) == len(exported) > 0
+    for column in frame:
+        if frame[column].dtype.kind == "f":
+            assert_same_bits(frame[column], exported[column].to_numpy())
+        else:
+            assert frame[column].isna().tolist() == exported[column].isna().tolist(), column
+            assert frame[column].dropna().tolist() == exported[column].dropna().tolist(), column
+
+
+def test_a_data_frame_of_several_tasks_misses_what_one_has_not_and_says_what_it_leaves_out(tmp_path: Path) -> None:
+    write_recording(tmp_path, lengths=(2,))
+    with sessions.Recorder(tmp_path, replace(SESSION, session_id="0a1b2d", task=SMALL_TASK)) as recorder:
+        recorder.begin_episode(EPISODE)
+        recorder.append(random_step(np.random.default_rng(0), task=SMALL_TASK))
+        recorder.end_episode("complete")
+    (tmp_path / "broken.h5").write_bytes(b"nothing")
+    with pytest.warns(UserWarning, match=r"broken\.h5 was left out"):
+        frame = sessions.to_frame(str(tmp_path), "steps")
+    assert frame.groupby("session_id").correct.count().tolist() == [0, 1]
+    assert frame[f"latent_{TASK.latents - 1}"].isna().sum() == 1
+
+
 def test_a_folder_without_recordings_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ExportError, match="no recording"):
         export_tables([tmp_path], tmp_path / "out", "csv")

@@ -102,7 +102,7 @@ def test_empty_file_is_told_apart_from_damage(tmp_path: Path) -> None:
 def test_other_hdf5_is_no_recording(tmp_path: Path, libver: str) -> None:
     with h5py.File(tmp_path / "other.h5", "w", libver=libver) as file:
         file["x"] = np.arange(1000)
-    assert "no Racer recording" in refusal(tmp_path / "other.h5")
+    assert "not a Racer recording" in refusal(tmp_path / "other.h5")
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs named pipes")
@@ -267,7 +267,7 @@ def forget_text_encoding(file: h5py.File, other: Path) -> None:
             replace_data("episodes/000/packet", **narrow("packet", EPISODE.packet_bytes + 1)),
             "packet has rows of the wrong shape",
         ),
-        (replace_data("episodes", data=1), "episodes is no group"),
+        (replace_data("episodes", data=1), "episodes is not a group"),
         (claim_endless_rows, "more than 131072 rows"),
         (claim_rows_beyond_the_file, "has more rows than lie in the file"),
         (lambda file, other: file["events"].resize(300, axis=0), "rows of events are missing"),
@@ -275,10 +275,10 @@ def forget_text_encoding(file: h5py.File, other: Path) -> None:
         (forget_text_encoding, "decode"),
         (lambda file, other: file["episodes/000/action"].resize(4, axis=0), "columns of episode 0 differ in length"),
         (lambda file, other: file["episodes"].move("001", "002"), "001 is missing"),
-        (lambda file, other: file.attrs.modify("config", "[]"), "config is no JSON object"),
+        (lambda file, other: file.attrs.modify("config", "[]"), "config is not a JSON object"),
         (lambda file, other: file.attrs.modify("config", "[" * 100_000), "recursion"),
         (lambda file, other: file.attrs.modify("config", "x" * 2**20), "a heap of"),
-        (lambda file, other: file.attrs.modify("task", "{}"), "no Racer recording: frame"),
+        (lambda file, other: file.attrs.modify("task", "{}"), "not a Racer recording: frame"),
         (lambda file, other: file.attrs.modify("task", TASK_TEXT.replace("crossing", "Crossing")), "task name"),
         (lambda file, other: file.attrs.modify("task", TASK_TEXT.replace("0.02", "NaN")), "step_seconds"),
         (lambda file, other: file.attrs.modify("status", "perhaps"), "status 'perhaps' is unknown"),
