@@ -169,7 +169,10 @@ def import_answers(
     protocol, sets = _read_key(study, trials / KEY)
     spec = study.file.make_task().spec
     left_out: list[str] = []
-    given = _read_answers(spec, study.file.language, read_table(answers), columns or {}, sets, left_out)
+    table = read_table(answers)
+    if not table.rows:
+        raise ConfigError(f"{answers} holds no answers; nothing was changed: name the platform's file of them")
+    given = _read_answers(spec, study.file.language, table, columns or {}, sets, left_out)
     taken = {sitting.info.participant for sitting in completed(study, protocol)}
     recordings: dict[str, Path] = {}
     try:

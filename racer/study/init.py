@@ -104,6 +104,11 @@ def folder_text(study: Path, images: str) -> str:
         ConfigError: If the folder is not in the study's, or it, its labels or its pictures cannot be used.
     """
     refuse_outside(study, "images", images)
+    if Path(images).is_dir() and not (study / images).exists():
+        raise ConfigError(
+            f"{images} lies here, and a study's pictures lie in its own folder; nothing was done: move it to "
+            f"{study / images}"
+        )
     spec = make_task("folder", {"images": images}, (study,)).spec
     section = f"{_task_section('folder', {'images': images, 'model': 'model'})}\n{_QUESTIONS}"
     return _filled(spec, section, "pictures", _BITS_OF_FOLDERS)

@@ -48,7 +48,7 @@ def read_picture(path: Path, size: int, grey: bool) -> NDArray[np.uint8]:
             Image.open(file, formats=_FORMATS) as picture,
         ):
             if picture.width * picture.height > MOST_PIXELS:
-                raise ValueError(f"{picture.width} x {picture.height} pixels are too many")
+                raise ValueError(f"{picture.width} x {picture.height} pixels, and {MOST_PIXELS:,} are the most")
             if getattr(picture, "n_frames", 1) > 1:
                 raise ValueError("it holds several pictures; save one")
             picture.draft("RGB", (2 * size, 2 * size))
@@ -72,5 +72,7 @@ def read_picture(path: Path, size: int, grey: bool) -> NDArray[np.uint8]:
 def _said(error: Exception) -> str:
     if type(error).__name__ == "UnidentifiedImageError":
         return f"it is none of {', '.join(_FORMATS)}"
+    if type(error).__name__ == "DecompressionBombError":
+        return f"it has more than {MOST_PIXELS:,} pixels"
     reason = getattr(error, "strerror", None) or str(error)
     return " ".join(reason.split())[:120] or type(error).__name__

@@ -232,7 +232,8 @@ def _sorted(table: Table, folder: Path) -> Table:
         )
     if len(names) < FEWEST_PICTURES:
         raise ConfigError(
-            f"{folder} holds {len(names)} pictures, and a task takes {FEWEST_PICTURES} or more; {_NOTHING_DONE}"
+            f"{folder} holds {len(names)} picture{'s' * (len(names) != 1)}, and a task takes {FEWEST_PICTURES} or "
+            f"more; {_NOTHING_DONE}: add pictures"
         )
     order = sorted(range(len(names)), key=lambda index: names[index])
     return Table(
@@ -304,6 +305,13 @@ def _from_columns(labels: Table) -> list[_Asked]:
         if 2 <= len(set(labels.column(column))) <= _MOST_ANSWERS and "" not in labels.column(column)
     ]
     if not asked:
+        for column in columns:
+            for cell, line in zip(labels.column(column), labels.lines, strict=True):
+                if not cell and len(set(labels.column(column))) <= _MOST_ANSWERS + 1:
+                    raise ConfigError(
+                        f"{labels.path}, line {line}: {column} is empty, so that its picture has no answer; "
+                        f"{_NOTHING_DONE}: fill it in, or take the picture and its line out"
+                    )
         raise ConfigError(
             f"{labels.path}: no column has 2 to {_MOST_ANSWERS} values and none missing, so there is nothing to ask; "
             f"{_NOTHING_DONE}"

@@ -185,7 +185,9 @@ def test_a_worker_of_two_sets_is_not_taken(fresh: Study, exported: Path, tmp_pat
     assert found.left_out == ("worker A1: answered pictures of 2 sets (crowd01, crowd02), not of one",)
 
 
-@pytest.mark.parametrize("text", ["worker,image,answer\na,b,c\n", "worker,image,answer,time\n=1+1,b,c,1\n", ""])
+@pytest.mark.parametrize(
+    "text", ["worker,image,answer\na,b,c\n", "worker,image,answer,time\n=1+1,b,c,1\n", "worker,image,answer,time\n", ""]
+)
 def test_a_file_that_is_no_table_of_answers_is_refused(text: str, fresh: Study, exported: Path, tmp_path: Path) -> None:
     (tmp_path / "answers.csv").write_text(text)
     with pytest.raises(ConfigError) as refusal:

@@ -15,6 +15,7 @@ from compression.model.sizes import Sizes
 from racer.drivers.families import viewers
 from racer.recordings.verification import verify_recordings
 from racer.report.study import report_study
+from racer.report.write import write_report
 from racer.sitting.protocol import PILOT_SEEDS
 from racer.study.file import load_study
 from racer.study.run import run_study
@@ -80,6 +81,16 @@ def test_a_study_of_pictures_goes_from_its_file_to_its_report(folder: Path) -> N
 
     report = report_study(study.recordings)
     assert [score.condition for score in report.conditions] == ["raw", "random", "pico"]
+    written = write_report(study.recordings, folder / "report.html", model=folder / "model", masks=run.masks)
+    assert written.left_out == {}
+    page = written.page.read_text(encoding="utf-8")
+    assert all(f'id="{name}"' in page for name in ("agreement_over_budgets", "samples", "figure6_strips"))
+    assert 'id="task_matrix"' not in page and "How many bits does an answer take?" in page
+    numbers = (written.files / "agreement_over_budgets.csv").read_text(encoding="utf-8")
+    assert {"png", "jpeg", "first-blocks", "random", "pico for thickness"} <= {
+        line.split(",")[1] for line in numbers.splitlines()[1:]
+    }
+
     verified = verify_recordings(list(run.recordings), jobs=1, model=folder / "model").recordings
     failed = [found.detail for each in verified for found in each.findings if found.outcome == "fail"]
     assert failed == []

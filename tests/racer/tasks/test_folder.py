@@ -232,16 +232,24 @@ def linked(folder: Path) -> None:
     (folder / "007.png").symlink_to(folder.parent / "outside.png")
 
 
+def unanswerable(folder: Path) -> None:
+    rows = [line.split(",") for line in (folder / "labels.csv").read_text().splitlines()]
+    column = rows[0].index("colour")
+    kept = [[row[0], row[column]] for row in rows]
+    kept[4][1] = ""
+    (folder / "labels.csv").write_text("\n".join(map(",".join, kept)))
+
+
 @pytest.mark.parametrize(
     ("spoil", "said"),
     [
         (lambda folder: shutil.rmtree(folder), "there is no folder"),
         (lambda folder: (folder / "labels.csv").unlink(), "holds no labels.csv"),
         (empty, "holds no pictures"),
-        (one, "holds 1 pictures, and a task takes 20 or more"),
+        (one, "holds 1 picture, and a task takes 20 or more"),
         (gif, "line 62: x.gif is not a PNG, JPEG"),
         (gif_by_another_name, "007.png cannot be read as a picture (it is none of PNG, JPEG"),
-        (huge, "007.png cannot be read as a picture (Image size (400000000 pixels)"),
+        (huge, "007.png cannot be read as a picture (it has more than 50,000,000 pixels)"),
         (truncated, "007.png cannot be read as a picture"),
         (linked, "007.png cannot be read as a picture (it is a link out of its folder"),
         (lambda folder: (folder / "007.png").unlink(), "line 9: there is no picture 007.png"),
@@ -251,6 +259,7 @@ def linked(folder: Path) -> None:
         (lambda folder: relabel(folder, lambda lines: [*lines, "=1+2,left,red,0"]), "run as a formula"),
         (lambda folder: relabel(folder, lambda lines: ["file,side,colour,n", *lines[1:]]), "has no column 'image'"),
         (lambda folder: relabel(folder, lambda lines: [line.split(",")[0] for line in lines]), "nothing to ask"),
+        (unanswerable, "line 5: colour is empty, so that its picture has no answer"),
     ],
 )
 def test_what_a_folder_must_not_hold_is_said_in_one_line(

@@ -422,3 +422,17 @@ def test_what_the_ends_of_a_short_scale_mean_stands_below_them(points: int) -> N
     middle = (words[:, 1].min() + words[:, 1].max()) / 2
     assert abs(middle - areas.items[0].points[0].centerx) < 6
     assert areas.items[0].points[-1].centerx - areas.items[0].points[0].centerx > 250
+
+
+def test_the_button_of_an_answer_names_its_keys_unless_it_is_called_as_one() -> None:
+    def drawn(spec: TaskSpec, keys: HeldKeys) -> NDArray[np.uint8]:
+        screen = pygame.Surface((960, 720))
+        painter_on(screen, keys=keys).drive(np.zeros(spec.frame, np.uint8), Hud("?", 0.0, count=(1, 9)))
+        return pygame.surfarray.array3d(screen)
+
+    rebound = {"left": ("x",), "right": ("right", "j")}
+    spec = make_spec(actions=(Action("left", ("left",)), Action("right", ("right", "j"))), paced=False, neutral=None)
+    assert (drawn(spec, HeldKeys(spec)) != drawn(spec, HeldKeys(spec, rebound))).any()
+    digits = make_spec(actions=tuple(Action(name, (name, f"[{name}]")) for name in "12"), paced=False, neutral=None)
+    others = {"1": ("1",), "2": ("2",)}
+    assert (drawn(digits, HeldKeys(digits)) == drawn(digits, HeldKeys(digits, others))).all()
