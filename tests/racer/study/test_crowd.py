@@ -197,6 +197,7 @@ def test_a_file_that_is_no_table_of_answers_is_refused(text: str, fresh: Study, 
     ("edit", "said"),
     [
         (lambda text: "[]", "is no key of exported trials"),
+        (lambda text: text.replace('"order": 0', '"order": 1e400'), "is no key of exported trials"),
         (lambda text: "{" * 50_000, "is no key of exported trials"),
         (lambda text: text.replace("crowd01", "../x"), "is no key of exported trials"),
         (lambda text: text.replace("crowd01", "crowd03"), "was changed"),
