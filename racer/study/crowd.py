@@ -241,7 +241,15 @@ def _read_key(study: Study, path: Path) -> tuple[ProtocolName, list[_Set]]:
             f"{path} cannot be read: {error.strerror}; nothing was recorded: name the folder that `racer crowd export` "
             "made"
         ) from error
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, sessions.ParticipantNameError) as error:
+    except (
+        ArithmeticError,
+        AttributeError,
+        LookupError,
+        RecursionError,
+        TypeError,
+        ValueError,
+        sessions.ParticipantNameError,
+    ) as error:
         raise ConfigError(
             f"{path} is not the key of exported trials; nothing was recorded: export them anew"
         ) from error

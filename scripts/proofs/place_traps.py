@@ -228,6 +228,8 @@ def main() -> None:
             where, kind = rng.choice(places[name]), rng.choice(list(TRAPS))
             if arguments.only not in (None, number):
                 continue
+            if kind == "link to a folder" and where in COMMANDS[name][1]:
+                continue  # whoever names a link to a folder means what it leads to
             wrong, seconds = spring(base, root, name, where, kind, usual[name])
             laid[kind] += bool(seconds)
             longest = max(longest, seconds - usual[name])

@@ -199,6 +199,7 @@ def test_a_file_that_is_no_table_of_answers_is_refused(text: str, fresh: Study, 
     ("edit", "said"),
     [
         (lambda text: "[]", "is not the key of exported trials"),
+        (lambda text: text.replace('"order": 0', '"order": 1e400'), "is not the key of exported trials"),
         (lambda text: "{" * 50_000, "is not the key of exported trials"),
         (lambda text: text.replace("crowd01", "../x"), "is not the key of exported trials"),
         (lambda text: text.replace("crowd01", "crowd03"), "was changed"),
