@@ -13,6 +13,7 @@ from disk.writing import write_whole
 from racer.rates.curves import Curve, Estimate, WorstFamily, fit_curves, worst_families
 from racer.rates.driving import CellScore
 from racer.rates.grid import SLOTTED_NULLS, TaskSettings
+from racer.rates.page import render_page
 from racer.rates.plot import NORMALISED, draw_figures, figure_name
 from racer.rates.results import RESULTS, ResultsError
 from racer.rates.sealed import Opened
@@ -23,6 +24,7 @@ from racer.report.statistics import Interval
 from racer.tasks.task import TaskSpec
 
 EPISODES, POINTS, CODERS, NUMBERS = "rates.csv", "rates_summary.csv", "rates_coders.csv", "rates.json"
+PAGE = "rates.html"
 FAMILIES = "rates_families.csv"
 """Written where several families drove."""
 _PLACE_HEADER = ("driver", "noise", "noise_rate", "coder")
@@ -94,6 +96,7 @@ def write_rates(
         POINTS: csv_bytes((*place, *_POINTS_HEADER, *_BITS_HEADER, *ends, *_KEPT), _points(curves, sweep)),
         CODERS: csv_bytes((*place, *_CODERS_HEADER), _coders(curves)),
         NUMBERS: _numbers(sweep, curves, worst, margin, opened),
+        PAGE: render_page(curves, spec),
     }
     if worst:
         contents[FAMILIES] = csv_bytes((*settings, *_FAMILIES_HEADER), _families(worst))
@@ -114,7 +117,7 @@ def refuse_foreign(out: Path, spec: TaskSpec) -> None:
         return
     names = [*map(figure_name, spec.compared), NORMALISED]
     pictures = [f"{name}.{kind}" for name in names for kind in ("png", "svg")]
-    for name in (EPISODES, POINTS, CODERS, FAMILIES, NUMBERS, *pictures):
+    for name in (EPISODES, POINTS, CODERS, FAMILIES, NUMBERS, PAGE, *pictures):
         if (out / name).exists():
             raise ResultsError(f"{out / name} exists, and no sweep wrote it: it was left as it is; give another --out")
 
