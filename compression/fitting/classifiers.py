@@ -42,6 +42,9 @@ class LossPoint:
     """Mean over the batches since the last point, nats."""
     held_out_loss: float
     """On the held-out episodes, nats."""
+    quality: float
+    """On them, in [0, 1]: of a classifier how often its likeliest action is the one taken, averaged over the actions;
+    of the image discriminator 1 less its mean error; of the mask policy the mean D(p, x) under its masks."""
 
 
 @dataclass(frozen=True)
@@ -106,6 +109,11 @@ def fit_classifier(
         losses = functional.binary_cross_entropy_with_logits(logits, part.label[index], reduction="none")
         return (balance[part.action[index]] * losses).mean()
 
+    seen = held_out.label == 1
+
+    def accuracy(model: ActionDiscriminator) -> float:
+        return Classifiers([model]).accuracy(held_out.x[seen], held_out.action[seen])[0]
+
     members: list[ActionDiscriminator] = []
     curve: list[LossPoint] = []
     for member in range(config.members):
@@ -115,6 +123,7 @@ def fit_classifier(
             len(samples.x),
             partial(loss_of, model, samples),
             partial(loss_of, model, held_out, slice(None)),
+            partial(accuracy, model),
             config,
             generator,
             progress,
@@ -132,6 +141,7 @@ def optimise(
     count: int,
     loss: Callable[[Tensor], Tensor],
     held_out_loss: Callable[[], Tensor],
+    quality: Callable[[], float],
     config: PicoConfig,
     generator: torch.Generator,
     progress: Progress,
@@ -157,9 +167,9 @@ def optimise(
         if (iteration + 1) % CHECKED_EVERY == 0 or iteration + 1 == config.iterations:  # never the untrained start
             model.eval()
             with torch.no_grad():
-                held_out = held_out_loss().item()
+                held_out, reached = held_out_loss().item(), quality()
             mean = torch.stack([each.detach() for each in losses]).mean().item()
-            curve.append(LossPoint(stage, member, iteration + 1, mean, held_out))
+            curve.append(LossPoint(stage, member, iteration + 1, mean, held_out, reached))
             losses = []
             if held_out < best:
                 best, best_state = held_out, {name: value.clone() for name, value in model.state_dict().items()}

@@ -176,6 +176,7 @@ def _fit(
         len(targets.value),
         lambda index: _distillation_loss(image, targets, index),
         lambda: _distillation_loss(image, held_targets, slice(None)),
+        lambda: _agreement(image, held_targets),
         config,
         generator,
         progress,
@@ -197,7 +198,22 @@ def _fit(
         masks = _hard(policy, held_negatives.chooser, sent)
         return -functional.logsigmoid(image(masks, held_negatives.x)).mean()
 
-    curve += optimise(policy, len(x), policy_loss, held_policy_loss, config, generator, progress, "mask policy", 3)
+    def held_policy_quality() -> float:
+        masks = _hard(policy, held_negatives.chooser, sent)
+        return float(image(masks, held_negatives.x).sigmoid().mean())
+
+    curve += optimise(
+        policy,
+        len(x),
+        policy_loss,
+        held_policy_loss,
+        held_policy_quality,
+        config,
+        generator,
+        progress,
+        "mask policy",
+        3,
+    )
     progress("done", 1.0)
     summary = _summarise(action, image, policy, positives, negatives, held_positives, held_negatives, sent)
     return policy.eval(), replace(summary, held_out_episodes=len(held_out), curve=tuple(curve))
@@ -279,6 +295,12 @@ def _expected_agreements(action: Classifiers, behaviour: Classifiers, data: _Dat
     """Return D(a, x) averaged over the actions that the driver is expected to take on seeing what was imagined."""
     value = (behaviour.probabilities(data.received_x) * action.probabilities(data.x)).sum(1)
     return _Targets(data.mask, data.x, value, behaviour.probabilities(data.x) @ balance)
+
+
+def _agreement(image: ImageDiscriminator, targets: _Targets) -> float:
+    """Return 1 less the mean error of D(p, x), in [0, 1], weighted as in the loss."""
+    errors = (image(targets.mask, targets.x).sigmoid() - targets.value).abs()
+    return 1 - float((targets.weight * errors).sum() / targets.weight.sum().clamp_min(1e-9))
 
 
 def _distillation_loss(image: ImageDiscriminator, targets: _Targets, index: Tensor | slice) -> Tensor:

@@ -30,7 +30,7 @@ _ACROSS = 3
 
 
 @dataclass(frozen=True)
-class _Measure:
+class Measure:
     """What a figure shows of every point."""
 
     name: str
@@ -44,7 +44,7 @@ class _Measure:
     """Writes a value for those who cannot see the figure."""
 
     @classmethod
-    def metric(cls, metric: Metric) -> _Measure:
+    def metric(cls, metric: Metric) -> Measure:
         return cls(
             figure_name(metric),
             metric.title,
@@ -56,7 +56,7 @@ class _Measure:
         )
 
     @classmethod
-    def normalised(cls, metric: Metric) -> _Measure:
+    def normalised(cls, metric: Metric) -> Measure:
         return cls(
             NORMALISED,
             f"{metric.title}, from blind to raw",
@@ -73,19 +73,24 @@ def figure_name(metric: Metric) -> str:
     return f"rates_{metric.name}"
 
 
+def measures(curves: Sequence[Curve], spec: TaskSpec) -> list[Measure]:
+    """Return what a sweep shows of its points: every metric that is compared, and the normalised score if it has it."""
+    shown = [Measure.metric(metric) for metric in spec.compared]
+    if any(point.normalised for curve in curves for point in curve.points):
+        shown.insert(1, Measure.normalised(spec.primary))
+    return shown
+
+
 def draw_figures(curves: Sequence[Curve], spec: TaskSpec) -> list[Illustration]:
     """Return the figures of a sweep, the primary metric's first; that of a kind of noise only where it was driven."""
     kinds = dict.fromkeys(curve.noise.kind for curve in curves if curve.noise != NO_NOISE)
-    shown = [_Measure.metric(metric) for metric in spec.compared]
-    if any(point.normalised for curve in curves for point in curve.points):
-        shown.insert(1, _Measure.normalised(spec.primary))
     return [
-        *(_against_bits(curves, what) for what in shown),
+        *(_against_bits(curves, what) for what in measures(curves, spec)),
         *(_against_noise(curves, spec.primary, kind) for kind in kinds),
     ]
 
 
-def _against_bits(curves: Sequence[Curve], what: _Measure) -> Illustration:
+def _against_bits(curves: Sequence[Curve], what: Measure) -> Illustration:
     """Draw one panel per place: a curve for each coder, a line for each of those that no slot changes."""
     clean = [curve for curve in curves if curve.noise == NO_NOISE and all(what.of(point) for point in curve.points)]
     places = list(dict.fromkeys(curve.place for curve in clean))
@@ -106,7 +111,7 @@ def _against_bits(curves: Sequence[Curve], what: _Measure) -> Illustration:
             axes.set_title(place)
             axes.set_ylabel(what.heading)
             rows += [
-                (place, curve.coder, point.bits_mean, int(point.soft), *_ends(what.of(point)))
+                (place, curve.coder, point.bits_mean, int(point.soft), *ends_of(what.of(point)))
                 for curve in shown
                 for point in curve.points
             ]
@@ -114,7 +119,7 @@ def _against_bits(curves: Sequence[Curve], what: _Measure) -> Illustration:
         handles, labels = panels[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside upper left", ncols=_legend_columns(places), fontsize=8.5)
         alt = f"{capitalised(what.title)} against bits per step, {' and '.join(places)}: " + "; ".join(
-            f"{label(curve.coder)} {what.told(_ends(what.of(last))[0])} at {last.bits_mean:g} bits"
+            f"{label(curve.coder)} {what.told(ends_of(what.of(last))[0])} at {last.bits_mean:g} bits"
             for curve in clean
             if curve.place == places[0] and (last := curve.points[-1])
         )
@@ -124,7 +129,7 @@ def _against_bits(curves: Sequence[Curve], what: _Measure) -> Illustration:
 def _against_noise(curves: Sequence[Curve], metric: Metric, kind: str) -> Illustration:
     """Draw one panel per place: a metric of each coder at one slot against the rate of the noise."""
     places = list(dict.fromkeys(curve.place for curve in curves))
-    what = _Measure.metric(metric)
+    what = Measure.metric(metric)
     rows: list[tuple[Cell, ...]] = []
     with canvas(*_size(places), len(places), min(len(places), _ACROSS)) as (figure, panels):
         for axes, place in zip(panels, places, strict=True):
@@ -137,7 +142,7 @@ def _against_noise(curves: Sequence[Curve], metric: Metric, kind: str) -> Illust
                 rates = [curve.noise.rate for curve in own]
                 _errorbar(axes, own[0], rates, points, what, points[0].bits_mean)
                 rows += [
-                    (place, coder, point.bits_mean, rate, *_ends(what.of(point)))
+                    (place, coder, point.bits_mean, rate, *ends_of(what.of(point)))
                     for point, rate in zip(points, rates, strict=True)
                 ]
             axes.set_title(place)
@@ -171,9 +176,9 @@ def _legend_columns(places: Sequence[str]) -> int:
 
 
 def _errorbar(
-    axes: Axes, curve: Curve, xs: list[float], points: Sequence[Point], what: _Measure, bits: float | None = None
+    axes: Axes, curve: Curve, xs: list[float], points: Sequence[Point], what: Measure, bits: float | None = None
 ) -> None:
-    ends = [[what.scale * end for end in _ends(what.of(point))] for point in points]
+    ends = [[what.scale * end for end in ends_of(what.of(point))] for point in points]
     colour, soft = colour_of(curve.coder), points[0].soft
     axes.errorbar(
         xs,
@@ -195,11 +200,11 @@ def _errorbar(
     )
 
 
-def _line(axes: Axes, curve: Curve, what: _Measure) -> None:
+def _line(axes: Axes, curve: Curve, what: Measure) -> None:
     point = curve.points[0]
     name = curve.coder if not point.bits_mean else f"{curve.coder} ({point.bits_mean:g} bits)"
     colour, estimate = colour_of(curve.coder), what.of(point)
-    value, low, high = (what.scale * end for end in _ends(estimate))
+    value, low, high = (what.scale * end for end in ends_of(estimate))
     style = _STYLES.get(curve.coder, _OTHER_LINE)
     axes.axhline(value, color=colour, linestyle=style, linewidth=1.4, label=name, zorder=1)
     if estimate is not None and estimate.interval is not None:
@@ -219,7 +224,7 @@ def _ticks(axes: Axes, points: Sequence[Point]) -> None:
     axes.grid(axis="y", color=FAINT, linewidth=0.4)
 
 
-def _share_scale(panels: Sequence[Axes], what: _Measure) -> None:
+def _share_scale(panels: Sequence[Axes], what: Measure) -> None:
     low = min(axes.get_ylim()[0] for axes in panels)
     high = max(axes.get_ylim()[1] for axes in panels)
     for axes in panels:
@@ -232,7 +237,7 @@ def _at_slot(curve: Curve) -> Point:
     return within[-1] if within else curve.points[0]
 
 
-def _ends(estimate: Estimate | None) -> tuple[float, float, float]:
+def ends_of(estimate: Estimate | None) -> tuple[float, float, float]:
     """Return (value, low, high); a single person's value is its own interval."""
     assert estimate is not None
     if estimate.interval is None:

@@ -15,6 +15,7 @@ from racer.rates.driving import CellScore
 from racer.rates.families import WorstFamily, worst_families
 from racer.rates.grid import COMPARED_NULLS, TaskSettings
 from racer.rates.judged_plot import JUDGED
+from racer.rates.page import render_page
 from racer.rates.plot import NORMALISED, draw_figures, figure_name
 from racer.rates.resampling import Estimate
 from racer.rates.results import RESULTS, ResultsError
@@ -26,6 +27,7 @@ from racer.report.statistics import Interval
 from racer.tasks.task import TaskSpec
 
 EPISODES, POINTS, CODERS, NUMBERS = "rates.csv", "rates_summary.csv", "rates_coders.csv", "rates.json"
+PAGE = "rates.html"
 FAMILIES = "rates_families.csv"
 """Written where several families drove."""
 _PLACE_HEADER = ("driver", "noise", "noise_rate", "coder")
@@ -106,6 +108,7 @@ def write_rates(
         POINTS: csv_bytes((*place, *_POINTS_HEADER, *_BITS_HEADER, *ends, *_KEPT), _points(curves, sweep)),
         CODERS: csv_bytes((*place, *_CODERS_HEADER), _coders(curves)),
         NUMBERS: _numbers(sweep, curves, worst, margin, opened),
+        PAGE: render_page(curves, spec),
     }
     if worst:
         contents[FAMILIES] = csv_bytes((*settings, *_FAMILIES_HEADER), _families(worst))
@@ -139,7 +142,7 @@ def refuse_foreign(out: Path, spec: TaskSpec) -> None:
     pictures = [f"{name}.{kind}" for name in names for kind in ("png", "svg")]
     if not spec.paced:
         pictures += [f"{name}.{kind}" for name in JUDGED for kind in ("csv", "png", "svg")]
-    for name in (EPISODES, POINTS, CODERS, FAMILIES, NUMBERS, *pictures):
+    for name in (EPISODES, POINTS, CODERS, FAMILIES, NUMBERS, PAGE, *pictures):
         if (out / name).exists():
             raise ResultsError(f"{out / name} exists, and no sweep wrote it: it was left as it is; give another --out")
 

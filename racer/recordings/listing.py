@@ -15,6 +15,7 @@ from rich.table import Table
 import sessions
 from racer.plain_text import plain
 from racer.sitting.answers import NOTE
+from racer.study.file import STUDY_FILE
 from sessions import Metric
 
 
@@ -153,14 +154,22 @@ def print_session(description: dict[str, Any]) -> None:
         console.print(f"{escape(answer['item'])}: {escape(answer['answer']) or '(empty)'}")
     for note in description["notes"]:
         console.print(f"note: {escape(note)}")
-    recording = shlex.quote(description["recording"])
+    console.print(f"Next: racer {escape(_next(description))}")
+
+
+def _next(description: dict[str, Any]) -> str:
+    """Return the command that follows on looking at a recording, without `racer`."""
+    path = Path(description["recording"])
+    recording, folder = shlex.quote(str(path)), shlex.quote(str(path.parent))
     if description["trial_run"]:
-        following = f"session replay {recording} (a trial run is never trained on or analysed)"
-    elif description["protocol"] == "pilot":
-        following = f"train {recording} --out masks/{description['participant']}.safetensors"
-    else:
-        following = f"study report {shlex.quote(str(Path(description['recording']).parent))}"
-    console.print(f"Next: racer {escape(following)}")
+        return f"session replay {recording} (a trial run is never trained on or analysed)"
+    if description["study"] and (path.parent.parent / STUDY_FILE).is_file():
+        return f"study status {shlex.quote(str(path.parent.parent))}"
+    if description["status"] != "complete":
+        return f"session start {description['participant']} --data {folder} --resume, with its first options"
+    if description["protocol"] == "pilot":
+        return f"train {recording} --out masks/{description['participant']}.safetensors"
+    return f"study report {folder}"
 
 
 def in_words(metric: Metric, value: float) -> str:

@@ -85,6 +85,9 @@ def study_status(study: Study) -> StudyStatus:
         following = start
     else:
         following = f"racer study report {folder} --out {shlex.quote(str(study.folder / 'report.html'))}"
+    unshown = _unshown(study)
+    if unshown and following == start:
+        following = f"racer doctor --study {folder}"
     return StudyStatus(
         title=study.file.title,
         pilots=tuple(sitting.info.participant for sitting in pilots),
@@ -98,7 +101,7 @@ def study_status(study: Study) -> StudyStatus:
         changed=changed,
         unusable={str(path): reason.removeprefix(f"{path} ") for path, reason in unusable.items()},
         amendments=read_amendments(study.folder),
-        unshown=_unshown(study),
+        unshown=unshown,
         ledger_head=head,
         ledger_damage=damage,
         next=following,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -11,29 +10,24 @@ from compression.fitting.classifiers import LossPoint
 from racer.report.drawing import INK, canvas, csv_bytes, render
 from sessions.extras import MissingPackageError
 
-_HEADER = ("stage", "member", "iteration", "loss", "held_out_loss", "held_out_likelihood")
+_HEADER = ("stage", "member", "iteration", "loss", "held_out_loss", "held_out_quality")
 _TRAINED, _HELD_OUT = "#7F7F7F", "#0072B2"
 
 
 def curve_files(curve: Sequence[LossPoint], fitted: Path) -> dict[Path, bytes]:
     """Return what stands beside a fitted file: `<its name>_curves.csv`, and `.png` where Matplotlib is installed.
 
-    `held_out_likelihood` is exp(-held_out_loss), in [0, 1]: the geometric mean of the probability that the network
-    gives to what happened on the held-out episodes; of the mask policy, of D(p, x) under its masks.
+    What the columns mean: `compression.fitting.classifiers.LossPoint`.
 
     Args:
         curve: Of the training.
         fitted: The file that was trained.
     """
-    rows = [(p.stage, p.member, p.iteration, p.loss, p.held_out_loss, _likelihood(p)) for p in curve]
+    rows = [(p.stage, p.member, p.iteration, p.loss, p.held_out_loss, p.quality) for p in curve]
     files = {fitted.with_name(f"{fitted.stem}_curves.csv"): csv_bytes(_HEADER, rows)}
     with suppress(MissingPackageError):  # a machine that only records and trains draws nothing
         files[fitted.with_name(f"{fitted.stem}_curves.png")] = _drawn(curve)
     return files
-
-
-def _likelihood(point: LossPoint) -> float:
-    return math.exp(-point.held_out_loss)
 
 
 def _drawn(curve: Sequence[LossPoint]) -> bytes:
@@ -41,7 +35,7 @@ def _drawn(curve: Sequence[LossPoint]) -> bytes:
     count = len(stages)
     with canvas(max(3 * count, 4), 5, 2 * count, across=count) as (figure, panels):
         for place, stage in enumerate(stages):
-            losses, likelihoods = panels[place], panels[count + place]
+            losses, qualities = panels[place], panels[count + place]
             for member in sorted({point.member for point in curve if point.stage == stage}):
                 points = [point for point in curve if (point.stage, point.member) == (stage, member)]
                 at = [point.iteration for point in points]
@@ -50,12 +44,12 @@ def _drawn(curve: Sequence[LossPoint]) -> bytes:
                 losses.plot(at, [p.held_out_loss for p in points], color=_HELD_OUT, label="held out" if named else None)
                 best = min(points, key=lambda point: point.held_out_loss)
                 losses.plot(best.iteration, best.held_out_loss, "o", color=INK, label="kept" if named else None)
-                likelihoods.plot(at, [_likelihood(p) for p in points], color=_HELD_OUT)
-                likelihoods.plot(best.iteration, _likelihood(best), "o", color=INK)
+                qualities.plot(at, [p.quality for p in points], color=_HELD_OUT)
+                qualities.plot(best.iteration, best.quality, "o", color=INK)
             losses.set_title(stage)
-            likelihoods.set_xlabel("gradient steps")
-            likelihoods.set_ylim(0, 1)
+            qualities.set_xlabel("gradient steps")
+            qualities.set_ylim(0, 1)
         panels[0].set_ylabel("loss (nats)")
-        panels[count].set_ylabel("likelihood, held out")
+        panels[count].set_ylabel("quality, held out")
         panels[0].legend()
-        return render(figure, "curves", "losses and likelihoods over the gradient steps", (), ()).png
+        return render(figure, "curves", "losses and quality over the gradient steps", (), ()).png

@@ -123,7 +123,7 @@ ANSWERS = Table(
         *_SESSION,
         _TIME,
         _text("item", "the question: phase/block/condition/questionnaire/item; the last answer to an item counts"),
-        _text("answer", "the answer: a point of the item's scale, or words"),
+        _text("answer", "the answer: a point of a scale, names of options with spaces between, a number, or words"),
     ),
 )
 

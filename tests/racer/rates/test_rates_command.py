@@ -51,7 +51,15 @@ def test_a_sweep_prints_what_it_left_out_what_it_found_and_what_it_wrote(tmp_pat
     names = {path.name for path in (tmp_path / "rates").iterdir() if not path.name.startswith(".")}
     pictures = {f"rates_{name}.{kind}" for name in ("progress", "off_road") for kind in ("svg", "png")}
     # In four steps nobody gets further with open eyes than with shut ones, so there is no figure of the normalised.
-    assert names == {RESULTS, "rates.csv", "rates_summary.csv", "rates_coders.csv", "rates.json", *pictures}
+    assert names == {
+        RESULTS,
+        "rates.csv",
+        "rates_summary.csv",
+        "rates_coders.csv",
+        "rates.json",
+        "rates.html",
+        *pictures,
+    }
     found = json.loads(run(tmp_path, "--set", "speed=50", "--json"))
     assert (found["cells"], found["driven"], found["damaged_lines"]) == (9, 0, 0)
     assert [curve["coder"] for curve in found["curves"]] == ["raw", "full", *NULLS, "pico"]

@@ -157,3 +157,22 @@ def test_text_from_a_recording_is_shown_as_it_is_and_styles_nothing(
     out = capsys.readouterr().out
     assert out.count("[bold red]me[/bold red] [/]") >= 4
     assert "\x1b" not in out
+
+
+def test_what_comes_next_follows_from_what_became_of_a_session(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recordings = tmp_path / "recordings"
+    cut = write_session(recordings, [], "aborted", participant="p01", protocol="pilot")
+    whole = write_session(recordings, [], participant="p02", protocol="pilot", session_id="0a0b0c")
+
+    def following(path: Path) -> str:
+        print_session(describe_session(path))
+        return capsys.readouterr().out.splitlines()[-1]
+
+    assert "racer session start p01" in following(cut) and "--resume" in following(cut)
+    assert f"racer train {whole}" in following(whole)
+    own = write_session(recordings, [], "aborted", participant="p03", study="Mine", session_id="0a0b0d")
+    assert "racer session start" in following(own), "that study is not here"
+    (tmp_path / "study.toml").write_text('title = "Mine"')
+    assert following(own) == f"Next: racer study status {tmp_path}"

@@ -47,7 +47,9 @@ def test_status_and_doctor_name_what_cannot_be_shown(
     monkeypatch.setattr("racer.window.fonts._system_font", lambda letter: None)
     study = study_with(tmp_path, f'instructions = "Drive {HINDI[0]}"')
     commands.study_status(tmp_path)
-    assert "unreadable    screens.instructions has characters" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "unreadable    screens.instructions has characters" in told
+    assert f"Next: racer doctor --study {tmp_path}" in told, "no session would begin"
     check = check_letters(study)
     assert check.status == "fail" and "U+092E (DEVANAGARI LETTER MA)" in check.value
 

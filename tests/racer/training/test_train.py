@@ -68,7 +68,9 @@ def test_curves_stand_beside_what_was_trained(tmp_path: Path, model: LatentModel
         "mask policy": 1,
     }
     assert sorted(set(table.iteration)) == [25, 30] and len(table) == len(summary.curve) == 12
-    np.testing.assert_allclose(table.held_out_likelihood, np.exp(-table.held_out_loss))
+    assert table.held_out_quality.between(0, 1).all()
+    kept = table.iloc[table[table.stage == "mask policy"].held_out_loss.idxmin()]
+    assert isinstance(summary, TrainingSummary) and kept.held_out_quality == pytest.approx(summary.mean_d_policy)
     assert (tmp_path / "masks" / "mine_curves.png").read_bytes().startswith(b"\x89PNG")
 
 

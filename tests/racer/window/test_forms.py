@@ -321,6 +321,21 @@ def test_a_page_goes_on_to_what_was_left_out_and_then_ends() -> None:
     assert (form.done, form.answers) == (True, ("f", "20"))
 
 
+def test_the_wheel_brings_what_is_below_into_reach_of_a_click_and_what_is_hidden_is_out_of_it() -> None:
+    many = {f"o{number}": f"Option {number}" for number in range(20)}
+    form, areas = asked(Item("many", "Which?", kind="choice", options=many))
+    last = areas.items[0].points[-1]
+    assert last.top > areas.room.bottom
+    handle(form, click(*last.center))
+    assert form.answers == ("",)
+    handle(form, Event(pygame.MOUSEWHEEL, x=0, y=-100))
+    form, areas = in_view(form)
+    handle(form, click(*areas.items[0].points[-1].center))
+    assert form.answers == ("o19",)
+    _, after = in_view(form)
+    assert after.scrolled == areas.scrolled, "nothing moves under the mouse"
+
+
 @settings(max_examples=25, deadline=None)
 @given(
     st.lists(st.sampled_from([SEX, PLAYS, AGE, COMMENT, Item("a", "A?", "no", "yes")]), min_size=1, max_size=10),
