@@ -183,6 +183,7 @@ def fit_interaction(
                 trained.count,
                 partial(trained.loss, network),
                 partial(judged.loss, network, few),
+                partial(judged.right, network, few),
                 config,
                 generator,
                 progress,
@@ -308,6 +309,14 @@ class _Batch:
         if (known := ~truth.isnan()).any():
             loss = loss + functional.binary_cross_entropy_with_logits(kept[known], truth[known])
         return loss
+
+    def right(self, network: InteractionNetwork, index: Tensor) -> float:
+        """Return how often the network foretells rightly whether what the original asks for is done, in [0, 1]."""
+        at = self._chosen[index.numpy()]
+        recent, wanted = _told(self._data, at)
+        foretold = network(images_of(self._shown[at]), recent)[0] > 0
+        done = functional.one_hot(torch.from_numpy(self._data.actions[at]), network.actions).bool()
+        return float((wanted * (foretold == done)).sum(1).mean())
 
 
 def _told(data: Interactions, at: NDArray[np.intp]) -> tuple[Tensor, Tensor]:
