@@ -205,7 +205,7 @@ def model_tune(
     model: ModelOption = None,
     weight: Annotated[
         float, typer.Option(help="What a nat of agreement is worth, above 0; a change of 30 dB costs 1.")
-    ] = 30.0,
+    ] = 3.0,
     keeping: Annotated[
         float, typer.Option(min=0.0, help="What a nat of no failure for a second is worth beside a nat of agreement.")
     ] = 0.0,
