@@ -55,6 +55,8 @@ from sessions.verify import structure_checks, verify
 
 MEMORY_BYTES = 2**30
 HANG_S = 10.0
+PACKETS_S = 60.0
+"""For the 600 packets of an input of `packets` or `coders`."""
 OWN_ERRORS = (RacerError, CompressionError, sessions.RecordingError)
 
 Outcome = str
@@ -267,8 +269,9 @@ class Worker:
         """Take the next message, or notice that the process hangs or has died; return whether any work is left."""
         assert self.results is not None and self.process is not None
         if not self.results.poll():
-            if time.monotonic() - self.seen > HANG_S:
-                self._lost(f"takes more than {HANG_S:.0f} s")
+            patience = PACKETS_S if self.kind in ("packets", "coders") else HANG_S
+            if time.monotonic() - self.seen > patience:
+                self._lost(f"takes more than {patience:.0f} s")
             return bool(self.numbers)
         try:
             outcome, value, problem = self.results.recv()

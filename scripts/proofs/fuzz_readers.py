@@ -114,7 +114,9 @@ def make_more(bases: Path) -> None:
     folder = bases / FOLDER
     (folder / "study").mkdir(parents=True)
     _draw_pictures(folder / "pictures")
-    shutil.copytree(load_task_model(make_task("digits").spec).folder, folder / "model")
+    shipped = load_task_model(make_task("digits").spec).folder
+    assert shipped is not None
+    shutil.copytree(shipped, folder / "model")
     (folder / "study/study.toml").write_text(STUDY, encoding="utf-8")
     study = load_study(folder / "study")
     export_trials(study, folder / "trials", 1, now=NOW)
@@ -299,7 +301,11 @@ def withdrawn(bases: Path, work: Path, rng: random.Random) -> Outcome:
         recording = sessions.find_recordings(sound / "data")[0]
         shutil.copy(recording, work)
         told = (work / recording.name).stat()
-        kept = {"stamp": [told.st_mtime_ns, told.st_size], "session_id": "0a1b2c", "participant": "p01"}
+        kept: dict[str, object] = {
+            "stamp": [told.st_mtime_ns, told.st_size],
+            "session_id": "0a1b2c",
+            "participant": "p01",
+        }
         kept |= {"protocol": "pilot", "order": 0, "trial_run": False, "complete": True}
         memory = json.dumps({recording.name: kept}).encode()
         (work / ".leases/recordings.json").write_bytes(spoil_json(memory, rng))

@@ -103,7 +103,8 @@ def prove(name: str, command: Command, base: Path, root: Path, kills: int, rng: 
         raise SystemExit(f"{name} makes other files each time: {sorted(wanted.keys() ^ other.keys())}")
     changing = [each for each in wanted if wanted[each] != other[each]]
     wanted |= dict.fromkeys(changing, b"")
-    killed, problems = 0, []
+    killed = 0
+    problems: list[str] = []
     for number in range(kills):
         folder = fresh()
         before = contents(folder / command.source) if command.source else {}
