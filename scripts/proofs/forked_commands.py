@@ -18,6 +18,7 @@ from pathlib import Path
 import h5py
 import matplotlib.pyplot  # noqa: F401  # loaded here, so that no fork has to
 import pandas
+import torch._dynamo
 
 import compression
 import disk
@@ -30,7 +31,8 @@ from racer.study.run import run_study
 from racer.tasks.latent_model import load_task_model
 from racer.tasks.registry import make_task
 
-LOADED = (h5py, pandas)
+LOADED = (h5py, pandas, torch._dynamo)
+"""What commands import when they come to it, torch when it makes an optimiser."""
 STUDY = """
 title = "study"
 conditions = ["random", "pico"]

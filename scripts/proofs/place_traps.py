@@ -6,8 +6,8 @@ Each command runs once, and all paths that it opens, lists, makes or renames in 
 copies of that folder, a trap lies in one of these places: a link to a file, folder, pipe or device outside, to nothing,
 to itself or to a folder above; a pipe, a device, a socket; another name (hard link) of a file outside; a folder for a
 file and a file for a folder. Whatever comes of the command, nothing outside may be read through a link, or changed;
-nothing may wait for more than ten seconds above what the command takes, nor take 1 GB above what is loaded; and there
-is no traceback.
+nothing may wait for ten seconds more than three times what the command takes, nor take 1 GB above what is loaded; and
+there is no traceback.
 """
 
 from __future__ import annotations
