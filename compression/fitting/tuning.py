@@ -56,8 +56,8 @@ class TuningConfig:
     """Settings of a tuning."""
 
     weight: float = 3.0
-    """Of what is wished for, beside staying where the untuned decoder is: one nat against 30 dB. With 30 families
-    that R never saw did anything from better to much worse (docs/results.md)."""
+    """Of what is wished for, beside staying where the untuned decoder is: one nat against 30 dB. At 30 families that
+    R never saw did anything from better to much worse (docs/results.md)."""
     keeping: float = 0.0
     """Weight of keeping, beside agreeing; see `InteractionModel.rates`."""
     steps: int = 400
