@@ -18,6 +18,7 @@ import pygame
 import pygame.freetype
 from pygame import Surface
 
+from disk.reading import open_plain
 from racer.errors import ConfigError
 
 _DEJAVU: Final = tuple(
@@ -194,12 +195,12 @@ def _shapes(path: str) -> bool:
     """Return whether letters are set as their neighbours ask for: by a font that says how, and a renderer that can."""
     try:
         pygame.font.Font(path, 16).set_script("Deva")
-        with open(path, "rb") as file:
+        with open_plain(Path(path).resolve()) as file:  # a font of the system, wherever it lies
             start = file.read(4096)
     except (OSError, pygame.error):  # SDL_ttf without HarfBuzz refuses any script
         return False
     # Of a collection the first font: its offset stands behind the collection's header.
-    at = struct.unpack(">I", start[12:16])[0] if start[:4] == b"ttcf" else 0
+    at = struct.unpack(">I", start[12:16])[0] if start[:4] == b"ttcf" and len(start) >= 16 else 0
     tables = struct.unpack(">H", start[at + 4 : at + 6])[0] if len(start) >= at + 6 else 0
     tags = [start[at + 12 + 16 * place :][:4] for place in range(tables)]
     return b"GSUB" in tags

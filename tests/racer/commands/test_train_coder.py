@@ -60,6 +60,6 @@ def test_what_cannot_be_trained_is_refused(refuse: Refuse, arguments: str, told:
 def test_a_damaged_file_is_refused(run: Racer, refuse: Refuse, tmp_path: Path) -> None:
     (tmp_path / "coder.safetensors").write_bytes(np.random.default_rng(0).bytes(1000))
     refuse(
-        "play --task vehicles --condition rl-asc --mask coder.safetensors --headless --driver simulated", "no fitted"
+        "play --task vehicles --condition rl-asc --mask coder.safetensors --headless --driver simulated", "not a fitted"
     )
     refuse("play --task vehicles --condition rl-asc --headless --driver simulated", "rl-asc")

@@ -199,7 +199,7 @@ def test_where_less_is_better_rates_are_of_how_far_it_is_below_the_most() -> Non
 @pytest.mark.parametrize("bounds", [{"better": "higher", "low": None}, {"better": "lower", "high": None}])
 def test_a_metric_without_a_worst_value_has_rates_and_no_shares(bounds: dict[str, object]) -> None:
     metric = replace(SPEC.metric("off_road"), **bounds)  # type: ignore[arg-type]
-    spec = replace(SPEC, metrics=(metric,))
+    spec = replace(SPEC, metrics=(metric,), failure="")
     value = half_saved if metric.better == "higher" else less_saved
     grid = make_grid(CONFIG, [coder("coarse"), coder("thrifty")], SIZES)
     curves = fit([score(cell, 0.5, value(cell.point, cell.participant)) for cell in grid.cells], grid, spec)
@@ -210,7 +210,7 @@ def test_a_metric_without_a_worst_value_has_rates_and_no_shares(bounds: dict[str
 
 
 def test_a_metrics_least_value_is_where_its_shares_begin() -> None:
-    spec = replace(SPEC, metrics=(replace(SPEC.primary, low=-1.0),))
+    spec = replace(SPEC, metrics=(replace(SPEC.primary, low=-1.0),), failure="")
     scores, grid = scored(CONFIG, [coder("coarse")], lambda point, person: half_saved(point, person) - 1)
     for point in of(fit(scores, grid, spec), "coarse").points:
         assert point.of_raw is not None and point.of_raw.value == pytest.approx(0.1 * np.log2(point.bits))

@@ -287,7 +287,7 @@ def test_a_file_that_is_no_reports_is_not_replaced(small: Path, tmp_path: Path) 
     folder = tmp_path / "report_files"
     folder.mkdir()
     (folder / "figure6_bars.svg").write_text("mine")
-    with pytest.raises(ReportFileError, match=r"figure6_bars\.svg is no report's"):
+    with pytest.raises(ReportFileError, match=r"figure6_bars\.svg belongs to no report"):
         write_report(small, tmp_path / "report.html")
     assert (folder / "figure6_bars.svg").read_text() == "mine"
     assert not (tmp_path / "report.html").exists()

@@ -153,8 +153,9 @@ def test_what_surrounds_the_frame_counts_episodes_and_steps_and_never_names_the_
     with recorded(tmp_path / "data") as session:
         progress = session.episodes[0]["progress"].tolist()
     assert {hud.score_label for hud in display.huds} == {CAR_RACING.spec.text("en").primary or "road progress"}
-    told = [(np.float32(hud.score_share), hud.score) for hud in display.huds[:STEPS]]
-    assert told == [(value, f"{100 * value:.0f} %") for value in [0.0, *progress[:-1]]]
+    values, reach = [0.0, *progress[:-1]], CAR_RACING.reach(STEPS)
+    assert [hud.score for hud in display.huds[:STEPS]] == [f"{100 * value:.0f} %" for value in values]
+    assert [hud.score_share for hud in display.huds[:STEPS]] == pytest.approx([min(v / reach, 1.0) for v in values])
 
 
 def test_times_are_the_displays_and_events_say_in_which_step_they_came(sitting: Sitting, tmp_path: Path) -> None:
