@@ -13,6 +13,8 @@ from compression.tensor_files import one_line, read_metadata
 
 FILE_NAME = "model.safetensors"
 FORMAT = "racer-model-2"
+TUNING = "tuning"
+"""What the metadata of a file with a tuned decoder call the record of its tuning."""
 _FIRST_FORMAT, _FIRST_SIZES = "racer-codec-1", Sizes((64, 64, 3), 32, 8, 3, 256, 512)
 """The only sizes of the first format, which does not name them."""
 LARGEST_FILE = 64_000_000

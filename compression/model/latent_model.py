@@ -22,16 +22,22 @@ from torch import Tensor, nn
 from compression.errors import CoderError, SizeError
 from compression.fill import Fill, FillName, HoldFill, PredictFill, PriorFill
 from compression.fitting.fitted import FittedRecord, dump_record, parse_record
-from compression.model.header import FILE_NAME, FORMAT, LARGEST_FILE, fitted_path, no_model, sizes_of, unreadable
+from compression.model.header import (
+    FILE_NAME,
+    FORMAT,
+    LARGEST_FILE,
+    TUNING,
+    fitted_path,
+    no_model,
+    sizes_of,
+    unreadable,
+)
 from compression.model.quantizer import Quantizer
 from compression.model.sizes import Sizes
 from compression.model.vae import VAE
 from compression.model.world_model import WorldModel
 from compression.tensor_files import TensorFileError, dump_tensors, parse_tensors, with_tensors
 from disk.reading import read_plain
-
-_TUNING = "tuning"
-"""Under which a tuned model's file keeps its record."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -202,7 +208,7 @@ def with_decoder(data: bytes, decoder: nn.Module, tuning: FittedRecord) -> bytes
         tuning: What it was tuned to; names the hash of the model that the latents are of.
     """
     tensors = {f"vae.decoder.{name}": tensor.numpy() for name, tensor in decoder.state_dict().items()}
-    return with_tensors(data, tensors, {_TUNING: dump_record(tuning)})
+    return with_tensors(data, tensors, {TUNING: dump_record(tuning)})
 
 
 def load_model(folder: Path) -> LatentModel:
@@ -228,7 +234,7 @@ def _load(path: Path, changed_ns: int, size: int) -> LatentModel:
         data = read_plain(path, LARGEST_FILE)
         arrays, metadata = parse_tensors(data)
         sizes = sizes_of(metadata)
-        tuning = parse_record(metadata[_TUNING]) if _TUNING in metadata else None
+        tuning = parse_record(metadata[TUNING]) if TUNING in metadata else None
         with torch.device("meta"):  # sizes are not believed before the tensors were found to have them
             vae = VAE(sizes)
             world_model = WorldModel(sizes) if sizes.hidden else None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
     from racer.rates.engines import Engine
     from racer.rates.sweep import Driven, Sweep
     from racer.rates.write import Written
-    from racer.tasks.task import TaskSpec
+    from racer.tasks.task import Task
 
 
 class EngineChoice(StrEnum):
@@ -165,7 +167,7 @@ def rates(
     from racer.rates.sealed import open_sealed
     from racer.rates.sweep import prepare_sweep, run_sweep
     from racer.rates.write import refuse_foreign, write_judged, write_rates
-    from racer.report.budgets import first_of_each, sweep_figures
+    from racer.report.budgets import NoBudgetsError, first_of_each, sweep_figures
     from racer.tasks.registry import make_task
 
     if bool(noise) != bool(noise_rate):
@@ -180,7 +182,8 @@ def rates(
     if sealed_file is not None:
         drivers, seed = _of_sealed(sealed_file, task, drivers, seed, dry_run)
     points = sweep_settings(task, settings or ())
-    spec = make_task(task, points[0].values).spec
+    tasks = [make_task(task, point.values) for point in points]
+    spec = tasks[0].spec
     config = RatesConfig(
         task=task,
         settings=points,
@@ -189,7 +192,7 @@ def rates(
         noise=tuple(Noise(kind.value, rate) for kind in noise or () for rate in noise_rate or ()),
         participants=participants,
         episodes=episodes,
-        steps=_steps(spec, steps, whole),
+        steps=_steps(tasks, steps, whole),
         seed=seed,
         mask_interval=mask_interval.value,
         fill=fill.value,
@@ -223,7 +226,11 @@ def rates(
     finally:
         driving.close()
     written = write_rates(sweep, driven, out, margin, opened)
-    judged = sweep_figures(sweep.plan.config, mask or (), model) if opened is None else []
+    judged = []
+    try:
+        judged = sweep_figures(sweep.plan.config, mask or (), model) if opened is None else []
+    except (ConfigError, NoBudgetsError) as error:
+        print(f"racer: no figure of answers: {error}", file=sys.stderr)
     written = replace(written, files=(*written.files, *write_judged(judged, out)))
     if as_json:
         told = {"sealed": vars(opened)} if opened is not None else {}
@@ -282,16 +289,23 @@ def _whole_numbers(text: str) -> tuple[int, ...]:
         raise ConfigError(f"--bits takes whole numbers with commas between, such as 3,12,85; got {text!r}") from error
 
 
-def _steps(spec: TaskSpec, steps: int | None, whole: bool) -> int:
+def _steps(tasks: Sequence[Task], steps: int | None, whole: bool) -> int:
     from racer.errors import ConfigError
     from racer.rates.grid import STEPS_FACTOR
+    from racer.tasks.task import Reaching
 
+    spec = tasks[0].spec
     if not whole:
         return steps or round(STEPS_FACTOR * spec.steps)
     if steps is not None:
         raise ConfigError("--whole drives trials to their end: leave --steps out")
     if not spec.whole_steps:
         raise ConfigError(f"trials of {spec.name} have no end to be driven to: leave --whole out")
+    if any(isinstance(task, Reaching) and task.reach(spec.whole_steps) < 1 for task in tasks):
+        raise ConfigError(
+            f"nobody comes to the end of a trial of {spec.name} within {spec.whole_steps} steps under these settings: "
+            "leave --whole out and name --steps"
+        )
     return spec.whole_steps
 
 

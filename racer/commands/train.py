@@ -79,13 +79,10 @@ def train(
 
     if negative_label is not None and labels is LabelsChoice.paper:
         raise ConfigError("--negative-label belongs to --labels released: the paper's negatives are 0; leave it out")
-    if objective is ObjectiveChoice.interaction and (constants, labels, negative_label) != (
-        ConstantsChoice.racer,
-        LabelsChoice.released,
-        None,
-    ):
+    of_pico = (constants, labels, negative_label) != (ConstantsChoice.racer, LabelsChoice.released, None)
+    if objective is not ObjectiveChoice.pico and of_pico:
         raise ConfigError(
-            "--constants, --labels and --negative-label belong to PICO, not to --objective interaction: leave them out"
+            f"--constants, --labels and --negative-label belong to PICO, not to --objective {objective}: leave them out"
         )
     given = {"iterations": iterations, "negative_label": negative_label}
     chosen = CONSTANTS[constants.value] | {name: value for name, value in given.items() if value is not None}

@@ -33,6 +33,8 @@ BEST_FIXED, WORST_FIXED = "best-fixed", "worst-fixed"
 COMPARED_NULLS = (*SLOTTED_NULLS, BEST_FIXED, WORST_FIXED)
 """Null rows that the others' scores are compared with, slot by slot."""
 DEFAULT_BITS = (1, 2, 3, 5, 8, 12, 18, 27, 42, 85, 170)
+MOST_FIXED = 252
+"""Fixed halves of the blocks that a sweep drives at most: those of ten blocks."""
 STEPS_FACTOR = 1.5
 """Steps of an episode where nobody says otherwise, in those of the task itself: long enough to go astray."""
 _MOST_POINTS = 1000
@@ -264,12 +266,13 @@ def make_grid(config: RatesConfig, coders: Sequence[Coder], sizes: Sizes) -> Gri
     if len(set(names)) != len(names):
         raise ConfigError("name each coder once")
     slots: dict[str, tuple[int, ...]] = {FULL: (0,)}
+    halves = {bits: frozenset(fixed_coders(sizes, bits)) for bits in config.bits if any(map(is_fixed, names))}
     skipped: list[Skipped] = []
     for coder in coders:
         least = coder.least_bits(sizes)
         fitting = tuple(bits for bits in sorted(config.bits) if bits >= least)
         if is_fixed(coder.name):
-            slots[coder.name] = tuple(bits for bits in fitting if coder.name in fixed_coders(sizes, bits))
+            slots[coder.name] = tuple(bits for bits in fitting if coder.name in halves[bits])
             continue
         slots[coder.name] = fitting if coder.hard else (0,)
         if coder.hard and len(fitting) < len(config.bits):

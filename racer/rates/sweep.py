@@ -21,7 +21,19 @@ from racer.loop.conditions import ChannelConfig, build_channel, check_use, load_
 from racer.loop.episode import POOL, block_seeds
 from racer.rates.driving import CellScore, Plan, read_model
 from racer.rates.engines import Engine
-from racer.rates.grid import FULL, NULLS, RAW, Cell, Grid, RatesConfig, Skipped, make_grid
+from racer.rates.grid import (
+    BEST_FIXED,
+    FULL,
+    MOST_FIXED,
+    NULLS,
+    RAW,
+    WORST_FIXED,
+    Cell,
+    Grid,
+    RatesConfig,
+    Skipped,
+    make_grid,
+)
 from racer.rates.provenance import brought_by, hashes_of, settings_of
 from racer.rates.results import ResultsError, ResultsFile
 from racer.tasks.latent_model import load_task_model
@@ -117,6 +129,11 @@ def prepare_sweep(
             "the best fixed mask is chosen on other drivers than it is scored on, in slots that hold half of the "
             "blocks (such as 85 bits): name two families or more with --drivers, and such a slot with --bits"
         )
+    if len(set(halves)) > MOST_FIXED:
+        raise ConfigError(
+            f"the latent model's {model.sizes.blocks} blocks have {len(set(halves))} halves, and --fixed-masks drives "
+            f"{MOST_FIXED} at most: leave it out"
+        )
     found = [find_coder(name) for name in dict.fromkeys([*NULLS, *named, *halves])]
     given = {fitted.record.objective: fitted for fitted in (read_fitted(path, model) for path in masks)}
     channel = ChannelConfig(max(config.bits), config.mask_interval, config.fill)
@@ -137,7 +154,11 @@ def prepare_sweep(
     )
     families = {name: _fitted_on(each, given, task.spec) for name, each in fitted.items()}
     if model.tuning:  # whoever the decoder was tuned to has a part in all that it draws
-        tuned_to = {name: families.get(name, model.tuning.drivers) for name in grid.coders if name != RAW}
+        tuned_to = {
+            name: families.get(name, model.tuning.drivers)
+            for name in (*grid.coders, BEST_FIXED, WORST_FIXED)
+            if name != RAW
+        }
         families |= {
             name: tuple(sorted({*own, *model.tuning.drivers})) if own else () for name, own in tuned_to.items()
         }

@@ -54,7 +54,6 @@ _KEPT = ("within_margin_p", "within_margin_p_flip")
 """Of the two one-sided tests that the normalised score lies within the margin of 1; see `racer.report.equivalence`."""
 _OVER = tuple(f"over_{name}" for name in COMPARED_NULLS)
 """Normalised score less that of a null row in the same slot."""
-_SHARES = ("of_raw", "normalised", *_OVER, "of_clean", "agreement", "finished")
 _FAMILIES_HEADER = (
     *("noise", "noise_rate", "coder", "bits", "families", "held_out", "worst_driver"),
     *("normalised", "normalised_low", "normalised_high"),

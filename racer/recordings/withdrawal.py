@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from compression.fitting.fitted import LARGEST_FILE
+from compression.model.header import FILE_NAME, TUNING
 from compression.tensor_files import read_metadata
 from disk.reading import read_plain
 from disk.writing import sweep
@@ -128,7 +129,7 @@ def find_traces(withdrawal: Withdrawal) -> list[Trace]:
             continue
         elif path.suffix == ".safetensors":
             if _fitted_to(path, withdrawal):
-                found[path] = Trace(path, "mask", (path,))
+                found[path] = Trace(path, "mask", (path, *_beside_a_model(path)))
         elif path.suffix == ".json" and _drives_like(path, withdrawal):
             found[path] = Trace(path, "driver", (path,))
         elif path.suffix.lower() in _TEXTS and _mentions(path, pattern):
@@ -204,12 +205,19 @@ def _mentions(path: Path, pattern: re.Pattern[bytes]) -> bool:
 
 
 def _fitted_to(path: Path, withdrawal: Withdrawal) -> bool:
+    """Return whether a file was fitted to the person: a mask and the like, or a latent model with a tuned decoder."""
     try:
-        record = json.loads(read_metadata(path, LARGEST_FILE)["record"])
+        metadata = read_metadata(path, LARGEST_FILE)
+        record = json.loads(metadata["record"] if "record" in metadata else metadata[TUNING])
         people, ids = record["participants"], record["sessions"]
         return withdrawal.participant in people or not set(ids).isdisjoint(withdrawal.session_ids)
     except (KeyError, TypeError, ValueError, RecursionError):
         return False
+
+
+def _beside_a_model(path: Path) -> tuple[Path, ...]:
+    """Return the pictures of a tuned latent model, which show what the person saw."""
+    return tuple(sorted(path.parent.glob("*.png"))) if path.name == FILE_NAME else ()
 
 
 def _drives_like(path: Path, withdrawal: Withdrawal) -> bool:

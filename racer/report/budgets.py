@@ -98,5 +98,6 @@ def judged_figures(
     rules = mask_rules(fitted, model.sizes)
     questions = tuple(dict.fromkeys([task_settings(task)[QUESTION], *(rule.asked for rule in rules if rule.asked)]))
     drivers = [name for each in fitted for name in each.record.drivers]
+    drivers += model.tuning.drivers if model.tuning else ()
     judged = judge(task, questions, model, rules, slots, fill, judges(task, drivers), progress=progress)
     return draw_judged(judged)

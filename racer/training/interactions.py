@@ -109,7 +109,7 @@ def read_interactions(
         except NotHereError as error:
             raise TrainingDataError(f"{path} cannot be trained on: {error}") from error
         pieces += episodes_of(path, task)
-    shown = [piece for piece in pieces if not piece.raw]
+    shown = [piece for piece in pieces if _asks(piece)]
     if not shown or task is None:
         raise TrainingDataError("the recordings hold no step in which anything but the original was shown")
     wanted = _wanted(pieces, model, config or PicoConfig())
@@ -195,7 +195,7 @@ def episodes_of(path: Path, task: Task) -> list[Seen]:
 
 def _wanted(pieces: Sequence[Seen], model: LatentModel, config: PicoConfig) -> list[NDArray[np.float32]]:
     """Return how likely each action is on seeing the originals, float32[T, actions], of each piece not shown raw."""
-    actions, shown = model.sizes.actions, [piece for piece in pieces if not piece.raw]
+    actions, shown = model.sizes.actions, [piece for piece in pieces if _asks(piece)]
     asked = [piece for piece in shown if piece.shadow is None]
     if not asked:
         return [np.eye(actions, dtype=np.float32)[piece.shadow] for piece in shown if piece.shadow is not None]
@@ -207,7 +207,7 @@ def _wanted(pieces: Sequence[Seen], model: LatentModel, config: PicoConfig) -> l
         )
     own = {
         (piece.person, int(seed)): int(action)
-        for piece in pieces
+        for piece in sorted(pieces, key=lambda piece: piece.raw)  # the very original counts more than all features
         if piece.episode.original
         for seed, action in zip(piece.stimulus, piece.episode.actions, strict=True)
         if _alone(piece)
@@ -228,6 +228,14 @@ def _wanted(pieces: Sequence[Seen], model: LatentModel, config: PicoConfig) -> l
                 wanted[step] = np.eye(actions, dtype=np.float32)[answer]
         found.append(wanted)
     return found
+
+
+def _asks(piece: Seen) -> bool:
+    """Return whether R learns from a piece.
+
+    Of people, what they do on seeing originals is learnt from `full`, which would agree with itself.
+    """
+    return not piece.raw and (piece.shadow is not None or not piece.episode.original)
 
 
 def _alone(piece: Seen) -> bool:

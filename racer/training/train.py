@@ -190,6 +190,9 @@ def check_usable(path: Path, info: sessions.SessionInfo, first: Path, like: sess
         raise TrainingDataError(
             f"{path} is of task {info.task.name} and {first} of {like.task.name}; train on one task at a time"
         )
+    asked, first_asked = (each.task.settings.get("question") for each in (info, like))
+    if asked != first_asked:
+        raise TrainingDataError(f"{path} asks {asked} and {first} {first_asked}; train on one question at a time")
     if info.model_sha256 != like.model_sha256:
         raise TrainingDataError(
             f"{path} was recorded with other weights (latent model {info.model_sha256[:12]}) than {first} "
@@ -242,7 +245,7 @@ def train(
         tensors, summary = fit_pico_rate(loaded.episodes, loaded.model, config, progress)
     record = FittedRecord(
         objective=condition,
-        model_sha256=loaded.model.sha256,
+        model_sha256=loaded.model.latents_sha256,
         participants=loaded.participants,
         sessions=loaded.sessions,
         seeds=loaded.seeds,

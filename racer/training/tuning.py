@@ -12,6 +12,7 @@ from typing import Any
 from compression.fitting.classifiers import Progress
 from compression.fitting.config import PicoConfig
 from compression.fitting.fitted import LARGEST_FILE, objective_of
+from compression.fitting.interaction import NAME as INTERACTION
 from compression.fitting.interaction import fitting_config, read_interaction
 from compression.fitting.tuning import TuningConfig, tune, tuned_file
 from compression.model.header import FILE_NAME
@@ -114,7 +115,7 @@ def make_tuned(tuning: Tuning, progress: Progress = lambda stage, done: None) ->
     with written_together(tuning.out) as folder:
         write_whole(folder / FILE_NAME, data)
         for path in sorted(model.folder.glob("*.safetensors")):
-            if objective_of(path) is not None:
+            if objective_of(path) not in (None, INTERACTION):  # what people do depends on the picture
                 write_whole(folder / path.name, read_plain(path, LARGEST_FILE))
         load_model(folder)
         write_whole(folder / PICTURE, draw_tuning(tuned.whole, tuned.before, tuned.after))

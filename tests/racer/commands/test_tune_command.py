@@ -11,6 +11,8 @@ from training_builders import keyboard_pilot
 
 import sessions
 from compression.model.latent_model import load_model
+from racer.recordings.withdrawal import find_traces
+from sessions.maintenance.withdraw import plan_withdrawal
 
 
 @pytest.fixture
@@ -58,4 +60,8 @@ def test_a_decoder_is_tuned_shown_and_used(run: Racer, refuse: Refuse, recording
         "fitted for pico, not for",
     )
     refuse("model tune recordings --weight 0 --out other", "must lie above 0")
+    refuse("train recordings --objective interaction --labels paper --out other.safetensors", "belong to PICO")
+    traces = find_traces(plan_withdrawal("p01", recordings))
+    found = {str(trace.path.relative_to(tmp_path)) for trace in traces if trace.kind == "mask"}
+    assert {"R.safetensors", "tuned/model.safetensors"} <= found, "whoever withdraws is told of them"
     refuse("model tune nowhere --out other", "nowhere")

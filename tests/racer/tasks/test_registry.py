@@ -213,8 +213,8 @@ def changed(old: str, new: str) -> str:
         ("Counting = 3", "package their-task offers no task of the name counting"),
         ("def Counting(): raise ValueError('no\\ndice')", "task counting cannot be made: ValueError: no dice"),
         ("def Counting(): return 3", "task counting cannot be made: AttributeError"),
-        (changed("return SPEC", "return 3"), "its spec is no TaskSpec of that name"),
-        (changed('name="counting"', 'name="others"'), "its spec is no TaskSpec of that name"),
+        (changed("return SPEC", "return 3"), "its spec is not a TaskSpec of that name"),
+        (changed('name="counting"', 'name="others"'), "its spec is not a TaskSpec of that name"),
         (changed("return SPEC", "raise KeyError('spec')"), "cannot be made: KeyError"),
         (changed("neutral=0", "neutral=9"), "cannot be loaded (ConfigError: task counting: neutral must be the index"),
         (

@@ -78,7 +78,8 @@ def test_what_people_do_on_originals_is_learnt_from_full_episodes(tmp_path: Path
     recorded = read_interactions([pilot(tmp_path, model, name) for name in ("p02", "p01")], config=QUICK)
     data = recorded.data
     np.testing.assert_allclose(data.wanted.sum(axis=1), 1, atol=1e-5)
-    assert data.wanted.shape == (2 * 4 * 6, 3) and (data.wanted.max(axis=1) < 1).all()
+    # Explorations alone: calibrations, from which it is learnt, would agree with themselves.
+    assert data.wanted.shape == (2 * 2 * 6, 3) and (data.wanted.max(axis=1) < 1).all()
     assert recorded.record.participants == ("p01", "p02") and recorded.record.drivers == ("keyboard",)
     assert len(recorded.record.seeds) == 8 and set(data.people.tolist()) == {0, 1}
 

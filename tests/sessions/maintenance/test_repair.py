@@ -175,7 +175,7 @@ def test_copy_that_differs_from_the_original_gets_no_name(tmp_path: Path, monkey
 
 @pytest.mark.parametrize("name", ["p01.h5", "notes.txt"])
 def test_finished_recordings_need_no_repair(tmp_path: Path, name: str) -> None:
-    with pytest.raises(RepairError, match=r"no \.h5\.partial file"):
+    with pytest.raises(RepairError, match=r"not a \.h5\.partial file"):
         repair(tmp_path / name)
 
 
