@@ -97,7 +97,9 @@ def repair(
             }
         )
     for path, new in repaired.items() if not as_json else ():
-        _say(f"Repaired {path}: what it held is in {new}, marked as ended early; the original was kept")
+        with sessions.open(new) as session:
+            status = "complete" if session.status == "complete" else "marked as ended early"
+        _say(f"Repaired {path}: what it held is in {new}, {status}; the original was kept")
     for reason in failed.values():
         _say(f"racer: {reason}", stderr=True)
     if failed:
@@ -167,7 +169,8 @@ def withdraw(
     traces: Annotated[
         bool,
         typer.Option(
-            "--traces", help="Also remove the masks, reports and exports in the study's folder that hold their data."
+            "--traces",
+            help="Also remove the masks, drivers, reports and exports in the study's folder that hold their data.",
         ),
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,

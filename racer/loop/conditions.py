@@ -23,6 +23,7 @@ from compression.model.sizes import Sizes
 from compression.noise import Link, NoiseName, check_noise
 from compression.uplink import Uplink, check_uplink
 from racer.errors import ConfigError
+from sessions.schema import MOST_PACKET_BYTES
 
 if TYPE_CHECKING:
     from compression.model.latent_model import LatentModel
@@ -141,6 +142,17 @@ def check_conditions(
         if config is not None and sizes is not None and config.bits < (least := coder.least_bits(sizes)):
             few = f"{config.bits} bits per step are too few"
             raise ConfigError(f"{few} for condition {name}; allow {least} or more")
+
+
+def check_recordable(conditions: Iterable[str], sizes: Sizes) -> None:
+    """Raise ConfigError unless packets of all of these fit a recording, with a latent model of these sizes."""
+    for name in conditions:
+        width = None if name in UNCODED else _coder(name).packet_bytes
+        if width is not None and (most := width(sizes)) > MOST_PACKET_BYTES:
+            raise ConfigError(
+                f"packets of condition {name} take up to {most} bytes, and a recording holds {MOST_PACKET_BYTES}: "
+                "leave it out here; `racer play` and `racer rates` show it"
+            )
 
 
 def build_channel(

@@ -26,6 +26,11 @@ class Switch:
         self._bits = self._steps = self._lost = 0
 
     @property
+    def has_numbers(self) -> bool:
+        """Whether number keys switch too."""
+        return bool(self._numbers)
+
+    @property
     def told(self) -> str:
         """What keys lead to, such as `1 raw, 2 full`."""
         numbers = {name: f"{number} " for number, name in self._numbers.items()}

@@ -166,7 +166,7 @@ def _next(description: dict[str, Any]) -> str:
     if description["study"] and (path.parent.parent / STUDY_FILE).is_file():
         return f"study status {shlex.quote(str(path.parent.parent))}"
     if description["status"] != "complete":
-        return f"session start {description['participant']} --data {folder} --resume, with its first options"
+        return f"session start {description['participant']} --data {folder} --resume (with its first options)"
     if description["protocol"] == "pilot":
         return f"train {recording} --out masks/{description['participant']}.safetensors"
     return f"study report {folder}"

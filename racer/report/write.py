@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from compression.errors import CompressionError
 from disk.reading import open_plain, read_plain
 from disk.writing import make_folder, scratch_folder, sync_folder, write_whole
 from racer import __version__
@@ -136,7 +137,7 @@ def draw_pictures(
     if not report.task.paced:
         try:
             drawn |= {each.name: each for each in over_budgets(evaluations, masks, folder, progress)}
-        except RacerError as error:
+        except (RacerError, CompressionError) as error:
             left_out["agreement_over_budgets"] = f"There is nothing over budgets: {error}."
     return Pictures(drawn, left_out)
 

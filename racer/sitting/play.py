@@ -98,6 +98,7 @@ def play_episodes(
             taken = [key for bound in keys.bindings.values() for key in bound]
             switch = Switch(tuple(dict.fromkeys([*others, condition])), condition, taken)
             hint = texts.switch_hint.format(conditions=switch.told)
+            hint += f" {texts.switch_number_hint}" * switch.has_numbers
             text = replace(text, lines=(*text.lines, hint))
         seeds = np.random.default_rng(config.seed).integers(SESSION_SEEDS, size=config.episodes)
         steps = 3 * spec.steps if config.steps is None else config.steps

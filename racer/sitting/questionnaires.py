@@ -26,6 +26,8 @@ MOST_ON_A_PAGE = 10
 MOST_ANSWER_CHARACTERS = 1000
 """Of an answer in words: fits a recording's answer whatever letters it is in."""
 MOST_LINE_CHARACTERS = 200
+_UNREAD = "-"
+"""What simulated people write where they must."""
 _ID = re.compile(r"[a-z0-9_-]{1,40}", re.ASCII)
 _OPTION = re.compile(r"[a-z][a-z0-9_-]{0,39}", re.ASCII)
 
@@ -99,7 +101,7 @@ class Item:
         return self._number(given) if self.kind == "number" else given
 
     def by_chance(self, respondent: np.random.Generator) -> str:
-        """Return an answer such as somebody gives who does not read the question; nothing in words."""
+        """Return an answer such as somebody gives who does not read the question; in words only where they must."""
         if self.kind == "scale":
             return str(respondent.integers(1, self.points, endpoint=True))
         if self.kind == "choice":
@@ -111,7 +113,7 @@ class Item:
             assert self.least is not None and self.most is not None
             drawn = Decimal(str(respondent.uniform(self.least, self.most))).quantize(Decimal(1).scaleb(-self.decimals))
             return self._number(f"{drawn:f}") or f"{self.least:g}"
-        return ""
+        return _UNREAD if self.needed else ""
 
     def _number(self, given: str) -> str | None:
         assert self.least is not None and self.most is not None

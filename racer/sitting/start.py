@@ -20,7 +20,7 @@ from racer.drivers.keyboard import HeldKeys, check_bindings
 from racer.drivers.registry import KEYBOARD, driver_seed
 from racer.errors import ConfigError
 from racer.loop.attended import EpisodeResult, Setup
-from racer.loop.conditions import ChannelConfig, check_conditions, check_use, load_fitted_models
+from racer.loop.conditions import ChannelConfig, check_conditions, check_recordable, check_use, load_fitted_models
 from racer.loop.display import Display, Page
 from racer.loop.pacing import Pacer, check_pace
 from racer.loop.simulated_time import SimulatedClock, SimulatedDisplay
@@ -396,6 +396,7 @@ def _load_fitted(config: StartConfig, model: LatentModel) -> dict[str, FittedMod
     evaluating = config.protocol.protocol == "evaluation"
     shown = config.protocol.conditions if evaluating else [config.protocol.explore]
     check_conditions(shown, config.channel, model.sizes)
+    check_recordable(shown, model.sizes)
     fitted = load_fitted_models(shown, config.masks, model)
     check_use(fitted, config.channel)
     return fitted

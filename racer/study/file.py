@@ -19,7 +19,7 @@ from compression.model.header import fitted_path
 from disk.reading import open_plain
 from racer.drivers.keyboard import check_bindings
 from racer.errors import ConfigError, RacerError
-from racer.loop.conditions import MASKED_CONDITIONS, ChannelConfig, check_conditions
+from racer.loop.conditions import MASKED_CONDITIONS, ChannelConfig, check_conditions, check_recordable
 from racer.sitting.protocol import EVALUATED, ProtocolConfig, ProtocolName
 from racer.sitting.questionnaires import Questionnaire
 from racer.study.deciding import settings_sha256
@@ -374,6 +374,10 @@ def _check_model(study: Study) -> None:
         check_conditions(study.file.shown, study.file.channel_config(), sizes)
     except ConfigError as error:
         raise StudyFileError(study.path, f"channel.bits: {error}") from error
+    try:
+        check_recordable(study.file.shown, sizes)
+    except ConfigError as error:
+        raise StudyFileError(study.path, f"conditions: {error}") from error
     for condition in study.file.masks_needed:
         if study.file.masks.source(condition) == SHIPPED and fitted_path(folder, condition) is None:
             reason = 'none comes with the latent model; use "pilot", or a file in the study\'s folder'

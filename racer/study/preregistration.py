@@ -241,7 +241,9 @@ def _each_differing(promised: Mapping[str, Any], found: Any, differs: Callable[[
     if not isinstance(found, Mapping):
         return
     for name in paths(promised, found):
-        differs(name, _at(promised, name), _at(found, name))
+        before, after = _at(promised, name), _at(found, name)
+        if before is not None or after:  # a setting that came later, and asks for nothing
+            differs(name, before, after)
 
 
 def code_sha256() -> str:

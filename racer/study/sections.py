@@ -314,7 +314,11 @@ class CustomItem(Section):
         if not isinstance(value, dict) or type(value.get("free")) is not bool:
             return value
         rest = {name: each for name, each in value.items() if name != "free"}
-        return {"kind": "text"} | rest if value["free"] else rest
+        if not value["free"]:
+            return rest
+        if rest.setdefault("kind", "text") != "text":
+            raise ValueError(f"free = true asks for words, and its kind is {rest['kind']}; leave one of them out")
+        return {name: each for name, each in rest.items() if name not in ("low", "high")}  # had no meaning there
 
     @model_validator(mode="after")
     def _can_be_asked(self) -> Self:

@@ -138,7 +138,7 @@ class _Options(Control):
         if place is None:
             # From what was chosen before, or from the end that the arrow comes from.
             known = [index for index, name in enumerate(self._names) if name in self._chosen]
-            place = known[0] if known else -1
+            place = known[0] if known else (-1 if step > 0 else len(self._names))
         place += step
         if not 0 <= place < len(self._names):
             return "after" if step > 0 else "before"

@@ -53,7 +53,7 @@ class Choice(Screen):
             self.chosen, self.done = 0, True
         elif wish == "close" and self._closing is not None:
             self.chosen, self.done = self._closing, True
-        return wish in ("escape", "close", "focus")
+        return wish in ("escape", "close", "focus", "gamepad")
 
 
 class Entry(Screen):

@@ -23,7 +23,7 @@ from racer.window.opening import fill_screen, leave_screen, open_window
 from racer.window.screens import Painter
 from racer.window.texts import Texts
 
-Wish = Literal["escape", "close", "focus", "fullscreen", "experimenter"]
+Wish = Literal["escape", "close", "focus", "fullscreen", "experimenter", "gamepad"]
 """What interrupts a screen: the Esc key, the close button, the loss of the keyboard, F11, Ctrl+Shift+X."""
 
 SECOND: Final = 1_000_000_000
@@ -189,7 +189,7 @@ class Stage:
                 for name, down in self._pads.take(event):
                     self._note_pad(name, down)
                 if event.type == pygame.JOYDEVICEREMOVED:
-                    yield event, "escape"  # whoever held it does nothing any more
+                    yield event, "gamepad"  # whoever held it does nothing any more
             elif "pad" in event.dict:
                 yield event, None
             else:

@@ -109,6 +109,7 @@ class Texts:
     declined_lines: tuple[str, ...]
     pause_hint: str
     switch_hint: str
+    switch_number_hint: str
     key_test_title: str
     key_test_lines: tuple[str, ...]
     part_title: str

@@ -202,7 +202,7 @@ class Window:
         """Do the same on a page or a form, where the loss of the keyboard and plain F11 are no reason to stop."""
         if wish == "fullscreen" and not self._asks_to_leave:
             self._stage.toggle_fullscreen()
-        elif wish != "focus":
+        elif wish not in ("focus", "gamepad"):
             self._interrupt(wish)
 
     def _count_down(self) -> Wish | None:

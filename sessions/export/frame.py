@@ -59,6 +59,8 @@ def to_frame(recordings: Path | str | Iterable[Path | str], table: TableName = "
                     }
                     parts.append(pd.DataFrame(absent | present))
     frame: pandas.DataFrame = pd.concat([part for part in parts if len(part)] or parts[:1], ignore_index=True)
+    texts = [column.name for column in columns if column.kind == "text"]
+    frame = frame.astype(dict.fromkeys(texts, "str"))  # of no rows nothing says so
     frame.attrs["units"] = {column.name: column.unit for column in columns if column.unit}
     return frame
 

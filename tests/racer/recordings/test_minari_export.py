@@ -193,7 +193,7 @@ def test_an_episode_that_goes_otherwise_repeats_its_last_observation_or_is_left_
     assert list(summary.left_out) == [f"{path}, episode {raw}"]
     for data in load(summary.out):
         assert np.array_equal(data.observations[-1], data.observations[-2])
-    with pytest.raises(ExportError, match="goes otherwise"):
+    with pytest.raises(ExportError, match="goes differently"):
         export_minari([path], tmp_path / "original-v0", original=True)
 
 

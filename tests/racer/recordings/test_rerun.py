@@ -98,7 +98,7 @@ def test_going_back_step_by_step_begins_anew_once(session: Session, monkeypatch:
 
 def test_an_episode_that_goes_otherwise_is_refused(recording: Path, tmp_path: Path) -> None:
     path = copy_recording(recording, tmp_path, step=other_progress)
-    with sessions.open(path) as session, pytest.raises(RerunError, match=r"goes otherwise.*progress at step 0"):
+    with sessions.open(path) as session, pytest.raises(RerunError, match=r"goes differently.*progress at step 0"):
         Rerun(session.info, session.episodes[0])
 
 
@@ -168,7 +168,7 @@ def test_footage_leaves_out_an_original_that_would_be_wrong(recording: Path, tmp
                     Footage(session, episode)
                 continue
             with Footage(session, episode) as footage:
-                assert "goes otherwise" in footage.without_original
+                assert "goes differently" in footage.without_original
                 assert footage.view(0).original is None
 
 
