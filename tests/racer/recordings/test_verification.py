@@ -257,7 +257,7 @@ def test_recording_of_a_task_that_is_not_installed_is_checked_as_far_as_can_be(w
 def test_recording_of_a_task_that_has_changed_is_not_done_again(recording: Path) -> None:
     configure(recording, lambda task: task["actions"].reverse(), "task")
     (finding,) = [finding for finding in verify_recording(recording).findings if finding.check == "replay"]
-    assert (finding.outcome, "has become another one" in finding.detail) == ("skipped", True)
+    assert (finding.outcome, "has changed since" in finding.detail) == ("skipped", True)
 
 
 def test_recording_with_settings_that_cannot_be_is_not_done_again(recording: Path) -> None:
