@@ -98,6 +98,7 @@ def _driven(drives: Sequence[Drive], task: Task, traits: PursuitTraits, dice: in
                 episode(task, drive.seed, len(drive.actions), channel, lambda: 0, latents=False),
                 Pursuit(traits, dice + number, eyes_for(task)),
                 drive,
+                task.spec.failure,
             )
         )
     while True:
@@ -117,8 +118,8 @@ def _driven(drives: Sequence[Drive], task: Task, traits: PursuitTraits, dice: in
 class _Lane:
     """One episode under way, seen as it goes."""
 
-    def __init__(self, running: Episode, driver: Driver, drive: Drive) -> None:
-        self._running, self._driver, self._drive = running, driver, drive
+    def __init__(self, running: Episode, driver: Driver, drive: Drive, failure: str) -> None:
+        self._running, self._driver, self._drive, self._failure = running, driver, drive, failure
         self._frames: list[NDArray[np.uint8]] = []
         self._actions: list[int] = []
         self._off: list[bool] = []
@@ -139,7 +140,7 @@ class _Lane:
                 self._actions.append(action)
                 answer = Acted(action, 0, 0)
             elif isinstance(request, Row):
-                self._off.append(bool(request.step.metrics["off_road"]))
+                self._off.append(bool(request.step.metrics[self._failure]))
                 answer = None
             else:
                 return
@@ -174,7 +175,7 @@ def statistics_of(drives: Sequence[Drive], task: Task, pace: float) -> tuple[flo
             if runs:
                 middle = min(((first + last) / 2 for first, last in runs), key=lambda each: abs(each - CAR_COLUMN))
                 beside.append(abs(middle - CAR_COLUMN) * UNITS_PER_COLUMN)
-        edges = np.flatnonzero(np.diff(np.concatenate([[0], drive.off_road.astype(np.int8), [0]])))
+        edges = np.flatnonzero(np.diff(np.concatenate([[0], drive.failed.astype(np.int8), [0]])))
         lengths += [(last - first) / pace for first, last in zip(edges[::2], edges[1::2], strict=True)]
     return (
         reversals / seconds,

@@ -42,8 +42,8 @@ class Drive:
     """uint8[T, 64, 64, 3]: what was shown."""
     actions: NDArray[np.uint8]
     """uint8[T]: what was pressed."""
-    off_road: NDArray[np.bool_]
-    """bool[T]: after each step."""
+    failed: NDArray[np.bool_]
+    """bool[T]: whether the car was off the road, after each step; see `TaskSpec.failure`."""
     session_id: str = ""
     """Of its recording; empty where it was not recorded."""
 

@@ -11,7 +11,8 @@ import sessions
 from compression.model.latent_model import LatentModel
 from racer.drivers.driver import DriverError
 from racer.drivers.likelihood import Drive
-from racer.drivers.registry import KEYBOARD
+from racer.drivers.person import FITTED_FAMILY
+from racer.drivers.registry import KEYBOARD, families_for
 from racer.rates.people import FIRST_SEALED
 from racer.recordings.footage import Footage
 from racer.recordings.models import find_model, find_task
@@ -42,6 +43,7 @@ def read_drives(
     """
     drives: list[Drive] = []
     first: sessions.SessionInfo | None = None
+    task: Task | None = None
     steps = 0
     for done, path in enumerate(paths):
         progress("reading", done, len(paths))
@@ -56,7 +58,8 @@ def read_drives(
             ):
                 if own != other:
                     raise DriverError(f"{path} has another {name} than {paths[0]}; a driver is fitted to one person")
-            if not info.task.paced or "off_road" not in [metric.name for metric in info.task.metrics]:
+            task = task or find_task(info.task, path)
+            if FITTED_FAMILY not in families_for(task.spec):
                 raise DriverError(f"{path} is of {info.task.name}: people can be fitted who drive a car")
             for episode in session.episodes:
                 if not (episode.accepted and episode.n_steps) or episode.info.phase == "practice":
@@ -78,13 +81,13 @@ def read_drives(
                         episode.info.seed,
                         frames,
                         episode.action,
-                        episode["off_road"].astype(bool),
+                        episode[task.spec.failure].astype(bool),
                         info.session_id,
                     )
                 )
-    if first is None or not drives:
+    if first is None or task is None or not drives:
         raise DriverError("there is no recorded episode to fit a driver to; name recordings with drives in them")
-    pace, task = first.config.get("pace"), find_task(first.task)
+    pace = first.config.get("pace")
     if not isinstance(pace, int | float) or isinstance(pace, bool) or not 1 <= pace <= 50:
         pace = task.spec.pace
     return drives, task, float(pace), first.driver == KEYBOARD, find_model(first, folder)
