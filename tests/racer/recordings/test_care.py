@@ -40,6 +40,14 @@ Racer = Callable[..., Result]
 
 
 @pytest.fixture
+def tmp_path(tmp_path: Path) -> Path:
+    """Return a folder that has its surroundings for itself: a withdrawal looks there too."""
+    folder = tmp_path / "desk"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
 def run() -> Racer:
     app = typer.Typer()
     for command in (care.verify, care.repair, care.merge, care.withdraw):

@@ -35,6 +35,14 @@ from sessions.maintenance.withdraw import plan_withdrawal
 Load = Callable[[Path], Any]
 
 
+@pytest.fixture
+def tmp_path(tmp_path: Path) -> Path:
+    """Return a folder that has its surroundings for itself: a withdrawal looks there too."""
+    folder = tmp_path / "desk"
+    folder.mkdir()
+    return folder
+
+
 @pytest.fixture(scope="module")
 def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return record(tmp_path_factory.mktemp("recordings"))
