@@ -33,14 +33,6 @@ def fitted_path(folder: Path, objective: str) -> Path | None:
     return path if path.is_file() else None
 
 
-def earlier_paths(folder: Path, objective: str) -> list[Path]:
-    """Return the files that came with the model in a folder before the present one, the first ones first.
-
-    They are called `<objective>__<version>.safetensors`, and are there for the recordings that name them.
-    """
-    return sorted(path for path in folder.glob(f"{objective}__*.safetensors") if path.is_file())
-
-
 def read_sizes(folder: Path) -> Sizes:
     """Return the sizes that a latent model's file names. Whether its weights have them is seen when it is loaded.
 

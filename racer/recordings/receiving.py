@@ -18,7 +18,6 @@ from compression.coders.packing import packet_bytes
 from compression.errors import CoderError, SlotError
 from compression.fill import FILLS
 from compression.fitting.fitted import LARGEST_FILE, objective_of
-from compression.model.header import earlier_paths
 from compression.model.latent_model import LatentModel
 from compression.model.sizes import Sizes
 from disk.reading import read_plain
@@ -173,8 +172,7 @@ def _candidates(coder: Coder, model: LatentModel, recording: Path) -> list[Path]
     folder, shipped = recording.absolute().parent.parent / "masks", model.fitted_path(coder.needs)
     beside = [] if folder.is_symlink() else sorted(folder.glob("*.safetensors"))
     fitted = [path for path in beside if not path.is_symlink() and objective_of(path) == coder.needs]
-    earlier = earlier_paths(model.folder, coder.needs) if model.folder else []
-    return [*([shipped] if shipped else []), *earlier, *fitted]
+    return [*([shipped] if shipped else []), *fitted]
 
 
 @lru_cache(maxsize=64)

@@ -1,12 +1,13 @@
 """Fit the predictor of coder `predictive` again, on what driving through it leads to, and on the same in a mirror.
 
-    python scripts/fits/predictive_on_laps.py --work build/predictive
+    python scripts/fits/predictive_on_laps.py --work build/predictive --out build/predictive
 
-Version 0.1.0's file lost the road in whole laps: it had learnt from drives on original frames, and CarRacing's tracks
+What comes of it does not ship: it drives people whom nothing met no better (docs/results.md, "Whole laps"). The file
+that ships lost the road in whole laps: it had learnt from drives on original frames, and CarRacing's tracks
 go round to the left, so that it foresaw a bend to the right late or not at all. Here simulated people of `pursuit`, and
 of no other family, drive whole laps through the coder itself at few bits; every drive counts twice, the second time
 with frames and actions mirrored. The fit goes on from that file's predictor, and errors matter as they did for it. What
-was driven is kept in --work. Writes compression/weights/car-racing/predictive.safetensors.
+was driven is kept in --work.
 """
 
 from __future__ import annotations
@@ -26,7 +27,6 @@ from compression.coders.coder import find_coder
 from compression.coders.predictive import NAME, world_model
 from compression.fitting.fitted import FittedModel, FittedRecord
 from compression.fitting.predictive import PredictiveConfig, fit_predictive
-from compression.model.header import earlier_paths
 from compression.model.latent_model import LatentModel, use_one_thread
 from racer.loop.attended import Unrecorded
 from racer.loop.batched import Job, simulate
@@ -97,12 +97,13 @@ def main() -> None:
     """Drive and fit."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, default=Path("build/predictive"), help="where drives are kept")
-    parser.add_argument("--out", type=Path, help="folder to write to (default: that of the latent model)")
+    parser.add_argument("--out", type=Path, default=Path("build/predictive"), help="folder to write to")
     args = parser.parse_args()
     use_one_thread()
     model = load_task_model(make_task(TASK).spec)
     assert model.folder is not None
-    before = find_coder(NAME).read(earlier_paths(model.folder, NAME)[0], model)
+    before = find_coder(NAME).read_shipped(model)
+    assert before is not None
     path = args.work / "drives.npz"
     if not path.exists():
         args.work.mkdir(parents=True, exist_ok=True)
@@ -124,7 +125,7 @@ def main() -> None:
         task=TASK,
         drivers=(FAMILY,),
     )
-    write(args.out or model.folder, tensors, record)
+    write(args.out, tensors, record)
 
 
 if __name__ == "__main__":

@@ -4,8 +4,7 @@
 
 The pilots are people and tracks of their own: nobody else meets them. What matters of a frame is said here by where the
 road is, which only this task has; `racer model train` fits coders of other tasks without such knowledge. Writes
-compression/weights/car-racing/<coder>.safetensors. What it makes for `predictive` is kept there under the name
-`predictive__0.1.0`: `predictive_on_laps.py` goes on from it.
+compression/weights/car-racing/<coder>.safetensors.
 """
 
 from __future__ import annotations

@@ -2,14 +2,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from compression.coders import BUILT_IN
 from compression.coders.coder import find_coder
-from compression.model.header import FILE_NAME, earlier_paths, shipped_model
+from compression.model.header import FILE_NAME, shipped_model
 from compression.model.latent_model import LatentModel
 
 LARGEST = 12_000_000
@@ -56,17 +55,9 @@ def test_what_version_0_1_0_shipped_keeps_its_bytes(model: LatentModel) -> None:
         "pico": "e9f228b160a9",
         "coarse": "6c7146ae0e63",
         "pico-rate": "d8cc31812a19",
-        "predictive__0.1.0": "410f21bad8da",
+        "predictive": "410f21bad8da",
         "rl-allocation": "4f655df78f0d",
     }
     for name, expected in recorded.items():
         data = (FOLDER / f"{name}.safetensors").read_bytes()
         assert hashlib.sha256(data).hexdigest().startswith(expected), name
-
-
-def test_what_came_with_a_model_before_is_told_apart_from_what_comes_with_it(tmp_path: Path) -> None:
-    for name in ("pico", "pico-rate", "pico__0.2.0", "pico__0.1.0"):
-        (tmp_path / f"{name}.safetensors").touch()
-    assert [path.stem for path in earlier_paths(tmp_path, "pico")] == ["pico__0.1.0", "pico__0.2.0"]
-    assert earlier_paths(tmp_path, "pico-rate") == []
-    assert [path.stem for path in earlier_paths(FOLDER, "predictive")] == ["predictive__0.1.0"]

@@ -8,8 +8,6 @@ from typing import Any
 import pytest
 
 import sessions
-from compression.model.header import earlier_paths
-from compression.model.latent_model import LatentModel
 from compression.noise import NoiseName
 from racer.loop.conditions import ChannelConfig
 from racer.recordings.minari_export import export_minari
@@ -131,12 +129,3 @@ def test_noise_leaves_the_random_masks_as_they_are(tmp_path: Path) -> None:
 def test_a_noisy_recording_is_exported_with_the_last_frame_repeated(tmp_path: Path) -> None:
     written = export_minari([record(tmp_path, "erasures", 0.3, ("random",))], tmp_path / "noisy-v0")
     assert written.last_repeated == written.episodes == 2
-
-
-def test_a_recording_of_what_an_earlier_version_brought_verifies(tmp_path: Path, model: LatentModel) -> None:
-    assert model.folder is not None
-    (before,) = earlier_paths(model.folder, "predictive")
-    path = record(tmp_path, "none", 0.0, ("predictive",), masks=(before,))
-    (verified,) = verify_recordings([path], jobs=1).recordings
-    assert {f.check: f.detail for f in verified.findings if f.outcome == "fail"} == {}
-    assert {f.outcome for f in verified.findings if f.check == "received"} == {"ok"}
