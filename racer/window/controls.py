@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Literal
 
 import pygame
@@ -17,32 +18,32 @@ Move = Literal["on", "before", "after"]
 _ENTER = (pygame.K_RETURN, pygame.K_KP_ENTER)
 
 
-class Control:
+class Control(ABC):
     """The answer to one item, as it is being given."""
 
     def __init__(self, item: Item) -> None:
         self.item = item
 
     @property
+    @abstractmethod
     def filled(self) -> Filled:
         """The item and its answer, to be drawn."""
-        raise NotImplementedError
 
+    @abstractmethod
     def key(self, event: Event) -> Move | None:
         """Take in a key that was pressed."""
-        raise NotImplementedError
 
-    def point(self, index: int) -> None:
+    def point(self, index: int) -> None:  # noqa: B027
         """Take in a click on a point or option, counted from 0."""
 
-    def other(self, event: Event) -> None:
+    def other(self, event: Event) -> None:  # noqa: B027
         """Take in typed text and the mouse."""
 
     def tick(self, now_ns: int) -> bool:
         """Go on with a key that is held; return whether the answer changed."""
         return False
 
-    def drawn(self, field: FieldArea | None) -> None:
+    def drawn(self, field: FieldArea | None) -> None:  # noqa: B027
         """Take note of where its text was drawn."""
 
     @property
