@@ -14,6 +14,7 @@ another begins, and the channel anew, until the block has as many rows as were a
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -147,7 +148,7 @@ def episode(
             )
             if outcome.over:
                 if spec.paced:
-                    return
+                    break
                 if number + 1 < steps:
                     trial.close()
                     stimulus = seed_after(stimulus, seed, number + 1)
@@ -155,8 +156,11 @@ def episode(
                     # What is to be seen has nothing to do with what was: neither end may go by it.
                     channel.reset()
                     action, metrics = spec.start_action, None
-    finally:
-        trial.close()
+    except BaseException:
+        with suppress(Exception):  # cut short in the middle of a step, it may be in no state to be closed
+            trial.close()
+        raise
+    trial.close()
 
 
 def seed_after(before: int, first: int, number: int) -> int:

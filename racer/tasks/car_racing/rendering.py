@@ -148,7 +148,8 @@ class FastCarRacing(stock.CarRacing):  # type: ignore[misc]  # gymnasium's CarRa
 
     def close(self) -> None:
         """Give everything back. The physics world and its contact listener hold each other beyond Python's reach."""
-        self._destroy()
+        if not self.world.locked:  # as Ctrl-C in the middle of a step leaves it
+            self._destroy()
         self.world.contactListener = None
         self.world.contactListener_bug_workaround = None
         self.contactListener_keepref = None

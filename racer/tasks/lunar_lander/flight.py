@@ -118,7 +118,8 @@ class Flight:
     def close(self) -> None:
         """Give everything back. The physics world and its contact listener hold each other beyond Python's reach."""
         world = self._env.world
-        self._env._destroy()
+        if not world.locked:  # as Ctrl-C in the middle of a step leaves it
+            self._env._destroy()
         world.contactListener = None
         world.contactListener_keepref = None
         self._env.close()

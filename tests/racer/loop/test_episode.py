@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -26,6 +27,7 @@ from racer.loop.episode import Act, Acted, Decode, Encode, Request, Row, Tally, 
 from racer.loop.patience import PatientRecorder
 from racer.sitting.protocol import EpisodePlan
 from racer.tasks.record import record_of
+from racer.tasks.registry import make_task
 from racer.tasks.task import Metric, Outcome, Task, TaskSpec
 
 TIMES = ("time_ns", "response_ns", "stage_us")
@@ -270,6 +272,48 @@ def test_an_episode_that_is_left_gives_its_trial_back(requests: int, tmp_path: P
     assert task.open == [3]
     run.close()
     assert task.open == []
+
+
+class Stuck(Drift):
+    """A task whose first step is interrupted, and which cannot be closed then."""
+
+    def start(self, seed: int) -> Any:
+        trial: Any = super().start(seed)
+
+        def interrupted(action: int) -> Outcome:
+            raise KeyboardInterrupt
+
+        def closed() -> None:
+            raise AssertionError("in the middle of a step")
+
+        trial.step, trial.close = interrupted, closed
+        return trial
+
+
+def test_ctrl_c_comes_out_whatever_goes_wrong_in_closing_what_it_interrupted(tmp_path: Path) -> None:
+    model = tiny_model(tmp_path / "model", GREY)
+    with pytest.raises(KeyboardInterrupt):
+        Answers(model, (0,)).drive(Stuck(), channel_of("raw", model), 5)
+
+
+@pytest.mark.parametrize("name", ["car-racing", "lunar-lander"])
+def test_a_game_interrupted_in_the_middle_of_its_physics_is_given_back(name: str) -> None:
+    task = make_task(name)
+    trial: Any = task.start(3)
+    listener = trial._env.world.contactListener
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        listener.BeginContact = lambda contact: signal.raise_signal(signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt):
+            for _ in range(300):
+                trial.step(task.spec.start_action)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert trial._env.world.locked
+    trial.close()
+    again = task.start(3)
+    again.step(task.spec.start_action)
+    again.close()
 
 
 # The tally ----------------------------------------------------------------------------------------------------------
