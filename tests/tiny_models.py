@@ -68,6 +68,7 @@ def _fitted(
     fitted: dict[str, dict[str, NDArray[np.floating]]] = {
         "coarse": {"weights": rng.exponential(size=sizes.latents)},
         "pico-rate": {"losses": gaussian_losses(rng.exponential(size=sizes.latents))},
+        "pico-transform": transform_tensors(sizes, rng),
         "rl-allocation": {name: rng.normal(0, 0.1, shape) for name, shape in shapes_for(sizes).items()},
     }
     with torch.random.fork_rng(devices=[]):
@@ -87,6 +88,18 @@ def _fitted(
     return {
         objective: {name: value.astype(np.float32) for name, value in tensors.items()}
         for objective, tensors in fitted.items()
+    }
+
+
+def transform_tensors(sizes: Sizes, rng: np.random.Generator) -> dict[str, NDArray[np.floating]]:
+    """Return what a fitted file of coder pico-transform holds: components of any directions."""
+    turned = np.linalg.qr(rng.standard_normal((sizes.latents, sizes.latents)))[0]
+    return {
+        "mean": rng.normal(0, 0.1, sizes.latents),
+        "analysis": turned,
+        "synthesis": turned.T,
+        "codebook": fit_codebook(rng.standard_normal((200, sizes.latents)).astype(np.float32), most_sweeps=3),
+        "losses": gaussian_losses(rng.exponential(size=sizes.latents)),
     }
 
 

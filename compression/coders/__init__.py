@@ -8,6 +8,7 @@ BUILT_IN: dict[str, str] = {
     "pico": "compression.coders.blocks:PICO",
     "coarse": "compression.coders.coarse:COARSE",
     "pico-rate": "compression.coders.pico_rate:PICO_RATE",
+    "pico-transform": "compression.coders.pico_transform:PICO_TRANSFORM",
     "predictive": "compression.coders.predictive:PREDICTIVE",
     "rl-allocation": "compression.coders.rl_allocation:RL_ALLOCATION",
     "agent": "compression.coders.agent:AGENT",

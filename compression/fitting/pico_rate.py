@@ -47,7 +47,9 @@ class RateSummary:
     calibration_error: float
     """Expected calibration error of the same."""
     levels: dict[int, tuple[int, ...]]
-    """Levels of each feature, by the slot in bits; 1: not sent."""
+    """Of each feature or component, by the slot in bits; 1: not sent."""
+    quantised: str = "feature"
+    """What has levels: `feature` or `component`."""
     curve: tuple[LossPoint, ...] = ()
     """Of the fit of the model of the driver."""
 
@@ -73,16 +75,9 @@ def fit_pico_rate(
     progress("what quantising costs", _FITTED)
     with repeatable(config.seed):
         losses = divergences(fit.drivers, torch.cat([fit.trained.x, fit.held.x]), model).astype(np.float32)
-        accuracy, calibration = fit.drivers.accuracy(fit.held.x, fit.held.action)
+        summary = fit.summary(losses, "feature")
     progress("done", 1.0)
-    return {"losses": losses}, RateSummary(
-        steps=len(fit.trained.action),
-        held_out_episodes=fit.held_out_episodes,
-        action_accuracy=accuracy,
-        calibration_error=calibration,
-        levels={bits: allocate(losses.astype(np.float64), bits) for bits in _SUMMARISED},
-        curve=fit.drivers.curve,
-    )
+    return {"losses": losses}, summary
 
 
 @dataclass(frozen=True)
@@ -93,6 +88,20 @@ class FittedDrivers:
     trained: Samples
     held: Samples
     held_out_episodes: int
+
+    def summary(self, losses: NDArray[np.float32], quantised: str) -> RateSummary:
+        """Return what came of a fit; see `RateSummary` and `compression.coders.levels.allocate`."""
+        accuracy, calibration = self.drivers.accuracy(self.held.x, self.held.action)
+        levels = {bits: allocate(losses.astype(np.float64), bits) for bits in _SUMMARISED}
+        return RateSummary(
+            len(self.trained.action),
+            self.held_out_episodes,
+            accuracy,
+            calibration,
+            levels,
+            quantised,
+            self.drivers.curve,
+        )
 
 
 def fit_drivers(
@@ -115,7 +124,7 @@ def fit_drivers(
     generator = torch.Generator().manual_seed(config.seed)
     order = torch.randperm(len(episodes), generator=generator).tolist()
     count = min(max(1, round(config.held_out * len(episodes))), len(episodes) - 1)
-    held, trained = _samples(episodes, order[:count], model), _samples(episodes, order[count:], model)
+    held, trained = samples_of(episodes, order[:count], model), samples_of(episodes, order[count:], model)
     with repeatable(config.seed):
         drivers = fit_classifier(trained, held, model.sizes, config, generator, progress, "model of the driver", 0)
     return FittedDrivers(drivers, trained, held, count)
@@ -137,10 +146,10 @@ def foretold(
     """
     drivers = fit_drivers(originals, model, config).drivers
     seen = [replace(episode, received=episode.latents) for episode in episodes]
-    return [drivers.probabilities(_samples([episode], [0], model).x).numpy() for episode in seen]
+    return [drivers.probabilities(samples_of([episode], [0], model).x).numpy() for episode in seen]
 
 
-def _samples(episodes: list[RecordedEpisode], chosen: list[int], model: LatentModel) -> Samples:
+def samples_of(episodes: list[RecordedEpisode], chosen: list[int], model: LatentModel) -> Samples:
     parts = []
     for episode in (episodes[index] for index in chosen):
         states = model.histories(episode.received[None], episode.actions[None])[0]

@@ -33,7 +33,7 @@ class Quantizer:
         self._edges = np.full((MOST_LEVELS + 1, features, MOST_LEVELS - 1), np.inf)
         """Between the entries; there are none beyond the last."""
         for levels in _ALL_LEVELS:
-            table = codebook[:, _offset(levels) : _offset(levels + 1)]
+            table = tables_of(codebook, levels)
             if (np.diff(table, axis=1) < 0).any():
                 raise ValueError("every table of the codebook must ascend")
             self._tables[levels, :, :levels] = table
@@ -50,6 +50,11 @@ class Quantizer:
         """Return the values, float32[len(symbols)], that the symbols stand for."""
         values: NDArray[np.float32] = self._tables[list(levels), features, symbols]
         return values
+
+
+def tables_of(codebook: NDArray[np.float32], levels: int) -> NDArray[np.float32]:
+    """Return the tables of so many levels, float32[features, levels], of a codebook."""
+    return codebook[:, _offset(levels) : _offset(levels + 1)]
 
 
 def fit_codebook(samples: NDArray[np.float32], most_sweeps: int = 200) -> NDArray[np.float32]:

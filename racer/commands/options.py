@@ -48,6 +48,7 @@ class ObjectiveChoice(StrEnum):
     pico = "pico"
     perceptual = "perceptual"
     pico_rate = "pico-rate"
+    pico_transform = "pico-transform"
     interaction = "interaction"
 
 

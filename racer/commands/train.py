@@ -40,6 +40,7 @@ def train(
         typer.Option(
             help="`pico`: a mask that keeps the driver's actions. `perceptual`: one that keeps the picture (the "
             "paper's baseline). `pico-rate`: how finely each feature is sent to keep the driver's actions. "
+            "`pico-transform`: which components of the features actions follow from, and how finely each is sent. "
             "`interaction`: what is done on seeing which picture, for `racer model tune`."
         ),
     ] = ObjectiveChoice.pico,
@@ -68,7 +69,7 @@ def train(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Fit a mask, the levels of coder pico-rate, or an interaction model to recorded sessions."""
+    """Fit a mask, coder pico-rate or pico-transform, or an interaction model to recorded sessions."""
     from compression.fitting.config import CONSTANTS, PicoConfig
     from compression.fitting.interaction import fitting_config
     from racer.errors import ConfigError
@@ -115,7 +116,5 @@ def train(
     print(f"Wrote {out}, and how its training went to {out.stem}_curves.csv beside it")
     conditions = {
         ObjectiveChoice.pico: "",
-        ObjectiveChoice.perceptual: " --conditions random,perceptual,full",
-        ObjectiveChoice.pico_rate: " --conditions random,pico-rate,full",
-    }[objective]
+    }.get(objective, f" --conditions random,{objective},full")
     print(f"Next: racer session start NAME --protocol evaluation --mask {shlex.quote(str(out))}{conditions}")

@@ -39,7 +39,7 @@ assert tuple(UNCODED) == RESERVED
 
 _NAME = re.compile("[a-z0-9][a-z0-9-]{0,39}")
 
-MASKED_CONDITIONS = ("perceptual", "pico", "pico-rate")
+MASKED_CONDITIONS = ("perceptual", "pico", "pico-rate", "pico-transform")
 """Conditions whose fitted files can be trained from recordings, which a study does from its pilots."""
 
 

@@ -127,9 +127,9 @@ class StudyFile(Section):
                 continue
             key = f"masks.{Masks.key(condition)}"
             if not self.pilots:
-                others = "a file" if condition == "perceptual" else '"shipped" or a file'
+                others = '"shipped" or a file' if condition in ("pico", "pico-rate") else "a file"
                 raise misfit(key, f'"pilot" needs a pilot user, and pilots is 0; use {others}, or raise pilots')
-            if condition == "pico-rate":
+            if condition in ("pico-rate", "pico-transform"):  # these learn from whatever was seen
                 if self.pilots * (self.episodes.calibration + self.episodes.exploration) < _FEWEST_EPISODES:
                     reason = f"needs {_FEWEST_EPISODES} episodes of the pilots' calibration and exploration, or more"
                     raise misfit(key, reason)

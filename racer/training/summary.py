@@ -43,7 +43,7 @@ def in_short(summary: Summary) -> str:
     """Return what is sent, in a line."""
     if isinstance(summary, RateSummary):
         bits, levels = min(summary.levels.items())
-        return f"levels of each feature at {bits} bits: {_levels_sent(levels)}"
+        return f"levels of each {summary.quantised} at {bits} bits: {_levels_sent(levels)}"
     frequency = "  ".join(f"{block}:{100 * sent:.0f} %" for block, sent in enumerate(summary.block_frequency))
     return f"blocks sent: {frequency}"
 
@@ -89,16 +89,16 @@ def _levels(summary: RateSummary) -> list[str]:
         f"Trained on {summary.steps} steps. On {summary.held_out_episodes} held-out episodes:",
         f"  model of the driver: {_accuracy(summary.action_accuracy, summary.calibration_error)}",
         *(
-            f"  levels of each feature at {bits} bits: {_levels_sent(levels)}"
+            f"  levels of each {summary.quantised} at {bits} bits: {_levels_sent(levels)}"
             for bits, levels in summary.levels.items()
         ),
     ]
 
 
 def _levels_sent(levels: tuple[int, ...]) -> str:
-    """Return the features that are sent, the finest first, and their levels."""
-    sent = sorted((feature for feature, count in enumerate(levels) if count > 1), key=lambda feature: -levels[feature])
-    return "  ".join(f"{feature}:{levels[feature]}" for feature in sent)
+    """Return what is sent, the finest first, and its levels."""
+    sent = sorted((place for place, count in enumerate(levels) if count > 1), key=lambda place: -levels[place])
+    return "  ".join(f"{place}:{levels[place]}" for place in sent)
 
 
 def _accuracy(accuracy: float, calibration_error: float | None) -> str:

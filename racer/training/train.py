@@ -12,12 +12,14 @@ import numpy as np
 import sessions
 from compression.coders.packet import CHANNEL_FORMAT
 from compression.coders.pico_rate import NAME as PICO_RATE
+from compression.coders.pico_transform import NAME as PICO_TRANSFORM
 from compression.fill import FillName
 from compression.fitting.classifiers import Progress
 from compression.fitting.config import PicoConfig
 from compression.fitting.fitted import FittedRecord, dump_fitted
 from compression.fitting.pico import TrainingSummary, fit_mask
 from compression.fitting.pico_rate import RateSummary, fit_pico_rate
+from compression.fitting.pico_transform import fit_pico_transform
 from compression.fitting.recorded import RecordedEpisode
 from compression.masks import MaskInterval
 from compression.model.latent_model import LatentModel
@@ -32,7 +34,9 @@ from sessions.reader import trial_starts
 
 POSITIVE_PHASE, NEGATIVE_PHASE = "calibration", "exploration"
 _OF_MASKS = ("objective", "blocks", "imagined", "labels", "negative_label")
-"""Settings that training `pico-rate` does not look at."""
+"""Settings that training coders which allot levels does not look at."""
+_ALLOTTING = {PICO_RATE: fit_pico_rate, PICO_TRANSFORM: fit_pico_transform}
+"""Coders without a mask, and what fits them."""
 Summary = TrainingSummary | RateSummary
 """What a training came to."""
 
@@ -232,7 +236,7 @@ def train(
         TrainingError: If they hold too few episodes, or nothing is trained for this condition.
         RecordingError, CompressionError: If a file cannot be read.
     """
-    masked = condition != PICO_RATE
+    masked = condition not in _ALLOTTING
     if masked:
         config = replace(config, objective=condition)
     refuse_existing(out)
@@ -242,7 +246,7 @@ def train(
         config = replace(config, blocks=loaded.blocks or config.blocks)
         tensors, summary = fit_mask(loaded.episodes, loaded.interval, loaded.fill, loaded.model, config, progress)
     else:
-        tensors, summary = fit_pico_rate(loaded.episodes, loaded.model, config, progress)
+        tensors, summary = _ALLOTTING[condition](loaded.episodes, loaded.model, config, progress)
     record = FittedRecord(
         objective=condition,
         model_sha256=loaded.model.latents_sha256,

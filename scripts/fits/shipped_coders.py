@@ -24,6 +24,7 @@ from compression.fitting.config import PicoConfig
 from compression.fitting.fitted import FittedRecord, dump_fitted
 from compression.fitting.importance import Matrix, action_importance, picture_importance, sensitivity
 from compression.fitting.pico_rate import fit_drivers, fit_pico_rate
+from compression.fitting.pico_transform import fit_pico_transform
 from compression.fitting.predictive import PredictiveConfig, fit_predictive
 from compression.fitting.recorded import RecordedEpisode
 from compression.fitting.rl_allocation import AllocationConfig, fit_rl_allocation
@@ -35,7 +36,7 @@ from racer.tasks.registry import make_task
 from racer.training.collect import CollectConfig, collect
 
 TASK = "car-racing"
-CODERS = ("coarse", "pico-rate", "rl-allocation", "predictive")
+CODERS = ("coarse", "pico-rate", "pico-transform", "rl-allocation", "predictive")
 PILOTS = range(12)
 """Seeds of the simulated pilots."""
 FIRST_TRACK = 210_000
@@ -183,9 +184,10 @@ def main() -> None:
     picture = picture_importance(model, some)
     if "coarse" in wanted:
         write(out, {"weights": np.diag(picture).astype(np.float32)}, record_for("coarse", model, {}))
-    if "pico-rate" in wanted:
-        tensors, _ = fit_pico_rate(episodes, model, PicoConfig())
-        write(out, tensors, record_for("pico-rate", model, asdict(PicoConfig())))
+    for name, fit_to_pilots in (("pico-rate", fit_pico_rate), ("pico-transform", fit_pico_transform)):
+        if name in wanted:
+            tensors, _ = fit_to_pilots(episodes, model, PicoConfig())
+            write(out, tensors, record_for(name, model, asdict(PicoConfig())))
     if "rl-allocation" in wanted:
         settings = AllocationConfig()
         tensors = fit_rl_allocation(pilots.latents, model, road_lost, settings, report)

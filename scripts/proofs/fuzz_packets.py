@@ -18,7 +18,7 @@ from compression.model.latent_model import LatentModel
 
 PACKETS_PER_CASE = 600
 MOST_BITS = 170
-CODERS = ("coarse", "hold-last", "pico-rate", "predictive", "rl-allocation", "jpeg", "webp")
+CODERS = ("coarse", "hold-last", "pico-rate", "pico-transform", "predictive", "rl-allocation", "jpeg", "webp")
 """All that are not of masks."""
 
 

@@ -11,7 +11,7 @@ from compression.coders.packing import packet_from_value, value_from_packet
 from compression.errors import PacketError
 from compression.model.latent_model import LatentModel
 
-NAMES = ["coarse", "pico-rate", "predictive", "rl-allocation", "hold-last"]
+NAMES = ["coarse", "pico-rate", "pico-transform", "predictive", "rl-allocation", "hold-last"]
 RATES = [1, 2, 3, 5, 6, 8, 12, 18, 27, 42, 64, 85, 128, 170]
 STEPS = 40
 
@@ -134,7 +134,7 @@ def test_bytes_that_are_no_packet_change_nothing(case: Case) -> None:
         assert shown_by(receiver, sender.send(latent, 1)) == shown_by(untouched, untouched_sender.send(latent, 1))
 
 
-@pytest.mark.parametrize("name", ["coarse", "pico-rate", "predictive"])  # the agent minds the road, not the latent
+@pytest.mark.parametrize("name", ["coarse", "pico-rate", "pico-transform", "predictive"])  # the agent minds the road, not the latent
 def test_more_bits_bring_what_is_shown_nearer(name: str, model: LatentModel) -> None:
     case = Case(name, model)
     errors = [float(((case.run(bits)[1] - case.latents)[5:] ** 2).mean()) for bits in (12, 42, 170)]
