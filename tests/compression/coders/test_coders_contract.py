@@ -134,7 +134,9 @@ def test_bytes_that_are_no_packet_change_nothing(case: Case) -> None:
         assert shown_by(receiver, sender.send(latent, 1)) == shown_by(untouched, untouched_sender.send(latent, 1))
 
 
-@pytest.mark.parametrize("name", ["coarse", "pico-rate", "pico-transform", "predictive"])  # the agent minds the road, not the latent
+@pytest.mark.parametrize(
+    "name", ["coarse", "pico-rate", "pico-transform", "predictive"]
+)  # the agent minds the road, not the latent
 def test_more_bits_bring_what_is_shown_nearer(name: str, model: LatentModel) -> None:
     case = Case(name, model)
     errors = [float(((case.run(bits)[1] - case.latents)[5:] ** 2).mean()) for bits in (12, 42, 170)]

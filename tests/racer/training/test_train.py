@@ -169,21 +169,22 @@ def test_what_crossed_a_noisy_channel_is_never_trained_on(tmp_path: Path, model:
     refused(paths, tmp_path / "mask", TrainingDataError, f"{paths[1]} was recorded with noise on the channel")
 
 
-def test_the_levels_of_pico_rate_repeat_and_serve_their_coder(tmp_path: Path, model: LatentModel) -> None:
-    paths = [pilot(tmp_path, model, name) for name in ("p01", "p02")]
+@pytest.mark.parametrize("name", ["pico-rate", "pico-transform"])
+def test_levels_repeat_and_serve_their_coder(name: str, tmp_path: Path, model: LatentModel) -> None:
+    paths = [pilot(tmp_path, model, person) for person in ("p01", "p02")]
     files = [tmp_path / f"{number}.safetensors" for number in range(2)]
     told: list[float] = []
-    first = train("pico-rate", paths, files[0], QUICK, lambda stage, done: told.append(done))
-    again = train("pico-rate", paths[::-1], files[1], QUICK)
+    first = train(name, paths, files[0], QUICK, lambda stage, done: told.append(done))
+    again = train(name, paths[::-1], files[1], QUICK)
     assert first == again and files[0].read_bytes() == files[1].read_bytes()
     assert told == sorted(told) and (told[0], told[-1]) == (0.0, 1.0)
     assert isinstance(first, RateSummary)
-    fitted = load_fitted_models(["pico-rate"], [files[0]], model)["pico-rate"]
-    assert (fitted.record.objective, fitted.record.participants) == ("pico-rate", ("p01", "p02"))
+    fitted = load_fitted_models([name], [files[0]], model)[name]
+    assert (fitted.record.objective, fitted.record.participants) == (name, ("p01", "p02"))
     for bits, levels in first.levels.items():
         assert levels == allocate(fitted.tensors["losses"].astype(np.float64), bits)
         assert str(max(levels)) in "\n".join(explained(first))
-    channel = build_channel("pico-rate", ChannelConfig(bits=12), model, np.random.default_rng(0), fitted)
+    channel = build_channel(name, ChannelConfig(bits=12), model, np.random.default_rng(0), fitted)
     assert isinstance(channel, Channel)
     assert channel.transmit(np.zeros((64, 64, 3), np.uint8), 0)[0].bits == 12
 
@@ -207,7 +208,7 @@ def test_a_task_that_is_not_installed_is_named(tmp_path: Path, model: LatentMode
     refused([path], tmp_path / "mask", TrainingDataError, told)
 
 
-@pytest.mark.parametrize("condition", ["pico", "perceptual", "pico-rate"])
+@pytest.mark.parametrize("condition", ["pico", "perceptual", "pico-rate", "pico-transform"])
 def test_another_task_is_trained_on_with_its_own_model(
     condition: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -234,7 +235,7 @@ def test_another_task_is_trained_on_with_its_own_model(
     assert received.shown.shape == (24, 32, 1)
 
 
-@pytest.mark.parametrize("condition", ["pico", "perceptual", "pico-rate"])
+@pytest.mark.parametrize("condition", ["pico", "perceptual", "pico-rate", "pico-transform"])
 def test_pilots_of_version_0_1_0_train(condition: str, tmp_path: Path, model: LatentModel) -> None:
     path = golden("pilot01", tmp_path)
     train(condition, [path], tmp_path / "mask", QUICK)
