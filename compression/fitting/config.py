@@ -81,3 +81,26 @@ CONSTANTS: dict[str, dict[str, Any]] = {
     "driving": _RELEASED | {"negative_label": 0.5},
 }
 """Settings by name: Racer's own, and those of the released code's notebooks (rddy/pico)."""
+
+
+def config_of(
+    constants: str = "racer",
+    *,
+    labels: Labels = "released",
+    negative_label: float | None = None,
+    iterations: int | None = None,
+    seed: int = 0,
+) -> PicoConfig:
+    """Return settings by the name of their constants, of `CONSTANTS`, but for those that are given.
+
+    Raises:
+        TrainingError: If there are none of this name, a setting is out of its range, or negatives have a label where
+            the paper's is 0.
+    """
+    if constants not in CONSTANTS:
+        raise TrainingError(f"constants must be one of {', '.join(CONSTANTS)}; got {constants[:80]!r}")
+    if negative_label is not None and labels == "paper":
+        raise TrainingError("the negatives of labels paper are 0: leave out their label, or the labels")
+    given = {"iterations": iterations, "negative_label": negative_label}
+    chosen = CONSTANTS[constants] | {name: value for name, value in given.items() if value is not None}
+    return PicoConfig(seed=seed, labels=labels, **chosen)

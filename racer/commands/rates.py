@@ -237,7 +237,8 @@ def rates(
         print_json(_as_json(sweep, driven, written) | told)
     else:
         if judged:
-            print("\nprobability of one's own answer to the original, people of families that no mask was trained on:")
+            print("\nprobability of one's own answer to the original, people of families that no mask was trained on")
+            print("(in brackets the bits that the paper counts, a rate that no packet takes):")
             for line in agreement_lines(judged[0]):
                 print(f"  {line}")
         print_rates(sweep, driven, written, out)

@@ -70,7 +70,7 @@ def train(
     as_json: JsonOption = False,
 ) -> None:
     """Fit a mask, coder pico-rate or pico-transform, or an interaction model to recorded sessions."""
-    from compression.fitting.config import CONSTANTS, PicoConfig
+    from compression.fitting.config import config_of
     from compression.fitting.interaction import fitting_config
     from racer.errors import ConfigError
     from racer.recordings.places import find_pilots
@@ -78,16 +78,14 @@ def train(
     from racer.training.summary import explained, outcome
     from racer.training.train import train as train_for
 
-    if negative_label is not None and labels is LabelsChoice.paper:
-        raise ConfigError("--negative-label belongs to --labels released: the paper's negatives are 0; leave it out")
     of_pico = (constants, labels, negative_label) != (ConstantsChoice.racer, LabelsChoice.released, None)
     if objective is not ObjectiveChoice.pico and of_pico:
         raise ConfigError(
             f"--constants, --labels and --negative-label belong to PICO, not to --objective {objective}: leave them out"
         )
-    given = {"iterations": iterations, "negative_label": negative_label}
-    chosen = CONSTANTS[constants.value] | {name: value for name, value in given.items() if value is not None}
-    config = PicoConfig(seed=seed, labels=labels.value, **chosen)
+    config = config_of(
+        constants.value, labels=labels.value, negative_label=negative_label, iterations=iterations, seed=seed
+    )
     with progress_bar("training", shown=not as_json) as advance:
         advance(0, 100)
         done = [0.0]

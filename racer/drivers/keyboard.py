@@ -61,6 +61,8 @@ def check_bindings(spec: TaskSpec, given: Mapping[str, Sequence[str]]) -> dict[s
     bindings = default_bindings(spec)
     names = [action.name for action in spec.actions]
     for name, keys in given.items():
+        if not bindings:
+            raise ConfigError(f"no action of task {spec.name} has keys as it is set: leave {name[:40]!r} out")
         if name not in names or name not in bindings:
             raise ConfigError(f"no action {name[:40]!r} has keys in task {spec.name}; there are {', '.join(bindings)}")
         if not keys:

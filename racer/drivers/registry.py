@@ -36,6 +36,7 @@ BUILT_IN: dict[str, str] = {
     "viewer-network": "racer.drivers.families.viewers:VIEWER_NETWORK",
     "viewer-neighbours": "racer.drivers.families.viewers:VIEWER_NEIGHBOURS",
     "viewer-trees": "racer.drivers.families.viewers:VIEWER_TREES",
+    "viewer-convolution": "racer.drivers.families.viewers:VIEWER_CONVOLUTION",
 }
 """Where each family is found: loaded when asked for."""
 _MOST_DIGITS = 18

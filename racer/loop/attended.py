@@ -15,7 +15,7 @@ from compression.fitting.fitted import FittedModel
 from racer.drivers.driver import Driver, TimedDriver
 from racer.drivers.keyboard import KeyboardDriver
 from racer.loop.conditions import ChannelConfig, build_channel
-from racer.loop.display import Display, Hud
+from racer.loop.display import Display, Hud, Mark
 from racer.loop.episode import Act, Acted, Decode, Encode, Request, Row, Tally, episode
 from racer.loop.pacing import Pacer
 from racer.loop.patience import PatientRecorder
@@ -130,6 +130,8 @@ class EpisodeRun:
         self._clock = clock
         self.begun = self.step = 0
         self._before = self._total = 0
+        self._marks: list[Mark] = []
+        """Of the pictures on the screen that are still to be recorded."""
 
     def run(self, plan: EpisodePlan, heading: str, before: int = 0, total: int = 0) -> EpisodeResult:
         """Drive one episode to its end.
@@ -145,6 +147,7 @@ class EpisodeRun:
         """
         setup, self.step = self._setup, 0
         self._before, self._total = before, total or plan.steps
+        self._marks.clear()
         if setup.switch is not None:
             setup.switch.begin()
             plan = replace(plan, condition=setup.switch.shown)
@@ -196,7 +199,8 @@ class EpisodeRun:
             elif self._pacer:
                 self._pacer.paused(self._display.wait(self._pacer.show_at()))
             acted = self._act(request, hud)
-            turned = None if self._setup.switch is None else self._setup.switch.turn()
+            switch = None if len(request.page) > 1 else self._setup.switch  # what has crossed already stays
+            turned = None if switch is None else switch.turn()
             return acted if turned is None else replace(acted, channel=self._channel(plan, turned))
         if self._setup.switch is not None:
             self._setup.switch.count(request.step.bits, request.lost)
@@ -214,6 +218,9 @@ class EpisodeRun:
 
     def _act(self, request: Act, hud: Hud) -> Acted:
         person = isinstance(self._driver, KeyboardDriver)
+        if person and self._spec.page > 1:
+            self._last = request
+            return self._marked(request, hud)
         if person and self._spec.fixation_seconds:
             fixated_ns = self._display.show(_cross(self._spec.frame), hud)
             self._display.wait(fixated_ns + round(self._spec.fixation_seconds * 1e9))
@@ -236,6 +243,15 @@ class EpisodeRun:
         decided_ns = self._clock()
         pressed_ns = self._driver.pressed_ns if isinstance(self._driver, TimedDriver) else None
         return Acted(action, shown_ns, decided_ns if pressed_ns is None else max(pressed_ns, shown_ns), display_ns)
+
+    def _marked(self, request: Act, hud: Hud) -> Acted:
+        """Return what was made of a picture of several; the first of a page waits until all are seen to."""
+        if not self._marks:
+            # The times of a recording increase: pictures shown together are a nanosecond apart.
+            found = enumerate(self._display.mark(request.page, hud))
+            self._marks += [replace(mark, shown_ns=mark.shown_ns + place) for place, mark in found]
+        mark = self._marks.pop(0)
+        return Acted(0 if mark.marked else 1, mark.shown_ns, max(mark.response_ns, mark.shown_ns))
 
     def _record(self, row: Row, heading: str, plan: EpisodePlan, tally: Tally) -> None:
         begun = self._clock()

@@ -15,11 +15,11 @@ from racer.sitting.questionnaires import Item
 EventListener = Callable[[str, str, int], None]
 """Called with (kind, detail, monotonic nanoseconds). Kinds: `key_down`, `key_up`, `click`, `focus_lost`,
 `focus_gained`, `pause`, `resume`, `end`, `resize`, `note`. The detail of a key event is pygame's name of the key, or
-what was pressed on a gamepad (`pad left`, `pad 1`); of a click the name of the answer whose button it was; of a pause,
-a resume and an end what began it (`escape`, `close`, `focus`, `fullscreen`, `experimenter`, `storage`); of a resize the
-new size, as `960x720`; of a `note` the experimenter's words, at most `questionnaires.MOST_ANSWER_CHARACTERS` letters. A
-resume after a pause of an episode comes when its time runs on, after the countdown. Losing the focus releases all
-keys."""
+what was pressed on a gamepad (`pad left`, `pad 1`); of a click the name of the answer whose button it was, or where
+several pictures are shown `picture 3` or `continue`; of a pause, a resume and an end what began it (`escape`, `close`,
+`focus`, `fullscreen`, `experimenter`, `storage`); of a resize the new size, as `960x720`; of a `note` the
+experimenter's words, at most `questionnaires.MOST_ANSWER_CHARACTERS` letters. A resume after a pause of an episode
+comes when its time runs on, after the countdown. Losing the focus releases all keys."""
 
 
 class EndSession(Exception):
@@ -78,6 +78,17 @@ class Reply:
     """Whether the participant went back to the page before."""
 
 
+@dataclass(frozen=True)
+class Mark:
+    """What somebody made of one of several pictures that were shown together."""
+
+    marked: bool
+    shown_ns: int
+    """When they were shown, monotonic nanoseconds; pauses move it."""
+    response_ns: int
+    """When it was marked, or the mark taken away, for the last time; when the page was left if it never was."""
+
+
 class Display(Protocol):
     """Shows frames and pages, and passes time."""
 
@@ -120,6 +131,14 @@ class Display(Protocol):
             gone_ns: When, monotonic nanoseconds; pauses move it.
         """
 
+    def mark(self, frames: Sequence[NDArray[np.uint8]], hud: Hud) -> tuple[Mark, ...]:
+        """Show pictures together until the participant, who can mark them, goes on; raise as `wait`.
+
+        Args:
+            frames: 1 to 9, uint8[H, W, C] each.
+            hud: What stands around them; its count is the first one's.
+        """
+
     def close(self) -> None:
         """Give the screen back."""
 
@@ -160,6 +179,11 @@ class NoDisplay:
     def await_answer(self, gone: NDArray[np.uint8] | None = None, gone_ns: int = 0) -> int:
         """Return at once: nobody sits there to answer."""
         return 0
+
+    def mark(self, frames: Sequence[NDArray[np.uint8]], hud: Hud) -> tuple[Mark, ...]:
+        """Mark nothing: nobody sits there."""
+        now = self._clock()
+        return tuple(Mark(False, now, now) for _ in frames)
 
     def close(self) -> None:
         """Do nothing."""

@@ -8,7 +8,8 @@ request at a time (a person in a window, `racer.loop.attended`) or those of many
     for request in answers: Encode -> latent; Decode -> frame; Act -> Acted; Row -> nothing
 
 An episode of a paced task is one trial. One of a task that waits for answers is a block of them: where a trial is over,
-another begins, and the channel anew, until the block has as many rows as were asked for.
+another begins, and the channel anew, until the block has as many rows as were asked for. Of trials that are shown
+together all frames cross, each on its own, before the first is acted on; packets are the same as one by one.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ from numpy.typing import NDArray
 
 from compression.channel import Bypass, Channel, Downlink, Received
 from compression.uplink import uplink_bits
-from racer.tasks.task import Metric, Task, TaskSpec
+from racer.errors import ConfigError
+from racer.tasks.task import Metric, Task, TaskSpec, Trial
 from sessions import Step
 
 Clock = Callable[[], int]
@@ -58,6 +60,8 @@ class Act:
     """uint8[H, W, C]"""
     metrics: Mapping[str, float] | None
     """After the last step; None before the first."""
+    page: tuple[NDArray[np.uint8], ...]
+    """This frame as it is shown, and those after it that are shown together with it."""
 
 
 @dataclass(frozen=True)
@@ -109,58 +113,94 @@ def episode(
     uplink = uplink_bits(len(spec.actions))
     action, metrics = spec.start_action, None
     channel.reset()
-    stimulus = seed
-    trial = task.start(seed)
+    stimulus, number = seed, 0
+    trials = [task.start(seed)]
     try:
-        for number in range(steps):
-            begun = clock()
-            frame = trial.frame()
-            environment_ns = clock() - begun
-            crossed = yield from _cross(channel, frame, action, clock, latents)
-            received = crossed.received
-            assert received.shown is not None
-            acted: Acted = yield Act(number, received.shown, frame, metrics)
-            begun = clock()
-            outcome = trial.step(acted.action)
-            environment_ns += clock() - begun
-            action, metrics = acted.action, outcome.metrics
-            if acted.channel is not None:
-                channel = acted.channel
+        while number < steps:
+            looks = [(yield from _look(trials[0], stimulus, channel, action, clock, latents))]
+            for ahead in range(number + 1, min(number + spec.page, steps)):
+                stimulus = seed_after(stimulus, seed, ahead)
+                trials.append(task.start(stimulus))
                 channel.reset()
-            yield Row(
-                Step(
-                    time_ns=acted.shown_ns,
-                    response_ns=acted.response_ns,
-                    action=action,
-                    stimulus=stimulus,
-                    metrics=metrics,
-                    latent=crossed.latent,
-                    received=received.latent,
-                    mask=received.mask,
-                    packet=crossed.packet,
-                    bits=crossed.bits,
-                    uplink_bits=uplink,
-                    arrived=crossed.arrived,
-                    stage_us=_microseconds(environment_ns, crossed.sender_ns, crossed.receiver_ns, acted.display_ns),
-                ),
-                outcome.over,
-                lost=not received.arrived,
-            )
+                looks.append((yield from _look(trials[-1], stimulus, channel, spec.start_action, clock, latents)))
+            for place, look in enumerate(looks):
+                page = tuple(each.shown for each in looks[place:])
+                acted: Acted = yield Act(number, look.shown, look.frame, None if place else metrics, page)
+                begun = clock()
+                outcome = look.trial.step(acted.action)
+                environment_ns = look.environment_ns + clock() - begun
+                action, metrics = acted.action, outcome.metrics
+                if acted.channel is not None:
+                    channel = acted.channel
+                    channel.reset()
+                crossed, received = look.crossed, look.crossed.received
+                yield Row(
+                    Step(
+                        time_ns=acted.shown_ns,
+                        response_ns=acted.response_ns,
+                        action=action,
+                        stimulus=look.stimulus,
+                        metrics=metrics,
+                        latent=crossed.latent,
+                        received=received.latent,
+                        mask=received.mask,
+                        packet=crossed.packet,
+                        bits=crossed.bits,
+                        uplink_bits=uplink,
+                        arrived=crossed.arrived,
+                        stage_us=_microseconds(
+                            environment_ns, crossed.sender_ns, crossed.receiver_ns, acted.display_ns
+                        ),
+                    ),
+                    outcome.over,
+                    lost=not received.arrived,
+                )
+                number += 1
+                if spec.page > 1 and not outcome.over:
+                    raise ConfigError(f"task {spec.name}: trials that are shown together must be over after one step")
             if outcome.over:
                 if spec.paced:
                     break
-                if number + 1 < steps:
-                    trial.close()
-                    stimulus = seed_after(stimulus, seed, number + 1)
-                    trial = task.start(stimulus)
+                if number < steps:
+                    while trials:
+                        trials.pop().close()
+                    stimulus = seed_after(stimulus, seed, number)
+                    trials.append(task.start(stimulus))
                     # What is to be seen has nothing to do with what was: neither end may go by it.
                     channel.reset()
                     action, metrics = spec.start_action, None
     except BaseException:
-        with suppress(Exception):  # cut short in the middle of a step, it may be in no state to be closed
-            trial.close()
+        for trial in trials:
+            with suppress(Exception):  # cut short in the middle of a step, it may be in no state to be closed
+                trial.close()
         raise
-    trial.close()
+    for trial in trials:
+        trial.close()
+
+
+@dataclass(frozen=True)
+class _Look:
+    """What is to be seen of a trial now, and how it crossed."""
+
+    trial: Trial
+    stimulus: int
+    frame: NDArray[np.uint8]
+    environment_ns: int
+    crossed: _Crossed
+
+    @property
+    def shown(self) -> NDArray[np.uint8]:
+        assert self.crossed.received.shown is not None
+        return self.crossed.received.shown
+
+
+def _look(
+    trial: Trial, stimulus: int, channel: Channel | Bypass, action: int, clock: Clock, latents: bool
+) -> Generator[Request, Any, _Look]:
+    begun = clock()
+    frame = trial.frame()
+    environment_ns = clock() - begun
+    return _Look(trial, stimulus, frame, environment_ns, (yield from _cross(channel, frame, action, clock, latents)))
 
 
 def seed_after(before: int, first: int, number: int) -> int:

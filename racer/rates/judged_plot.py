@@ -15,7 +15,7 @@ from racer.training.sheets import GAP, tiled
 AGREEMENT, PICTURES, MATRIX = "agreement_over_budgets", "samples", "task_matrix"
 JUDGED = (AGREEMENT, PICTURES, MATRIX)
 """Names of the figures."""
-_HEADER = ("question", "rule", "slot", "bits", "people", "pictures", "agreement", "low", "high")
+_HEADER = ("question", "rule", "slot", "bits", "people", "pictures", "agreement", "low", "high", "paper_bits")
 _MOST_SLOTS = 4
 """Budgets that samples and matrices are drawn for."""
 
@@ -29,12 +29,20 @@ def draw_judged(judged: Judged) -> list[Illustration]:
 
 
 def agreement_lines(agreement: Illustration) -> Iterator[str]:
-    """Yield the numbers of the figure of agreement, a line for each question and rule."""
+    """Yield the numbers of the figure of agreement, a line for each question and rule.
+
+    In brackets stands the paper's rate, which no packet takes.
+    """
     column = {name: number for number, name in enumerate(agreement.header)}
     lines: dict[str, list[str]] = {}
     for row in agreement.rows:
-        question, rule, bits, share = (row[column[name]] for name in ("question", "rule", "bits", "agreement"))
-        lines.setdefault(f"asked {question}, {rule}", []).append(f"{percent(float(share or 0))} at {bits:.0f} bits")
+        question, rule, bits, share, paper = (
+            row[column[name]] for name in ("question", "rule", "bits", "agreement", "paper_bits")
+        )
+        counted = f" ({paper:.0f})" if paper else ""
+        lines.setdefault(f"asked {question}, {rule}", []).append(
+            f"{percent(float(share or 0))} at {bits:.0f} bits{counted}"
+        )
     yield from (f"{what}: {', '.join(points)}" for what, points in lines.items())
 
 
@@ -75,7 +83,10 @@ def _agreement(judged: Judged) -> Illustration:
         }
         figure.legend(list(handles.values()), list(handles), loc="outside upper left", ncols=4, fontsize=8.5)
         table = [
-            (row.question, row.rule, row.slot, row.bits, len(row.people), judged.pictures, *_ends(row))
+            (
+                *(row.question, row.rule, row.slot, row.bits, len(row.people), judged.pictures, *_ends(row)),
+                row.paper_bits,
+            )
             for row in judged.rows
         ]
         alt = "Agreement over the bits of a picture. " + "; ".join(

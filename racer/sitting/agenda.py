@@ -127,7 +127,7 @@ def make_agenda(
         agenda.append(_consent(screens, texts))
     agenda += [Asking(questionnaire, "start/0/-") for questionnaire in screens.start]
     agenda.append(_instructions(len(plans), screens, texts, text, keys))
-    if screens.key_test:
+    if screens.key_test and keys:
         prompt = texts.press_space_to_begin
         agenda.append(Page(texts.key_test_title, texts.key_test_lines, prompt, show_keys=True, test_keys=True))
     blocks = _blocks(plans)
@@ -223,7 +223,7 @@ def _instructions(episodes: int, screens: Screens, texts: Texts, text: TaskText,
     lines = (*(line.format(**names, trials=episodes) for line in text.lines), texts.pause_hint)
     if screens.instructions:
         lines = paragraphs(screens.instructions)
-    return Page(text.title, lines, texts.press_space_to_begin, show_keys=True)
+    return Page(text.title, lines, texts.press_space_to_begin, show_keys=bool(keys))
 
 
 def _break(done: int, count: int, screens: Screens, texts: Texts) -> Page:

@@ -61,6 +61,8 @@ class PlayConfig:
         check_pace(self.steps_per_second)
         if self.condition is not None:
             check_conditions([self.condition], self.channel)
+        if self.beside and self.task.spec.page > 1:
+            raise ConfigError("--beside shows single pictures beside their originals: leave it out, or page")
         if self.headless and self.driver == KEYBOARD:
             raise ConfigError("the keyboard driver needs a window: leave out --headless, or add --driver simulated")
 
@@ -96,6 +98,7 @@ def play_episodes(
             others = _available(config.channel, model)
             fitted = {name: each for more in others.values() for name, each in more.items()} | fitted
             taken = [key for bound in keys.bindings.values() for key in bound]
+            taken += map(str, range(1, 10)) if spec.page > 1 else ()
             switch = Switch(tuple(dict.fromkeys([*others, condition])), condition, taken)
             hint = texts.switch_hint.format(conditions=switch.told)
             hint += f" {texts.switch_number_hint}" * switch.has_numbers

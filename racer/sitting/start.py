@@ -343,7 +343,7 @@ def _sitting(
     if earlier is not None:
         left = len(plans) - earlier.done.episodes
         lines = tuple(line.format(episodes=left) for line in texts.resumed_lines)
-        welcome = Page(texts.resumed_title, lines, texts.press_space_to_begin, show_keys=True)
+        welcome = Page(texts.resumed_title, lines, texts.press_space_to_begin, show_keys=bool(keys))
         agenda = remaining(agenda, earlier.done, welcome if attended else None)
     seed = driver_seed(f"{config.seed}/{participant}")
     setup = Setup(

@@ -15,6 +15,7 @@ from racer.loop.conditions import MASKED_CONDITIONS
 _PLANNING = ("title", "participants", "pilots", "experimenter", "language", "font", "primary")
 _LATER = ("catch", "repeats", "mixed")
 _LATE_ACTIONS = ("action_delay", "action_loss")
+_TRAINED_BEFORE = {"constants": "racer", "labels": "released", "negative_label": None}
 _WORDS_OF_ITEMS = ("text", "low", "high", "kind", "options", "free")
 _NEWER = {"decimals": 0, "least": None, "most": None, "required": None}
 """Settings of items that version 0.1.0 did not have, with what leaves them as they were."""
@@ -34,6 +35,10 @@ def deciding(settings: Mapping[str, Any]) -> dict[str, Any]:
         found["episodes"] = {name: value for name, value in episodes.items() if value or name not in _LATER}
     if isinstance(channel := found.get("channel"), dict):  # likewise
         found["channel"] = {name: value for name, value in channel.items() if value or name not in _LATE_ACTIONS}
+    if isinstance(training := found.get("training"), dict):  # likewise
+        found["training"] = {name: value for name, value in training.items() if value != _TRAINED_BEFORE.get(name)}
+        if not found["training"]:
+            del found["training"]
     if isinstance(found.get("screens"), dict):
         # Whether there is a consent decides what people do, and how it is worded does not.
         screens = {name: value for name, value in found["screens"].items() if name != "instructions"}

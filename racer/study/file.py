@@ -15,6 +15,7 @@ from typing import Annotated, Any, Self
 from pydantic import Field, PrivateAttr, ValidationError, ValidationInfo, field_validator, model_validator
 
 from compression.errors import CompressionError
+from compression.fitting.config import PicoConfig, config_of
 from compression.model.header import fitted_path
 from disk.reading import open_plain
 from racer.drivers.keyboard import check_bindings
@@ -42,6 +43,7 @@ from racer.study.sections import (
     Section,
     TaskSection,
     Title,
+    Training,
     in_the_folder,
 )
 from racer.tasks.latent_model import model_folder, task_sizes
@@ -95,6 +97,7 @@ class StudyFile(Section):
     episodes: Episodes = Episodes()
     channel: Channel = Channel()
     masks: Masks = Masks()
+    training: Training = Training()
     keys: Keys = Keys.model_validate({})
     screens: Screens = Screens()
     questionnaires: Questionnaires = Questionnaires()
@@ -189,6 +192,16 @@ class StudyFile(Section):
         seeds = () if isinstance(self.episodes.seeds, str) else self.episodes.seeds
         steps = self.make_task().spec.steps if self.episodes.steps is None else self.episodes.steps
         return ProtocolConfig(protocol, conditions=self.conditions, seeds=seeds, steps=steps, **episodes)
+
+    def training_config(self, condition: str, iterations: int | None = None) -> PicoConfig:
+        """Return how the mask of a condition is trained from pilots; constants and labels are for `pico` alone.
+
+        Args:
+            condition: One of MASKED_CONDITIONS.
+            iterations: Gradient steps of each network; as many as the file says if None.
+        """
+        chosen = self.training.model_dump() if condition == "pico" else {}
+        return config_of(**chosen, iterations=iterations, seed=self.seed)
 
     def channel_config(self) -> ChannelConfig:
         """Return how the latent channel is used."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,7 @@ from racer.drivers.keyboard import HeldKeys
 from racer.errors import RacerError
 from racer.loop.attended import hud_at
 from racer.loop.display import Page
+from racer.loop.episode import block_seeds
 from racer.sitting.agenda import Asking, Consent, Drive, make_agenda
 from racer.sitting.protocol import ProtocolName, plan_episodes
 from racer.study.file import Study
@@ -48,7 +49,7 @@ def study_shots(study: Study, protocol: ProtocolName) -> list[Shot]:
     keys = HeldKeys(task.spec, study.file.keys.given)
     shots: list[Shot] = []
     met: set[object] = set()
-    frame: NDArray[np.uint8] | None = None
+    frames: list[NDArray[np.uint8]] = []
     drive: Shot | None = None
     for item in make_agenda(plans, screens_of(study), texts, text, keys.bindings):
         kind = _kind(item)
@@ -63,8 +64,9 @@ def study_shots(study: Study, protocol: ProtocolName) -> list[Shot]:
         elif isinstance(item, Asking):
             shots += _questions(item, study)
         else:
-            frame = task.start(item.plan.seed).frame() if frame is None else frame
-            drive = _drive(item, frame, task.spec, text)
+            together = block_seeds(item.plan.seed, min(task.spec.page, item.plan.steps))
+            frames = frames or [task.start(seed).frame() for seed in together]
+            drive = _drive(item, frames, task.spec, text)
             shots.append(drive)
     return [*shots, *(_menus(study, drive) if drive else ())]
 
@@ -141,10 +143,12 @@ def _questions(asking: Asking, study: Study) -> Iterator[Shot]:
         yield Shot(f"{asking.questionnaire.name}, {' '.join(item.id for item in page)}", draw)
 
 
-def _drive(drive: Drive, frame: NDArray[np.uint8], spec: TaskSpec, text: TaskText) -> Shot:
+def _drive(drive: Drive, frames: Sequence[NDArray[np.uint8]], spec: TaskSpec, text: TaskText) -> Shot:
     counted = (0, drive.plan.steps) if spec.paced else (drive.before, drive.total or drive.plan.steps)
     hud = hud_at(spec, text, drive.heading, 0, *counted)
-    return Shot(hud.heading, lambda painter: painter.drive(frame, hud))
+    if spec.page > 1:
+        return Shot(hud.heading, lambda painter: painter.catalogue(frames, hud))
+    return Shot(hud.heading, lambda painter: painter.drive(frames[0], hud))
 
 
 def _menus(study: Study, below: Shot) -> Iterator[Shot]:

@@ -15,7 +15,6 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from compression.fitting.config import PicoConfig
 from disk.writing import make_folder, rename_without_overwriting, sync_folder
 from racer.drivers.registry import KEYBOARD, SIMULATED, make_driver
 from racer.errors import ConfigError
@@ -59,7 +58,7 @@ def run_study(
     driver: str = SIMULATED,
     jobs: int | None = None,
     progress: Progress = lambda what, done, total: None,
-    iterations: int = PicoConfig.iterations,
+    iterations: int | None = None,
 ) -> StudyRun:
     """Simulate a study; sittings and masks that are there already are kept, so that it can be interrupted.
 
@@ -72,7 +71,7 @@ def run_study(
             `simulated` ones are of that, so that none that trained a mask says how good it is.
         jobs: Sittings at a time; one for each processor if None.
         progress: Told how far it is.
-        iterations: Gradient steps of each network in training.
+        iterations: Gradient steps of each network in training; as many as the study file says if None.
 
     Raises:
         ConfigError: If a number is out of range or the driver is a person.

@@ -23,7 +23,9 @@ from pydantic import (
     model_validator,
 )
 
+from compression.errors import TrainingError
 from compression.fill import FillName
+from compression.fitting.config import Labels, config_of
 from compression.masks import MaskInterval
 from compression.noise import NoiseName, check_noise
 from racer.loop.conditions import ChannelConfig
@@ -250,6 +252,28 @@ class Masks(Section):
             known = " or ".join(f'"{source}"' for source in sources)
             raise ValueError(f"must be {known}, or a {MASK_SUFFIX} file in the study's folder; got {value[:80]!r}")
         return in_the_folder(value)
+
+
+class Training(Section):
+    """How `pico`'s mask is trained from this study's pilots."""
+
+    constants: Literal["racer", "digits", "cars", "faces", "driving"] = "racer"
+    """`racer`, or those of the released code's notebooks: one network of 10,000 steps of 32, no imagined exploration,
+    and their label of negatives."""
+    labels: Labels = "released"
+    """What the action discriminator learns. `released`: was this done on seeing the original? `paper`: p(T = 1 | a, x),
+    was it the original that was seen?"""
+    negative_label: float | None = None
+    """Of what was done on seeing something else, 0 to 1, with labels `released` alone; that of the constants if left
+    out."""
+
+    @model_validator(mode="after")
+    def _can_be_trained(self) -> Self:
+        try:
+            config_of(**self.model_dump())
+        except TrainingError as error:
+            raise ValueError(str(error)) from error
+        return self
 
 
 class Keys(BaseModel):

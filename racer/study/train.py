@@ -7,7 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from compression.fitting.config import PicoConfig
 from compression.fitting.fitted import trained_on
 from racer.study.file import Study, StudyFileError
 from racer.study.sections import PILOT, Masks
@@ -47,14 +46,14 @@ def masks_of_withdrawn(study: Study) -> dict[str, tuple[str, ...]]:
 def train_study(
     study: Study,
     progress: Callable[[str, float], None] = lambda stage, fraction: None,
-    iterations: int = PicoConfig.iterations,
+    iterations: int | None = None,
 ) -> dict[Path, Summary]:
     """Train every mask that is missing on all completed pilots; return what each training came to, by mask file.
 
     Args:
         study: The study.
         progress: Told what is done and the fraction of the whole, 0 to 1.
-        iterations: Gradient steps of each network.
+        iterations: Gradient steps of each network; as many as the study file says if None.
 
     Raises:
         StudyFileError: If no pilot has completed a sitting.
@@ -71,7 +70,6 @@ def train_study(
             f"one with `racer session start --study {shlex.quote(str(study.folder))}`",
         )
     paths = [path for pilot in pilots for path in pilot.paths]
-    config = PicoConfig(seed=study.file.seed, iterations=iterations)
     trained: dict[Path, Summary] = {}
     for place, condition in enumerate(conditions):
         out = study.mask_path(condition)
@@ -80,5 +78,6 @@ def train_study(
         def part(stage: str, fraction: float, place: int = place) -> None:
             progress(stage, (place + fraction) / len(conditions))
 
+        config = study.file.training_config(condition, iterations)
         trained[out] = train(condition, paths, out, config, part, study.model)
     return trained

@@ -35,6 +35,8 @@ __all__ = ["Action", "Labelled", "Metric", "Outcome", "Task", "TaskSpec", "TaskT
 MOST_SEED = 2**31 - 1
 """Seeds of trials lie between 0 and this."""
 MOST_LABELS = 16
+MOST_TOGETHER = 9
+"""Each has a digit for its key."""
 _TASK_NAME = re.compile(r"[a-z][a-z0-9-]{0,39}", re.ASCII)
 _ACTION_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}", re.ASCII)
 
@@ -66,6 +68,8 @@ class TaskText:
     """What stands below the keys of an action, by its name; the name itself where it is left out."""
     primary: str = ""
     """What stands beside the bar of the primary metric, such as `Road`; the metric's title if empty."""
+    hint: str = ""
+    """What is to be done with pictures that are shown together; stands below them."""
 
 
 @dataclass(frozen=True)
@@ -113,6 +117,9 @@ class TaskSpec:
     """For how long a person sees a cross before each frame of a task that waits for answers, 0 to 5."""
     shown_seconds: float = 0.0
     """For how long a person sees a frame of such a task, 0 to 60; 0: until the answer."""
+    page: int = 1
+    """Trials of such a task that a person sees together, 1 to 9: those are marked that are acted on by the first of two
+    actions, the others by the second. Trials of one step each; the actions then have no keys."""
     questionnaires: tuple[str, ...] = ("nasa-tlx",)
     """Built-in questionnaires that new studies ask after each condition."""
     operating_points: tuple[Mapping[str, Any], ...] = ({},)
@@ -167,6 +174,15 @@ class TaskSpec:
             raise ConfigError(f"task {self.name}: fixation must last 0 to 5 seconds; got {self.fixation_seconds}")
         if not 0 <= self.shown_seconds <= 60:
             raise ConfigError(f"task {self.name}: frames must be shown for 0 to 60 seconds; got {self.shown_seconds}")
+        if not 1 <= self.page <= MOST_TOGETHER:
+            raise ConfigError(f"1 to {MOST_TOGETHER} pictures can be shown together; got {self.page}")
+        if self.page > 1 and (self.paced or len(self.actions) != 2 or keys):
+            raise ConfigError(
+                f"pictures are shown together only under a question of two answers, which have no keys; task "
+                f"{self.name} has {len(self.actions)}"
+            )
+        if self.page > 1 and (self.shown_seconds or self.fixation_seconds):
+            raise ConfigError("pictures that are shown together stay until they are answered: leave seconds out")
         if self.labels and not (2 <= len(self.labels) <= MOST_LABELS and len(set(self.labels)) == len(self.labels)):
             raise ConfigError(f"task {self.name}: there must be 2 to {MOST_LABELS} labels, each of its own name")
         if not all(_ACTION_NAME.fullmatch(label) for label in self.labels):

@@ -66,25 +66,25 @@ class DriveView:
         if self._surroundings != surroundings:
             self._draw_surroundings(hud, layout)
             self._surroundings = surroundings
-        self._magnify(frame, self._shown_pixels, layout.frame)
+        magnify(self._canvas, frame, self._shown_pixels, layout.frame)
         if original is not None and layout.original is not None:
-            self._magnify(original, self._original_pixels, layout.original)
+            magnify(self._canvas, original, self._original_pixels, layout.original)
         self._canvas.screen.fill(GROUND, layout.footer)
         if hud.count is not None:
             number, count = hud.count
             counted = self._texts.pictures.format
             label = counted(number=number, count=count)
             widest = counted(number=count, count=count)
-            self._draw_bar(layout.footer, label, widest, hud.steps_done, BLUE)
+            draw_bar(self._canvas, layout.footer, label, widest, hud.steps_done, BLUE)
             return
         time = self._texts.time
-        self._draw_bar(layout.bars[0], time, time, hud.steps_done, BLUE)
+        draw_bar(self._canvas, layout.bars[0], time, time, hud.steps_done, BLUE)
         if hud.score_label:
             # Room for the longest score of a percentage, so that the bar keeps its place while it grows.
             label, widest = f"{hud.score_label} {hud.score}", f"{hud.score_label} {hud.score:>5}"
             if hud.score.endswith("%"):
                 widest = f"{hud.score_label} 100 %"
-            self._draw_bar(layout.bars[1], label, widest, hud.score_share, ORANGE)
+            draw_bar(self._canvas, layout.bars[1], label, widest, hud.score_share, ORANGE)
 
     def answer_at(self, spot: tuple[int, int]) -> int | None:
         """Return the number of the answer whose button is at (x, y) of the drive last drawn; None for none."""
@@ -148,15 +148,7 @@ class DriveView:
     def _draw_surroundings(self, hud: Hud, layout: _DriveLayout) -> None:
         canvas, px = self._canvas, self._canvas.px
         canvas.screen.fill(GROUND)
-        pad, middle = px(_PAD), px(_HEADER) // 2
-        room = canvas.width - 2 * pad
-        if hud.mark:
-            mark = canvas.fitted(hud.mark, canvas.text_px(20), GROUND, room // 2)
-            pill = mark.get_rect(midright=(canvas.width - pad - px(14), middle)).inflate(px(28), px(12))
-            canvas.rounded(pill, pill.height // 2, YELLOW)
-            canvas.place(mark, center=pill.center)
-            room -= pill.width + pad
-        canvas.place(canvas.fitted(hud.heading, canvas.text_px(26), INK, room), midleft=(pad, middle))
+        draw_heading(canvas, hud)
         for rect, caption in ((layout.original, self._texts.original), (layout.frame, self._texts.shown)):
             if rect is not None:
                 pygame.draw.rect(canvas.screen, EDGE, rect.inflate(2 * px(2), 2 * px(2)), px(2))
@@ -174,22 +166,39 @@ class DriveView:
                 line = canvas.fitted(said, min(canvas.text_px(size), rect.height // 2), ink, room)
                 canvas.place(line, center=(rect.centerx, rect.top + round(share * rect.height)))
 
-    def _magnify(self, frame: NDArray[np.uint8], pixels: Surface, target: Rect) -> None:
-        blit_frame(pixels, frame)
-        pygame.transform.scale(pixels, target.size, self._canvas.screen.subsurface(target))
 
-    def _draw_bar(self, area: Rect, label: str, widest: str, fraction: float | None, color: Color) -> None:
-        canvas, px = self._canvas, self._canvas.px
-        # Room for the widest label, so that the bar keeps its place while the percentage grows.
-        reserved = min(canvas.text_width(widest, canvas.text_px(20)), 2 * area.width // 3)
-        canvas.place(canvas.fitted(label, canvas.text_px(20), QUIET, reserved), midleft=area.midleft)
-        if fraction is None:
-            return
-        bar = Rect(0, 0, max(area.width - reserved - px(14), 1), px(14))
-        bar.midright = area.midright
-        canvas.rounded(bar, bar.height // 2, EDGE)
-        done = round(bar.width * min(max(fraction, 0.0), 1.0))
-        canvas.rounded(bar, bar.height // 2, color, Rect(0, 0, done, bar.height))
+def draw_heading(canvas: Canvas, hud: Hud) -> None:
+    """Draw what stands above frames, and the mark beside it."""
+    px, pad, middle = canvas.px, canvas.px(_PAD), canvas.px(_HEADER) // 2
+    room = canvas.width - 2 * pad
+    if hud.mark:
+        mark = canvas.fitted(hud.mark, canvas.text_px(20), GROUND, room // 2)
+        pill = mark.get_rect(midright=(canvas.width - pad - px(14), middle)).inflate(px(28), px(12))
+        canvas.rounded(pill, pill.height // 2, YELLOW)
+        canvas.place(mark, center=pill.center)
+        room -= pill.width + pad
+    canvas.place(canvas.fitted(hud.heading, canvas.text_px(26), INK, room), midleft=(pad, middle))
+
+
+def draw_bar(canvas: Canvas, area: Rect, label: str, widest: str, fraction: float | None, color: Color) -> None:
+    """Draw a label, with room for its widest, and a bar beside it, filled by a fraction; without one no bar."""
+    px = canvas.px
+    # Room for the widest label, so that the bar keeps its place while the percentage grows.
+    reserved = min(canvas.text_width(widest, canvas.text_px(20)), 2 * area.width // 3)
+    canvas.place(canvas.fitted(label, canvas.text_px(20), QUIET, reserved), midleft=area.midleft)
+    if fraction is None:
+        return
+    bar = Rect(0, 0, max(area.width - reserved - px(14), 1), px(14))
+    bar.midright = area.midright
+    canvas.rounded(bar, bar.height // 2, EDGE)
+    done = round(bar.width * min(max(fraction, 0.0), 1.0))
+    canvas.rounded(bar, bar.height // 2, color, Rect(0, 0, done, bar.height))
+
+
+def magnify(canvas: Canvas, frame: NDArray[np.uint8], pixels: Surface, target: Rect) -> None:
+    """Draw a frame, uint8[H, W, C], over a part of the canvas, by way of a surface of its own size."""
+    blit_frame(pixels, frame)
+    pygame.transform.scale(pixels, target.size, canvas.screen.subsurface(target))
 
 
 def magnified(frame: tuple[int, int], width: int, height: int) -> tuple[int, int]:

@@ -12,6 +12,7 @@ from racer.drivers.keyboard import HeldKeys
 from racer.loop.display import Hud, Page
 from racer.tasks.task import TaskText
 from racer.window.canvas import Canvas, Color, Typed
+from racer.window.catalogue_view import CatalogueAreas, CatalogueView
 from racer.window.drive_view import DriveView
 from racer.window.fonts import Fonts
 from racer.window.form_view import FormAreas, FormView
@@ -61,6 +62,7 @@ class Painter:
         """Lay everything out anew for the surface as it is now."""
         self._canvas = Canvas(screen, self._fonts)
         self._drives = DriveView(self._canvas, self._texts, self._keys.spec.frame, self._answers)
+        self._catalogues = CatalogueView(self._canvas, self._texts, self._text.hint, self._keys.spec.page)
         self._pages = PageView(self._canvas, self._texts, self._keys, self._text)
         self._forms = FormView(self._canvas, self._texts)
         self._menus = MenuView(self._canvas, self._texts)
@@ -81,6 +83,11 @@ class Painter:
     def number(self, number: int, with_original: bool) -> None:
         """Draw the countdown's number over the frame of a drive just drawn."""
         self._drives.number(number, with_original)
+
+    def catalogue(self, frames: Sequence[NDArray[np.uint8]], hud: Hud, marked: Collection[int] = ()) -> CatalogueAreas:
+        """Draw pictures that are shown together; see `CatalogueView.page`."""
+        self._drives.covered()
+        return self._catalogues.page(frames, hud, marked)
 
     def page(
         self,

@@ -27,6 +27,8 @@ Wish = Literal["escape", "close", "focus", "fullscreen", "experimenter", "gamepa
 """What interrupts a screen: the Esc key, the close button, the loss of the keyboard, F11, Ctrl+Shift+X."""
 
 SECOND: Final = 1_000_000_000
+TIMED_NS: Final = 1_000_000
+"""Pause between two looks at the events while time counts: the precision of key times."""
 _IDLE_NS: Final = 10_000_000
 """Pause between two looks at the events on pages and menus, where nobody is in a hurry."""
 _SETTLED_NS: Final = 300_000_000
@@ -50,6 +52,8 @@ class Screen(ABC):
     over = False
     """Whether it is drawn over what was there before."""
     done = False
+    poll_ns = _IDLE_NS
+    """Pause between two looks at the events."""
 
     def __init__(self) -> None:
         self._began: int | None = None
@@ -159,7 +163,7 @@ class Stage:
                     self.flip()
                 self._run_events(screen, answer, fresh)
                 fresh = False
-                self.doze(_IDLE_NS)
+                self.doze(screen.poll_ns)
         finally:
             self._take_text(typing_before)
             self.stale = True

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from typing import Final
 
 import numpy as np
 import pygame
@@ -16,20 +15,18 @@ from numpy.typing import NDArray
 
 from racer.drivers.keyboard import HeldKeys
 from racer.errors import ConfigError
-from racer.loop.display import EndSession, EventListener, Hud, Page, Reply
+from racer.loop.display import EndSession, EventListener, Hud, Mark, Page, Reply
 from racer.sitting.questionnaires import Item
 from racer.tasks.task import TaskText
 from racer.window.experimenter_menu import ExperimenterMenu
 from racer.window.forms import Form
+from racer.window.marking import Marking
 from racer.window.menu_view import Menu
 from racer.window.menus import Choice
 from racer.window.opening import SMALLEST_WINDOW
 from racer.window.pages import Choosing, Reading
-from racer.window.stage import SECOND, Stage, Wish, clicks
+from racer.window.stage import SECOND, TIMED_NS, Stage, Wish, clicks
 from racer.window.texts import Texts, english
-
-_POLL_NS: Final = 1_000_000
-"""Pause between two looks at the events while time runs: the precision of key times."""
 
 
 class Window:
@@ -145,7 +142,7 @@ class Window:
             if remaining <= 0:
                 return paused
             self._stage.refresh()
-            self._stage.doze(min(remaining, _POLL_NS))
+            self._stage.doze(min(remaining, TIMED_NS))
 
     def await_answer(self, gone: NDArray[np.uint8] | None = None, gone_ns: int = 0) -> int:
         """Handle events until a key of an action is pressed or its button clicked; return the nanoseconds paused.
@@ -160,8 +157,22 @@ class Window:
             if gone is not None and self._drive is not None and self._clock() >= gone_ns + paused:
                 self.show(gone, self._drive[1], self._drive[2])
                 gone = None
-            paused += self.wait(self._clock() + _POLL_NS)
+            paused += self.wait(self._clock() + TIMED_NS)
         return paused
+
+    def mark(self, frames: Sequence[NDArray[np.uint8]], hud: Hud) -> tuple[Mark, ...]:
+        """Show pictures together, uint8[H, W, C] each, until the participant, who can mark them, goes on."""
+        self.wait(self._clock())  # what was pressed before marks nothing
+        stage, page = self._stage, Marking(frames, hud, self._clock, self._stage.tell)
+        stage.background, stage.stale = lambda: page.draw(stage.painter), True
+        stage.refresh()
+        shown_ns = self._clock()
+
+        def interrupt(wish: Wish) -> None:
+            page.paused_ns += self._pause(wish)
+
+        stage.run(page, interrupt)
+        return page.marks(shown_ns)
 
     def close(self) -> None:
         """Close the window. Fonts and surfaces keep working: the game draws off screen in the same process."""
@@ -226,7 +237,7 @@ class Window:
                     self._stage.toggle_fullscreen()
                 elif wish is not None and wish != "focus":
                     return wish
-            self._stage.doze(_POLL_NS)
+            self._stage.doze(TIMED_NS)
 
     def _ask(self, wish: Wish) -> None:
         """Do or ask what a wish calls for; return to go on. Raises EndSession and RedoEpisode."""

@@ -1,4 +1,4 @@
-"""Simulated people who answer questions about single pictures: three families that see in ways of their own.
+"""Simulated people who answer questions about single pictures: four families that see in ways of their own.
 
 Each family learns from pictures of the part of its world that models learn from, none of which is met in sittings or
 sweeps, and from seeds that no other family has learnt from. In a drawn world those are pictures of its own; where there
@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from racer.drivers.driver import DriverError, DriverFamily
+from racer.drivers.filters import Filters
 from racer.tasks.pictures.task import Pictures
 from racer.tasks.task import Task
 
@@ -26,8 +27,8 @@ Answers = NDArray[np.float64]
 """Probabilities, float64[N, answers]."""
 _FIRST_SEED = 1_000_000
 """Of the pictures that are learnt from; see `racer.tasks.pictures.parts`."""
-_OF_ONE_FAMILY = 300_000
-"""Seeds of pictures kept for each."""
+_APART = 300_000
+"""Seeds from one family's first picture to the next one's."""
 _LEARNT = 4_000
 """Pictures that a family learns from."""
 _AT_ONCE = 500
@@ -36,14 +37,37 @@ _AT_ONCE = 500
 class Reader(Protocol):
     """What a family makes of pictures."""
 
+    @staticmethod
+    def see(frames: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Return what is seen of frames, uint8[N, H, W, C]: float32[N, ...] in [0, 1]."""
+
     def learn(self, seen: NDArray[np.float32], answers: NDArray[np.int64]) -> None:
-        """Learn from pictures, float32[N, pixels] in [0, 1], and their right answers, int64[N]; each occurs."""
+        """Learn from pictures as they are seen and their right answers, int64[N]; each occurs."""
 
     def probabilities(self, seen: NDArray[np.float32]) -> Answers:
-        """Return how probable each answer is to pictures, float32[N, pixels]."""
+        """Return how probable each answer is to pictures as they are seen."""
 
 
-class Network:
+class Sketch:
+    """Seeing edges and brightness."""
+
+    @staticmethod
+    def see(frames: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Return what is seen of frames, uint8[N, H, W, C]: float32[N, pixels] in [0, 1].
+
+        Edges across and down at half the resolution, and brightness at a quarter of it: people see edges wherever they
+        are and whatever is beside them, and colours coarsely.
+        """
+        count, height, width, _ = frames.shape
+        light = frames.mean(axis=3, dtype=np.float32) / np.float32(255)
+        across, down = np.zeros_like(light), np.zeros_like(light)
+        across[:, :, 1:], down[:, 1:] = np.abs(np.diff(light, axis=2)), np.abs(np.diff(light, axis=1))
+        edges = np.stack([across, down], axis=3).reshape(count, height // 2, 2, width // 2, 2, 2).mean((2, 4))
+        coarse = light.reshape(count, height // 4, 4, width // 4, 4).mean((2, 4))
+        return np.concatenate([np.minimum(4 * edges, 1).reshape(count, -1), coarse.reshape(count, -1)], axis=1)
+
+
+class Network(Sketch):
     """A multilayer perceptron."""
 
     def __init__(self) -> None:
@@ -65,7 +89,7 @@ class Network:
         return found
 
 
-class Neighbours:
+class Neighbours(Sketch):
     """The nearest neighbours along the directions that go with the answers (partial least squares)."""
 
     def __init__(self) -> None:
@@ -87,7 +111,7 @@ class Neighbours:
         return certain
 
 
-class Trees:
+class Trees(Sketch):
     """Boosted trees on some of what is seen."""
 
     _PIXELS, _TREES = 600, 100
@@ -154,7 +178,7 @@ class Viewer:
 
     def probabilities(self, frames: NDArray[np.uint8]) -> Answers:
         """Return how probable each answer is on seeing frames, uint8[N, H, W, C]."""
-        seen = _seen(frames)
+        seen = self._reader.see(frames)
         seen += self.traits.grain * self._rng.standard_normal(seen.shape, np.float32)
         said = np.maximum(self._reader.probabilities(seen), 1e-6) ** (1 / self.traits.temperature)
         said /= said.sum(axis=1, keepdims=True)
@@ -162,25 +186,11 @@ class Viewer:
         return mixed
 
 
-def _seen(frames: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Return what is seen of frames, uint8[N, H, W, C]: float32[N, pixels] in [0, 1].
-
-    Edges across and down at half the resolution, and brightness at a quarter of it: people see edges wherever they are
-    and whatever is beside them, and colours coarsely.
-    """
-    count, height, width, _ = frames.shape
-    light = frames.mean(axis=3, dtype=np.float32) / np.float32(255)
-    across, down = np.zeros_like(light), np.zeros_like(light)
-    across[:, :, 1:], down[:, 1:] = np.abs(np.diff(light, axis=2)), np.abs(np.diff(light, axis=1))
-    edges = np.stack([across, down], axis=3).reshape(count, height // 2, 2, width // 2, 2, 2).mean((2, 4))
-    coarse = light.reshape(count, height // 4, 4, width // 4, 4).mean((2, 4))
-    return np.concatenate([np.minimum(4 * edges, 1).reshape(count, -1), coarse.reshape(count, -1)], axis=1)
-
-
 _READERS: tuple[tuple[str, Callable[[], Reader]], ...] = (
     ("viewer-network", Network),
     ("viewer-neighbours", Neighbours),
     ("viewer-trees", Trees),
+    ("viewer-convolution", Filters),
 )
 
 
@@ -195,11 +205,11 @@ def _learnt(number: int, task: Pictures) -> Reader:
             "pip install 'racer[pictures]'"
         ) from error
     world, question = task.world, task.asked
-    first = _FIRST_SEED + number * _OF_ONE_FAMILY
+    first = _FIRST_SEED + number * _APART
     parts, answers = [], []
     for start in range(first, first + _LEARNT, _AT_ONCE):
         pictures = [world.picture(seed) for seed in range(start, start + _AT_ONCE)]
-        parts.append(_seen(np.stack([picture.frame for picture in pictures])))
+        parts.append(reader.see(np.stack([picture.frame for picture in pictures])))
         answers += [question.answer(picture.traits) for picture in pictures]
     missing = [answer.name for number, answer in enumerate(question.answers) if number not in answers]
     if missing:
@@ -240,4 +250,11 @@ VIEWER_TREES = DriverFamily(
     "answers as boosted trees do, with a temperature and lapses",
     "No publication: histogram gradient boosting; fitted with scikit-learn.",
     _maker(2),
+)
+VIEWER_CONVOLUTION = DriverFamily(
+    "viewer-convolution",
+    _TASKS,
+    "answers as a small convolutional network does, with a temperature and lapses",
+    "After Coates, Lee and Ng (AISTATS 2011): one layer of filters learnt by k-means; fitted with scikit-learn.",
+    _maker(3),
 )

@@ -81,6 +81,8 @@ class Folder(Pictures):
     """Whether pictures lose their colours."""
     seconds: float = 0.0
     """For how long people see a picture, 0 to 60; 0: until they answer."""
+    page: int = 1
+    """Pictures that people see together, 1 to 9: they mark those to which the first of two answers is theirs."""
     questions: list[dict[str, Any]] = field(default_factory=list, hash=False)
     """Each with `column`, `text` and `answers`, which have `value`, `keys` and `button`; if left out, every column of
     2 to 10 values is one."""

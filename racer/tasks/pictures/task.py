@@ -20,18 +20,22 @@ _TRIALS = 20
 """Pictures of a block where nobody says otherwise."""
 _LINES = {
     "en": (
-        "You will see pictures, one after the other. Answer by what you see, without hurry and without delay; nobody "
-        "tells you whether you are right.",
+        "You will see many pictures. Answer by what you see, without hurry and without delay; nobody tells you whether "
+        "you are right.",
         "Some pictures are blurred, or wrong in parts: answer all the same. Blocks of pictures: {trials}.",
     ),
     "de": (
-        "Sie sehen ein Bild nach dem anderen. Antworten Sie nach dem, was Sie sehen, ohne Eile und ohne Zögern; ob es "
-        "stimmt, erfahren Sie nicht.",
+        "Sie sehen viele Bilder. Antworten Sie nach dem, was Sie sehen, ohne Eile und ohne Zögern; ob es stimmt, "
+        "erfahren Sie nicht.",
         "Manche Bilder sind unscharf oder teils falsch: Antworten Sie trotzdem. Blöcke von Bildern: {trials}.",
     ),
 }
 _ANSWERS, _FOR = {"en": "Answers", "de": "Antworten"}, {"en": "for", "de": "für"}
 _QUOTED = {"en": "“{}”", "de": "„{}“"}
+_MARKS = {
+    "en": "Mark all pictures to which your answer is {}: click them, or press their numbers. SPACE goes on.",
+    "de": "Markieren Sie alle Bilder, zu denen Ihre Antwort {} ist: durch Klick oder Nummer. Weiter mit der Leertaste.",
+}
 _KEYS_THEMSELVES = {
     "en": "Answer with the digit's key, in the row of digits or on the number pad.",
     "de": "Antworten Sie mit der Taste der Ziffer, in der Ziffernreihe oder auf dem Ziffernblock.",
@@ -46,6 +50,7 @@ class Pictures:
     software: ClassVar[tuple[str, ...]] = ("numpy",)
     question: str
     seconds: float
+    page: int
 
     def __post_init__(self) -> None:
         names = [question.name for question in self.world.questions]
@@ -68,21 +73,24 @@ class Pictures:
     def spec(self) -> TaskSpec:
         """Everything that Racer needs to know of it."""
         question, world = self.asked, self.world
+        alone = self.page == 1
+        answers = question.answers if alone else tuple(Action(answer.name) for answer in question.answers)
         return TaskSpec(
             name=self.world_name,
             summary=self.summary,
             frame=world.frame,
-            actions=question.answers,
+            actions=answers,
             metrics=_metrics(question.answers),
-            texts={language: _text(question, language) for language in _LINES},
+            texts={language: _text(question, language, alone) for language in _LINES},
             paced=False,
             driver="viewer-trees",
             pilot_driver="viewer-network",
             model=shipped_model(self.world_name),
             steps=_TRIALS,
             step_seconds=ANSWER_SECONDS,
-            fixation_seconds=FIXATION_SECONDS,
+            fixation_seconds=FIXATION_SECONDS if alone else 0.0,
             shown_seconds=self.seconds,
+            page=self.page,
             questionnaires=(),
             operating_points=tuple({"question": each.name} for each in world.questions),
             training_points=({"question": self.question},),
@@ -141,6 +149,8 @@ class Digits(Pictures):
     """`digit`: which one it is. `thickness`: thick or thin."""
     seconds: float = 0.0
     """For how long people see a picture, 0 to 60; 0: until they answer."""
+    page: int = 1
+    """Pictures that people see together, 1 to 9: they mark those to which the first of two answers is theirs."""
     world_name: ClassVar[str] = "digits"
     summary: ClassVar[str] = "read handwritten digits"
     software: ClassVar[tuple[str, ...]] = ("numpy", "scikit-learn")
@@ -154,6 +164,8 @@ class Vehicles(Pictures):
     """`worth`: less than 20,000? `paint`: dark or light?"""
     seconds: float = 0.0
     """For how long people see a picture, 0 to 60; 0: until they answer."""
+    page: int = 1
+    """Pictures that people see together, 1 to 9: they mark those to which the first of two answers is theirs."""
     world_name: ClassVar[str] = "vehicles"
     summary: ClassVar[str] = "judge what vehicles are worth, or their paint"
 
@@ -166,6 +178,8 @@ class Faces(Pictures):
     """`eyes`: covered? `head`: covered?"""
     seconds: float = 0.0
     """For how long people see a picture, 0 to 60; 0: until they answer."""
+    page: int = 1
+    """Pictures that people see together, 1 to 9: they mark those to which the first of two answers is theirs."""
     world_name: ClassVar[str] = "faces"
     summary: ClassVar[str] = "check whether faces are covered"
 
@@ -186,10 +200,14 @@ def _metrics(answers: tuple[Action, ...]) -> tuple[Metric, ...]:
     )
 
 
-def _text(question: Question, language: str) -> TaskText:
+def _text(question: Question, language: str, alone: bool) -> TaskText:
     given = question.words.get(language, {})
     words = {answer.name: given.get(answer.name, answer.name) for answer in question.answers}
-    if all(words[answer.name] in answer.keys for answer in question.answers):
+    hint = ""
+    if not alone:
+        hint = _MARKS[language].format(_QUOTED[language].format(words[question.answers[0].name]))
+        keys = _plain(hint)
+    elif all(words[answer.name] in answer.keys for answer in question.answers):
         keys = _KEYS_THEMSELVES[language]
     else:
         pairs = [
@@ -198,7 +216,7 @@ def _text(question: Question, language: str) -> TaskText:
         ]
         keys = f"{_ANSWERS[language]}: {', '.join(pairs)}."
     before, *after = _LINES[language]
-    return TaskText(question.asked[language], (before, keys, *after), words)
+    return TaskText(question.asked[language], (before, keys, *after), words, hint=hint)
 
 
 def _plain(word: str) -> str:

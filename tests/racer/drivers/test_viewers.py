@@ -10,12 +10,13 @@ import pytest
 from racer.drivers.driver import Driver, DriverError
 from racer.drivers.families import viewers
 from racer.drivers.families.viewers import Viewer, draw_traits
+from racer.drivers.filters import Filters
 from racer.drivers.registry import find_family, make_driver
 from racer.tasks.pictures.parts import part_of
 from racer.tasks.pictures.task import Pictures
 from racer.tasks.registry import make_task
 
-FAMILIES = ("viewer-network", "viewer-neighbours", "viewer-trees")
+FAMILIES = ("viewer-network", "viewer-neighbours", "viewer-trees", "viewer-convolution")
 TASK = make_task("digits", {"question": "thickness"})
 
 
@@ -62,12 +63,27 @@ def test_people_of_a_family_differ_in_their_traits() -> None:
 
 
 def test_families_learn_from_seeds_of_their_own_that_lead_to_no_picture_that_anybody_meets() -> None:
-    starts = [viewers._FIRST_SEED + number * viewers._OF_ONE_FAMILY for number in range(len(FAMILIES))]
-    ranges = [range(start, start + viewers._OF_ONE_FAMILY) for start in starts]
+    starts = [viewers._FIRST_SEED + number * viewers._APART for number in range(len(FAMILIES))]
+    ranges = [range(start, start + 4_000) for start in starts]
     assert all(part_of(seed) == "learnt" for each in ranges for seed in (each[0], each[-1]))
     assert [name for name, _ in viewers._READERS] == list(FAMILIES)
     for name in FAMILIES:
         assert find_family(name).tasks == ("digits", "vehicles", "faces", "folder")
+
+
+def test_filters_see_pictures_of_any_size_and_are_the_same_whenever_they_are_learnt() -> None:
+    rng = np.random.default_rng(2)
+    answers = np.arange(60) % 2
+    for side, channels in ((16, 1), (40, 3), (64, 3)):
+        frames = rng.integers(200, size=(60, side, side, channels), dtype=np.uint8)
+        frames[answers == 1, :, side // 2 :] += 50
+        seen = Filters.see(frames)
+        assert seen.shape[1] == (side if side < 64 else 32) and 0 <= seen.min() <= seen.max() <= 1
+        one, again = Filters(), Filters()
+        for each in (one, again):
+            each.learn(seen, answers)
+        assert np.array_equal(one.probabilities(seen), again.probabilities(seen))
+        assert (one.probabilities(seen).argmax(axis=1) == answers).all()
 
 
 def test_who_pilots_does_not_judge() -> None:

@@ -18,9 +18,10 @@ from compression.masks import FixedMask, MaskPolicy
 from compression.model.latent_model import LatentModel
 from compression.model.sizes import Sizes
 from racer.drivers.families import viewers
+from racer.drivers.registry import families_for
 from racer.errors import ConfigError
 from racer.rates.judged_plot import AGREEMENT, MATRIX, PICTURES, agreement_lines, draw_judged
-from racer.rates.judging import SAMPLES, Judged, Rule, budgets, judge, judges, mask_rules
+from racer.rates.judging import SAMPLES, Judged, Rule, budgets, judge, judges, mask_rules, paper_bits
 from racer.tasks.registry import make_task
 
 SIZES = Sizes(frame=(32, 32, 1), latents=6, blocks=3, actions=10, hidden=0, dense=8)
@@ -64,6 +65,23 @@ def test_every_rule_is_charged_what_its_packets_take(judged: Judged) -> None:
     assert {row.slot for row in judged.rows} == {0, *SLOTS}, "a slot that no mask fits into is left out"
     files = {row.coder: row.bits for row in judged.rows if row.coder in ("jpeg", "png")}
     assert files["png"] > files["jpeg"] > 1000
+
+
+def test_the_papers_rate_of_16_features_is_its_85_bits_or_nearly() -> None:
+    drawn = np.random.default_rng(0).standard_normal((20_000, 16)).astype(np.float32)
+    assert paper_bits(drawn) / len(drawn) == pytest.approx(85.9, abs=0.2)
+    assert paper_bits(np.zeros(2, np.float32)) == pytest.approx(2 * 4.648, abs=0.01)
+    assert 1000 < paper_bits(np.full(1, 60, np.float32)) < np.inf
+
+
+def test_the_papers_rate_stands_beside_packets_bits_and_counts_no_mask(judged: Judged) -> None:
+    rates = {(row.rule, row.slot): row.paper_bits for row in judged.rows}
+    whole = rates.pop(("full", 0))
+    assert whole is not None and rates.pop(("png", 0)) is rates.pop(("jpeg", 0)) is None
+    assert all(rate is not None and 0 < rate < whole for rate in rates.values())
+    (agreement, *_) = draw_judged(judged)
+    column = agreement.header.index("paper_bits")
+    assert [row[column] for row in agreement.rows] == [row.paper_bits for row in judged.rows]
 
 
 def test_who_sees_the_original_agrees_most(judged: Judged) -> None:
@@ -114,11 +132,9 @@ def test_masks_are_told_apart_by_the_question_they_were_trained_for() -> None:
 
 def test_whoever_a_mask_was_fitted_to_does_not_judge(model: LatentModel) -> None:
     task = make_task("digits", {})
-    assert judges(task, ["viewer-network"]) == FAMILIES
+    assert judges(task, ["viewer-network"]) == (*FAMILIES, "viewer-convolution")
     with pytest.raises(ConfigError, match="no family"):
-        judge(
-            task, ["digit"], model, mask_rules((), SIZES), SLOTS, "prior", judges(task, ["viewer-network", *FAMILIES])
-        )
+        judge(task, ["digit"], model, mask_rules((), SIZES), SLOTS, "prior", judges(task, families_for(task.spec)))
     with pytest.raises(ConfigError, match="are the least"):
         judge(task, ["digit"], model, mask_rules((), SIZES), (2,), "prior", FAMILIES)
 

@@ -125,7 +125,9 @@ def test_a_preset_explains_every_key(preset: str) -> None:
     task = task_of(preset, None)
     # Catch trials and repeats are of single pictures, whose order is always mixed, and which no action leads to.
     paced = make_task(task).spec.paced
-    elsewhere = {"custom"} | ({"catch", "repeats"} if paced else {"mixed", "action_delay", "action_loss"})
+    elsewhere = {"custom", "negative_label"} | (
+        {"catch", "repeats"} if paced else {"mixed", "action_delay", "action_loss"}
+    )
     for name, field in StudyFile.model_fields.items():
         keys = set(getattr(field.annotation, "model_fields", ())) - elsewhere
         assert name in said and keys <= set(said[name] if keys else ()), name
