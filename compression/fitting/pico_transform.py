@@ -56,9 +56,10 @@ def fit_pico_transform(
     with repeatable(config.seed):
         summary = fit.summary(losses, "component")
     progress("done", 1.0)
-    tensors = {"mean": model.mean, "analysis": analysis, "synthesis": synthesis}
     return {
-        **{name: tensor.astype(np.float32) for name, tensor in tensors.items()},
+        "mean": model.mean,
+        "analysis": analysis.astype(np.float32),
+        "synthesis": synthesis.astype(np.float32),
         "codebook": codebook,
         "losses": losses,
     }, summary

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from racer.rates.judging import FILES, FULL, SAMPLES, Agreed, Judged, Sampled
+from racer.rates.judging import SAMPLES, Agreed, Judged, Sampled
 from racer.report.drawing import FAINT, INK, Illustration, canvas, colour_of, marker_of, render
 from racer.report.statistics import bootstrap
 from racer.report.wording import percent
@@ -23,7 +23,7 @@ _MOST_SLOTS = 4
 def draw_judged(judged: Judged) -> list[Illustration]:
     """Return every figure that there are numbers for."""
     drawn = [_agreement(judged), _samples(judged)]
-    if len(judged.questions) > 1 and len(_trained(judged)) > 1:
+    if len(judged.questions) > 1 and len({row.asked for row in judged.rows if row.asked}) > 1:
         drawn.append(_matrix(judged))
     return drawn
 
@@ -127,10 +127,13 @@ def _row(sample: Sampled, rule: str, slots: list[int]) -> list[np.ndarray]:
 def _matrix(judged: Judged) -> Illustration:
     """Draw what a mask trained for one question keeps of another, a panel for each budget (the paper's question 2)."""
     slots, trained = _slots(judged), _trained(judged)
-    rows = {(row.question, row.asked, row.slot): row for row in judged.rows if row.asked}
-    with canvas(0.9 + 1.6 * len(slots), 2.9, len(slots)) as (figure, panels):
+    rows = {(row.question, row.rule, row.slot): row for row in judged.rows if row.asked}
+    own = {
+        row.rule: {other.asked: other.rule for other in judged.rows if other.coder == row.coder} for row in judged.rows
+    }
+    with canvas(1.6 + 1.6 * len(slots), 1.7 + 0.6 * len(trained), len(slots)) as (figure, panels):
         for axes, slot in zip(panels, slots, strict=True):
-            shares = [[100 * rows[question, asked, slot].value for question in judged.questions] for asked in trained]
+            shares = [[100 * rows[question, rule, slot].value for question in judged.questions] for rule in trained]
             axes.imshow(shares, cmap="cividis", vmin=0, vmax=100, aspect="auto")
             for down, line in enumerate(shares):
                 for right, share in enumerate(line):
@@ -139,34 +142,31 @@ def _matrix(judged: Judged) -> Illustration:
             axes.set_xticks(range(len(judged.questions)), judged.questions, rotation=30)
             axes.set_yticks(range(len(trained)), trained if slot == slots[0] else [""] * len(trained))
             axes.set_title(f"{slot} bits", color=INK)
-        panels[0].set_ylabel("mask trained for")
         figure.supxlabel("asked", fontsize=9)
         table = []
-        for slot in sorted({row.slot for row in rows.values()}):
-            for question in judged.questions:
-                for asked in trained:
-                    row = rows[question, asked, slot]
-                    own = rows.get((question, question, slot))
-                    lost = bootstrap((own.people - row.people)[:, None], lambda means: means[:, 0]) if own else None
-                    gain = float((own.people - row.people).mean()) if own else None
-                    table.append(
-                        (asked, question, slot, *_ends(row), gain, *((lost.low, lost.high) if lost else ("", "")))
-                    )
-        alt = "Agreement under masks trained for one question and used for another. " + "; ".join(
-            f"trained for {asked}, asked {question}, {slot} bits: {100 * value:.0f} %"
-            for asked, question, slot, value, *_ in table
+        for (question, rule, slot), row in sorted(rows.items(), key=lambda item: (item[0][2], *item[0][:2])):
+            ours = rows.get((question, own[rule].get(question, ""), slot))
+            lost = bootstrap((ours.people - row.people)[:, None], lambda means: means[:, 0]) if ours else None
+            gain = float((ours.people - row.people).mean()) if ours else None
+            table.append((rule, question, slot, *_ends(row), gain, *((lost.low, lost.high) if lost else ("", ""))))
+        alt = "Agreement under what was trained for one question and used for another. " + "; ".join(
+            f"{rule}, asked {question}, {slot} bits: {100 * value:.0f} %" for rule, question, slot, value, *_ in table
         )
-        header = ("trained_for", "asked", "slot", "agreement", "low", "high", "own_mask_gains", "gain_low", "gain_high")
+        header = ("trained", "asked", "slot", "agreement", "low", "high", "own_gains", "gain_low", "gain_high")
         return render(figure, MATRIX, alt, header, table)
 
 
 def _trained(judged: Judged) -> list[str]:
-    return list(dict.fromkeys(row.asked for row in judged.rows if row.asked))
+    return list(dict.fromkeys(row.rule for row in judged.rows if row.asked))
 
 
 def _slots(judged: Judged) -> list[int]:
-    """Return the budgets to draw: of many, some of them, the least and the most included."""
-    slots = sorted({row.slot for row in judged.rows if row.coder not in (*FILES, FULL)})
+    """Return the budgets to draw, which all rules can use: of many, some of them, the least and the most included."""
+    rules: dict[str, set[int]] = {}
+    for row in judged.rows:
+        if row.slot:
+            rules.setdefault(row.rule, set()).add(row.slot)
+    slots = sorted(set.intersection(*rules.values()))
     chosen = np.unique(np.linspace(0, len(slots) - 1, min(len(slots), _MOST_SLOTS)).round().astype(int))
     return [slots[number] for number in chosen]
 

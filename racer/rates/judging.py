@@ -23,8 +23,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compression.coders.blocks import BlockReceiver, BlockSender, full_layout
-from compression.coders.coder import CoderSettings, find_coder
-from compression.coders.packet import Layout, layout_for, least_bits
+from compression.coders.coder import CoderSettings, LatentReceiver, LatentSender, find_coder
+from compression.coders.packet import layout_for, least_bits
 from compression.fill import FillName
 from compression.fitting.fitted import FittedModel
 from compression.fitting.mask_policy import LearnedMask
@@ -51,9 +51,14 @@ PAPER_STEP = 0.1
 85 and 170)."""
 _FIRST_PERSON = 100
 _AT_ONCE = 64
+_OF_ANSWERS = ("pico", "pico-rate", "pico-transform")
+"""Conditions that are fitted to what was answered to a question."""
+_OF_PICTURES = ("perceptual", "coarse")
+"""Those that know no question."""
 _MASKS = ("pico", "perceptual")
 Frames = NDArray[np.uint8]
 Latents = NDArray[np.float32]
+Ends = tuple[LatentSender, LatentReceiver]
 
 
 @dataclass(frozen=True)
@@ -63,14 +68,38 @@ class Rule:
     coder: str
     asked: str
     """The question that it was trained for; empty where the question does not matter."""
-    policy: Callable[[np.random.Generator], MaskPolicy]
+    policy: Callable[[np.random.Generator], MaskPolicy] | None
+    """Chooses blocks; None for a coder that sends other things."""
     named: bool = True
     """Whether a packet has to say which blocks it holds."""
+    fitted: FittedModel | None = None
+    """Of a coder without a policy."""
 
     @property
     def label(self) -> str:
         """What it is called."""
         return f"{self.coder} for {self.asked}" if self.asked else self.coder
+
+    def least_bits(self, sizes: Sizes) -> int:
+        """Return the smallest slot that it can use."""
+        return find_coder(self.coder).least_bits(sizes) if self.policy is None else least_bits(sizes.blocks)
+
+    def charged(self, slot: int, sizes: Sizes) -> float:
+        """Return the bits of a packet, without the blocks' name where they need none."""
+        if self.named or self.policy is None:
+            return slot
+        layout = layout_for(slot, sizes)
+        return slot - log2(comb(layout.blocks, layout.sent))
+
+    def ends(self, model: LatentModel, slot: int, fill: FillName, rng: np.random.Generator) -> Ends:
+        """Return a sender and a receiver."""
+        if self.policy is not None:
+            layout = layout_for(slot, model.sizes)
+            return BlockSender(model, layout, self.policy(rng), "episode"), BlockReceiver(model, layout, fill)
+        coder, settings = find_coder(self.coder), CoderSettings(slot, "episode", fill, rng, self.fitted)
+        sender, receiver = coder.sender(model, settings), coder.receiver(model, settings)
+        assert isinstance(sender, LatentSender) and isinstance(receiver, LatentReceiver)
+        return sender, receiver
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,28 +154,30 @@ class Judged:
     samples: tuple[Sampled, ...]
 
 
-def mask_rules(fitted: Iterable[FittedModel], sizes: Sizes) -> tuple[Rule, ...]:
-    """Return the rules to compare: the first blocks, random ones, and those of fitted masks.
+def rules_for(fitted: Iterable[FittedModel], sizes: Sizes) -> tuple[Rule, ...]:
+    """Return the rules to compare: the first blocks, random ones, and those of fitted masks and coders.
 
     Raises:
-        ConfigError: If there are two masks for the same question, or one does not say for which.
+        ConfigError: If two are of one kind and for the same question, or one does not say for which.
     """
     rules = [
         Rule(FIRST_BLOCKS, "", partial(_fixed, np.zeros(sizes.blocks, np.float32)), named=False),
         Rule(RANDOM, "", partial(RandomMasks, sizes.blocks)),
     ]
     for each in fitted:
-        record = each.record
-        if record.objective not in _MASKS:
+        objective = each.record.objective
+        if objective not in (*_OF_ANSWERS, *_OF_PICTURES):
             continue
-        asked = str(record.settings.get("question", "")) if record.objective == "pico" else ""
-        if record.objective == "pico" and not asked:
-            raise ConfigError("a pico mask does not say which question it was trained for: train it anew")
-        rule = Rule(record.objective, asked, partial(_learned, LearnedMask(each, sizes)))
+        asked = str(each.record.settings.get("question", "")) if objective in _OF_ANSWERS else ""
+        if objective in _OF_ANSWERS and not asked:
+            raise ConfigError(f"a file for {objective} does not say which question it was trained for: train it anew")
+        masked = objective in _MASKS
+        policy = partial(_learned, LearnedMask(each, sizes)) if masked else None
+        rule = Rule(objective, asked, policy, fitted=None if masked else each)
         if rule.label in (other.label for other in rules):
             # That which keeps the picture knows no question: one of them is as good as another.
             if asked:
-                raise ConfigError(f"there are two masks for pico and question {asked}; give one")
+                raise ConfigError(f"there are two files for {objective} and question {asked}; give one")
             continue
         rules.append(rule)
     return tuple(rules)
@@ -195,12 +226,13 @@ def judge(
     Raises:
         ConfigError: If nobody can judge, or no slot is large enough.
     """
-    slots = [slot for slot in slots if slot >= least_bits(model.sizes.blocks)]
+    least = min(rule.least_bits(model.sizes) for rule in rules)
+    slots = [slot for slot in slots if slot >= least]
     if not families or not slots:
         raise ConfigError(
             "no family of simulated people is left that a mask was not fitted to"
             if slots
-            else f"no budget is large enough for a mask: {least_bits(model.sizes.blocks)} bits are the least"
+            else f"no budget is large enough for a mask: {least} bits are the least"
         )
     originals = np.stack([_picture(task, FIRST_PICTURE + number) for number in range(pictures)])
     latents = _in_parts(model.encode_frames, originals)
@@ -228,47 +260,40 @@ def judge(
         bits, shown = _filed(name, model, originals)
         ask(name, 0, bits, shown)
     whole = full_layout(model.sizes)
-    first = rules[0].policy(np.random.default_rng(0))
-    drawn, paper = _across(model, latents, whole, first, fill)
+    first = FixedMask(np.zeros(model.sizes.blocks, np.float32))
+    ends: Ends = BlockSender(model, whole, first, "episode"), BlockReceiver(model, whole, fill)
+    drawn, paper = _across(ends, latents)
     ask(FULL, 0, float(whole.bits), drawn[:, 0], paper)
     kept: list[dict[tuple[str, int], Frames]] = [{} for _ in range(SAMPLED)]
     for slot in slots:
-        layout = layout_for(slot, model.sizes)
-        naming = log2(comb(layout.blocks, layout.sent))
         for rule in rules:
+            if slot < rule.least_bits(model.sizes):
+                continue
             progress(f"{rule.label}, {slot} bits")
-            drawn, paper = _across(model, latents, layout, rule.policy(np.random.default_rng([seed, slot])), fill)
-            ask(rule, slot, slot if rule.named else slot - naming, drawn[:, 0], paper)
-            again, _ = _across(
-                model,
-                latents[:SAMPLED],
-                layout,
-                rule.policy(np.random.default_rng([seed, slot])),
-                fill,
-                SAMPLES,
-            )
-            for sample, frames in zip(kept, again, strict=False):
+            drawn, paper = _across(rule.ends(model, slot, fill, np.random.default_rng([seed, slot])), latents)
+            ask(rule, slot, rule.charged(slot, model.sizes), drawn[:, 0], paper)
+            again = rule.ends(model, slot, fill, np.random.default_rng([seed, slot]))
+            for sample, frames in zip(kept, _across(again, latents[:SAMPLED], SAMPLES)[0], strict=False):
                 sample[rule.label, slot] = frames
     samples = tuple(Sampled(original, shown) for original, shown in zip(originals, kept, strict=False))
     return Judged(task.spec.name, tuple(questions), tuple(families), pictures, tuple(rows), samples)
 
 
-def _across(
-    model: LatentModel, latents: Latents, layout: Layout, policy: MaskPolicy, fill: FillName, draws: int = 1
-) -> tuple[Frames, float]:
+def _across(ends: Ends, latents: Latents, draws: int = 1) -> tuple[Frames, float | None]:
     """Return what is shown of latents, float32[N, latents], each sent on its own: uint8[N, draws, H, W, C]; and the
-    bits that the paper counts for one, on average.
+    bits that the paper counts for one, on average, where its blocks are sent.
     """
-    sender, receiver = BlockSender(model, layout, policy, "episode"), BlockReceiver(model, layout, fill)
-    received, paper = [], []
+    sender, receiver = ends
+    model, received, paper = receiver.model, [], []
     for latent in latents:
         sender.reset()
         receiver.reset()
         packet = sender.send(latent, 0)
         received += [receiver.take(packet, 0) for _ in range(draws)]
-        paper.append(paper_bits(latent[features_of(receiver.mask, model.sizes.block_size)]))
+        if isinstance(receiver, BlockReceiver):
+            paper.append(paper_bits(latent[features_of(receiver.mask, model.sizes.block_size)]))
     shown = _in_parts(model.decode_latents, np.stack(received))
-    return shown.reshape(len(latents), draws, *shown.shape[1:]), float(np.mean(paper))
+    return shown.reshape(len(latents), draws, *shown.shape[1:]), float(np.mean(paper)) if paper else None
 
 
 def paper_bits(features: Latents) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from compression.coders.coder import find_coder
 from compression.fill import FillName
 from compression.fitting.fitted import FittedModel, objective_of
 from compression.model.latent_model import LatentModel
@@ -12,7 +13,7 @@ from racer.errors import RacerError
 from racer.loop.conditions import read_fitted
 from racer.rates.grid import RatesConfig
 from racer.rates.judged_plot import draw_judged
-from racer.rates.judging import budgets, judge, judges, mask_rules
+from racer.rates.judging import budgets, judge, judges, rules_for
 from racer.recordings.models import NotHereError, find_model, find_task
 from racer.report.drawing import Illustration
 from racer.report.recordings import Evaluations, section
@@ -95,7 +96,8 @@ def judged_figures(
 
     All questions are asked that a mask was trained for, and the task's own.
     """
-    rules = mask_rules(fitted, model.sizes)
+    knows_nothing = find_coder("coarse").read_shipped(model)
+    rules = rules_for([*fitted, *([knows_nothing] if knows_nothing else [])], model.sizes)
     questions = tuple(dict.fromkeys([task_settings(task)[QUESTION], *(rule.asked for rule in rules if rule.asked)]))
     drivers = [name for each in fitted for name in each.record.drivers]
     drivers += model.tuning.drivers if model.tuning else ()

@@ -35,7 +35,7 @@ from compression.fitting.recorded import RecordedEpisode
 from compression.masks import FixedMask, MaskPolicy, RandomMasks, best_blocks
 from compression.model.latent_model import LatentModel, use_one_thread
 from racer.drivers.registry import make_driver
-from racer.rates.judging import FIRST_BLOCKS, FULL, Judged, Rule, judge, judges, mask_rules
+from racer.rates.judging import FIRST_BLOCKS, FULL, Judged, Rule, judge, judges, rules_for
 from racer.tasks.latent_model import load_task_model
 from racer.tasks.pictures.task import Pictures
 from racer.tasks.registry import make_task
@@ -82,7 +82,7 @@ def _judged(arguments: argparse.Namespace, progress: Callable[[str], None]) -> J
     task = _task(arguments.task, None)
     model = load_task_model(task.spec, arguments.model)
     questions = [question.name for question in task.world.questions]
-    rules = list(mask_rules((), model.sizes))
+    rules = list(rules_for((), model.sizes))
     for pilot in range(arguments.pilots):
         for question in questions:
             progress(f"pilot {pilot}, {question}")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny_models import tiny_model
+from tiny_models import tiny_model, transform_tensors
 
 from compression.coders.packet import layout_for
 from compression.fitting.fitted import FittedModel, FittedRecord
@@ -21,7 +21,7 @@ from racer.drivers.families import viewers
 from racer.drivers.registry import families_for
 from racer.errors import ConfigError
 from racer.rates.judged_plot import AGREEMENT, MATRIX, PICTURES, agreement_lines, draw_judged
-from racer.rates.judging import SAMPLES, Judged, Rule, budgets, judge, judges, mask_rules, paper_bits
+from racer.rates.judging import SAMPLES, Judged, Rule, budgets, judge, judges, paper_bits, rules_for
 from racer.tasks.registry import make_task
 
 SIZES = Sizes(frame=(32, 32, 1), latents=6, blocks=3, actions=10, hidden=0, dense=8)
@@ -31,6 +31,13 @@ SLOTS = (8, 16)
 
 def fixed(block: int, rng: np.random.Generator) -> MaskPolicy:
     return FixedMask(np.eye(SIZES.blocks, dtype=np.float32)[block])
+
+
+def fitted(objective: str, settings: dict[str, str]) -> FittedModel:
+    rng = np.random.default_rng(0)
+    tensors = MaskNetwork(SIZES).tensors() if objective != "pico-transform" else transform_tensors(SIZES, rng)
+    record = FittedRecord(objective, "ab" * 32, (), (), (), {}, "episode", "prior", "digits", settings)
+    return FittedModel(tensors, record, f"{objective} {settings}")
 
 
 @pytest.fixture(scope="module")
@@ -43,8 +50,9 @@ def judged(model: LatentModel) -> Judged:
     patched = pytest.MonkeyPatch()
     patched.setattr(viewers, "_LEARNT", 500)
     viewers._learnt.cache_clear()
+    components = [fitted("pico-transform", {"question": question}) for question in ("thickness", "digit")]
     rules = (
-        *mask_rules((), SIZES),
+        *rules_for(components, SIZES),
         Rule("pico", "thickness", partial(fixed, 1)),
         Rule("pico", "digit", partial(fixed, 2)),
     )
@@ -62,7 +70,9 @@ def test_every_rule_is_charged_what_its_packets_take(judged: Judged) -> None:
             assert row.bits == pytest.approx(row.slot - log2(comb(layout.blocks, layout.sent)))
         elif row.slot:
             assert row.bits == row.slot
-    assert {row.slot for row in judged.rows} == {0, *SLOTS}, "a slot that no mask fits into is left out"
+    slots = {row.coder: {each.slot for each in judged.rows if each.coder == row.coder} for row in judged.rows}
+    assert slots["pico"] == set(SLOTS), "a slot that no mask fits into is left out"
+    assert slots["pico-transform"] == {2, *SLOTS}
     files = {row.coder: row.bits for row in judged.rows if row.coder in ("jpeg", "png")}
     assert files["png"] > files["jpeg"] > 1000
 
@@ -78,7 +88,9 @@ def test_the_papers_rate_stands_beside_packets_bits_and_counts_no_mask(judged: J
     rates = {(row.rule, row.slot): row.paper_bits for row in judged.rows}
     whole = rates.pop(("full", 0))
     assert whole is not None and rates.pop(("png", 0)) is rates.pop(("jpeg", 0)) is None
-    assert all(rate is not None and 0 < rate < whole for rate in rates.values())
+    masked = [rate for (rule, _), rate in rates.items() if "transform" not in rule]
+    assert all(rate is not None and 0 < rate < whole for rate in masked) and masked.count(None) == 0
+    assert {rate for (rule, _), rate in rates.items() if "transform" in rule} == {None}, "it sends no features"
     (agreement, *_) = draw_judged(judged)
     column = agreement.header.index("paper_bits")
     assert [row[column] for row in agreement.rows] == [row.paper_bits for row in judged.rows]
@@ -102,8 +114,10 @@ def test_figures_hold_curves_samples_and_a_matrix_of_what_each_mask_keeps(judged
     assert list(drawn) == [AGREEMENT, PICTURES, MATRIX]
     assert len(drawn[AGREEMENT].rows) == len(judged.rows)
     cells = {row[:3]: row[3:] for row in drawn[MATRIX].rows}
-    assert set(cells) == {(a, b, slot) for a in judged.questions for b in judged.questions for slot in SLOTS}
-    assert all(cells[name, name, slot][3] == 0 for name in judged.questions for slot in SLOTS)
+    for coder, slots in (("pico", SLOTS), ("pico-transform", (2, *SLOTS))):
+        own = {cell for cell in cells if cell[0].startswith(f"{coder} for")}
+        assert own == {(f"{coder} for {a}", b, n) for a in judged.questions for b in judged.questions for n in slots}
+        assert all(cells[f"{coder} for {name}", name, slot][3] == 0 for name in judged.questions for slot in slots)
     lines = list(agreement_lines(drawn[AGREEMENT]))
     assert any(line.startswith("asked digit, pico for thickness: ") and "at 16 bits" in line for line in lines)
 
@@ -114,29 +128,23 @@ def test_one_question_has_no_matrix(judged: Judged) -> None:
     assert names == [AGREEMENT, PICTURES]
 
 
-def mask(objective: str, settings: dict[str, str]) -> FittedModel:
-    tensors = MaskNetwork(SIZES).tensors()
-    record = FittedRecord(objective, "ab" * 32, (), (), (), {}, "episode", "prior", "digits", settings)
-    return FittedModel(tensors, record, "cd" * 32)
-
-
 def test_masks_are_told_apart_by_the_question_they_were_trained_for() -> None:
-    given = [mask("pico", {"question": "digit"}), mask("pico", {"question": "thickness"}), mask("perceptual", {})]
-    labels = [rule.label for rule in mask_rules([*given, mask("perceptual", {})], SIZES)]
+    given = [fitted("pico", {"question": "digit"}), fitted("pico", {"question": "thickness"}), fitted("perceptual", {})]
+    labels = [rule.label for rule in rules_for([*given, fitted("perceptual", {})], SIZES)]
     assert labels == ["first-blocks", "random", "pico for digit", "pico for thickness", "perceptual"]
-    with pytest.raises(ConfigError, match="two masks for pico and question digit"):
-        mask_rules([given[0], given[0]], SIZES)
+    with pytest.raises(ConfigError, match="two files for pico and question digit"):
+        rules_for([given[0], given[0]], SIZES)
     with pytest.raises(ConfigError, match="does not say which question"):
-        mask_rules([mask("pico", {})], SIZES)
+        rules_for([fitted("pico", {})], SIZES)
 
 
 def test_whoever_a_mask_was_fitted_to_does_not_judge(model: LatentModel) -> None:
     task = make_task("digits", {})
     assert judges(task, ["viewer-network"]) == (*FAMILIES, "viewer-convolution")
     with pytest.raises(ConfigError, match="no family"):
-        judge(task, ["digit"], model, mask_rules((), SIZES), SLOTS, "prior", judges(task, families_for(task.spec)))
+        judge(task, ["digit"], model, rules_for((), SIZES), SLOTS, "prior", judges(task, families_for(task.spec)))
     with pytest.raises(ConfigError, match="are the least"):
-        judge(task, ["digit"], model, mask_rules((), SIZES), (2,), "prior", FAMILIES)
+        judge(task, ["digit"], model, rules_for((), SIZES), (2,), "prior", FAMILIES)
 
 
 def test_budgets_lie_around_the_studys(tmp_path: Path) -> None:
