@@ -74,11 +74,13 @@ class Rule:
     """Whether a packet has to say which blocks it holds."""
     fitted: FittedModel | None = None
     """Of a coder without a policy."""
+    name: str = ""
+    """Where several are of one coder: what to call this one instead."""
 
     @property
     def label(self) -> str:
         """What it is called."""
-        return f"{self.coder} for {self.asked}" if self.asked else self.coder
+        return f"{self.name or self.coder} for {self.asked}" if self.asked else self.name or self.coder
 
     def least_bits(self, sizes: Sizes) -> int:
         """Return the smallest slot that it can use."""
@@ -247,7 +249,9 @@ def judge(
     rows: list[Agreed] = []
 
     def ask(rule: Rule | str, slot: int, bits: float, shown: Frames, paper: float | None = None) -> None:
-        label, coder, trained = (rule, rule, "") if isinstance(rule, str) else (rule.label, rule.coder, rule.asked)
+        label, coder, trained = (
+            (rule, rule, "") if isinstance(rule, str) else (rule.label, rule.name or rule.coder, rule.asked)
+        )
         for question in questions:
             every = np.arange(pictures)
             agreed = [

@@ -2,10 +2,10 @@
 
     python scripts/studies/bits_for_answers.py --task vehicles --out build/vehicles
 
-For each question of a world, pilots of one family answer it on originals and under random masks, and masks are trained
-on that. People of the other families then answer every question on held-out pictures under every mask, see
-`racer.rates.judging`. `best fixed` always sends the blocks that the pilot's mask sends most often, and need not name
-them, as `first-blocks` need not.
+For each question of a world, pilots of one family answer it on originals and under random masks. Masks and coders are
+trained on that, and `pico-transform` once more on the same answers dealt out anew (`shuffled`). People of the other
+families then answer every question on held-out pictures under every rule, see `racer.rates.judging`. `best fixed`
+always sends the blocks that the pilot's mask sends most often, and need not name them, as `first-blocks` need not.
 
 Intervals are 95 %, bootstrap over people and, of what pilots trained, over pilots. Bits at equal agreement come from
 curves made to rise (isotonic regression) and joined by straight lines; "-" is beyond the budgets that were tried.
@@ -26,11 +26,15 @@ from numpy.typing import NDArray
 from scipy.optimize import isotonic_regression
 
 from compression.coders.blocks import BlockReceiver, BlockSender, full_layout
+from compression.coders.coder import find_coder
 from compression.coders.packet import Layout, layout_for
 from compression.fill import FillName
 from compression.fitting.config import PicoConfig
+from compression.fitting.fitted import FittedModel, FittedRecord
 from compression.fitting.mask_policy import MaskNetwork
 from compression.fitting.pico import fit_mask
+from compression.fitting.pico_rate import fit_pico_rate
+from compression.fitting.pico_transform import fit_pico_transform
 from compression.fitting.recorded import RecordedEpisode
 from compression.masks import FixedMask, MaskPolicy, RandomMasks, best_blocks
 from compression.model.latent_model import LatentModel, use_one_thread
@@ -59,7 +63,7 @@ def main() -> None:
     parser.add_argument("--answers", type=int, default=500, help="of a pilot on originals, and as many under masks")
     parser.add_argument("--people", type=int, default=3, help="judging people of each family")
     parser.add_argument("--pictures", type=int, default=100, help="held-out pictures")
-    parser.add_argument("--bits", default="12,18,27,42,85", help="budgets, with commas between")
+    parser.add_argument("--bits", default="1,2,3,5,8,12,18,27,42,60,85", help="budgets, with commas between")
     parser.add_argument("--explored", type=int, default=42, help="bits of a picture in the exploration")
     parser.add_argument("--fill", default="prior", choices=("prior", "hold"))
     parser.add_argument("--iterations", type=int, default=PicoConfig.iterations)
@@ -82,7 +86,8 @@ def _judged(arguments: argparse.Namespace, progress: Callable[[str], None]) -> J
     task = _task(arguments.task, None)
     model = load_task_model(task.spec, arguments.model)
     questions = [question.name for question in task.world.questions]
-    rules = list(rules_for((), model.sizes))
+    knows_nothing = find_coder("coarse").read_shipped(model)
+    rules = list(rules_for([knows_nothing] if knows_nothing else [], model.sizes))
     for pilot in range(arguments.pilots):
         for question in questions:
             progress(f"pilot {pilot}, {question}")
@@ -157,10 +162,24 @@ def _trained(
         tensors, summary = fit_mask(episodes, "episode", arguments.fill, model, replace(config, objective=objective))
         policy = _Learned(model, tensors)
         asked = question if objective == "pico" else ""
-        yield Rule(f"{objective} {pilot}", asked, lambda rng, policy=policy: policy)  # type: ignore[misc]
+        yield Rule(objective, asked, lambda rng, policy=policy: policy, name=f"{objective} {pilot}")  # type: ignore[misc]
         if asked:
             often = np.array(summary.block_frequency, np.float32)
-            yield Rule(f"best fixed {pilot}", asked, lambda rng, often=often: FixedMask(often), named=False)  # type: ignore[misc]
+            yield Rule(
+                "best fixed", asked, lambda rng, often=often: FixedMask(often), False, name=f"best fixed {pilot}"
+            )  # type: ignore[misc]
+    answers = np.random.default_rng(pilot).permutation(np.concatenate([episode.actions for episode in episodes]))
+    anyones = [replace(episode, actions=answers[n : n + 1]) for n, episode in enumerate(episodes)]
+    for name, fit, answered in (
+        ("pico-rate", fit_pico_rate, episodes),
+        ("pico-transform", fit_pico_transform, episodes),
+        ("pico-transform, shuffled", fit_pico_transform, anyones),
+    ):
+        tensors, _ = fit(answered, model, config)
+        coder = name.partition(",")[0]
+        record = FittedRecord(coder, model.sha256, (), (), (), {"seed": pilot}, settings={"question": question})
+        fitted = FittedModel(tensors, record, f"{name} {question} {pilot}")
+        yield Rule(coder, question, None, fitted=fitted, name=f"{name} {pilot}")
 
 
 class _Learned:
