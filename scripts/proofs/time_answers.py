@@ -1,10 +1,12 @@
 """Answer pictures in a real window by real keys and clicks, and compare when they were sent with what was recorded.
 
 python scripts/proofs/time_answers.py --trials 60 --out answers.json --picture window.png
+python scripts/proofs/time_answers.py --trials 60 --task faces --page 6
 
 It runs `racer session start` on a bare X server (Xvfb) and somebody who waits for each picture to appear, and answers
-it after a time drawn by chance: by key, by mouse, in turn. Keys and clicks are sent by one `xdotool` that listens; what
-is measured holds its time and the X server's.
+it after a time drawn by chance: by key, by mouse, in turn. With `--page` several pictures stand on each screen, and one
+or more of them are marked. Keys and clicks are sent by one `xdotool` that listens; what is measured holds its time and
+the X server's.
 """
 
 from __future__ import annotations
@@ -29,12 +31,17 @@ import sessions
 from racer.drivers.keyboard import HeldKeys
 from racer.loop.display import Hud
 from racer.tasks.registry import make_task
+from racer.tasks.task import Task
+from racer.window.palette import BLUE, EDGE, GROUND
 from racer.window.screens import Painter
 from racer.window.texts import english
 
 SIZE = (960, 720)
 GREY = 128
 _PATIENCE_S = 120.0
+Process = subprocess.Popen[bytes]
+Sent = tuple[str, int, int]
+"""By what, which answer, and when, monotonic nanoseconds."""
 
 
 class Desk:
@@ -98,39 +105,24 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--trials", type=int, default=60)
     parser.add_argument("--task", default="digits")
+    parser.add_argument("--page", type=int, default=1, help="Pictures on a screen.")
     parser.add_argument("--out", type=Path)
     parser.add_argument("--picture", type=Path, help="Keep a picture of the window, PNG.")
     arguments = parser.parse_args()
     rng = np.random.default_rng(0)
-    task = make_task(arguments.task)
+    task = make_task(arguments.task, {"page": arguments.page})
     spec = task.spec
-    spots, corner = _places(arguments.task)
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("SDL_", "WAYLAND"))}
     words = ["session", "start", "p01", "--task", spec.name, "--protocol", "evaluation", "--conditions", "raw"]
-    words += ["--practice", "0", "--evaluation", "1", "--steps", str(arguments.trials), "--windowed", "--data"]
-    sent: list[tuple[str, int, int]] = []
+    words += ["--practice", "0", "--evaluation", "1", "--steps", str(arguments.trials), "--windowed"]
+    words += ["--set", f"page={arguments.page}", "--data"]
     with tempfile.TemporaryDirectory() as folder, open_desk() as desk:
         environment |= {"DISPLAY": desk.name, "OMP_NUM_THREADS": "1"}
         process = subprocess.Popen(
             [sys.executable, "-m", "racer.cli", *words, folder], env=environment, stdout=subprocess.DEVNULL
         )
-        while not _shows(desk, corner, GREY):
-            assert process.poll() is None
-            time.sleep(0.5)
-            desk.do("key space")
-        for trial in range(arguments.trials):
-            _until(lambda: _shows(desk, corner, GREY))
-            _until(lambda: not _shows(desk, corner, GREY))
-            if trial == arguments.trials // 2 and arguments.picture:
-                picture = pygame.surfarray.make_surface(desk.pixels().swapaxes(0, 1))
-                pygame.image.save(picture, arguments.picture)
-            answer, by = int(rng.integers(len(spec.actions))), ("key", "click")[trial % 2]
-            x, y = spots[answer]
-            if by == "click":
-                desk.do(f"mousemove {x} {y}")
-            time.sleep(rng.uniform(0.2, 0.9))
-            key = spec.actions[answer].keys[0]
-            sent.append((by, answer, desk.do(f"key {_symbol(key)}" if by == "key" else "click 1")))
+        somebody = _answering if arguments.page == 1 else _marking
+        sent = somebody(desk, process, task, arguments.trials, arguments.picture, rng)
         while process.poll() is None:
             time.sleep(0.5)
             desk.do("key space")
@@ -146,8 +138,79 @@ def main() -> None:
         arguments.out.write_text(json.dumps(found, indent=1) + "\n")
 
 
+def _answering(
+    desk: Desk,
+    process: subprocess.Popen[bytes],
+    task: Task,
+    trials: int,
+    picture: Path | None,
+    rng: np.random.Generator,
+) -> list[Sent]:
+    """Answer one picture after the other."""
+    sent: list[Sent] = []
+    spec = task.spec
+    spots, corner = _places(task)
+    while not _shows(desk, corner, GREY):
+        assert process.poll() is None
+        time.sleep(0.5)
+        desk.do("key space")
+    for trial in range(trials):
+        _until(lambda: _shows(desk, corner, GREY))
+        _until(lambda: not _shows(desk, corner, GREY))
+        if trial == trials // 2 and picture:
+            _keep(desk, picture)
+        answer, by = int(rng.integers(len(spec.actions))), ("key", "click")[trial % 2]
+        x, y = spots[answer]
+        if by == "click":
+            desk.do(f"mousemove {x} {y}")
+        time.sleep(rng.uniform(0.2, 0.9))
+        key = spec.actions[answer].keys[0]
+        sent.append((by, answer, desk.do(f"key {_symbol(key)}" if by == "key" else "click 1")))
+    return sent
+
+
+def _marking(
+    desk: Desk,
+    process: subprocess.Popen[bytes],
+    task: Task,
+    trials: int,
+    picture: Path | None,
+    rng: np.random.Generator,
+) -> list[Sent]:
+    """Mark some pictures of every screen, the first one always: by its frame is told when another screen is there."""
+    sent: list[Sent] = []
+    frame = np.full(task.spec.frame, 90, np.uint8)
+    areas = _painter(task, pygame.Surface(SIZE, 0, 32)).catalogue(
+        [frame] * task.spec.page, Hud(task.spec.text("en").title, 0.0, count=(1, trials))
+    )
+    edge = areas.pictures[0].left - 1, areas.pictures[0].centery
+    _until(lambda: desk.pixel((5, 5)) == bytes(reversed(GROUND)))
+    while desk.pixel(edge) != bytes(reversed(EDGE)):
+        assert process.poll() is None
+        desk.do("key space")
+        time.sleep(5)
+    for first in range(0, trials, task.spec.page):
+        _until(lambda: desk.pixel(edge) != bytes(reversed(BLUE)))
+        count = min(task.spec.page, trials - first)
+        marked = {0, *(int(place) for place in np.flatnonzero(rng.random(count) < 0.5))}
+        own: dict[int, Sent] = {}
+        for turn, place in enumerate(rng.permutation(sorted(marked))):
+            by = ("key", "click")[turn % 2]
+            if by == "click":
+                desk.do("mousemove {} {}".format(*areas.pictures[place].center))
+            time.sleep(rng.uniform(0.2, 0.9))
+            own[int(place)] = by, 0, desk.do(f"key {place + 1}" if by == "key" else "click 1")
+        _until(lambda: desk.pixel(edge) == bytes(reversed(BLUE)))
+        if first == trials // 2 // task.spec.page * task.spec.page and picture:
+            _keep(desk, picture)
+        time.sleep(rng.uniform(0.2, 0.9))
+        left = desk.do("key space")
+        sent += [own.get(place, ("key", 1, left)) for place in range(count)]
+    return sent
+
+
 def _compared(
-    sent: list[tuple[str, int, int]],
+    sent: list[Sent],
     actions: NDArray[np.integer],
     shown: NDArray[np.int64],
     responses: NDArray[np.int64],
@@ -175,13 +238,19 @@ def _compared(
     }
 
 
-def _places(name: str) -> tuple[list[tuple[int, int]], tuple[int, int]]:
-    """Return the middle of each answer's button, and a corner of the frame that no fixation cross reaches."""
-    task = make_task(name)
-    keys, text = HeldKeys(task.spec), task.spec.text("en")
+def _painter(task: Task, surface: pygame.Surface) -> Painter:
     pygame.font.init()
+    return Painter(surface, english().texts, HeldKeys(task.spec), task.spec.text("en"))
+
+
+def _keep(desk: Desk, path: Path) -> None:
+    pygame.image.save(pygame.surfarray.make_surface(desk.pixels().swapaxes(0, 1)), path)
+
+
+def _places(task: Task) -> tuple[list[tuple[int, int]], tuple[int, int]]:
+    """Return the middle of each answer's button, and a corner of the frame that no fixation cross reaches."""
     surface = pygame.Surface(SIZE, 0, 32)
-    painter = Painter(surface, english().texts, keys, text)
+    painter, text = _painter(task, surface), task.spec.text("en")
     marked = np.full(task.spec.frame, 255, np.uint8)
     painter.drive(marked, Hud(text.title, 0.0, count=(1, 1)))
     grid = {(x, y): painter.answer_at((x, y)) for x in range(0, SIZE[0], 4) for y in range(0, SIZE[1], 4)}

@@ -28,7 +28,10 @@ conditions = ["raw", "random", "pico"]
 [task]
 name = "digits"
 question = "thickness"
+page = 3
 model = "model"
+[training]
+labels = "paper"
 [episodes]
 practice = 0
 calibration = 3
@@ -74,7 +77,7 @@ def test_a_study_of_pictures_goes_from_its_file_to_its_report(folder: Path) -> N
 
     model = load_model(folder / "model")
     mask = load_fitted(folder / "masks" / "pico.safetensors", model)
-    assert set(mask.record.seeds) <= met["pilot"]
+    assert set(mask.record.seeds) <= met["pilot"] and mask.record.config["labels"] == "paper"
     trained = read_training_set([path for path in run.recordings if "pilot" in path.name], True, folder / "model")
     assert len(trained.episodes) == 48 and all(len(episode.actions) == 1 for episode in trained.episodes)
     assert trained.model.sizes.actions == 2
