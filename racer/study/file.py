@@ -34,6 +34,7 @@ from racer.study.sections import (
     Episodes,
     Experimenter,
     Keys,
+    Marked,
     Masks,
     Name,
     Names,
@@ -99,6 +100,7 @@ class StudyFile(Section):
     screens: Screens = Screens()
     questionnaires: Questionnaires = Questionnaires()
     primary: Primary = Primary()
+    markers: Marked = Marked()
     experimenter: Experimenter = Experimenter()
     _folder: Path = PrivateAttr(default=Path())
     """The study's."""
