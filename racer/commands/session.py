@@ -98,12 +98,19 @@ def session_start(
     fullscreen: Annotated[
         bool | None, typer.Option("--fullscreen/--windowed", help="Whether to fill the screen; F11 toggles it.")
     ] = None,
+    lsl: Annotated[bool, typer.Option("--lsl", help="Tell of events by a Lab Streaming Layer stream.")] = False,
+    serial: Annotated[str, typer.Option(help="Serial port that gets a byte for every event.")] = "",
+    mark_frames: Annotated[bool, typer.Option("--mark-frames", help="Tell of every frame shown, too.")] = False,
+    photodiode: Annotated[
+        int, typer.Option(help="Side of a square that flips with each frame, pixels, 16 to 400; 0 for none.")
+    ] = 0,
     as_json: JsonOption = False,
 ) -> None:
     """Record one sitting of one participant."""
     from racer.errors import ConfigError
     from racer.loop.conditions import ChannelConfig
     from racer.report.wording import counted
+    from racer.sitting.markers import MarkersConfig
     from racer.sitting.protocol import ProtocolConfig
     from racer.sitting.start import StartConfig, start_session
     from racer.study.file import STUDY_FILE
@@ -148,6 +155,7 @@ def session_start(
             fullscreen=bool(fullscreen),
             trial_run=trial_run,
             resume=resume,
+            markers=MarkersConfig(lsl, mark_frames, serial, photodiode),
         )
     care.finish_begun_or_say(config.data)
     with progress_bar("episodes", shown=headless and not as_json) as advance:

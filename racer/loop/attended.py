@@ -51,6 +51,9 @@ class Setup:
     """Whether to show the original beside what was received."""
     switch: Switch | None = None
     """By which keys switch between conditions while nothing is recorded; None: plans say what is shown."""
+    photodiode: int = 0
+    """Side, pixels, of a square that is white with the frames of even steps and black with those of odd ones. In tasks
+    that show a cross it is black with the cross and white with the frame. 0 for none."""
 
 
 @dataclass(frozen=True)
@@ -105,6 +108,7 @@ class EpisodeRun:
         recorder: Gets every step.
         pacer: Keeps real time; None runs as fast as the machine allows, or as somebody answers.
         clock: Monotonic nanoseconds.
+        on_shown: Told (step, monotonic nanoseconds) of every frame that is on the screen; None for nobody.
     """
 
     begun: int
@@ -120,6 +124,7 @@ class EpisodeRun:
         recorder: PatientRecorder | Unrecorded,
         pacer: Pacer | None = None,
         clock: Callable[[], int] = time.monotonic_ns,
+        on_shown: Callable[[int, int], None] | None = None,
     ) -> None:
         self._setup = setup
         self._spec = setup.task.spec
@@ -128,6 +133,7 @@ class EpisodeRun:
         self._recorder = recorder
         self._pacer = pacer if self._spec.paced else None
         self._clock = clock
+        self._on_shown = on_shown
         self.begun = self.step = 0
         self._before = self._total = 0
         self._marks: list[Mark] = []
@@ -209,7 +215,7 @@ class EpisodeRun:
 
     def _begin(self, info: EpisodeInfo, request: Act, hud: Hud) -> None:
         if self._spec.paced:
-            self._display.countdown(hud, request.shown, self._beside(request.original))
+            self._display.countdown(self._dark(hud), request.shown, self._beside(request.original))
         self._last = request
         self._recorder.begin_episode(replace(info, started_ns=self._clock()))
         self.begun += 1
@@ -222,10 +228,12 @@ class EpisodeRun:
             self._last = request
             return self._marked(request, hud)
         if person and self._spec.fixation_seconds:
-            fixated_ns = self._display.show(_cross(self._spec.frame), hud)
+            fixated_ns = self._display.show(_cross(self._spec.frame), self._dark(hud))
             self._display.wait(fixated_ns + round(self._spec.fixation_seconds * 1e9))
         begun = self._clock()
         shown_ns = self._display.show(request.shown, hud, self._beside(request.original))
+        if self._on_shown is not None:
+            self._on_shown(request.step, shown_ns)
         display_ns = self._clock() - begun
         self._last = request
         if self._pacer:
@@ -259,7 +267,7 @@ class EpisodeRun:
             # The disk refused for a while: whoever sits there gets ready once more.
             hud = self._hud(heading, plan, self._last)
             if self._spec.paced:
-                self._display.countdown(hud, self._last.shown, self._beside(self._last.original))
+                self._display.countdown(self._dark(hud), self._last.shown, self._beside(self._last.original))
             if self._pacer:
                 self._pacer.paused(self._clock() - begun)
         self.step += 1
@@ -269,8 +277,16 @@ class EpisodeRun:
         counted = (self._before, self._total) if not self._spec.paced else (0, plan.steps)
         reach = self._setup.task.reach(plan.steps) if isinstance(self._setup.task, Reaching) else None
         hud = hud_at(self._spec, self._setup.text, heading, request.step, *counted, request.metrics, reach)
-        switch = self._setup.switch
-        return replace(hud, mark=self._setup.mark if switch is None else switch.mark)
+        switch, side = self._setup.switch, self._setup.photodiode
+        hud = replace(hud, mark=self._setup.mark if switch is None else switch.mark)
+        return (
+            replace(hud, photodiode=(side, self._spec.fixation_seconds > 0 or request.step % 2 == 0)) if side else hud
+        )
+
+    @staticmethod
+    def _dark(hud: Hud) -> Hud:
+        """Return what stands around what comes before a frame: a photodiode sees nothing yet."""
+        return hud if hud.photodiode is None else replace(hud, photodiode=(hud.photodiode[0], False))
 
     def _beside(self, original: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
         return original if self._setup.beside else None

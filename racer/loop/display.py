@@ -66,6 +66,8 @@ class Hud:
     """A visible mark such as `TRIAL RUN`; empty for none."""
     count: tuple[int, int] | None = None
     """Of a task that waits for answers: which picture it is, from 1, and of how many."""
+    photodiode: tuple[int, bool] | None = None
+    """Side, pixels, of the square that a photodiode looks at, and whether it is white; None for none."""
 
 
 @dataclass(frozen=True)

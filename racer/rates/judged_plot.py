@@ -7,10 +7,10 @@ from collections.abc import Iterator
 import numpy as np
 
 from racer.rates.judging import SAMPLES, Agreed, Judged, Sampled
-from racer.report.drawing import FAINT, INK, Illustration, canvas, colour_of, marker_of, render
+from racer.report.drawing import FAINT, INK, Illustration, Mark, Parts, canvas, colour_of, marker_of, render
 from racer.report.statistics import bootstrap
-from racer.report.wording import percent
-from racer.training.sheets import GAP, tiled
+from racer.report.wording import counted, percent
+from racer.training.sheets import GAP, png_of, tiled
 
 AGREEMENT, PICTURES, MATRIX = "agreement_over_budgets", "samples", "task_matrix"
 JUDGED = (AGREEMENT, PICTURES, MATRIX)
@@ -48,6 +48,7 @@ def agreement_lines(agreement: Illustration) -> Iterator[str]:
 
 def _agreement(judged: Judged) -> Illustration:
     """Draw agreement over bits, a panel for each question (the paper's figures 3 to 5, on the right)."""
+    parts = Parts()
     with canvas(0.8 + 4.2 * len(judged.questions), 4.0, len(judged.questions)) as (figure, panels):
         for axes, question in zip(panels, judged.questions, strict=True):
             axes.set_xscale("log", base=2)
@@ -56,7 +57,7 @@ def _agreement(judged: Judged) -> Illustration:
                 own = [row for row in rows if row.rule == rule]
                 ends = [_ends(row) for row in own]
                 foreign = own[0].asked not in ("", question)
-                axes.errorbar(
+                points = axes.errorbar(
                     [row.bits for row in own],
                     [100 * value for value, _, _ in ends],
                     yerr=[
@@ -72,6 +73,7 @@ def _agreement(judged: Judged) -> Illustration:
                     capsize=2,
                     label=rule if not own[0].asked else f"{own[0].coder}, {'another' if foreign else 'own'} question",
                 )
+                parts.add_points(points, rule, [_mark(judged, row) for row in own])
             axes.set_title(f"asked: {question}")
             axes.set_xlabel("bits of a picture, mask included")
             axes.set_ylabel("agreement (%)")
@@ -92,7 +94,17 @@ def _agreement(judged: Judged) -> Illustration:
         alt = "Agreement over the bits of a picture. " + "; ".join(
             f"asked {row.question}, {row.rule}: {100 * row.value:.0f} % at {row.bits:.0f} bits" for row in judged.rows
         )
-        return render(figure, AGREEMENT, alt, _HEADER, table)
+        return render(figure, AGREEMENT, alt, _HEADER, table, parts)
+
+
+def _mark(judged: Judged, row: Agreed) -> Mark:
+    """Return what a point says, and the first picture with what its packet may stand for under that rule and slot."""
+    value, low, high = (percent(end) for end in _ends(row))
+    judges = counted(len(row.people), "judge")
+    words = f"{row.rule}, asked {row.question}, {row.bits:.0f} bits: {value} [{low}, {high}], {judges}"
+    sample = judged.samples[0]
+    shown = sample.shown.get((row.rule, row.slot))
+    return Mark(words, b"" if shown is None else png_of([[sample.original, *shown]]))
 
 
 def _samples(judged: Judged) -> Illustration:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from importlib.resources import files
 from typing import Any
@@ -11,6 +10,7 @@ from racer.rates.curves import Curve
 from racer.rates.grid import NO_NOISE
 from racer.rates.plot import Measure, ends_of, measures
 from racer.report.drawing import colour_of
+from racer.report.scripting import script_data, source
 from racer.tasks.task import TaskSpec
 
 
@@ -30,9 +30,7 @@ def render_page(curves: Sequence[Curve], spec: TaskSpec) -> bytes:
         ],
     }
     template = (files("racer.rates") / "page.html").read_text(encoding="utf-8")
-    # No text, whoever named a coder, can end the element that it stands in.
-    told = json.dumps(data, allow_nan=False).replace("<", "\\u003c")
-    return template.replace("__DATA__", told).encode()
+    return template.replace("__SHARED__", source("pointing.js")).replace("__DATA__", script_data(data)).encode()
 
 
 def _curve(curve: Curve, shown: Sequence[Measure]) -> dict[str, Any]:

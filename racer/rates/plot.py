@@ -118,6 +118,7 @@ def _against_bits(curves: Sequence[Curve], what: Measure) -> Illustration:
         _share_scale(panels, what)
         handles, labels = panels[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside upper left", ncols=_legend_columns(places), fontsize=8.5)
+        figure.supxlabel("Bars and bands are 95 % intervals over simulated people.", fontsize=8)
         alt = f"{capitalised(what.title)} against bits per step, {' and '.join(places)}: " + "; ".join(
             f"{label(curve.coder)} {what.told(ends_of(what.of(last))[0])} at {last.bits_mean:g} bits"
             for curve in clean
@@ -150,6 +151,7 @@ def _against_noise(curves: Sequence[Curve], metric: Metric, kind: str) -> Illust
         _share_scale(panels, what)
         handles, labels = panels[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside upper left", ncols=_legend_columns(places), fontsize=8.5)
+        figure.supxlabel("Bars are 95 % intervals over simulated people.", fontsize=8)
         alt = (
             f"{capitalised(metric.title)} against {_RATES[kind]}, {' and '.join(places)}, at about {NOISE_BITS} bits "
             "per step."

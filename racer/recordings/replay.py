@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -14,16 +15,23 @@ from pygame.event import Event
 import sessions
 from compression.model.latent_model import use_one_thread
 from racer.errors import ConfigError, NoDisplayError
+from racer.recordings.episode_list import EpisodeList, rows_of
 from racer.recordings.footage import Footage, FootageError, choose_episode, episodes_with_steps
 from racer.recordings.playhead import SPEEDS, Playhead
 from racer.recordings.scene import Scene
+from racer.recordings.timeline import Timeline, lanes_of
+from racer.window.canvas import Canvas
 from racer.window.opening import fill_screen, leave_screen, open_window
+from racer.window.palette import QUIET
+from racer.window.stage import clicks
 
 KEYS = (
     "SPACE pauses; left and right step; up and down change the speed; P and N (or page up and down) change the "
-    "episode; Home and End; Esc closes"
+    "episode; Home and End; L hides the list; drag the timeline; Esc closes"
 )
-"""What the keys do, for people."""
+"""What keys and mouse do, for people."""
+_HINT: Final = 14
+"""Height of the letters in which that is said, pixels of a 960 x 720 window."""
 
 _WAIT_NS: Final = 4_000_000
 """Pause between two looks at events and clock."""
@@ -96,6 +104,8 @@ class Replay:
             if episode is not None:
                 choose_episode(self._session, self._episodes, episode)
             self._opened.callback(self._shown.close)
+            self._list = EpisodeList(rows_of(self._session, self._episodes))
+            self._listed, self._dragged = len(self._episodes) > 1, False
             self._load(self._episodes[0] if episode is None else episode, speed)
             self._open(path, size)
         except BaseException:
@@ -111,9 +121,11 @@ class Replay:
                 if _closes(event):
                     return
                 self._obey(event)
-                drawn = None
+                if event.type != pygame.MOUSEMOTION:
+                    drawn = None
             before, self._now = self._now, self._clock()
-            self.playhead.pass_time(self._now - before)
+            if not self._dragged:
+                self.playhead.pass_time(self._now - before)
             state = (self.playhead.step, self.playhead.paused)
             if state != drawn:
                 self._draw()
@@ -137,13 +149,15 @@ class Replay:
         self._opened.callback(pygame.key.set_repeat)
         pygame.key.stop_text_input()
         pygame.key.set_repeat(*_REPEAT_MS)
-        self._scene = self._lay_out()
+        self._lay_out()
 
     def _load(self, index: int, speed: float) -> None:
-        footage = Footage(self._session, self._session.episodes[index], self._folder, self._beside)
+        episode = self._session.episodes[index]
+        lanes = lanes_of(self._session, episode)
+        footage = Footage(self._session, episode, self._folder, self._beside)
         self._shown.close()
         self._shown.callback(footage.close)
-        self.footage, self.playhead = footage, Playhead(footage.times_ns, speed)
+        self.footage, self.playhead, self._lanes = footage, Playhead(footage.times_ns, speed), lanes
         # Loading takes no time of the episode.
         self._now = self._clock()
         reason = footage.without_original
@@ -153,8 +167,9 @@ class Replay:
 
     def _obey(self, event: Event) -> None:
         if event.type in (pygame.WINDOWSIZECHANGED, pygame.VIDEORESIZE):
-            self._scene = self._lay_out()
+            self._lay_out()
         if event.type != pygame.KEYDOWN:
+            self._obey_mouse(event)
             return
         playhead, key = self.playhead, event.key
         if key == pygame.K_SPACE:
@@ -164,7 +179,10 @@ class Replay:
         elif key in _HURRIES:
             playhead.hurry(_HURRIES[key])
         elif key in _TURNS:
-            self._turn(_TURNS[key])
+            self._turn_to(self._place + _TURNS[key])
+        elif key == pygame.K_l:
+            self._listed = not self._listed
+            self._lay_out()
         elif key == pygame.K_HOME:
             playhead.seek(0)
         elif key == pygame.K_END:
@@ -172,14 +190,34 @@ class Replay:
         elif key == pygame.K_F11:
             self._toggle_fullscreen()
 
-    def _turn(self, ways: int) -> None:
-        """Go to the next or the previous episode, if there is one."""
-        place = self._episodes.index(self.footage.index) + ways
-        if 0 <= place < len(self._episodes):
+    def _obey_mouse(self, event: Event) -> None:
+        if clicks(event):
+            over_list = self._listed and self._list.area.collidepoint(event.pos)
+            self._dragged = self._timeline.area.collidepoint(event.pos) and not over_list
+            if over_list and (place := self._list.at(event.pos[1])) is not None:
+                self._turn_to(place)
+        elif event.type == pygame.MOUSEBUTTONUP and event.button == pygame.BUTTON_LEFT:
+            self._dragged = False
+        elif event.type == pygame.MOUSEWHEEL and self._listed:
+            self._list.scroll(-event.y)
+        if self._dragged and event.type in (pygame.MOUSEBUTTONDOWN, pygame.MOUSEMOTION):
+            self.playhead.seek(self._timeline.step_at(event.pos[0]))
+
+    @property
+    def _place(self) -> int:
+        """Place of the episode on the screen among those that can be looked at."""
+        return self._episodes.index(self.footage.index)
+
+    def _turn_to(self, place: int) -> None:
+        """Go to the episode at a place, if there is one."""
+        if 0 <= place < len(self._episodes) and place != self._place:
             try:
                 self._load(self._episodes[place], self.playhead.speed)
             except FootageError as error:
                 self._on_note(str(error))
+            else:
+                self._lay_out()
+                self._list.reveal(place)
 
     def _toggle_fullscreen(self) -> None:
         self._fullscreen = not self._fullscreen
@@ -187,17 +225,29 @@ class Replay:
             self._size = fill_screen(self._window)
         else:
             leave_screen(self._window, self._size)
-        self._scene = self._lay_out()
+        self._lay_out()
 
-    def _lay_out(self) -> Scene:
-        return Scene(self._window.get_surface(), self._session.info.task.frame, self._beside)
+    def _lay_out(self) -> None:
+        screen = self._window.get_surface()
+        self._canvas = Canvas(screen)
+        self._list.lay_out(self._canvas)
+        left = self._list.area.width if self._listed else 0
+        self._timeline = Timeline(self._canvas, self._lanes, self.footage.n_steps, left)
+        room = screen.subsurface(left, 0, screen.get_width() - left, self._timeline.area.top)
+        self._scene = Scene(room, self._session.info.task.frame, self._beside)
 
     def _draw(self) -> None:
         playhead = self.playhead
         speed = "" if playhead.speed == 1 else f"{playhead.speed:g} x"
         state = "end" if playhead.paused and playhead.at_end else "paused" if playhead.paused else ""
-        self._scene.draw(self.footage.view(playhead.step, "   ".join(filter(None, (speed, state)))))
-        self._scene.hint(KEYS)
+        view = self.footage.view(playhead.step, "   ".join(filter(None, (speed, state))))
+        self._scene.draw(replace(view, steps_done=None))
+        self._timeline.draw(playhead.step)
+        if self._listed:
+            self._list.draw(self._place)
+        area, size = self._timeline.area, self._canvas.text_px(_HINT)
+        hint = self._canvas.fitted(KEYS, size, QUIET, area.width - size)
+        self._canvas.place(hint, midbottom=(area.centerx, area.bottom - size // 4))
         self._window.flip()
 
 

@@ -15,7 +15,7 @@ from racer.window.palette import BLUE, EDGE, GROUND, INK, ORANGE, PANEL, QUIET, 
 
 _PAD, _HEADER, _CAPTION, _FOOTER = 24, 66, 40, 132
 """Lengths, as all below, in pixels of a 960 x 720 window."""
-_BAR, _KEY, _KEY_WIDTH, _TEXT, _SMALL_TEXT, _HINT = 12, 44, 96, 24, 20, 16
+_BAR, _KEY, _KEY_WIDTH, _TEXT, _SMALL_TEXT = 12, 44, 96, 24, 20
 _LEAST_SIZE = (160, 120)
 """Pixels of the smallest scene that can be made out."""
 
@@ -37,8 +37,8 @@ class View:
     """What could be done."""
     action: int
     """Index of what was done."""
-    steps_done: float
-    """Fraction of the episode's steps, in [0, 1]."""
+    steps_done: float | None
+    """Fraction of the episode's steps, in [0, 1]; None where something else tells."""
     score: float | None
     """How far the primary metric lies between its least and its most, in [0, 1]; None where nobody knows."""
 
@@ -111,13 +111,6 @@ class Scene:
                 canvas.screen.blit(pygame.transform.scale(self._pixels, place.size), place)
         self._draw_footer(view)
 
-    def hint(self, text: str) -> None:
-        """Draw a line at the lower edge, as of what keys do."""
-        canvas = self._canvas
-        size = canvas.text_px(_HINT)
-        words = canvas.fitted(text, size, QUIET, canvas.width - 2 * canvas.px(_PAD))
-        canvas.place(words, midbottom=(canvas.width // 2, canvas.height - canvas.px(4)))
-
     def _draw_footer(self, view: View) -> None:
         canvas, px, area = self._canvas, self._canvas.px, self._footer
         gap, count = px(6), len(view.actions)
@@ -138,7 +131,8 @@ class Scene:
         canvas.place(facts, midleft=(left, middle))
         half = (area.width - px(_PAD)) // 2
         bar = Rect(area.left, area.top + px(92), half, px(_BAR))
-        self._draw_bar(bar, view.steps_done, BLUE)
+        if view.steps_done is not None:
+            self._draw_bar(bar, view.steps_done, BLUE)
         if view.score is not None:
             self._draw_bar(bar.move(area.right - bar.right, 0), view.score, ORANGE)
 

@@ -7,7 +7,7 @@ from collections import Counter
 from racer.report.study import StudyReport
 
 _FEWEST_FOR_WILCOXON = 6
-"""With fewer participants the smallest two-sided p of the exact test, 2 / 2^n, exceeds .05."""
+"""With fewer participants the smallest two-sided p of the exact test, 2 / 2^n, exceeds 0.05."""
 
 
 def caveats(report: StudyReport) -> list[str]:
@@ -24,7 +24,7 @@ def caveats(report: StudyReport) -> list[str]:
     elif people < _FEWEST_FOR_WILCOXON:
         found.append(
             f"There are only {people} participants: intervals are unreliable, "
-            "and the Wilcoxon test cannot give a p below .05."
+            "and the Wilcoxon test cannot give a p below 0.05."
         )
     if "pico" not in shown:
         found.append("Condition pico was not shown: there is no scatter plot, and nothing is said about pico.")

@@ -14,7 +14,9 @@ from racer.analysis import analysis
 from racer.loop.conditions import condition_names
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
+    from matplotlib.container import ErrorbarContainer
     from matplotlib.figure import Figure
 
 Cell = str | int | float | None
@@ -52,6 +54,45 @@ _STYLE: Any = {
 
 
 @dataclass(frozen=True)
+class Mark:
+    """A point of a figure, as a page tells of it when it is pointed at."""
+
+    words: str
+    picture: bytes = b""
+    """PNG of the frames behind it; empty where there are none."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """Something drawn that a page can point at and take away; the one of number n has the id `part<n>` in the SVG."""
+
+    name: str
+    """Condition, coder or rule that it belongs to; empty for none."""
+    marks: tuple[Mark, ...]
+    """Its points in the order in which they were drawn; none of what is only taken away."""
+
+
+class Parts:
+    """The parts of a figure, as they are drawn."""
+
+    def __init__(self) -> None:
+        self.drawn: list[Part] = []
+
+    def add(self, artist: Artist, name: str, marks: Sequence[Mark] = ()) -> None:
+        """Take note of what was drawn; see `Part`."""
+        artist.set_gid(f"part{len(self.drawn)}")
+        self.drawn.append(Part(name, tuple(marks)))
+
+    def add_points(self, points: ErrorbarContainer, name: str, marks: Sequence[Mark] = ()) -> None:
+        """Take note of points, or a single one, with their error bars."""
+        line, caps, bars = points.lines
+        if line is not None:
+            self.add(line, name, marks)
+        for artist in (*caps, *bars):
+            self.add(artist, name)
+
+
+@dataclass(frozen=True)
 class Illustration:
     """A figure and its numbers."""
 
@@ -64,6 +105,7 @@ class Illustration:
     header: tuple[str, ...]
     """Of its table of numbers."""
     rows: tuple[tuple[Cell, ...], ...]
+    parts: tuple[Part, ...] = ()
 
     @property
     def csv(self) -> bytes:
@@ -112,7 +154,14 @@ def canvas(
         yield figure, every[:panels]
 
 
-def render(figure: Figure, name: str, alt: str, header: Sequence[str], rows: Sequence[Sequence[Cell]]) -> Illustration:
+def render(
+    figure: Figure,
+    name: str,
+    alt: str,
+    header: Sequence[str],
+    rows: Sequence[Sequence[Cell]],
+    parts: Parts | None = None,
+) -> Illustration:
     """Return a finished figure as an illustration; the same one gives the same bytes. Call it inside its `canvas`."""
     svg, png = io.BytesIO(), io.BytesIO()
     with warnings.catch_warnings():
@@ -123,7 +172,8 @@ def render(figure: Figure, name: str, alt: str, header: Sequence[str], rows: Seq
         figure.set_layout_engine(None)
         figure.savefig(svg, format="svg", metadata={"Date": None, "Creator": None})
         figure.savefig(png, format="png", dpi=PNG_DPI, metadata={"Software": None})
-    return Illustration(name, alt, svg.getvalue(), png.getvalue(), tuple(header), tuple(tuple(row) for row in rows))
+    table, noted = tuple(tuple(row) for row in rows), tuple(parts.drawn) if parts else ()
+    return Illustration(name, alt, svg.getvalue(), png.getvalue(), tuple(header), table, noted)
 
 
 def csv_bytes(header: Sequence[str], rows: Iterable[Sequence[Cell]]) -> bytes:

@@ -8,9 +8,23 @@ from typing import TYPE_CHECKING
 from racer.analysis import analysis
 from racer.report import wording
 from racer.report.answers import NO_CONDITION, ItemMean, when
-from racer.report.behaviour import LearningPoint
-from racer.report.drawing import FAINT, INK, Cell, Illustration, canvas, colour_of, label, marker_of, render, spread
-from racer.report.study import StudyReport
+from racer.report.behaviour import Agreement, LearningPoint
+from racer.report.drawing import (
+    FAINT,
+    INK,
+    Cell,
+    Illustration,
+    Mark,
+    Parts,
+    canvas,
+    colour_of,
+    label,
+    marker_of,
+    render,
+    spread,
+)
+from racer.report.strips import FilmStrips
+from racer.report.study import Mean, StudyReport
 from sessions import Metric
 
 if TYPE_CHECKING:
@@ -25,12 +39,12 @@ _MOST_ITEMS = 60
 """Items of questionnaires that are drawn; the page's table has them all."""
 
 
-def draw_figures(report: StudyReport) -> list[Illustration]:
-    """Return every figure that the study has numbers for."""
+def draw_figures(report: StudyReport, film: FilmStrips | None = None) -> list[Illustration]:
+    """Return every figure that the study has numbers for; points of what is in the film strips show frames of it."""
     drawn = (
         scatter(report),
         bars(report),
-        participants(report),
+        participants(report, film),
         questionnaires(report.answers.ratings),
         blocks(report),
         agreement(report),
@@ -56,7 +70,19 @@ def scatter(report: StudyReport) -> Illustration | None:
         limits = (low - margin, high + margin)
         axes.plot(limits, limits, color=INK, linewidth=1, linestyle="--", zorder=1)
         axes.text(limits[1], limits[1], "equal ", ha="right", va="bottom", fontsize=9, rotation=45, color=INK)
-        axes.scatter(across, up, s=42, color=colour_of("pico"), edgecolor=INK, linewidth=0.7, zorder=2)
+        points = axes.scatter(across, up, s=42, color=colour_of("pico"), edgecolor=INK, linewidth=0.7, zorder=2)
+        parts = Parts()
+        parts.add(
+            points,
+            "",
+            [
+                Mark(
+                    f"{who}: {metric.title} {wording.measure(metric, p)} under pico, {wording.measure(metric, r)} "
+                    "under random"
+                )
+                for who, p, r in zip(report.participants, pico, random, strict=True)
+            ],
+        )
         name = wording.heading(metric)
         axes.set(xlim=limits, ylim=limits, aspect="equal", xlabel=f"{name}, random", ylabel=f"{name}, pico")
         for axis in (axes.xaxis, axes.yaxis):
@@ -67,7 +93,7 @@ def scatter(report: StudyReport) -> Illustration | None:
             f"{above} lie above the diagonal; {wording.direction(metric)}."
         )
         rows = list(zip(report.participants, random, pico, strict=True))
-        return render(figure, "figure6_scatter", alt, ("participant", "random", "pico"), rows)
+        return render(figure, "figure6_scatter", alt, ("participant", "random", "pico"), rows, parts)
 
 
 def bars(report: StudyReport) -> Illustration:
@@ -75,15 +101,18 @@ def bars(report: StudyReport) -> Illustration:
     metrics = report.compared
     across = min(len(metrics), _PANELS_ACROSS)
     with canvas(3.3 * max(across, 1.4), 3.6 * -(-len(metrics) // across), len(metrics), across) as (figure, panels):
-        names = [mean.condition for mean in report.conditions]
+        names, parts = [mean.condition for mean in report.conditions], Parts()
         for axes, metric in zip(panels, metrics, strict=True):
             means = [mean.metrics[metric.name] for mean in report.conditions]
             values = _shown(metric, [mean.value for mean in means])
-            axes.bar(names, values, color=[colour_of(n) for n in names], edgecolor=INK, linewidth=0.7, width=0.7)
+            drawn = axes.bar(
+                names, values, color=[colour_of(n) for n in names], edgecolor=INK, linewidth=0.7, width=0.7
+            )
             for i, (value, mean) in enumerate(zip(values, means, strict=True)):
+                parts.add(drawn[i], names[i], [_mark(names[i], metric, mean, report.conditions[i].participants)])
                 if mean.se:
                     error = wording.scale(metric) * mean.se
-                    axes.errorbar(i, value, yerr=error, color=INK, capsize=4, linewidth=1.3)
+                    parts.add_points(axes.errorbar(i, value, yerr=error, color=INK, capsize=4, linewidth=1.3), names[i])
             axes.set_ylabel(wording.heading(metric))
             axes.set_title(wording.direction(metric), fontsize=8.5)
             axes.tick_params(axis="x", labelrotation=30 if len(names) > 3 else 0)
@@ -101,22 +130,34 @@ def bars(report: StudyReport) -> Illustration:
             for m in report.conditions
         ]
         columns = [name for metric in metrics for name in (metric.name, f"{metric.name}_se")]
-        return render(figure, "figure6_bars", alt, ("condition", "participants", *columns), rows)
+        return render(figure, "figure6_bars", alt, ("condition", "participants", *columns), rows, parts)
 
 
-def participants(report: StudyReport) -> Illustration:
+def participants(report: StudyReport, film: FilmStrips | None = None) -> Illustration:
     """Draw one line per participant over the conditions: the primary metric."""
     metric = report.primary
     names = [mean.condition for mean in report.conditions]
     column = {name: _shown(metric, report.column(name)) for name in names}
     with canvas(6.6, 4.0) as (figure, (axes,)):
-        for i in range(len(report.participants)):
+        parts = Parts()
+        for i, who in enumerate(report.participants):
             values = [column[name][i] for name in names]
-            axes.plot(names, values, color=FAINT, linewidth=1.1, marker="o", markersize=3.5, zorder=1)
+            (line,) = axes.plot(names, values, color=FAINT, linewidth=1.1, marker="o", markersize=3.5, zorder=1)
+            seen = film.pictures if film is not None and film.participant == who else {}
+            parts.add(
+                line,
+                "",
+                [
+                    Mark(f"{who}, {name}: {metric.title} {wording.measure(metric, value)}", seen.get(name, b""))
+                    for name, value in ((name, report.column(name)[i]) for name in names)
+                ],
+            )
         means = _shown(metric, [mean.metrics[metric.name].value for mean in report.conditions])
         axes.plot(names, means, color=INK, linewidth=2.2, zorder=2)
-        for i, name in enumerate(names):
-            axes.plot(i, means[i], marker_of(name), color=colour_of(name), markeredgecolor=INK, markersize=9, zorder=3)
+        for i, mean in enumerate(report.conditions):
+            marker, colour = marker_of(names[i]), colour_of(names[i])
+            (point,) = axes.plot(i, means[i], marker, color=colour, markeredgecolor=INK, markersize=9, zorder=3)
+            parts.add(point, "", [_mark(names[i], metric, mean.metrics[metric.name], mean.participants)])
         axes.set_ylabel(wording.heading(metric))
         axes.set_xlim(-0.3, len(names) - 0.4)
         if len(report.participants) <= _MOST_LABELS:
@@ -126,7 +167,7 @@ def participants(report: StudyReport) -> Illustration:
         ]
         alt = f"One line for each of {len(report.participants)} participants over {', '.join(names)}, and their mean."
         header = ("participant", "condition", "place_of_condition", "episodes", *(m.name for m in report.compared))
-        return render(figure, "participants", alt, header, rows)
+        return render(figure, "participants", alt, header, rows, parts)
 
 
 def questionnaires(ratings: list[ItemMean]) -> Illustration | None:
@@ -136,7 +177,7 @@ def questionnaires(ratings: list[ItemMean]) -> Illustration | None:
     every = dict.fromkeys((rating.phase, rating.questionnaire, rating.item) for rating in ratings)
     items = list(every)[:_MOST_ITEMS]
     with canvas(6.6, 1.3 + 0.55 * len(items)) as (figure, (axes,)):
-        conditions = list(dict.fromkeys(rating.condition for rating in ratings))
+        conditions, parts = list(dict.fromkeys(rating.condition for rating in ratings)), Parts()
         for row, condition in enumerate(conditions):
             shift = (row - (len(conditions) - 1) / 2) * 0.13
             placed = [
@@ -145,7 +186,8 @@ def questionnaires(ratings: list[ItemMean]) -> Illustration | None:
                 if (key := (rating.phase, rating.questionnaire, rating.item)) in items and rating.condition == condition
             ]
             own, heights = [rating for rating, _ in placed], [height for _, height in placed]
-            axes.errorbar(
+            name = "start or end" if condition == NO_CONDITION else label(condition)
+            points = axes.errorbar(
                 [rating.mean for rating in own],
                 heights,
                 xerr=[rating.se or 0.0 for rating in own],
@@ -156,7 +198,18 @@ def questionnaires(ratings: list[ItemMean]) -> Illustration | None:
                 linewidth=1.1,
                 capsize=2.5,
                 markersize=6,
-                label="start or end" if condition == NO_CONDITION else label(condition),
+                label=name,
+            )
+            parts.add_points(
+                points,
+                name,
+                [
+                    Mark(
+                        f"{name}, {label(r.item)}: mean {wording.number(r.mean, 2)} (SE {wording.number(r.se, 2)}), "
+                        f"{wording.counted(r.participants, 'participant')}"
+                    )
+                    for r in own
+                ],
             )
         labels = [f"{label(questionnaire)}{when(phase)}: {label(item)}" for phase, questionnaire, item in items]
         axes.set_yticks(range(len(items)), labels)
@@ -167,7 +220,7 @@ def questionnaires(ratings: list[ItemMean]) -> Illustration | None:
         rows = [(r.phase, r.questionnaire, r.item, r.condition, r.participants, r.mean, r.se) for r in ratings]
         header = ("phase", "questionnaire", "item", "condition", "participants", "mean", "se")
         alt = f"Mean rating of {len(items)} questionnaire items under each condition, with standard errors."
-        return render(figure, "questionnaires", alt, header, rows)
+        return render(figure, "questionnaires", alt, header, rows, parts)
 
 
 def blocks(report: StudyReport) -> Illustration | None:
@@ -197,13 +250,21 @@ def agreement(report: StudyReport) -> Illustration | None:
     """Draw how alike participants act under each condition and under `full`."""
     if not report.agreement:
         return None
+    parts = Parts()
     with canvas(6.6, 3.2, 2) as (figure, panels):
         for row, found in enumerate(report.agreement):
-            shown = ((100 * found.equal, 100 * (found.equal_se or 0.0)), (found.kappa, found.kappa_se))
-            for axes, (mean, error) in zip(panels, shown, strict=True):
+            name = found.condition
+            kappa = f"{name}: kappa {wording.number(found.kappa, 3)} (SE {wording.number(found.kappa_se, 3)})"
+            shown = (
+                (100 * found.equal, 100 * (found.equal_se or 0.0), _equal(found)),
+                (found.kappa, found.kappa_se, kappa),
+            )
+            for axes, (mean, error, words) in zip(panels, shown, strict=True):
                 if mean is not None:
-                    axes.bar(row, mean, color=colour_of(found.condition), edgecolor=INK, linewidth=0.7, width=0.6)
-                    axes.errorbar(row, mean, yerr=error or 0.0, color=INK, capsize=4, linewidth=1.3)
+                    drawn = axes.bar(row, mean, color=colour_of(name), edgecolor=INK, linewidth=0.7, width=0.6)
+                    parts.add(drawn[0], name, [Mark(words)])
+                    points = axes.errorbar(row, mean, yerr=error or 0.0, color=INK, capsize=4, linewidth=1.3)
+                    parts.add_points(points, name)
         for axes, scale in zip(
             panels, (f"equal {'actions' if report.task.paced else 'answers'} (%)", "Cohen's kappa"), strict=True
         ):
@@ -220,7 +281,7 @@ def agreement(report: StudyReport) -> Illustration | None:
         alt = f"Agreement of actions with those under {report.reference}: " + "; ".join(
             f"{a.condition} {100 * a.equal:.0f} % equal" for a in report.agreement
         )
-        return render(figure, "agreement", alt, header, rows)
+        return render(figure, "agreement", alt, header, rows, parts)
 
 
 def agreement_by_bits(report: StudyReport) -> Illustration | None:
@@ -228,9 +289,10 @@ def agreement_by_bits(report: StudyReport) -> Illustration | None:
     if report.task.paced or not report.agreement:
         return None
     ceiling = [each.alike for each in report.attention if each.alike is not None]
+    parts = Parts()
     with canvas(6.6, 3.6) as (figure, (axes,)):
         for found in report.agreement:
-            axes.errorbar(
+            points = axes.errorbar(
                 [found.bits],
                 [100 * found.equal],
                 yerr=[100 * (found.equal_se or 0.0)],
@@ -242,6 +304,7 @@ def agreement_by_bits(report: StudyReport) -> Illustration | None:
                 capsize=3,
                 label=label(found.condition),
             )
+            parts.add_points(points, found.condition, [Mark(f"{_equal(found)} at {found.bits:.0f} bits")])
         if ceiling:
             axes.axhline(100 * sum(ceiling) / len(ceiling), color=INK, linewidth=0.9, linestyle=":", label="repeats")
         axes.axhline(100 / len(report.task.actions), color=FAINT, linewidth=0.9, label="chance")
@@ -253,18 +316,18 @@ def agreement_by_bits(report: StudyReport) -> Illustration | None:
         alt = f"Share of answers as under {report.reference} over the bits of a picture: " + "; ".join(
             f"{a.condition} {100 * a.equal:.0f} % at {a.bits:.0f} bits" for a in report.agreement
         )
-        return render(figure, "agreement_by_bits", alt, header, rows)
+        return render(figure, "agreement_by_bits", alt, header, rows, parts)
 
 
 def learning(report: StudyReport, name: str, place: str, points: Sequence[LearningPoint]) -> Illustration:
     """Draw the primary metric by a place in the sitting, one line per condition."""
     ticker = analysis("matplotlib.ticker")
 
-    metric = report.primary
+    metric, parts = report.primary, Parts()
     with canvas(6.6, 3.4) as (figure, (axes,)):
         for condition in dict.fromkeys(point.condition for point in points):
             own = [point for point in points if point.condition == condition]
-            axes.errorbar(
+            drawn = axes.errorbar(
                 [point.place for point in own],
                 _shown(metric, [point.value for point in own]),
                 yerr=_shown(metric, [point.se or 0.0 for point in own]),
@@ -275,13 +338,27 @@ def learning(report: StudyReport, name: str, place: str, points: Sequence[Learni
                 capsize=2,
                 label=condition,
             )
+            marks = [_mark(f"{condition}, {p.place}", metric, Mean(p.value, p.se), p.participants) for p in own]
+            parts.add_points(drawn, condition, marks)
         axes.set(xlabel=place, ylabel=wording.heading(metric))
         axes.xaxis.set_major_locator(ticker.MaxNLocator(integer=True))
         figure.legend(loc="outside upper left", ncols=5, fontsize=9)
         rows = [(p.condition, p.place, p.participants, p.value, p.se) for p in points]
         alt = f"{wording.capitalised(metric.title)} by the {place}, one line per condition, with standard errors."
         header = ("condition", "place", "participants", metric.name, f"{metric.name}_se")
-        return render(figure, name, alt, header, rows)
+        return render(figure, name, alt, header, rows, parts)
+
+
+def _mark(name: str, metric: Metric, mean: Mean, participants: int) -> Mark:
+    """Return what a mean over participants says when it is pointed at."""
+    error = "" if mean.se is None else f"SE {wording.amount(metric, mean.se)}, "
+    people = wording.counted(participants, "participant")
+    return Mark(f"{name}: {metric.title} {wording.measure(metric, mean.value)} ({error}{people})")
+
+
+def _equal(found: Agreement) -> str:
+    error = "" if found.equal_se is None else f" (SE {wording.percent(found.equal_se)})"
+    return f"{found.condition}: {wording.percent(found.equal)}{error} equal"
 
 
 def _shown(metric: Metric, values: Sequence[float]) -> list[float]:

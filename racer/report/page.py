@@ -1,11 +1,12 @@
-"""The page: one HTML file that needs nothing else. Every text in it that comes from a recording is escaped."""
+"""The page: one HTML file that needs nothing else. Every text in it that comes from a recording is escaped.
+
+It runs one script, ours, which its security policy names by its hash: nothing else on it is ever run.
+"""
 
 from __future__ import annotations
 
-import base64
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -17,8 +18,9 @@ from racer.plain_text import on_a_page
 from racer.report import wording
 from racer.report.answers import when
 from racer.report.caveats import caveats
-from racer.report.drawing import Cell, Illustration
+from racer.report.drawing import Cell, Illustration, colour_of
 from racer.report.promises import outcome_lines, promise_lines
+from racer.report.scripting import data_address, script_data, script_hash, source
 from racer.report.statistics import RESAMPLES
 from racer.report.study import StudyReport
 from racer.report.timing import STAGES
@@ -26,6 +28,8 @@ from racer.report.timing import STAGES
 GENERATOR = "racer study report"
 """Marks a page as one of ours, so that a new report may replace it."""
 TEMPLATE = "report.html.j2"
+SCRIPTS = ("pointing.js", "report.js")
+"""What the page runs; `pointing.js` is what it shares with the page of a sweep."""
 
 
 @dataclass(frozen=True)
@@ -52,14 +56,18 @@ def render_page(
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=on_a_page
     )
-    environment.globals.update(w=wording, when=when, shows=shown_under, stages=STAGES, resamples=RESAMPLES, cell=cell)
-    template = environment.from_string((files("racer.report") / TEMPLATE).read_text(encoding="utf-8"))
+    environment.globals.update(w=InPrint(), when=when, shows=shown_under, stages=STAGES, resamples=RESAMPLES, cell=cell)
+    script = "".join(source(name) for name in SCRIPTS)
+    template = environment.from_string(source(TEMPLATE))
     page: str = template.render(
         generator=GENERATOR,
         version=__version__,
         report=report,
         caveats=caveats(report),
-        outcome=outcome_lines(report),
+        outcome=map(wording.in_print, outcome_lines(report)),
+        script=script,
+        script_hash=script_hash(script),
+        parts=script_data(_parts(pictures)),
         promises=promise_lines(report.promise),
         pictures=pictures,
         image=data_address,
@@ -72,16 +80,46 @@ def render_page(
     return page
 
 
-def data_address(svg: bytes) -> str:
-    """Return an image as an address that holds all of it; scripts in such an image never run."""
-    return "data:image/svg+xml;base64," + base64.b64encode(svg).decode()
+class InPrint:
+    """Words and numbers as `wording` has them, with minus signs."""
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        def printed(*args: Any, **settings: Any) -> Any:
+            found = getattr(wording, name)(*args, **settings)
+            return wording.in_print(found) if isinstance(found, str) else found
+
+        return printed
 
 
 def cell(value: Cell) -> str:
     """Return a table cell's text."""
     if value is None:
         return "-"
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
+    return wording.in_print(f"{value:.6g}") if isinstance(value, float) else str(value)
+
+
+def _parts(pictures: Pictures) -> dict[str, Any]:
+    """Return what can be pointed at and taken away of each figure, and the frames behind it, each once."""
+    told = {name: drawn.parts for name, drawn in pictures.drawn.items() if drawn.parts}
+    every = [mark for parts in told.values() for part in parts for mark in part.marks]
+    frames = list(dict.fromkeys(mark.picture for mark in every if mark.picture))
+    return {
+        "figures": {
+            name: [
+                {
+                    "name": part.name,
+                    "marks": [
+                        (wording.in_print(mark.words), frames.index(mark.picture) if mark.picture else None)
+                        for mark in part.marks
+                    ],
+                }
+                for part in parts
+            ]
+            for name, parts in told.items()
+        },
+        "colours": {part.name: colour_of(part.name) for parts in told.values() for part in parts},
+        "pictures": [data_address(frame, "png") for frame in frames],
+    }
 
 
 def named_exclusions(report: StudyReport) -> dict[str, str]:

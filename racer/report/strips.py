@@ -19,9 +19,9 @@ import sessions
 from racer.errors import RacerError
 from racer.recordings.footage import Footage, FootageError
 from racer.report import wording
-from racer.report.drawing import Illustration, canvas, render
+from racer.report.drawing import Illustration, Mark, Parts, canvas, render
 from racer.report.recordings import EvaluatedEpisode, Evaluations, Person
-from racer.training.sheets import GAP, tiled
+from racer.training.sheets import GAP, png_of, tiled
 
 ItemT = TypeVar("ItemT")
 
@@ -45,6 +45,10 @@ class Strip:
     values: list[float]
     """The primary metric after each of the N steps."""
 
+    def picture(self, number: int) -> bytes:
+        """Return one of the N frames as a PNG: the original beside what was shown."""
+        return png_of([[self.original[number], self.shown[number]]])
+
 
 @dataclass(frozen=True, eq=False)
 class FilmStrips:
@@ -59,6 +63,15 @@ class FilmStrips:
     strips: list[Strip]
     paced: bool = True
     """Whether the frames follow one another; else each is a picture by itself."""
+
+    @property
+    def pictures(self) -> dict[str, bytes]:
+        """A frame of each condition as a PNG, the one in the middle: the original beside what was shown."""
+        return {strip.condition: strip.picture(len(self.steps) // 2) for strip in self.strips}
+
+    def moment(self, step: int) -> str:
+        """Return what a step, from 0, is called."""
+        return f"{'step' if self.paced else 'picture'} {step + 1}"
 
 
 def film_strips(evaluations: Evaluations, folder: Path | None = None) -> FilmStrips:
@@ -91,14 +104,27 @@ def draw_strips(film: FilmStrips) -> Illustration:
     pair = 0.3 + 6.3 * 2 * (height + GAP) / (FRAMES * (width + GAP))
     with canvas(7.2, 0.35 + pair * len(film.strips), len(film.strips), 1) as (figure, panels):
         centres = [i * (width + GAP) + (width - 1) / 2 for i in range(len(film.steps))]
+        parts = Parts()
         for axes, strip in zip(panels, film.strips, strict=True):
             axes.imshow(tiled([list(strip.original), list(strip.shown)]))
             last = f": {film.metric.title} {wording.measure(film.metric, strip.values[-1])} at the last frame"
             axes.set_title(strip.condition + last * film.paced)
             axes.set_yticks([(height - 1) / 2, height + GAP + (height - 1) / 2], ["original", "shown"])
-            axes.set_xticks(centres, [f"{'step' if film.paced else 'picture'} {step + 1}" for step in film.steps])
+            axes.set_xticks(centres, [film.moment(step) for step in film.steps])
             axes.tick_params(length=0)
             axes.spines[:].set_visible(False)
+            # Nothing to be seen, and something to be pointed at.
+            between = [height + GAP / 2] * len(centres)
+            (points,) = axes.plot(centres, between, "s", markersize=24, alpha=0, scalex=False, scaley=False)
+            marks = [
+                Mark(
+                    f"{strip.condition}, {film.moment(step)}, original and shown: {film.metric.title} "
+                    f"{wording.measure(film.metric, value)}",
+                    strip.picture(number),
+                )
+                for number, (step, value) in enumerate(zip(film.steps, strip.values, strict=True))
+            ]
+            parts.add(points, "", marks)
         rows = [
             (film.participant, film.seed, strip.condition, int(step) + 1, value)
             for strip in film.strips
@@ -109,7 +135,7 @@ def draw_strips(film: FilmStrips) -> Illustration:
             f"frame above the frame shown, for {', '.join(strip.condition for strip in film.strips)}."
         )
         header = ("participant", "seed", "condition", "step", film.metric.name)
-        return render(figure, "figure6_strips", alt, header, rows)
+        return render(figure, "figure6_strips", alt, header, rows, parts)
 
 
 def _merit(episodes: list[EvaluatedEpisode], metric: str) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -12,6 +13,8 @@ from racer.report.statistics import Anova, Friedman, Interval, PairedDifference
 UNDEFINED = "undefined (the differences do not vary)"
 FRACTION = "fraction"
 """Numbers of this unit are shown in percent."""
+_HYPHEN = re.compile(r"(?<![\w.)-])-(?=\d)|(?<= )-(?= )")
+"""That stands for a minus: before a number, or by itself between two names."""
 
 
 class Metric(Protocol):
@@ -73,6 +76,11 @@ def metric_interval(metric: Metric, value: Interval | None, sign: str = "") -> s
     return "-" if value is None else f"[{amount(metric, value.low, sign)}, {amount(metric, value.high, sign)}]"
 
 
+def in_print(text: str) -> str:
+    """Return a text of numbers as print has it, with minus signs; terminals, and what is read again, keep hyphens."""
+    return _HYPHEN.sub("\N{MINUS SIGN}", text)
+
+
 def counted(number: int, noun: str) -> str:
     """Return, for example, `1 feature` or `4 features`."""
     return f"{number} {noun}{'s' * (number != 1)}"
@@ -108,19 +116,19 @@ def statistic(value: float | None) -> str:
 
 
 def p_value(p: float | None) -> str:
-    """Return, for example, `p = 0.0123` or `p < .0001`."""
+    """Return, for example, `p = 0.0123` or `p < 0.0001`."""
     if p is None:
         return "no p"
-    return "p < .0001" if p < 0.0001 else f"p = {p:.4f}"
+    return "p < 0.0001" if p < 0.0001 else f"p = {p:.4f}"
 
 
 def p_number(p: float | None) -> str:
-    """Return, for example, `0.0123` or `< .0001`; `-` where there is none."""
+    """Return, for example, `0.0123` or `< 0.0001`; `-` where there is none."""
     return "-" if p is None else p_value(p).removeprefix("p ").removeprefix("= ")
 
 
 def anova_line(anova: Anova) -> str:
-    """Return, for example, `F(2, 22) = 106.09, p < .0001`."""
+    """Return, for example, `F(2, 22) = 106.09, p < 0.0001`."""
     return f"F({anova.df_condition:.0f}, {anova.df_error:.0f}) = {statistic(anova.f)}, {p_value(anova.p)}"
 
 
@@ -143,7 +151,7 @@ def sphericity_line(anova: Anova) -> str:
 
 
 def paired_line(pair: PairedDifference) -> str:
-    """Return, for example, `paired t(11) = 10.44, p < .0001`."""
+    """Return, for example, `paired t(11) = 10.44, p < 0.0001`."""
     return f"paired t({pair.df}) = {statistic(pair.t)}, {p_value(pair.p)}"
 
 
@@ -153,5 +161,5 @@ def wilcoxon_line(pair: PairedDifference) -> str:
 
 
 def friedman_line(test: Friedman) -> str:
-    """Return, for example, `chi2(2) = 20.31, p < .0001, Kendall's W = 0.85`."""
+    """Return, for example, `chi2(2) = 20.31, p < 0.0001, Kendall's W = 0.85`."""
     return f"chi2({test.df}) = {test.chi2:.2f}, {p_value(test.p)}, Kendall's W = {test.kendall_w:.2f}"

@@ -122,12 +122,15 @@ def draw_pictures(
     from racer.recordings.models import NotHereError, find_model
 
     use_one_thread()
-    drawn = {illustration.name: illustration for illustration in draw_figures(report)}
     left_out: dict[str, str] = {}
+    film = None
     try:
-        drawn["figure6_strips"] = draw_strips(film_strips(evaluations, folder))
+        film = film_strips(evaluations, folder)
     except NoStripError as error:
         left_out["figure6_strips"] = f"There are no film strips: {error}."
+    drawn = {illustration.name: illustration for illustration in draw_figures(report, film)}
+    if film is not None:
+        drawn["figure6_strips"] = draw_strips(film)
     try:
         pico = [block.sent for block in report.blocks if block.condition == "pico"]
         model = find_model(evaluations.people[0].sitting.info, folder)

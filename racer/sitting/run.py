@@ -16,6 +16,7 @@ from racer.loop.pacing import Pacer, PaceSummary
 from racer.loop.patience import PatientRecorder
 from racer.sitting.agenda import AgendaItem, Asking, Consent, Drive
 from racer.sitting.answers import ACCEPTED, CONSENT, DECLINED, NOTE
+from racer.sitting.markers import MarkedRecorder, Markers
 from racer.window.texts import Texts
 from sessions import Recorder, StorageWaitError
 
@@ -59,6 +60,7 @@ class SittingRun:
         pacer: Keeps real time; None runs as fast as the machine allows.
         on_episode: Told of each finished episode.
         clock: Monotonic nanoseconds.
+        markers: Are told what is recorded, as it happens; None for nobody.
     """
 
     def __init__(
@@ -70,15 +72,24 @@ class SittingRun:
         pacer: Pacer | None = None,
         on_episode: Callable[[EpisodeResult], None] = lambda result: None,
         clock: Callable[[], int] = time.monotonic_ns,
+        markers: Markers | None = None,
     ) -> None:
         self._sitting = sitting
         self._display = display
-        self._recorder = PatientRecorder(recorder, self._wait_for_room) if isinstance(recorder, Recorder) else recorder
+        self._recorder: PatientRecorder | Unrecorded
+        on_shown = None
+        if not isinstance(recorder, Recorder):
+            self._recorder = recorder
+        elif markers is None:
+            self._recorder = PatientRecorder(recorder, self._wait_for_room)
+        else:
+            self._recorder = marked = MarkedRecorder(recorder, self._wait_for_room, markers, clock)
+            on_shown = marked.shown
         self._path = recorder.final_path if isinstance(recorder, Recorder) else None
         self._pacer = pacer
         self._on_episode = on_episode
         self._clock = clock
-        self._episodes = EpisodeRun(sitting.setup, driver, display, self._recorder, pacer, clock)
+        self._episodes = EpisodeRun(sitting.setup, driver, display, self._recorder, pacer, clock, on_shown)
         self._results: list[EpisodeResult] = []
         self._redoable: int | None = None
         """Place in the agenda of the last drive, while it can be driven again."""

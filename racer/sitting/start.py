@@ -26,6 +26,7 @@ from racer.loop.pacing import Pacer, check_pace
 from racer.loop.simulated_time import SimulatedClock, SimulatedDisplay
 from racer.sitting.agenda import Screens, make_agenda, remaining
 from racer.sitting.leases import Leases
+from racer.sitting.markers import Markers, MarkersConfig
 from racer.sitting.protocol import EpisodePlan, ProtocolConfig, balanced_rows, plan_episodes
 from racer.sitting.resume import Earlier, find_earlier, fitted_hashes
 from racer.sitting.run import Sitting, SittingResult, SittingRun
@@ -108,6 +109,8 @@ class StartConfig:
     """What the experimenter types to open the menu; empty for nothing. Not recorded."""
     font: str = ""
     """Name of an installed font to write the screens with; empty for none."""
+    markers: MarkersConfig = field(default_factory=MarkersConfig)
+    """What other devices are told, and shown; nothing in simulated time."""
     study: StudyMark | None = None
     simulated: SimulatedIdentity | None = None
     """Makes the recording repeat to the byte: simulated time, and no lease on the data folder."""
@@ -192,6 +195,7 @@ def start_session(
     if config.resume:
         earlier = find_earlier(config, resolved(config, 0), model, fitted)
         config = replace(config, participant=earlier.participant, order=earlier.order)
+    config.markers.require()
     if not config.simulated:
         take_seat(headless=config.headless, locked=config.locked)
     clock: Callable[[], int] = time.monotonic_ns
@@ -227,7 +231,10 @@ def start_session(
                 code=config.code,
                 font=config.font,
             )
+        markers = None
         try:
+            if config.markers.told and not config.simulated:
+                markers = Markers(config.markers, session_id, clock)
             # Simulated time would flush at every few steps, and a thread's commits come at no time that repeats.
             recorder = (
                 sessions.Recorder(config.data, info, clock=lambda: 0)
@@ -238,13 +245,15 @@ def start_session(
             pacer = Pacer(config.steps_per_second, clock) if config.simulated or not config.headless else None
             try:
                 with closing_first(lambda: _closed(recorder, config, on_trouble)):
-                    return SittingRun(sitting, driver, display, recorder, pacer, on_episode, clock).run()
+                    return SittingRun(sitting, driver, display, recorder, pacer, on_episode, clock, markers).run()
             except DriverError as error:
                 raise DriverError(f"{error}; what was driven before is saved in {recorder.final_path}") from error
             finally:
                 _note(recorder, config, on_trouble)
         finally:
             display.close()
+            if markers is not None:
+                markers.close()
 
 
 def _seated(config: StartConfig, participant: str, plans: list[EpisodePlan], earlier: Earlier | None) -> Seated:
@@ -303,6 +312,8 @@ def resolved(config: StartConfig, order: int) -> dict[str, Any]:
         "study": config.study.settings if config.study else None,
         "simulated_time": config.simulated is not None,
         "channel_format": CHANNEL_FORMAT,
+        # What was told or shown besides stands in a recording only where there was something.
+        **({"markers": asdict(config.markers)} if config.markers != MarkersConfig() else {}),
     }
 
 
@@ -354,6 +365,7 @@ def _sitting(
         seed=seed,
         text=text,
         mark=texts.trial_run_mark if config.trial_run else "",
+        photodiode=0 if config.headless else config.markers.photodiode,
     )
     respondent = None if attended else np.random.default_rng([seed, len(plans)])
     return Sitting(agenda, setup, texts, respondent, windowed=not config.headless)

@@ -43,6 +43,9 @@ def deciding(settings: Mapping[str, Any]) -> dict[str, Any]:
         # Whether there is a consent decides what people do, and how it is worded does not.
         screens = {name: value for name, value in found["screens"].items() if name != "instructions"}
         found["screens"] = screens | {"consent": bool(screens.get("consent"))}
+    marked = found.pop("markers", None)
+    if isinstance(marked, dict) and marked.get("photodiode"):
+        found["markers"] = {"photodiode": marked["photodiode"]}  # the rest is nothing that anybody sees
     if isinstance(found.get("questionnaires"), dict):
         custom = [_wordless(entry) for entry in _listed(found["questionnaires"].get("custom"))]
         found["questionnaires"] = found["questionnaires"] | {"custom": custom}

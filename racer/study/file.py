@@ -35,6 +35,7 @@ from racer.study.sections import (
     Episodes,
     Experimenter,
     Keys,
+    Marked,
     Masks,
     Name,
     Names,
@@ -102,6 +103,7 @@ class StudyFile(Section):
     screens: Screens = Screens()
     questionnaires: Questionnaires = Questionnaires()
     primary: Primary = Primary()
+    markers: Marked = Marked()
     experimenter: Experimenter = Experimenter()
     _folder: Path = PrivateAttr(default=Path())
     """The study's."""

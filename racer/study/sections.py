@@ -30,6 +30,7 @@ from compression.masks import MaskInterval
 from compression.noise import NoiseName, check_noise
 from racer.loop.conditions import ChannelConfig
 from racer.loop.pacing import check_pace
+from racer.sitting.markers import MarkersConfig
 from racer.sitting.protocol import ProtocolConfig
 from racer.sitting.questionnaires import Item, Kind, Questionnaire
 from racer.tasks.registry import DEFAULT_TASK
@@ -396,6 +397,30 @@ class Questionnaires(Section):
     def _named_once(cls, value: tuple[CustomQuestionnaire, ...]) -> tuple[CustomQuestionnaire, ...]:
         _once_each(tuple(questionnaire.name for questionnaire in value))
         return value
+
+
+class Marked(Section):
+    """What other devices are told while somebody takes part, and shown."""
+
+    lsl: bool = False
+    """Whether events are a Lab Streaming Layer stream, `Racer`, in the lab's network: rounds, keys, answered
+    questions, never the answers."""
+    frames: bool = False
+    """Whether every frame shown is an event too."""
+    serial: Line = ""
+    """Serial port that gets a byte for every event, such as `/dev/ttyUSB0` or `COM3`; empty for none."""
+    photodiode: Integer = 0
+    """Side of a square in the upper right corner that is white with one frame and black with the next, pixels, 16 to
+    400; 0 for none."""
+
+    @model_validator(mode="after")
+    def _can_be_done(self) -> Self:
+        self.config()
+        return self
+
+    def config(self) -> MarkersConfig:
+        """Return it as a sitting takes it."""
+        return MarkersConfig(**self.model_dump())
 
 
 class Experimenter(Section):

@@ -203,6 +203,7 @@ def sitting_config(
         locked=attended,
         code=file.experimenter.code,
         font=file.font,
+        markers=file.markers.config(),
         study=StudyMark(file.title, study.sha256, study.settings_sha256, study.settings),
     )
 

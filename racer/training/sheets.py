@@ -33,7 +33,7 @@ def traverse(model: LatentModel) -> NDArray[np.uint8]:
 def draw_reconstructions(model: LatentModel, frames: NDArray[np.uint8]) -> bytes:
     """Return a PNG of held-out frames, uint8[N, H, W, C], above what comes back of them."""
     chosen = np.array(frames[np.linspace(0, len(frames) - 1, min(_SHOWN, len(frames))).astype(int)])
-    return _png([list(chosen), list(model.decode_latents(model.encode_frames(chosen)))])
+    return png_of([list(chosen), list(model.decode_latents(model.encode_frames(chosen)))])
 
 
 def draw_tuning(whole: NDArray[np.uint8], before: NDArray[np.uint8], after: NDArray[np.uint8]) -> bytes:
@@ -43,12 +43,12 @@ def draw_tuning(whole: NDArray[np.uint8], before: NDArray[np.uint8], after: NDAr
     """
     change = np.clip(128.0 + _AMPLIFIED * (after.astype(np.float64) - before), 0, 255).astype(np.uint8)
     chosen = np.linspace(0, len(whole) - 1, min(_SHOWN, len(whole))).astype(int)
-    return _png([list(frames[chosen]) for frames in (whole, before, after, change)])
+    return png_of([list(frames[chosen]) for frames in (whole, before, after, change)])
 
 
 def draw_traversals(model: LatentModel) -> bytes:
     """Return a PNG of `traverse`: a row for each feature."""
-    return _png([list(row) for row in traverse(model)])
+    return png_of([list(row) for row in traverse(model)])
 
 
 def tiled(rows: list[list[NDArray[np.uint8]]]) -> NDArray[np.uint8]:
@@ -63,7 +63,8 @@ def tiled(rows: list[list[NDArray[np.uint8]]]) -> NDArray[np.uint8]:
     return np.repeat(whole, 3, axis=2) if whole.shape[2] == 1 else whole
 
 
-def _png(rows: list[list[NDArray[np.uint8]]]) -> bytes:
+def png_of(rows: list[list[NDArray[np.uint8]]]) -> bytes:
+    """Return `tiled` as a PNG."""
     from PIL import Image
 
     file = io.BytesIO()

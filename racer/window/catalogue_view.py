@@ -11,7 +11,7 @@ from pygame import Rect, Surface
 
 from racer.loop.display import Hud
 from racer.window.canvas import Canvas
-from racer.window.drive_view import draw_bar, draw_heading, magnified, magnify
+from racer.window.drive_view import draw_bar, draw_heading, draw_photodiode, magnified, magnify
 from racer.window.palette import BLUE, EDGE, GROUND, INK, PANEL, QUIET
 from racer.window.texts import Texts
 
@@ -51,6 +51,7 @@ class CatalogueView:
         canvas, px = self._canvas, self._canvas.px
         canvas.screen.fill(GROUND)
         draw_heading(canvas, hud)
+        draw_photodiode(canvas, hud)
         places = self._places(frames[0].shape[:2])[: len(frames)]
         for number, (place, frame) in enumerate(zip(places, frames, strict=True)):
             self._draw(place, frame, number, number in marked)

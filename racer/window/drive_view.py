@@ -14,6 +14,7 @@ from racer.window.canvas import Canvas, Color, smooth
 from racer.window.palette import BLUE, EDGE, GROUND, INK, ORANGE, PANEL, QUIET, YELLOW
 from racer.window.texts import Texts
 
+_WHITE, _BLACK = (255, 255, 255), (0, 0, 0)
 _DISC_ALPHA = 200
 """Opacity, of 255, of the disc behind the countdown's number."""
 _MOST_BUTTONS = 10
@@ -53,7 +54,7 @@ class DriveView:
         self._shown_pixels = Surface((self._columns, self._rows), 0, canvas.screen)
         self._original_pixels = Surface((self._columns, self._rows), 0, canvas.screen)
         self._layouts: dict[bool, _DriveLayout] = {}
-        self._surroundings: tuple[str, str, bool] | None = None
+        self._surroundings: tuple[str, str, bool, int] | None = None
 
     def covered(self) -> None:
         """Take note that something else was drawn: the next drive is drawn from scratch."""
@@ -62,13 +63,15 @@ class DriveView:
     def drive(self, frame: NDArray[np.uint8], hud: Hud, original: NDArray[np.uint8] | None = None) -> None:
         """Draw the frame, uint8[H, W, C], what surrounds it and, beside it, the original if given."""
         layout = self._layout(original is not None)
-        surroundings = (hud.heading, hud.mark, original is not None)
+        side = hud.photodiode[0] if hud.photodiode else 0
+        surroundings = (hud.heading, hud.mark, original is not None, side)
         if self._surroundings != surroundings:
             self._draw_surroundings(hud, layout)
             self._surroundings = surroundings
         magnify(self._canvas, frame, self._shown_pixels, layout.frame)
         if original is not None and layout.original is not None:
             magnify(self._canvas, original, self._original_pixels, layout.original)
+        draw_photodiode(self._canvas, hud)
         self._canvas.screen.fill(GROUND, layout.footer)
         if hud.count is not None:
             number, count = hud.count
@@ -170,14 +173,22 @@ class DriveView:
 def draw_heading(canvas: Canvas, hud: Hud) -> None:
     """Draw what stands above frames, and the mark beside it."""
     px, pad, middle = canvas.px, canvas.px(_PAD), canvas.px(_HEADER) // 2
-    room = canvas.width - 2 * pad
+    right = canvas.width - pad - (hud.photodiode[0] if hud.photodiode else 0)
+    room = right - pad
     if hud.mark:
         mark = canvas.fitted(hud.mark, canvas.text_px(20), GROUND, room // 2)
-        pill = mark.get_rect(midright=(canvas.width - pad - px(14), middle)).inflate(px(28), px(12))
+        pill = mark.get_rect(midright=(right - px(14), middle)).inflate(px(28), px(12))
         canvas.rounded(pill, pill.height // 2, YELLOW)
         canvas.place(mark, center=pill.center)
         room -= pill.width + pad
     canvas.place(canvas.fitted(hud.heading, canvas.text_px(26), INK, room), midleft=(pad, middle))
+
+
+def draw_photodiode(canvas: Canvas, hud: Hud) -> None:
+    """Draw the square that a photodiode looks at, if there is one."""
+    if hud.photodiode is not None:
+        side, white = hud.photodiode
+        canvas.screen.fill(_WHITE if white else _BLACK, Rect(canvas.width - side, 0, side, side))
 
 
 def draw_bar(canvas: Canvas, area: Rect, label: str, widest: str, fraction: float | None, color: Color) -> None:

@@ -67,7 +67,7 @@ ALLOWED = {
     "racer/training/sheets.py": {"Image.fromarray(tiled(rows)).save": "to memory"},
     "racer/rates/page.py": {"(files('racer.rates') / 'page.html').read_text": "the package's own"},
     "racer/report/drawing.py": {"figure.savefig": "to memory"},
-    "racer/report/page.py": {"(files('racer.report') / TEMPLATE).read_text": "the package's own"},
+    "racer/report/scripting.py": {"(files('racer.report') / name).read_text": "the package's own"},
     "racer/report/write.py": {
         **dict.fromkeys(("os.rename", "os.replace"), "what was made in a scratch_folder, and what it replaces"),
         **dict.fromkeys(("shutil.copytree", "shutil.copy2"), "into a scratch_folder, following no link"),

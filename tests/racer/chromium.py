@@ -66,6 +66,19 @@ class Page:
             "value"
         )
 
+    def move_to(self, expression: str) -> None:
+        """Move the mouse to the middle of the element that an expression gives, scrolled into view."""
+        place = self.evaluate(
+            f"(e => {{ e.scrollIntoView({{block: 'center'}}); const b = e.getBoundingClientRect(); "
+            f"return [b.x + b.width / 2, b.y + b.height / 2]; }})({expression})"
+        )
+        self.ask("Input.dispatchMouseEvent", type="mouseMoved", x=place[0], y=place[1])
+
+    def press(self, key: str) -> None:
+        """Press and release a key that writes nothing, by its DOM name."""
+        for kind in ("rawKeyDown", "keyUp"):
+            self.ask("Input.dispatchKeyEvent", type=kind, key=key)
+
     def requests(self) -> list[str]:
         """Return the addresses requested since the page was opened."""
         sent = [event for event in self.events if event["method"] == "Network.requestWillBeSent"]

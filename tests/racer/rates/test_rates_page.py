@@ -43,7 +43,7 @@ def test_points_are_pointed_at_coders_go_and_come_and_nothing_is_requested(tmp_p
         assert page.evaluate("document.querySelectorAll('#panels svg').length") == 2
         marks = "document.querySelectorAll('circle[data-coder=theirs]')"
         assert page.evaluate(f"{marks}.length") == sum(len(each.points) for each in found if each.coder == "theirs")
-        page.evaluate(f"{marks}[2].focus()")
+        page.move_to(f"{marks}[2]")
         assert page.evaluate("document.querySelector('#told').textContent").startswith("theirs, 85 bits: 19.5 [")
         label = "[...document.querySelectorAll('#coders label')].find(each => each.textContent === 'theirs')"
         box = f"{label}.querySelector('input')"
@@ -51,10 +51,14 @@ def test_points_are_pointed_at_coders_go_and_come_and_nothing_is_requested(tmp_p
         assert page.evaluate(f"{marks}.length") == 0
         page.evaluate(f"{box}.click()")
         page.evaluate("document.querySelectorAll('#measures input')[1].click()")
-        page.evaluate(f"{marks}[0].dispatchEvent(new PointerEvent('pointerenter'))")
-        assert "10" in page.evaluate("document.querySelector('#told').textContent")
-        page.open(path, 390)
-        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+        page.evaluate("document.querySelector('#panels svg').focus()")
+        page.press("ArrowRight")
+        told = page.evaluate("document.querySelector('#told').textContent")
+        assert ": 10 [10, 10], 3 people" in told
+        page.press("ArrowRight")
+        assert page.evaluate("document.querySelector('#told').textContent") != told
+        page.open(path, 360)
+        assert page.evaluate("document.documentElement.scrollWidth") <= 360
         assert page.complaints() == []
 
 

@@ -162,10 +162,47 @@ def test_the_screen_shows_the_original_beside_the_frame(recording: Path, watch: 
     scene = viewer.replay._scene
     footage = viewer.replay.footage
     assert scene.original is not None
+    left = viewer.replay._list.area.width
     for place, frame in ((scene.original, footage.original(3)), (scene.shown, footage.shown(3))):
         scale = place.width // 64
-        found = picture[place.top + scale // 2 : place.bottom : scale, place.left + scale // 2 : place.right : scale]
+        found = picture[place.top + scale // 2 : place.bottom : scale, left + place.left + scale // 2 :: scale][:, :64]
         assert np.array_equal(found, frame)
+
+
+def test_the_timeline_is_dragged_and_episodes_are_clicked(recording: Path, watch: Watch) -> None:
+    class Pointing(Viewer):
+        """Knows where things are only once the window is there."""
+
+        def point(self, milliseconds: int, kind: int, where: Callable[[], tuple[int, int]]) -> Pointing:
+            self._due.append((milliseconds * MS, []))
+            self.later = [*getattr(self, "later", []), (milliseconds * MS, kind, where)]
+            return self
+
+        def wait(self, nanoseconds: int) -> None:
+            super().wait(nanoseconds)
+            while self.later and self.later[0][0] <= self.now:
+                _, kind, where = self.later.pop(0)
+                button = {"rel": (0, 0), "buttons": (1, 0, 0)} if kind == pygame.MOUSEMOTION else {"button": 1}
+                pygame.event.post(Event(kind, pos=where(), **button))
+
+    def at(step: int) -> Callable[[], tuple[int, int]]:
+        return lambda: (viewer.replay._timeline.x_of(step + 0.5), viewer.replay._timeline.area.top + 4)
+
+    down_, move, up_ = pygame.MOUSEBUTTONDOWN, pygame.MOUSEMOTION, pygame.MOUSEBUTTONUP
+    viewer = Pointing()
+    viewer.point(150, down_, at(6)).at(400).point(450, move, at(3)).at(600).point(650, move, at(2)).point(
+        700, up_, at(2)
+    )
+    viewer.at(860).point(900, move, at(7)).at(950)
+    viewer.point(1000, down_, lambda: (10, viewer.replay._list.area.top + 26)).at(1100, down(pygame.K_l)).at(1150)
+    # Where the list was there is the picture now.
+    viewer.point(1200, down_, lambda: (10, 4)).at(1300, ESC)
+    watch(recording, viewer)
+    seen = [(episode, step) for episode, step, _ in viewer.seen]
+    assert seen[1] == (0, 6), "held where it was dragged to, while time passes"
+    assert seen[3] == (0, 3)
+    assert (0, 2) in seen[5:8]
+    assert seen[-1][0] == seen[-2][0] == 1
 
 
 def test_frames_of_other_sizes_are_magnified_as_a_whole(walk: Walk, watch: Watch) -> None:
@@ -243,20 +280,35 @@ def xdotool(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
 
 
 @pytest.mark.xvfb
-def test_real_keys_play_a_recording_in_a_real_window(recording: Path, xdotool: Callable[..., None]) -> None:
-    keys = iter(["space", "End", "bracketright", "Right", "q"])
+def test_real_keys_and_a_real_mouse_play_a_recording_in_a_real_window(
+    recording: Path, xdotool: Callable[..., None]
+) -> None:
+    def to(step: int) -> tuple[str, str, str]:
+        left, top = replay._window.position
+        timeline = replay._timeline
+        return "mousemove", str(left + timeline.x_of(step + 0.5)), str(top + timeline.area.top + 5)
+
+    def acts() -> Iterator[tuple[str, ...]]:
+        for key in ("space", "End", "bracketright", "Right"):
+            yield "key", key
+        yield *to(6), "mousedown", "1"
+        yield to(3)
+        yield "mouseup", "1", "key", "q"
+
+    acting = acts()
     states: list[tuple[int, int, bool]] = []
     deadline = time.monotonic() + 20
 
     def wait(nanoseconds: int) -> None:
-        """Press the next key when the last one has done something; no time of the episode passes."""
+        """Do the next thing when the last one has come to something; no time of the episode passes."""
         assert time.monotonic() < deadline, "the X server's events never came"
         state = (replay.footage.index, replay.playhead.step, replay.playhead.paused)
         if replay._window.focused and (not states or state != states[-1]):
             states.append(state)
-            xdotool("key", next(keys))
+            xdotool(*next(acting))
 
     replay = Replay(recording, clock=lambda: 0, wait=wait)
     with closing(replay):
         replay.run()
-    assert states == [(0, 0, False), (0, 0, True), (0, STEPS - 1, True), (1, 0, False), (1, 1, True)]
+    pressed = [(0, 0, False), (0, 0, True), (0, STEPS - 1, True), (1, 0, False), (1, 1, True)]
+    assert states == [*pressed, (1, 6, True), (1, 3, True)]

@@ -5,6 +5,7 @@ import json
 import os
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import h5py
 import matplotlib
@@ -16,10 +17,12 @@ from report_builders import SCORES, driven, evaluation, write_study
 
 import sessions
 from racer.report.drawing import csv_bytes
+from racer.report.scripting import script_hash
 from racer.report.study import NothingToReportError, report_study
 from racer.report.write import ReportFileError, Written, write_report
 from racer.sitting.protocol import ProtocolConfig
 from racer.sitting.start import StartConfig, start_session
+from racer.training.sheets import GAP
 
 FIGURES = {
     "figure6_scatter",
@@ -94,6 +97,13 @@ def contents(written: Written) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in [written.page, *written.files.iterdir()]}
 
 
+def told(written: Written) -> dict[str, Any]:
+    """Return what the page says of the parts of each figure."""
+    text = written.page.read_text().partition('id="parts">')[2].partition("</script>")[0]
+    figures: dict[str, Any] = json.loads(text)["figures"]
+    return figures
+
+
 def hostile_study(folder: Path, model_sha256: str = "ab" * 32) -> Path:
     """Write a study whose every text is out to harm the page."""
     answers = [
@@ -158,7 +168,7 @@ def test_the_same_recordings_give_the_same_bytes_whatever_matplotlib_is_set_to(
 
 def test_nothing_in_the_page_leads_out_of_it(written: Written) -> None:
     for tag, attributes in Elements(written.page).found:
-        assert tag not in ("script", "link", "iframe", "object", "embed", "base", "form")
+        assert tag not in ("link", "iframe", "object", "embed", "base", "form")
         for name in ("src", "href", "srcset", "action", "data"):
             address = attributes.get(name) or ""
             assert "//" not in address.split(",")[0], address
@@ -173,10 +183,18 @@ def test_what_recordings_say_is_text_and_never_markup(tmp_path: Path) -> None:
     elements = Elements(written.page)
     allowed = {"html", "head", "meta", "title", "style", "body", "header", "h1", "h2", "h3", "p", "div", "strong", "ul"}
     allowed |= {"li", "nav", "a", "section", "table", "thead", "tbody", "tr", "th", "td", "figure", "img", "span"}
-    allowed |= {"figcaption", "dl", "dt", "dd", "details", "summary", "blockquote", "cite"}
+    allowed |= {"figcaption", "dl", "dt", "dd", "details", "summary", "blockquote", "cite", "script"}
     assert {tag for tag, _ in elements.found} <= allowed
     assert not any(name.startswith("on") for _, attributes in elements.found for name in attributes)
     assert all((a.get("src") or "").startswith("data:") for tag, a in elements.found if tag == "img")
+    # The data of the figures, and the one script that the page's policy lets run.
+    page = written.page.read_text()
+    ran = page.rpartition("<script>")[2].partition("</script>")[0]
+    assert [attributes for tag, attributes in elements.found if tag == "script"] == [
+        {"type": "application/json", "id": "parts"},
+        {},
+    ]
+    assert f"script-src '{script_hash(ran)}'" in page
     # Title, two free answers, two notes, consent, software's name and value, driver: all there to be read.
     assert elements.text.count("<script>alert(1)</script>\"'><img") >= 7
     assert "<img src=x onerror=alert(3)>.h5" in elements.text
@@ -330,18 +348,66 @@ def test_a_browser_shows_all_of_it_at_any_width_without_a_request_or_a_complaint
 ) -> None:
     hostile = write_report(hostile_study(tmp_path / "study", car_racing_model().sha256), tmp_path / "report.html")
     with chromium(tmp_path / "profile") as page:
-        for report, width in ((written, 1280), (written, 390), (hostile, 390)):
+        for report, width in ((written, 1280), (written, 360), (hostile, 360)):
             page.open(report.page, width)
-            images = page.evaluate("[...document.images].map(i => i.complete && i.naturalWidth > 0 && i.alt != '')")
+            still = "[...document.querySelectorAll('.paper img')]"
+            images = page.evaluate(f"{still}.map(i => i.complete && i.naturalWidth > 0 && i.alt != '')")
             assert images == [True] * len(images)
             assert len(images) >= len(FIGURES) - 1
             ids = page.evaluate("[...document.querySelectorAll('section')].map(s => s.id)")
             assert ids == [*SECTIONS, "versions"]
             assert page.evaluate("document.documentElement.scrollWidth") <= width
-            assert page.evaluate("document.scripts.length") == 0
+            wide = "[...document.querySelectorAll('.wide, .paper')].filter(e => e.scrollWidth > e.clientWidth)"
+            assert page.evaluate(f"{wide}.length") == 0
+            assert page.evaluate("document.querySelectorAll('figure.live').length") == len(told(report))
             outward = [url for url in page.requests() if not url.startswith("data:")]
             assert outward == [report.page.as_uri()]
             assert page.complaints() == []
+
+
+@pytest.mark.chromium
+def test_points_say_their_numbers_and_show_their_frames_and_conditions_come_and_go(
+    written: Written, tmp_path: Path
+) -> None:
+    with chromium(tmp_path / "profile") as page:
+        page.open(written.page, 1280)
+
+        def said(figure: str) -> str:
+            return str(page.evaluate(f"document.querySelector('#{figure} .said').textContent"))
+
+        for figure, parts in told(written).items():
+            for number, part in enumerate(parts):
+                drawn = f"document.querySelector('#{figure}-part{number}')"
+                assert page.evaluate(f"{drawn} !== null"), f"{figure} {number}"
+                points = f"({drawn}.querySelectorAll('use').length || {drawn}.querySelectorAll('path').length)"
+                assert not part["marks"] or page.evaluate(points) == len(part["marks"])
+        bar = "document.querySelector('#figure6_bars-part0')"
+        page.move_to(f"{bar}.querySelector('path')")
+        assert said("figure6_bars") == told(written)["figure6_bars"][0]["marks"][0][0]
+        box = "document.querySelectorAll('#figure6_bars input')[0]"
+        page.evaluate(f"{box}.click()")
+        assert page.evaluate(f"{bar}.getClientRects().length") == 0
+        page.evaluate(f"{box}.click()")
+        assert page.evaluate(f"{bar}.getClientRects().length") > 0
+        frames = "document.querySelector('#figure6_strips .frames')"
+        assert page.evaluate(f"{frames}.hidden") is True
+        page.evaluate("document.querySelector('#figure6_strips svg').focus()")
+        page.press("ArrowRight")
+        assert "step 1, original and shown: road progress" in said("figure6_strips")
+        assert page.evaluate(f"{frames}.decode().then(() => {frames}.naturalWidth)") == 2 * 64 + GAP
+        assert page.complaints() == []
+        page.ask("Emulation.setEmulatedMedia", media="print")
+        seen = "e => e.getClientRects().length > 0"
+        assert page.evaluate(f"[...document.querySelectorAll('.paper img')].every({seen})")
+        assert not page.evaluate(f"[...document.querySelectorAll('.paper svg, .panel')].some({seen})")
+
+
+def test_what_is_negative_has_a_minus_sign(tmp_path: Path) -> None:
+    table = np.array([[0.5, 0.2], [0.6, 0.4], [0.55, 0.25]])
+    written = write_report(write_study(tmp_path / "study", table, ("random", "pico")), tmp_path / "report.html")
+    text = Elements(written.page).text.partition("What was promised")[0].partition("Read this first")[2]
+    assert "pico \u2212 random: \u221226.67" in text
+    assert " -" not in text
 
 
 def test_the_strips_show_the_median_participant_and_a_common_seed(written: Written, study: Path) -> None:
