@@ -57,6 +57,17 @@ class HoldFill:
         self._held = np.where(sent, values, self._held)
         return self._held.copy()
 
+    def complete_all(self, values: NDArray[np.float32], sent: NDArray[np.bool_]) -> NDArray[np.float32]:
+        """Return the latents, float32[T, latents], of a whole episode at once.
+
+        Args:
+            values: float32[T, latents].
+            sent: bool[T, latents].
+        """
+        arrived = np.where(sent, np.arange(len(sent))[:, None], -1)
+        latest = np.maximum.accumulate(arrived, axis=0)
+        return np.where(latest < 0, self._mean, np.take_along_axis(values, np.maximum(latest, 0), axis=0))
+
 
 class PriorFill:
     """Draws from the latents' multivariate normal prior, conditioned on the features sent (PICO, section 4).

@@ -38,8 +38,9 @@ import sessions
 from compression.channel import Channel
 from compression.model.latent_model import LatentModel, use_one_thread
 from racer.drivers.registry import make_driver
-from racer.loop.batched import LANES, Clock, Job, in_groups, simulate
+from racer.loop.batched import Clock, Job, simulate
 from racer.loop.conditions import ChannelConfig, build_channel, load_fitted_models
+from racer.loop.lockstep import LANES, in_groups
 from racer.sitting.protocol import ProtocolConfig
 from racer.sitting.start import StartConfig, resolved, start_session
 from racer.software import software
@@ -184,17 +185,17 @@ def bench_loop(turns: int, processes: int) -> dict[str, Any]:
     }
     channel = []
     with ProcessPoolExecutor(processes, get_context("spawn"), use_one_thread) as pool, TemporaryDirectory() as folder:
-        list(pool.map(_drive_batch, range(processes)))  # every process has its weights loaded
+        list(pool.map(drive_batch, range(processes)))  # every process has its weights loaded
         for turn in range(turns):
             recordings = Path(folder) / str(turn)
             times["tracks"].append(_make_tracks(turn))
-            times["all"].append(_drive_batch(turn, "pico", recordings))
-            times["unrecorded"].append(_drive_batch(turn, "pico"))
-            times["raw"].append(_drive_batch(turn, "raw"))
+            times["all"].append(drive_batch(turn, "pico", recordings))
+            times["unrecorded"].append(drive_batch(turn, "pico"))
+            times["raw"].append(drive_batch(turn, "raw"))
             times["stock"].append(_stock_steps(recordings))
             # The same batch everywhere, so that all end at the same time.
-            times["alone"].append(_drive_batch(turn, "pico", Path(folder) / f"{turn} alone"))
-            beside = [pool.submit(_drive_batch, turn, "pico", Path(folder) / f"{turn}_{n}") for n in range(processes)]
+            times["alone"].append(drive_batch(turn, "pico", Path(folder) / f"{turn} alone"))
+            beside = [pool.submit(drive_batch, turn, "pico", Path(folder) / f"{turn}_{n}") for n in range(processes)]
             times["shared"].append(statistics.mean(batch.result() for batch in beside) / processes)
             channel.append(_channel_batch(model, turn))
     return {
@@ -224,7 +225,7 @@ def _ratio(slow: list[float], fast: list[float]) -> float:
     return round(statistics.median(s / f for s, f in zip(slow, fast, strict=True)), 2)
 
 
-def _drive_batch(turn: int, condition: str = "pico", recordings: Path | None = None) -> float:
+def drive_batch(turn: int, condition: str = "pico", recordings: Path | None = None) -> float:
     """Drive, and record if there is a folder to do it in, and return the milliseconds per step, wall time."""
     model = load_task_model(TASK.spec)
     fitted = load_fitted_models([condition], (), model)

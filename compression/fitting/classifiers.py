@@ -152,8 +152,10 @@ def optimise(
     member: int = 0,
 ) -> list[LossPoint]:
     """Run Adam on random batches, keep the weights of the lowest held-out loss, and return how the losses went."""
-    optimizer = torch.optim.AdamW(model.parameters(), config.learning_rate, weight_decay=config.weight_decay)
-    best = np.inf
+    optimizer = torch.optim.AdamW(
+        model.parameters(), config.learning_rate, weight_decay=config.weight_decay, fused=True
+    )
+    best, looks = np.inf, 0
     best_state: dict[str, Tensor] = dict(model.state_dict())
     curve: list[LossPoint] = []
     losses: list[Tensor] = []
@@ -172,8 +174,12 @@ def optimise(
             mean = torch.stack([each.detach() for each in losses]).mean().item()
             curve.append(LossPoint(stage, member, iteration + 1, mean, held_out, reached))
             losses = []
+            looks += 1
             if held_out < best:
-                best, best_state = held_out, {name: value.clone() for name, value in model.state_dict().items()}
+                best, looks = held_out, 0
+                best_state = {name: value.clone() for name, value in model.state_dict().items()}
+            if 0 < config.patience <= looks:
+                break
     model.load_state_dict(best_state)
     return curve
 

@@ -24,6 +24,9 @@ class PicoConfig:
     """Blocks that the mask will send; None for half of the latent model's."""
     iterations: int = 600
     """Gradient steps of each network (the released code: 10,000 smaller ones)."""
+    patience: int = 4
+    """Looks at the held-out loss, one every 25 gradient steps, without a lower one, after which a network is trained no
+    further; 0: all steps are taken (released code)."""
     members: int = 3
     """Action classifiers that are trained and averaged: the recordings are few, and each alone has its prejudices."""
     batch: int = 256
@@ -55,6 +58,8 @@ class PicoConfig:
             raise TrainingError(f"the label of negatives must lie between 0 and 1; got {self.negative_label}")
         if self.imagined < 0:
             raise TrainingError(f"imagined masks per episode must be 0 or more; got {self.imagined}")
+        if self.patience < 0:
+            raise TrainingError(f"patience must be 0 or more; got {self.patience}")
         if min(self.iterations, self.batch, self.members) < 1 or not 0 <= self.seed < 2**63:
             raise TrainingError("iterations, batch and members must be 1 or more, and the seed lie between 0 and 2**63")
         if not (self.learning_rate > 0 and self.weight_decay >= 0 and 0 < self.held_out < 1):
@@ -72,7 +77,14 @@ class PicoConfig:
         return replace(self, blocks=self.sent(sizes))
 
 
-_RELEASED: dict[str, Any] = {"iterations": 10_000, "batch": 32, "members": 1, "imagined": 0, "held_out": 0.01}
+_RELEASED: dict[str, Any] = {
+    "iterations": 10_000,
+    "batch": 32,
+    "members": 1,
+    "imagined": 0,
+    "held_out": 0.01,
+    "patience": 0,
+}
 CONSTANTS: dict[str, dict[str, Any]] = {
     "racer": {},
     "digits": _RELEASED | {"negative_label": 0.5},

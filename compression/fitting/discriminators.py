@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -11,6 +12,15 @@ from compression.model.sizes import Sizes
 
 def _mlp(inputs: int, outputs: int) -> nn.Sequential:
     return nn.Sequential(nn.Linear(inputs, 256), nn.ReLU(), nn.Linear(256, 256), nn.ReLU(), nn.Linear(256, outputs))
+
+
+def _half_dropped(x: Tensor, training: bool) -> Tensor:
+    """Return dropout at one half of x. A number takes one random bit; torch draws 53, a fifth of the fit."""
+    if not training:
+        return x
+    drawn = torch.empty(-(-x.numel() // 8), dtype=torch.uint8).random_()
+    kept = torch.from_numpy(np.unpackbits(drawn.numpy(), count=x.numel())).view(x.shape)
+    return x * kept.to(x.dtype).mul_(2)
 
 
 class ActionDiscriminator(nn.Module):
@@ -30,7 +40,7 @@ class ActionDiscriminator(nn.Module):
         """Return the logit of D(a, x), float32[N]."""
         # Dropout, more on h: it holds the last actions, and most actions repeat the last one whatever is shown.
         h, z = x[:, : self.sizes.hidden], x[:, self.sizes.hidden :]
-        h, z = functional.dropout(h, 0.5, self.training), functional.dropout(z, 0.2, self.training)
+        h, z = _half_dropped(h, self.training), functional.dropout(z, 0.2, self.training)
         logits = self.classifier(torch.cat([h, z], 1))
         taken = functional.one_hot(action, self.sizes.actions).bool()
         result: Tensor = logits[taken]
@@ -56,7 +66,7 @@ class ImageDiscriminator(nn.Module):
     def forward(self, mask: Tensor, x: Tensor) -> Tensor:
         """Return the logit of D(p, x), float32[N]."""
         # Dropout: the recordings hold few masks, and the network would rather know an episode by its x.
-        result: Tensor = self.layers(torch.cat([mask, functional.dropout(x, 0.5, self.training)], 1))[:, 0]
+        result: Tensor = self.layers(torch.cat([mask, _half_dropped(x, self.training)], 1))[:, 0]
         return result
 
 
@@ -68,7 +78,7 @@ def budgeted(scores: Tensor, blocks: int) -> Tensor:
     """
     with torch.no_grad():
         low, high = scores.min(1, keepdim=True).values - 20, scores.max(1, keepdim=True).values + 20
-        for _ in range(40):
+        for _ in range(24):  # to the last bits of a float32; the step below does the rest
             middle = (low + high) / 2
             too_many = (scores - middle).sigmoid().sum(1, keepdim=True) > blocks
             low, high = torch.where(too_many, middle, low), torch.where(too_many, high, middle)

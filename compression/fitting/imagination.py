@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from compression.fill import FillName
+from compression.fill import FillName, HoldFill
 from compression.fitting.recorded import RecordedEpisode
 from compression.masks import MaskInterval, features_of, mask_table
 from compression.model.latent_model import LatentModel
@@ -40,6 +40,11 @@ def imagine(
     chosen = rng.integers(len(table), size=count if interval == "step" else 1)
     masks = np.broadcast_to(table[chosen], (count, table.shape[1])).copy()
     receiver = model.fill(fill)
+    if isinstance(receiver, HoldFill):
+        sent_features = np.repeat(masks, model.sizes.block_size, axis=1)
+        return replace(
+            episode, received=receiver.complete_all(episode.latents, sent_features), masks=masks, original=False
+        )
     received = np.empty_like(episode.latents)
     action = 0
     for step, latent in enumerate(episode.latents):

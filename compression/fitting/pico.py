@@ -39,7 +39,7 @@ from compression.fitting.config import PicoConfig
 from compression.fitting.discriminators import ImageDiscriminator, budgeted
 from compression.fitting.imagination import imagine
 from compression.fitting.mask_policy import MaskNetwork
-from compression.fitting.recorded import RecordedEpisode, with_steps
+from compression.fitting.recorded import RecordedEpisode, with_histories, with_steps
 from compression.masks import MaskInterval, best_blocks
 from compression.model.latent_model import LatentModel
 
@@ -311,9 +311,6 @@ def _distillation_loss(image: ImageDiscriminator, targets: _Targets, index: Tens
 
 
 def _flatten(episodes: list[RecordedEpisode], interval: MaskInterval, model: LatentModel, pixels: bool) -> _Data:
-    def x_of(latents: NDArray[np.float32], actions: NDArray[np.integer]) -> NDArray[np.float32]:
-        return np.concatenate([model.histories(latents[None], actions[None])[0], latents], axis=1)
-
     def chooser_of(latents: NDArray[np.float32]) -> NDArray[np.float32]:
         return latents if interval == "step" else np.broadcast_to(latents[:1], latents.shape)
 
@@ -328,9 +325,10 @@ def _flatten(episodes: list[RecordedEpisode], interval: MaskInterval, model: Lat
     def gather(part: Callable[[RecordedEpisode], NDArray[np.generic]]) -> Tensor:
         return torch.from_numpy(np.concatenate([np.ascontiguousarray(part(episode)) for episode in episodes]))
 
+    actions = [episode.actions for episode in episodes]
     return _Data(
-        x=gather(lambda e: x_of(e.latents, e.actions)),
-        received_x=gather(lambda e: x_of(e.received, e.actions)),
+        x=torch.from_numpy(with_histories([episode.latents for episode in episodes], actions, model)),
+        received_x=torch.from_numpy(with_histories([episode.received for episode in episodes], actions, model)),
         action=gather(lambda e: e.actions.astype(np.int64)),
         mask=gather(lambda e: e.masks.astype(np.float32)),
         chooser=gather(lambda e: chooser_of(e.latents)),

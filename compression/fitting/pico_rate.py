@@ -21,7 +21,7 @@ from compression.fitting.classifiers import (
     repeatable,
 )
 from compression.fitting.config import PicoConfig
-from compression.fitting.recorded import RecordedEpisode, with_steps
+from compression.fitting.recorded import RecordedEpisode, with_histories, with_steps
 from compression.model.latent_model import LatentModel
 from compression.model.quantizer import MOST_LEVELS
 
@@ -150,12 +150,9 @@ def foretold(
 
 
 def samples_of(episodes: list[RecordedEpisode], chosen: list[int], model: LatentModel) -> Samples:
-    parts = []
-    for episode in (episodes[index] for index in chosen):
-        states = model.histories(episode.received[None], episode.actions[None])[0]
-        parts.append(np.concatenate([states, episode.received], axis=1))
-    x = torch.from_numpy(np.concatenate(parts))
-    action = torch.from_numpy(np.concatenate([episodes[index].actions for index in chosen]).astype(np.int64))
+    actions = [episodes[index].actions for index in chosen]
+    x = torch.from_numpy(with_histories([episodes[index].received for index in chosen], actions, model))
+    action = torch.from_numpy(np.concatenate(actions).astype(np.int64))
     return Samples(x, action, torch.ones(len(x)))
 
 

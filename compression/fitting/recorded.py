@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from compression.errors import TrainingError
 from compression.model.sizes import Sizes
+
+if TYPE_CHECKING:
+    from compression.model.latent_model import LatentModel
+
+_TOGETHER = 256
+"""Episodes whose histories are computed at a time."""
 
 
 @dataclass(frozen=True)
@@ -62,3 +69,26 @@ def with_steps(episodes: Iterable[RecordedEpisode], sizes: Sizes) -> list[Record
         if not 0 <= int(episode.actions.min()) <= int(episode.actions.max()) < sizes.actions:
             raise TrainingError(f"an episode holds actions other than 0 to {sizes.actions - 1}")
     return kept
+
+
+def with_histories(
+    latents: Sequence[NDArray[np.float32]], actions: Sequence[NDArray[np.integer]], model: LatentModel
+) -> NDArray[np.float32]:
+    """Return x = (h, z) of all steps of episodes, one after the other: float32[steps, hidden + latents].
+
+    Args:
+        latents: float32[T, latents] of each.
+        actions: int[T] of each, taken on seeing them.
+        model: Its world model's state h has seen all before the step.
+    """
+    found = []
+    for start in range(0, len(latents), _TOGETHER):
+        part = list(zip(latents[start : start + _TOGETHER], actions[start : start + _TOGETHER], strict=True))
+        longest = max(len(did) for _, did in part)
+        seen = np.zeros((len(part), longest, model.sizes.latents), np.float32)
+        done = np.zeros((len(part), longest), np.int64)
+        for row, (own, did) in enumerate(part):
+            seen[row, : len(did)], done[row, : len(did)] = own, did
+        states = model.histories(seen, done)  # what follows the end of an episode changes nothing before it
+        found += [np.concatenate([state[: len(did)], own], 1) for state, (own, did) in zip(states, part, strict=True)]
+    return np.concatenate(found)

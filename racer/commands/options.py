@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from compression.coders import BUILT_IN
+
+if TYPE_CHECKING:
+    from racer.engines import Engine
 
 
 class Protocol(StrEnum):
@@ -40,6 +45,13 @@ class NoiseChoice(StrEnum):
     flips = "flips"
     erasures = "erasures"
     gaussian = "gaussian"
+
+
+class EngineChoice(StrEnum):
+    """Where work is spread."""
+
+    local = "local"
+    ray = "ray"
 
 
 class ObjectiveChoice(StrEnum):
@@ -103,4 +115,35 @@ FullscreenOption = Annotated[bool, typer.Option("--fullscreen", help="Start in f
 HeadlessOption = Annotated[
     bool, typer.Option("--headless", help="Run without a window, as fast as possible; for simulated drivers.")
 ]
+JobsOption = Annotated[
+    int | None, typer.Option(min=1, max=256, help="Number of processes. Default: one per processor.")
+]
+EngineOption = Annotated[EngineChoice, typer.Option(help="`ray` spreads the work over a Ray cluster.")]
+AddressOption = Annotated[str | None, typer.Option(help="Address of the Ray cluster. Default: one on this machine.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
+
+
+@contextmanager
+def chosen_engine(choice: EngineChoice, jobs: int | None, address: str | None) -> Iterator[Engine]:
+    """Give what the work is spread by.
+
+    Raises:
+        ConfigError: If an address is given where there is no cluster, or Ray is not installed.
+        RacerError: If the cluster cannot be reached.
+    """
+    import os
+
+    from racer.engines import LocalEngine, RayEngine
+    from racer.errors import ConfigError
+
+    if address is not None and choice is not EngineChoice.ray:
+        raise ConfigError("--address is that of a Ray cluster: add --engine ray, or leave it out")
+    engine: Engine
+    if choice is EngineChoice.ray:
+        engine = RayEngine(address, jobs)
+    else:
+        engine = LocalEngine(jobs or min(os.cpu_count() or 1, 256))
+    try:
+        yield engine
+    finally:
+        engine.close()

@@ -4,39 +4,35 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from racer.commands.options import (
+    AddressOption,
+    EngineChoice,
+    EngineOption,
     FillChoice,
     FillOption,
     Interval,
     IntervalOption,
+    JobsOption,
     JsonOption,
     MaskOption,
     ModelOption,
     NoiseChoice,
     TaskOption,
     check_seed,
+    chosen_engine,
 )
 from racer.commands.output import print_json, progress_bar
 from racer.commands.rates_table import print_rates
 
 if TYPE_CHECKING:
-    from racer.rates.engines import Engine
     from racer.rates.sweep import Driven, Sweep
     from racer.rates.write import Written
     from racer.tasks.task import Task
-
-
-class EngineChoice(StrEnum):
-    """Where the cells are driven."""
-
-    local = "local"
-    ray = "ray"
 
 
 def rates(
@@ -144,13 +140,9 @@ def rates(
         ),
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder to write to; a sweep begun there is continued.")] = Path("rates"),
-    jobs: Annotated[
-        int | None, typer.Option(min=1, max=256, help="Number of processes. Default: one per processor.")
-    ] = None,
-    engine: Annotated[EngineChoice, typer.Option(help="`ray` drives on a Ray cluster.")] = EngineChoice.local,
-    address: Annotated[
-        str | None, typer.Option(help="Address of the Ray cluster. Default: one on this machine.")
-    ] = None,
+    jobs: JobsOption = None,
+    engine: EngineOption = EngineChoice.local,
+    address: AddressOption = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print how much there is to drive and how long it will take, and stop.")
     ] = False,
@@ -174,8 +166,6 @@ def rates(
         raise ConfigError("--noise and --noise-rate belong together: give each at least once, or neither")
     if not 0 < margin < 1:
         raise ConfigError(f"--margin must lie above 0 and below 1; got {margin:g}")
-    if address is not None and engine is not EngineChoice.ray:
-        raise ConfigError("--address is that of a Ray cluster: add --engine ray, or leave it out")
     if seal_file is not None:
         _seal(seal_file, task, _names(drivers), seed, as_json)
         return
@@ -206,8 +196,7 @@ def rates(
         refuse_foreign(out, spec)
     masks = mask or ()
     sweep = prepare_sweep(config, _names(coders), masks if spec.paced else first_of_each(masks), model, fixed_masks)
-    driving = _engine(engine, jobs, address)
-    try:
+    with chosen_engine(engine, jobs, address) as driving:
         if dry_run:
             _print_estimate(sweep, driving.workers, as_json)
             return
@@ -223,8 +212,6 @@ def rates(
                 reached[0] = done
 
             driven = run_sweep(sweep, out, driving, progress)
-    finally:
-        driving.close()
     written = write_rates(sweep, driven, out, margin, opened)
     judged = []
     try:
@@ -308,16 +295,6 @@ def _steps(tasks: Sequence[Task], steps: int | None, whole: bool) -> int:
             "leave --whole out and name --steps"
         )
     return spec.whole_steps
-
-
-def _engine(choice: EngineChoice, jobs: int | None, address: str | None) -> Engine:
-    import os
-
-    from racer.rates.engines import LocalEngine, RayEngine
-
-    if choice is EngineChoice.ray:
-        return RayEngine(address, jobs)
-    return LocalEngine(jobs or min(os.cpu_count() or 1, 256))
 
 
 def _print_estimate(sweep: Sweep, workers: int, as_json: bool) -> None:

@@ -10,7 +10,15 @@ from typing import Annotated
 import typer
 
 from racer.commands.care import finish_begun, finish_begun_or_say
-from racer.commands.options import JsonOption, ModelOption
+from racer.commands.options import (
+    AddressOption,
+    EngineChoice,
+    EngineOption,
+    JobsOption,
+    JsonOption,
+    ModelOption,
+    chosen_engine,
+)
 from racer.commands.output import print_json, progress_bar
 from racer.commands.study_data import DataArgument, StudyArgument, find_data
 from racer.commands.study_keeping import study_key, study_seal, study_watch
@@ -165,9 +173,9 @@ def study_run(
         int | None, typer.Option(min=1, max=1000, help="How many to evaluate. Default: as many as the study plans.")
     ] = None,
     driver: Annotated[str, typer.Option(help="`simulated`, or your own as `package.module:factory`.")] = "simulated",
-    jobs: Annotated[
-        int | None, typer.Option(min=1, max=256, help="Sittings at a time. Default: one per processor.")
-    ] = None,
+    jobs: JobsOption = None,
+    engine: EngineOption = EngineChoice.local,
+    address: AddressOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Simulate a whole study: pilots, training, evaluation. The same study file gives the same recordings."""
@@ -183,7 +191,8 @@ def study_run(
             advance(done - reached[0], total)
             reached[0] = done
 
-        run = run_study(loaded, participants, driver=driver, jobs=jobs, progress=progress)
+        with chosen_engine(engine, jobs, address) as chosen:
+            run = run_study(loaded, chosen, participants, driver=driver, progress=progress)
     if as_json:
         print_json(
             {

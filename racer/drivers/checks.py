@@ -26,9 +26,9 @@ from racer.drivers.families.pursuit import (
 )
 from racer.drivers.likelihood import BOUNDS, Drive, Fit, traits_of
 from racer.drivers.person import Check
-from racer.loop.batched import in_groups
 from racer.loop.conditions import UNCODED, ChannelConfig, build_channel
 from racer.loop.episode import Act, Acted, Decode, Encode, Episode, Request, Row, episode
+from racer.loop.lockstep import in_groups
 from racer.tasks.car_racing.task import STRAIGHT
 from racer.tasks.task import Task
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,8 @@ from racer.drivers.driver import Driver, TimedDriver
 from racer.drivers.keyboard import KeyboardDriver
 from racer.loop.conditions import ChannelConfig, build_channel
 from racer.loop.display import Display, Hud, Mark
-from racer.loop.episode import Act, Acted, Decode, Encode, Request, Row, Tally, episode
+from racer.loop.episode import Act, Acted, Decode, Encode, Row, Tally, episode
+from racer.loop.lockstep import Stepwise, alone
 from racer.loop.pacing import Pacer
 from racer.loop.patience import PatientRecorder
 from racer.loop.switching import Switch
@@ -151,6 +152,10 @@ class EpisodeRun:
         Raises:
             EndSession, RedoEpisode: If it was cut short; it is then recorded as aborted.
         """
+        return alone(self.drive(plan, heading, before, total), self._setup.model)
+
+    def drive(self, plan: EpisodePlan, heading: str, before: int = 0, total: int = 0) -> Stepwise[EpisodeResult]:
+        """Do the same, and leave it to whoever goes through this to encode and decode."""
         setup, self.step = self._setup, 0
         self._before, self._total = before, total or plan.steps
         self._marks.clear()
@@ -177,7 +182,10 @@ class EpisodeRun:
         try:
             request = next(run)
             while True:
-                request = run.send(self._answer(request, plan, info, heading, tally))
+                if isinstance(request, Encode | Decode):
+                    request = run.send((yield request))
+                else:
+                    request = run.send(self._answer(request, plan, info, heading, tally))
         except StopIteration:
             status = "complete"
         finally:
@@ -193,11 +201,9 @@ class EpisodeRun:
         fitted = setup.fitted.get(condition)
         return build_channel(condition, setup.channel, setup.model, chances, fitted, self._clock)
 
-    def _answer(self, request: Request, plan: EpisodePlan, info: EpisodeInfo, heading: str, tally: Tally) -> Any:
-        if isinstance(request, Encode):
-            return self._setup.model.encode_frame(request.frame)
-        if isinstance(request, Decode):
-            return self._setup.model.decode_latent(request.latent)
+    def _answer(
+        self, request: Act | Row, plan: EpisodePlan, info: EpisodeInfo, heading: str, tally: Tally
+    ) -> Acted | None:
         if isinstance(request, Act):
             hud = self._hud(heading, plan, request)
             if request.step == 0:

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice, tee
-from pathlib import Path
 
 from compression.coders.coder import find_coder
 from compression.fitting.fitted import FittedModel
-from compression.model.header import FILE_NAME, LARGEST_FILE
 from compression.model.latent_model import LatentModel, use_one_thread
-from disk.reading import read_plain
-from disk.writing import write_whole
-from racer.errors import RacerError
+from racer.carried import Carried, MixedVersionsError
 from racer.loop.batched import Job, Score, simulate
 from racer.loop.conditions import ChannelConfig, load_fitted_models
 from racer.rates.grid import Cell, RatesConfig, TaskSettings
@@ -23,10 +18,6 @@ from racer.rates.provenance import hashes_of, settings_of
 from racer.tasks.latent_model import load_task_model
 from racer.tasks.registry import make_task
 from racer.tasks.task import Task
-
-
-class MixedVersionsError(RacerError):
-    """A process that takes part has another Racer, or other weights, than the one that began the sweep."""
 
 
 @dataclass(frozen=True)
@@ -46,10 +37,8 @@ class Plan:
     config: RatesConfig
     coders: tuple[str, ...]
     """`raw`, `full` and the coders of the sweep."""
-    mask_files: tuple[bytes, ...]
-    """Fitted files given by the user; those that come with the latent model are found beside it."""
-    model_files: tuple[tuple[str, bytes], ...]
-    """What the folder of the latent model holds, by file name; empty for the one that comes with the task."""
+    files: Carried
+    """Those that it cannot find by itself."""
     settings: tuple[tuple[str, str | int], ...]
     """Of the process that began the sweep."""
     hashes: tuple[tuple[str, str], ...] = ()
@@ -74,12 +63,6 @@ def drive(plan: Plan, cells: Iterable[Cell]) -> Iterator[CellScore]:
 def drive_all(plan: Plan, cells: Sequence[Cell]) -> list[CellScore]:
     """Drive cells and return their scores in order; raises as `drive`."""
     return list(drive(plan, cells))
-
-
-def read_model(folder: Path) -> tuple[tuple[str, bytes], ...]:
-    """Return the files of a latent model and of what was fitted beside it, as a plan carries them."""
-    paths = sorted(path for path in folder.glob("*.safetensors") if path.is_file())
-    return tuple((path.name, read_plain(path, LARGEST_FILE)) for path in paths)
 
 
 def _jobs(config: RatesConfig, cell: Cell) -> Iterator[Job]:
@@ -110,28 +93,15 @@ def _ends(plan: Plan) -> tuple[LatentModel, dict[str, FittedModel]]:
     """Load what this process needs once."""
     use_one_thread()
     task = _task(plan.config.task, plan.config.settings[0])
-    with tempfile.TemporaryDirectory() as name:
-        folder, paths = Path(name), []
-        for file_name, data in plan.model_files:
-            write_whole(folder / file_name, data)
-        for number, data in enumerate(plan.mask_files):
-            paths.append(folder / f"{number}.given")
-            write_whole(paths[-1], data)
-        model = load_task_model(task.spec, folder if (folder / FILE_NAME).exists() else None)
+    with plan.files.laid_out() as (paths, folder):
+        model = load_task_model(task.spec, folder)
         mine = settings_of(plan.config, task.spec, model)
         differing = [setting for setting, value in plan.settings if mine.get(setting) != value]
         if differing:
-            raise _mixed(", ".join(differing))
+            raise MixedVersionsError(", ".join(differing))
         fitted = load_fitted_models(plan.coders, paths, model)
     found = hashes_of(plan.config.drivers, task, [find_coder(name) for name in plan.coders[2:]], fitted)
     differing = [name for name, brought in plan.hashes if found[name] != brought]
     if differing:
-        raise _mixed(", ".join(differing))
+        raise MixedVersionsError(", ".join(differing))
     return model, fitted
-
-
-def _mixed(what: str) -> MixedVersionsError:
-    return MixedVersionsError(
-        f"a process that takes part in the sweep has another {what}; what was finished is kept: "
-        "install the same Racer on all machines and run it again"
-    )

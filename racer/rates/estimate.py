@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from racer.loop.batched import LANES
+from racer.loop.lockstep import LANES
 from racer.rates.driving import drive_all
 from racer.rates.grid import Cell, Grid
 from racer.rates.sweep import Sweep

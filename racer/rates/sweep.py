@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,16 +12,17 @@ import numpy as np
 from compression.coders.blocks import fixed_coders
 from compression.coders.coder import Coder, coder_names, find_coder
 from compression.errors import CompressionError
-from compression.fitting.fitted import LARGEST_FILE, FittedModel
+from compression.fitting.fitted import FittedModel
 from compression.model.latent_model import LatentModel, use_one_thread
 from compression.uplink import uplink_bits
-from disk.reading import read_plain
+from racer.carried import Carried
 from racer.drivers.registry import SIMULATED, family_of, was_fitted_on
+from racer.engines import Engine
 from racer.errors import ConfigError
 from racer.loop.conditions import ChannelConfig, build_channel, check_use, load_fitted_models, read_fitted
 from racer.loop.episode import POOL, block_seeds
-from racer.rates.driving import CellScore, Plan, read_model
-from racer.rates.engines import Engine
+from racer.loop.lockstep import LANES
+from racer.rates.driving import CellScore, Plan, drive
 from racer.rates.grid import (
     BEST_FIXED,
     FULL,
@@ -147,8 +149,7 @@ def prepare_sweep(
     plan = Plan(
         config,
         grid.coders,
-        tuple(read_plain(path, LARGEST_FILE) for path in masks),
-        read_model(folder) if folder else (),
+        Carried.read(masks, folder),
         tuple(settings_of(config, task.spec, model).items()),
         tuple(hashes_of(config.drivers, task, found, fitted).items()),
     )
@@ -183,7 +184,8 @@ def run_sweep(sweep: Sweep, out: Path, engine: Engine, progress: Progress = lamb
         missing = _missing(sweep, results)
         done = len(cells) - len(missing)
         progress(done, len(cells))
-        for score in engine.drive(sweep.plan, missing):
+        together = max(LANES // sweep.plan.config.episodes, 1)
+        for score in engine.spread(partial(drive, sweep.plan), missing, together, "people"):
             results.append(score, brought_by(score.cell.point, sweep.hashes))
             done += 1
             progress(done, len(cells))

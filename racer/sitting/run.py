@@ -12,6 +12,7 @@ import numpy as np
 from racer.drivers.driver import Driver
 from racer.loop.attended import EpisodeResult, EpisodeRun, Setup, Unrecorded
 from racer.loop.display import Display, EndSession, Page, RedoEpisode, Reply
+from racer.loop.lockstep import Stepwise, alone
 from racer.loop.pacing import Pacer, PaceSummary
 from racer.loop.patience import PatientRecorder
 from racer.sitting.agenda import AgendaItem, Asking, Consent, Drive
@@ -104,10 +105,14 @@ class SittingRun:
         Raises:
             Whatever the driver, the display or the recorder raises, after the file has been closed as aborted.
         """
+        return alone(self.go(), self._sitting.setup.model)
+
+    def go(self) -> Stepwise[SittingResult]:
+        """Do the same, and leave it to whoever goes through this to encode and decode."""
         self._display.listener = self._note
         with self._recorder:
             try:
-                self._go_through()
+                yield from self._go_through()
             except EndSession:
                 pass  # over the last page this loses nothing; earlier, `complete` says so
             finally:
@@ -118,20 +123,20 @@ class SittingRun:
         pace = self._pacer.summary() if self._pacer else None
         return SittingResult(self._path, complete, self._results, pace, self._declined)
 
-    def _go_through(self) -> None:
+    def _go_through(self) -> Stepwise[None]:
         agenda = self._sitting.agenda
         while self._place < len(agenda) and not self._declined:
             begun = self._episodes.begun
             try:
-                self._meet(agenda[self._place])
+                yield from self._meet(agenda[self._place])
             except RedoEpisode:
                 self._redo(cut_short=self._episodes.begun > begun)
             else:
                 self._place += 1
 
-    def _meet(self, item: AgendaItem) -> None:
+    def _meet(self, item: AgendaItem) -> Stepwise[None]:
         if isinstance(item, Drive):
-            self._drive(item)
+            yield from self._drive(item)
         elif isinstance(item, Asking):
             self._ask(item)
         elif isinstance(item, Consent):
@@ -139,8 +144,8 @@ class SittingRun:
         else:
             self._display.page(item)
 
-    def _drive(self, drive: Drive) -> None:
-        result = self._episodes.run(drive.plan, drive.heading, drive.before, drive.total)
+    def _drive(self, drive: Drive) -> Stepwise[None]:
+        result = yield from self._episodes.drive(drive.plan, drive.heading, drive.before, drive.total)
         self._results.append(result)
         self._redoable = self._place
         self._on_episode(result)

@@ -20,11 +20,13 @@ from racer.drivers.keyboard import HeldKeys, check_bindings
 from racer.drivers.registry import KEYBOARD, driver_seed
 from racer.errors import ConfigError
 from racer.loop.attended import EpisodeResult, Setup
-from racer.loop.conditions import ChannelConfig, check_conditions, check_recordable, check_use, load_fitted_models
+from racer.loop.conditions import ChannelConfig, check_conditions
 from racer.loop.display import Display, Page
+from racer.loop.lockstep import Stepwise, alone
 from racer.loop.pacing import Pacer, check_pace
 from racer.loop.simulated_time import SimulatedClock, SimulatedDisplay
 from racer.sitting.agenda import Screens, make_agenda, remaining
+from racer.sitting.fitted import load_fitted, refuse_trainers
 from racer.sitting.leases import Leases
 from racer.sitting.markers import Markers, MarkersConfig
 from racer.sitting.protocol import EpisodePlan, ProtocolConfig, balanced_rows, plan_episodes
@@ -179,15 +181,28 @@ def start_session(
     from compression.model.latent_model import use_one_thread  # brings torch, which a look at a study can do without
 
     use_one_thread()
+    model = load_task_model(config.task.spec, config.model)
+    return alone(sit(config, model, on_seat, on_ready, on_episode, on_trouble, who), model)
+
+
+def sit(
+    config: StartConfig,
+    model: LatentModel,
+    on_seat: Callable[[Seated], None] = lambda seated: None,
+    on_ready: Callable[[Path, int], None] = lambda path, episodes: None,
+    on_episode: Callable[[EpisodeResult], None] = lambda result: None,
+    on_trouble: Callable[[str], None] = lambda line: None,
+    who: Callable[[SimulatedClock], Driver] | None = None,
+) -> Stepwise[SittingResult]:
+    """Do the same with the latent model, and leave it to whoever goes through this to encode and decode."""
     spec, text = config.task.spec, config.task.spec.text(config.language.code)
-    model = load_task_model(spec, config.model)
-    fitted = _load_fitted(config, model)
+    fitted = load_fitted(config.protocol, config.channel, config.masks, model)
     if not plan_episodes(config.protocol, "", config.seed, 0):
         raise ConfigError("the protocol has no episodes; raise one of the episode counts")
     earlier = None
     if config.participant is not None:
         # What is wrong with a driver or a participant is said before anything is written or opened.
-        _refuse_trainers(config, fitted, model)
+        refuse_trainers(config.protocol.protocol, config.participant, fitted, model)
     keys = HeldKeys(spec, config.keys)
     driver = None
     if config.participant is not None and who is None:
@@ -205,7 +220,7 @@ def start_session(
         driver = who(simulated_clock) if who else driver
     with _place(config) as (session_id, participant, order):
         config = replace(config, participant=participant)
-        _refuse_trainers(config, fitted, model)
+        refuse_trainers(config.protocol.protocol, participant, fitted, model)
         shunned = frozenset(seed for each in fitted.values() for seed in each.record.seeds)
         plans = plan_episodes(
             config.protocol, participant, config.seed, order, shunned, alone=not config.task.spec.paced
@@ -245,7 +260,8 @@ def start_session(
             pacer = Pacer(config.steps_per_second, clock) if config.simulated or not config.headless else None
             try:
                 with closing_first(lambda: _closed(recorder, config, on_trouble)):
-                    return SittingRun(sitting, driver, display, recorder, pacer, on_episode, clock, markers).run()
+                    run = SittingRun(sitting, driver, display, recorder, pacer, on_episode, clock, markers)
+                    return (yield from run.go())
             except DriverError as error:
                 raise DriverError(f"{error}; what was driven before is saved in {recorder.final_path}") from error
             finally:
@@ -396,35 +412,3 @@ def _session_info(
         task=record_of(config.task, model),
         resumes=earlier.session_id if earlier else "",
     )
-
-
-def _load_fitted(config: StartConfig, model: LatentModel) -> dict[str, FittedModel]:
-    """Return what was fitted for the protocol's conditions, by condition.
-
-    Raises:
-        ConfigError: If it is missing, of no use, or fitted to another use of the channel.
-        MaskError: If a file cannot be used.
-    """
-    evaluating = config.protocol.protocol == "evaluation"
-    shown = config.protocol.conditions if evaluating else [config.protocol.explore]
-    check_conditions(shown, config.channel, model.sizes)
-    check_recordable(shown, model.sizes)
-    fitted = load_fitted_models(shown, config.masks, model)
-    check_use(fitted, config.channel)
-    return fitted
-
-
-def _refuse_trainers(config: StartConfig, fitted: dict[str, FittedModel], model: LatentModel) -> None:
-    """Refuse to evaluate a mask, or a tuned decoder, on somebody whom it was trained on."""
-    if config.protocol.protocol != "evaluation":
-        return
-    if model.tuning and config.participant in model.tuning.participants:
-        raise ConfigError(
-            f"{config.participant} is one of those whom this latent model's decoder was tuned to and must not evaluate "
-            "it; nothing was recorded: use another participant, or a model tuned to others"
-        )
-    if any(config.participant in each.record.participants for each in fitted.values()):
-        raise ConfigError(
-            f"{config.participant} took part in training this mask and must not evaluate it; nothing was recorded: "
-            f"use another participant, or a mask trained on others"
-        )

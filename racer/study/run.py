@@ -5,25 +5,26 @@ Time is simulated too: sittings begin half an hour apart from 2000-01-01 on, and
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from disk.writing import make_folder, rename_without_overwriting, sync_folder
+from disk.writing import make_folder, write_whole
+from racer.carried import Carried
 from racer.drivers.registry import KEYBOARD, SIMULATED, make_driver
+from racer.engines import Engine
 from racer.errors import ConfigError
 from racer.sitting.protocol import ProtocolName, balanced_rows
-from racer.sitting.start import SimulatedIdentity, StartConfig, start_session
+from racer.sitting.simulated import TOGETHER, deciding_software, record_sittings
+from racer.sitting.start import SimulatedIdentity
 from racer.study.file import Study, StudyFileError
 from racer.study.sitting import completed, refuse_a_mixture, refuse_again, sitting_config
 from racer.study.train import masks_to_train, train_study
-from racer.workers import in_parallel
 from sessions.ledger import note_recorded
 from sessions.maintenance.withdrawn import read_withdrawn
 
@@ -32,8 +33,8 @@ BEGINNING = datetime(2000, 1, 1, tzinfo=UTC)
 BETWEEN_SITTINGS = timedelta(minutes=30)
 MOST_PILOTS = 100
 """Of a study, as its file allows."""
-UNFINISHED = ".simulating"
-"""Folder of sittings under way, among the recordings. What a killed run leaves in it is made again."""
+LOCK = ".simulating.lock"
+"""Among the recordings."""
 
 Progress = Callable[[str, int, int], None]
 """Told what is under way, how many parts are done and of how many."""
@@ -55,8 +56,8 @@ def run_study(
     study: Study,
     participants: int | None = None,
     *,
+    engine: Engine,
     driver: str = SIMULATED,
-    jobs: int | None = None,
     progress: Progress = lambda what, done, total: None,
     iterations: int | None = None,
 ) -> StudyRun:
@@ -67,9 +68,9 @@ def run_study(
     Args:
         study: The study.
         participants: How many to evaluate; as many as the study plans if None.
+        engine: Does the sittings; which one does makes no difference to the recordings.
         driver: Who drives: `simulated`, a family, or `package.module:factory`. Where the task names a family of pilots,
             `simulated` ones are of that, so that none that trained a mask says how good it is.
-        jobs: Sittings at a time; one for each processor if None.
         progress: Told how far it is.
         iterations: Gradient steps of each network in training; as many as the study file says if None.
 
@@ -80,11 +81,8 @@ def run_study(
         RacerError, CompressionError, RecordingError: If a sitting cannot be run.
     """
     participants = study.file.participants if participants is None else participants
-    jobs = (os.cpu_count() or 1) if jobs is None else jobs
     if not 1 <= participants <= 1000:
         raise ConfigError(f"participants must lie between 1 and 1000; got {participants}")
-    if not 1 <= jobs <= 256:
-        raise ConfigError(f"jobs must lie between 1 and 256; got {jobs}")
     if driver == KEYBOARD:
         raise ConfigError("a whole study is run by simulated participants; people drive by `racer session start`")
     make_driver(driver, study.file.make_task(), 0)  # says now what is wrong with it, and not in every process
@@ -96,13 +94,13 @@ def run_study(
     def of(what: str, before: int) -> Callable[[int], None]:
         return lambda done: progress(what, before + done, total)
 
-    with _alone(study) as unfinished:
+    with _alone(study):
         piloting = study.file.make_task().spec.pilot_driver if driver == SIMULATED else ""
-        recorded = _simulate(study, "pilot", pilots, piloting or driver, unfinished, jobs, of("pilots", 0))
+        recorded = _simulate(study, "pilot", pilots, piloting or driver, engine, of("pilots", 0))
         progress("training", pilots, total)
         masks = train_study(study, iterations=iterations)
         people = of("participants", pilots + len(trains))
-        recorded += _simulate(study, "evaluation", participants, driver, unfinished, jobs, people)
+        recorded += _simulate(study, "evaluation", participants, driver, engine, people)
     sittings = [*completed(study, "pilot"), *completed(study, "evaluation")]
     paths = [path for sitting in sittings for path in sitting.paths]
     note_recorded(study.recordings, paths)  # when all are there: in one order, whichever came first
@@ -114,8 +112,7 @@ def _simulate(
     protocol: ProtocolName,
     count: int,
     driver: str,
-    unfinished: Path,
-    jobs: int,
+    engine: Engine,
     progress: Callable[[int], None],
 ) -> int:
     """Record the sittings of one protocol that are not there yet and return how many they were."""
@@ -132,15 +129,15 @@ def _simulate(
         replace(
             common,
             participant=each.name,
-            data=unfinished,
+            data=study.recordings,
             order=each.stands_for % orders,
             simulated=_identity(study, protocol, each.place),
         )
         for each in missing
     ]
-    for path in in_parallel(_record, configs, jobs, "a sitting"):
-        rename_without_overwriting(path, study.recordings / path.name)
-        sync_folder(study.recordings)
+    work = partial(record_sittings, deciding_software(common.task), Carried.read(common.masks, common.model))
+    for name, data in engine.spread(work, configs, TOGETHER, "a sitting"):
+        write_whole(study.recordings / name, data, overwrite=False)
         done += 1
         progress(done)
     return len(configs)
@@ -185,28 +182,16 @@ def _identity(study: Study, protocol: ProtocolName, place: int) -> SimulatedIden
     return SimulatedIdentity(f"{number % 16**6:06x}", BEGINNING + (before + place) * BETWEEN_SITTINGS)
 
 
-def _record(config: StartConfig) -> Path:
-    result = start_session(config)
-    assert result.path is not None
-    return result.path
-
-
 @contextmanager
-def _alone(study: Study) -> Iterator[Path]:
-    """Give an empty folder for sittings under way, while no other run simulates this study."""
-    folder = study.recordings / UNFINISHED
-    locked = study.recordings / f"{UNFINISHED}.lock"
-    for path in (folder, locked):
-        if path.is_symlink():  # a study from somebody else must not have files elsewhere removed
-            raise StudyFileError(study.path, f"{path} is a link, which Racer does not follow; nothing was changed")
+def _alone(study: Study) -> Iterator[None]:
+    """Let no other run simulate this study meanwhile."""
+    locked = study.recordings / LOCK
+    if locked.is_symlink():  # a study from somebody else must not have files elsewhere changed
+        raise StudyFileError(study.path, f"{locked} is a link, which Racer does not follow; nothing was changed")
     try:
-        make_folder(folder)
-        lock = FileLock(locked)
-        with lock.acquire(blocking=False):
-            for left in folder.iterdir():
-                left.unlink()
-            yield folder
-            shutil.rmtree(folder)
+        make_folder(study.recordings)
+        with FileLock(locked).acquire(blocking=False):
+            yield
     except Timeout as error:
         raise StudyFileError(
             study.path, "another `racer study run` is simulating this study; nothing was changed: wait for its end"

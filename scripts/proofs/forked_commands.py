@@ -26,6 +26,7 @@ import racer
 import sessions
 from compression.model.latent_model import use_one_thread
 from racer import cli
+from racer.engines import LocalEngine
 from racer.study.file import load_study
 from racer.study.run import run_study
 from racer.tasks.latent_model import load_task_model
@@ -75,7 +76,7 @@ def make_study(folder: Path) -> None:
     """Simulate a study of a pilot and two people in `study`, and copy what they recorded to `desk`."""
     (folder / "study").mkdir(parents=True)
     (folder / "study/study.toml").write_text(STUDY, encoding="utf-8")
-    run_study(load_study(folder / "study"), jobs=1, iterations=25)
+    run_study(load_study(folder / "study"), engine=LocalEngine(1), iterations=25)
     shutil.copytree(folder / "study/recordings", folder / "desk")
 
 

@@ -28,6 +28,7 @@ import numpy as np
 
 import sessions
 from compression.model.latent_model import use_one_thread
+from racer.engines import LocalEngine
 from racer.recordings.deposit import Deposited
 from racer.recordings.places import find_files
 from racer.recordings.signing import make_key, sign
@@ -360,7 +361,7 @@ def make_study(folder: Path) -> str:
     folder.mkdir()
     (folder / "study.toml").write_text(STUDY)
     study = load_study(folder)
-    run_study(study, jobs=1)
+    run_study(study, engine=LocalEngine(1))
     for path in sessions.find_recordings(study.recordings):
         with h5py.File(path, "r+") as file:
             start = int(file["episodes/000/time_ns"][0])

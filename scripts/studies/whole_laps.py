@@ -11,7 +11,7 @@ import argparse
 from dataclasses import replace
 from pathlib import Path
 
-from racer.rates.engines import LocalEngine
+from racer.engines import LocalEngine
 from racer.rates.grid import BLIND, RAW, RatesConfig, sweep_settings
 from racer.rates.sweep import prepare_sweep, run_sweep
 from racer.rates.write import write_rates

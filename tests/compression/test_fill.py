@@ -194,3 +194,11 @@ def test_predict_takes_the_drivers_action_into_account() -> None:
         one = left.complete(values(step), sent(0), 1 - turn, b"")
         other = right.complete(values(step), sent(0), 1 + turn, b"")
     assert (one[4:] != other[4:]).any()
+
+
+@pytest.mark.parametrize("steps", [1, 6, 20])
+def test_holding_a_whole_episode_at_once_gives_what_holding_step_by_step_does(steps: int) -> None:
+    shown = np.stack([values(step) for step in range(steps)])
+    arrived = np.stack([sent(step % 8, (step + 3) % 8) for step in range(steps)])
+    together = HoldFill(MEAN).complete_all(shown, arrived)
+    assert together.tobytes() == run(HoldFill(MEAN), steps).tobytes()

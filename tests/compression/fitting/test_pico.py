@@ -205,13 +205,27 @@ def test_the_label_of_negatives_decides_how_much_is_believed(model: LatentModel,
 
 @pytest.mark.parametrize("name", CONSTANTS)
 def test_constants_with_a_name_are_settings(name: str) -> None:
-    assert PicoConfig(**CONSTANTS[name]).iterations == (600 if name == "racer" else 10_000)
+    config = PicoConfig(**CONSTANTS[name])
+    assert (config.iterations, config.patience) == ((600, 4) if name == "racer" else (10_000, 0))
 
 
-@pytest.mark.parametrize("wrong", [{"labels": "none"}, {"negative_label": 1.5}])
-def test_labels_that_are_none_are_refused(wrong: dict[str, Any]) -> None:
-    with pytest.raises(TrainingError, match="label"):
+@pytest.mark.parametrize("wrong", [{"labels": "none"}, {"negative_label": 1.5}, {"patience": -1}])
+def test_settings_that_are_none_are_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(TrainingError, match=r"label|patience"):
         PicoConfig(**wrong)
+
+
+def test_a_network_that_gets_no_better_is_trained_no_further(model: LatentModel, few: list[RecordedEpisode]) -> None:
+    config = replace(BRIEF, iterations=200, members=1, imagined=0)
+    lasted = []
+    for patience in (0, 1):
+        _, summary = fit_mask(few, "step", "hold", model, replace(config, patience=patience))
+        lasted.append({point.stage: point.iteration for point in summary.curve})
+        for stage in lasted[-1]:
+            losses = [point.held_out_loss for point in summary.curve if point.stage == stage]
+            assert patience == 0 or min(losses) in losses[-2:], "it ends by the first look without a lower loss"
+    assert set(lasted[0].values()) == {200}
+    assert min(lasted[1].values()) < 200
 
 
 def same_weights(one: Tensors, other: Tensors) -> bool:

@@ -18,9 +18,10 @@ from racer.drivers.driver import Driver
 from racer.drivers.registry import make_driver
 from racer.errors import ConfigError
 from racer.loop.attended import Unrecorded
-from racer.loop.batched import GROUP, Clock, Job, Score, in_groups, simulate
+from racer.loop.batched import Clock, Job, Score, simulate
 from racer.loop.conditions import ChannelConfig, load_fitted_models
 from racer.loop.episode import block_seeds
+from racer.loop.lockstep import GROUP, in_groups
 from racer.recordings.verification import verify_recordings
 from racer.sitting.start import StartConfig, resolved
 from racer.software import software

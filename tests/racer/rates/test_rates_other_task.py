@@ -16,11 +16,11 @@ from typer.testing import CliRunner
 
 from compression.model.latent_model import load_model
 from racer.commands.rates import rates
+from racer.engines import LocalEngine
 from racer.errors import ConfigError
 from racer.loop.episode import block_seeds
 from racer.rates import provenance
 from racer.rates.driving import drive_all
-from racer.rates.engines import LocalEngine
 from racer.rates.grid import NULLS, RatesConfig, sweep_settings
 from racer.rates.people import draw_person
 from racer.rates.provenance import code_sha256

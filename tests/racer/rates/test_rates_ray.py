@@ -7,21 +7,35 @@ import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 from rates_builders import CODERS, TINY
 
+from racer.carried import MixedVersionsError
+from racer.engines import LocalEngine, RayEngine
 from racer.errors import ConfigError, RacerError
-from racer.rates.driving import MixedVersionsError
-from racer.rates.engines import LocalEngine, RayEngine
+from racer.rates.driving import drive
 from racer.rates.results import RESULTS
 from racer.rates.sweep import Sweep, prepare_sweep, run_sweep
 from racer.rates.write import write_rates
+from racer.study.file import load_study
+from racer.study.run import run_study
 
+STUDY = """
+title = "spread"
+conditions = ["random", "full"]
+participants = 2
+pilots = 0
+[episodes]
+practice = 0
+evaluation = 1
+steps = 4
+"""
 OWN = """
 import os, subprocess, sys
-from racer.rates.engines import RayEngine
+from racer.engines import RayEngine
 
 engine = RayEngine(jobs=1)
 address = engine._ray.get_runtime_context().gcs_address
@@ -51,7 +65,7 @@ def contents(out: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in out.glob("rates*")}
 
 
-def test_a_ray_cluster_gives_the_same_bytes_as_this_process_and_resumes_what_it_began(
+def test_sweeps_and_studies_on_a_ray_cluster_give_the_same_bytes_as_in_this_process(
     engine: RayEngine, sweep: Sweep, tmp_path: Path
 ) -> None:
     assert engine.workers == 2
@@ -64,6 +78,14 @@ def test_a_ray_cluster_gives_the_same_bytes_as_this_process_and_resumes_what_it_
     assert driven.driven == len(sweep.grid.cells) - 1
     write_rates(sweep, driven, there)
     assert contents(there) == contents(here)
+    studies = []
+    for name, spread in (("mine", LocalEngine(1)), ("theirs", engine)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "study.toml").write_text(STUDY)
+        studies.append(load_study(tmp_path / name))
+        assert run_study(studies[-1], engine=spread).recorded == 2
+    mine, theirs = ({path.name: path.read_bytes() for path in study.recordings.glob("*.h5")} for study in studies)
+    assert mine == theirs and len(mine) == 2
 
 
 def test_without_an_address_ray_heeds_nobody_without_its_token() -> None:
@@ -77,7 +99,7 @@ def kill_workers() -> int:
     killed = 0
     for process in Path("/proc").iterdir():
         with suppress(OSError):
-            if process.name.isdigit() and (process / "cmdline").read_bytes().startswith(b"ray::drive_all"):
+            if process.name.isdigit() and (process / "cmdline").read_bytes().startswith(b"ray::do_all"):
                 os.kill(int(process.name), signal.SIGKILL)
                 killed += 1
     return killed
@@ -87,19 +109,21 @@ def kill_workers() -> int:
 def test_cells_are_driven_again_when_the_process_that_drives_them_is_killed(engine: RayEngine) -> None:
     sweep = prepare_sweep(replace(TINY, participants=4), CODERS)
     killed, scores = 0, []
-    for score in engine.drive(sweep.plan, sweep.grid.cells):
+    for score in engine.spread(partial(drive, sweep.plan), sweep.grid.cells, 4, "people"):
         scores.append(score)
         killed = killed or kill_workers()
     assert killed, "nothing was under way after the first cells"
     assert sorted(scores, key=lambda score: score.cell.order) == sorted(
-        LocalEngine(1).drive(sweep.plan, sweep.grid.cells), key=lambda score: score.cell.order
+        drive(sweep.plan, sweep.grid.cells), key=lambda score: score.cell.order
     )
 
 
-def test_what_goes_wrong_on_the_cluster_is_said_as_if_it_went_wrong_here(engine: RayEngine, sweep: Sweep) -> None:
+def test_what_goes_wrong_on_the_cluster_is_said_as_if_it_went_wrong_here(
+    engine: RayEngine, sweep: Sweep, tmp_path: Path
+) -> None:
     settings = tuple((name, "0.0.0" if name == "torch" else value) for name, value in sweep.plan.settings)
-    with pytest.raises(MixedVersionsError, match="a process that takes part in the sweep has another torch"):
-        list(engine.drive(replace(sweep.plan, settings=settings), sweep.grid.cells))
+    with pytest.raises(MixedVersionsError, match="a process that takes part has another torch"):
+        run_sweep(replace(sweep, plan=replace(sweep.plan, settings=settings)), tmp_path, engine)
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "ray://127.0.0.1:1", "127.0.0.1:99999"])

@@ -16,11 +16,12 @@ from compression.coders import BUILT_IN
 from compression.coders.coder import find_coder
 from compression.errors import CoderError
 from compression.model.latent_model import LatentModel
+from racer.carried import MixedVersionsError
 from racer.drivers.driver import DriverError
+from racer.engines import Engine, LocalEngine
 from racer.errors import ConfigError
-from racer.loop.batched import LANES
-from racer.rates.driving import MixedVersionsError, Plan, drive, drive_all
-from racer.rates.engines import Engine, LocalEngine
+from racer.loop.lockstep import LANES
+from racer.rates.driving import drive, drive_all
 from racer.rates.estimate import spread
 from racer.rates.grid import NO_NOISE, NULLS, Noise, make_grid
 from racer.rates.people import draw_person
@@ -106,7 +107,7 @@ def test_a_sweep_that_is_killed_in_the_middle_is_finished_by_the_next(ran: Path,
     (tmp_path / "killed.py").write_text(
         "import os\n"
         "from pathlib import Path\n"
-        "from racer.rates.engines import LocalEngine\n"
+        "from racer.engines import LocalEngine\n"
         "from racer.rates.sweep import prepare_sweep, run_sweep\n"
         "from test_rates_sweep import CODERS, NOISY\n"
         "if __name__ == '__main__':\n"
@@ -238,7 +239,7 @@ def test_raw_is_spared_by_noise_and_other_points_are_not(ran: Path, sweep: Sweep
 
 def test_a_process_with_another_racer_refuses_to_take_part(sweep: Sweep) -> None:
     settings = tuple((name, "0.0.0" if name == "racer" else value) for name, value in sweep.plan.settings)
-    plan = Plan(sweep.plan.config, sweep.plan.coders, (), (), settings)
+    plan = replace(sweep.plan, settings=settings)
     with pytest.raises(MixedVersionsError, match="has another racer; what was finished is kept"):
         drive_all(plan, sweep.grid.cells[:1])
 

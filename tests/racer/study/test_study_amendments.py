@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 from racer.cli import app
 from racer.commands.study_data import find_data
+from racer.engines import LocalEngine
 from racer.errors import ConfigError
 from racer.report.caveats import caveats
 from racer.report.study import report_study
@@ -47,10 +48,10 @@ def study_of(folder: Path, text: str = TEXT) -> Study:
 def amended(tmp_path_factory: pytest.TempPathFactory) -> Study:
     """Two people of a study, an amendment, and two more."""
     folder = tmp_path_factory.mktemp("amended")
-    run_study(study_of(folder), jobs=1)
+    run_study(study_of(folder), engine=LocalEngine(1))
     study = study_of(folder, TEXT.replace("steps = 8", "steps = 9").replace("participants = 2", "participants = 4"))
     amend(study, "Rounds were  too short.", NOW)
-    run_study(study, jobs=1)
+    run_study(study, engine=LocalEngine(1))
     return study
 
 

@@ -13,6 +13,7 @@ from compression.fitting.fitted import load_fitted
 from compression.model.latent_model import load_model
 from compression.model.sizes import Sizes
 from racer.drivers.families import viewers
+from racer.engines import LocalEngine
 from racer.recordings.verification import verify_recordings
 from racer.report.study import report_study
 from racer.report.write import write_report
@@ -59,7 +60,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_a_study_of_pictures_goes_from_its_file_to_its_report(folder: Path) -> None:
     study = load_study(folder)
-    run = run_study(study, 2, jobs=1, iterations=3)
+    run = run_study(study, 2, engine=LocalEngine(1), iterations=3)
     assert len(run.recordings) == 3 and [path.name for path in run.masks] == ["pico.safetensors"]
     drivers, met = {}, {}
     for path in run.recordings:

@@ -19,6 +19,7 @@ from tiny_models import write_tiny_model
 import sessions
 from compression.model.sizes import Sizes
 from racer.drivers.registry import KEYBOARD
+from racer.engines import LocalEngine
 from racer.errors import ConfigError, RacerError
 from racer.recordings.verification import verify_recording
 from racer.recordings.withdrawal import find_traces, remove_person
@@ -26,7 +27,7 @@ from racer.report.study import report_study
 from racer.sitting.protocol import condition_order
 from racer.sitting.start import start_session
 from racer.study.file import Study, StudyFileError, load_study
-from racer.study.run import UNFINISHED, run_study
+from racer.study.run import LOCK, run_study
 from racer.study.sitting import completed, next_protocol, protocol_to_resume, remarks, sitting_config
 from racer.study.status import study_status
 from racer.study.train import train_study
@@ -60,7 +61,7 @@ def tiny(folder: Path, text: str = TINY) -> Study:
 def ran(tmp_path_factory: pytest.TempPathFactory) -> Study:
     study = tiny(tmp_path_factory.mktemp("study"))
     told: list[tuple[str, int, int]] = []
-    run = run_study(study, jobs=2, progress=lambda *now: told.append(now), iterations=QUICK)
+    run = run_study(study, engine=LocalEngine(2), progress=lambda *now: told.append(now), iterations=QUICK)
     assert (run.recorded, len(run.recordings), run.masks) == (4, 4, (study.masks / "pico.safetensors",))
     assert told[0] == ("pilots", 0, 5) and told[-1] == ("participants", 5, 5)
     assert [done for _, done, _ in told] == sorted(done for _, done, _ in told)
@@ -93,7 +94,8 @@ def test_a_simulated_study_has_every_sitting_complete_in_balanced_orders(ran: St
             assert tuple(driven) == condition_order(("random", "pico"), place)
             places = {answer.item.rpartition("/")[0] for answer in session.answers()}
             assert places == {f"evaluation/{i}/{condition}/driving" for i, condition in enumerate(driven, 1)}
-    assert not (ran.recordings / UNFINISHED).exists()
+    assert {path.suffix for path in ran.recordings.iterdir() if not path.name.startswith(".")} == {".h5", ".jsonl"}
+    assert not list(ran.recordings.glob(".racer-*")), "what sittings were recorded in is gone"
 
 
 def test_simulated_time_passes_by_one_step_with_every_frame(ran: Study) -> None:
@@ -107,7 +109,7 @@ def test_simulated_time_passes_by_one_step_with_every_frame(ran: Study) -> None:
 
 def test_the_same_study_file_gives_the_same_bytes_elsewhere_and_one_after_the_other(ran: Study, tmp_path: Path) -> None:
     again = tiny(tmp_path / "another")
-    run_study(again, jobs=1, iterations=QUICK)
+    run_study(again, engine=LocalEngine(1), iterations=QUICK)
     assert contents(again) == contents(ran)
 
 
@@ -115,9 +117,9 @@ def test_running_it_again_adds_only_what_is_missing(ran: Study, tmp_path: Path) 
     before = contents(ran)
     gone = completed(ran, "evaluation")[1].paths[0]
     gone.unlink()
-    assert run_study(ran, jobs=1).recorded == 1
+    assert run_study(ran, engine=LocalEngine(1)).recorded == 1
     assert contents(ran) == before
-    assert run_study(ran, 2).recorded == 0
+    assert run_study(ran, 2, engine=LocalEngine(1)).recorded == 0
 
 
 def test_a_run_that_is_killed_in_the_middle_is_finished_by_the_next(ran: Study, tmp_path: Path) -> None:
@@ -127,32 +129,28 @@ def test_a_run_that_is_killed_in_the_middle_is_finished_by_the_next(ran: Study, 
         target = (study.masks if source.suffix == ".safetensors" else study.recordings) / source.name
         target.parent.mkdir(exist_ok=True)
         target.write_bytes(source.read_bytes())
-    (tmp_path / "killer.py").write_text(
+    code = (
         "import os\n"
-        "from racer.drivers.families.pursuit import Pursuit, PursuitTraits\n"
-        "class Killer(Pursuit):\n"
-        "    def __init__(self, seed): super().__init__(PursuitTraits.of(seed), seed)\n"
-        "    def act(self, frame):\n"
-        "        if len(list(__import__('pathlib').Path('killed/recordings').glob('p0*.h5'))) == 1:\n"
-        "            os.kill(os.getppid(), 9)\n"
-        "        return super().act(frame)\n"
+        "from pathlib import Path\n"
+        "from racer.engines import LocalEngine\n"
+        "from racer.study.file import load_study\n"
+        "from racer.study.run import run_study\n"
+        "run_study(load_study(Path('killed')), engine=LocalEngine(1),\n"
+        "    progress=lambda what, done, total: done == 2 and os.kill(os.getpid(), 9))\n"
     )
-    command = [sys.executable, "-m", "racer.cli", "study", "run", "killed", "--jobs", "1", "--driver", "killer:Killer"]
-    result = subprocess.run(
-        command, cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)}, stdout=subprocess.DEVNULL
-    )
+    result = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)})
     assert result.returncode == -9
     assert len(completed(study, "evaluation")) == 1
-    run_study(study, jobs=1)
+    assert list(study.recordings.glob(".racer-*"))
+    run_study(study, engine=LocalEngine(1))
     assert [sitting.info.participant for sitting in completed(study, "evaluation")] == ["p01", "p02", "p03"]
-    assert not (study.recordings / UNFINISHED).exists()
+    assert not list(study.recordings.glob(".racer-*"))
 
 
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
         ({"participants": 0}, "participants must lie between 1 and 1000; got 0"),
-        ({"jobs": 0}, "jobs must lie between 1 and 256; got 0"),
         ({"driver": "keyboard"}, "people drive by `racer session start`"),
         ({"driver": "nobody"}, "unknown driver 'nobody'"),
         ({"driver": "lander-pilot"}, "drivers of family lander-pilot cannot do car-racing"),
@@ -160,7 +158,7 @@ def test_a_run_that_is_killed_in_the_middle_is_finished_by_the_next(ran: Study, 
 )
 def test_what_cannot_be_run_is_refused_in_one_line(arguments: dict[str, object], told: str, ran: Study) -> None:
     with pytest.raises(RacerError, match=re.escape(told)) as refusal:
-        run_study(ran, **arguments)  # type: ignore[arg-type]
+        run_study(ran, engine=LocalEngine(1), **arguments)  # type: ignore[arg-type]
     assert len(str(refusal.value).splitlines()) == 1
 
 
@@ -169,16 +167,16 @@ def test_files_behind_a_link_in_a_study_from_somebody_else_are_left_alone(tmp_pa
     elsewhere.mkdir()
     (elsewhere / "chapter").write_text("precious")
     study.recordings.mkdir()
-    (study.recordings / UNFINISHED).symlink_to(elsewhere, target_is_directory=True)
+    (study.recordings / LOCK).symlink_to(elsewhere / "chapter")
     with pytest.raises(StudyFileError, match="is a link, which Racer does not follow"):
-        run_study(study, jobs=1)
+        run_study(study, engine=LocalEngine(1))
     assert [path.name for path in elsewhere.iterdir()] == ["chapter"]
 
 
 def test_what_an_earlier_version_of_the_file_recorded_is_not_taken_for_this_ones(ran: Study, tmp_path: Path) -> None:
     study = copied(ran, tmp_path / "changed", TINY.replace("steps = 8", "steps = 9"))
     with pytest.raises(StudyFileError, match=r"p01 was evaluated with this file as it was before \S+ was changed"):
-        run_study(study, jobs=1)
+        run_study(study, engine=LocalEngine(1))
     with pytest.raises(StudyFileError, match="cannot be compared"):
         sitting_config(study, "evaluation", None)
     assert sitting_config(study, "evaluation", None, trial_run=True).trial_run
@@ -284,19 +282,21 @@ def test_somebody_new_replaces_a_simulated_person_who_has_withdrawn(ran: Study, 
     for gone, there in (("p02", ["p01", "p03", "p04"]), ("p04", ["p01", "p03", "p05"])):
         remove_person(plan_withdrawal(gone, study.recordings), (), datetime(2026, 1, 1, tzinfo=UTC))
         told: list[tuple[str, int, int]] = []
-        run = run_study(study, jobs=1, iterations=QUICK, progress=lambda *now, told=told: told.append(now))
+        run = run_study(
+            study, engine=LocalEngine(1), iterations=QUICK, progress=lambda *now, told=told: told.append(now)
+        )
         assert run.recorded == 1 and ("participants", 3, 4) in told and told[-1] == ("participants", 4, 4)
         people = completed(study, "evaluation")
         assert sorted(sitting.info.participant for sitting in people) == there
         assert len({sitting.info.session_id for sitting in people}) == 3
         assert study_status(study).orders == (2, 1), "in the order of whom they replace"
-    assert run_study(study, jobs=1, iterations=QUICK).recorded == 0
+    assert run_study(study, engine=LocalEngine(1), iterations=QUICK).recorded == 0
 
 
 def test_the_pilots_train_the_levels_of_pico_rate_as_well(ran: Study, tmp_path: Path) -> None:
     text = TINY.replace('"random", "pico"', '"pico-rate", "raw"').replace("participants = 3", "participants = 1")
     study = tiny(tmp_path / "rate", text)
-    run = run_study(study, jobs=1, iterations=QUICK)
+    run = run_study(study, engine=LocalEngine(1), iterations=QUICK)
     (levels,) = run.masks
     assert levels == study.masks / "pico-rate.safetensors"
     (sitting,) = completed(study, "evaluation")
@@ -355,7 +355,7 @@ def test_a_study_of_another_task_and_model_is_run_and_its_mask_fitted_to_that_mo
         "[episodes]", '[channel]\nbits = 24\n[task]\nname = "lunar-lander"\nmodel = "tiny"\nview = 12\n[episodes]'
     )
     study = tiny(tmp_path / "lander", text.replace("participants = 3", "participants = 1"))
-    run_study(study, jobs=1, iterations=QUICK)
+    run_study(study, engine=LocalEngine(1), iterations=QUICK)
     (person,) = completed(study, "evaluation")
     record, config = person.info.task, person.info.config
     assert (record.name, record.settings) == ("lunar-lander", {"handling": "eased", "view": 12.0})

@@ -1,4 +1,9 @@
-"""Where the cells of a sweep are driven: in this process, in several on this machine, or on a Ray cluster."""
+"""Where much work of one kind is done: in this process, in several on this machine, or on a Ray cluster.
+
+The work is a function that goes through tasks and yields what each comes to, such as the cells of a sweep or the
+sittings of a study; function, tasks and results are picklable, and no result depends on what is done beside it. It
+finds its files where it is done: `Carried` brings them along.
+"""
 
 from __future__ import annotations
 
@@ -7,22 +12,24 @@ import os
 import secrets
 import socket
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 from urllib.parse import urlsplit
 
 from racer.errors import ConfigError, RacerError
-from racer.loop.batched import LANES
-from racer.rates.driving import CellScore, Plan, drive, drive_all
-from racer.rates.grid import Cell
 from racer.workers import in_parallel
+
+Task = TypeVar("Task")
+Result = TypeVar("Result")
+Work = Callable[[Iterable[Task]], Iterable[Result]]
+"""Goes through tasks, in order."""
 
 MOST_JOBS = 256
 _PATIENCE = 10.0
 """Seconds until an address that does not answer is given up."""
 _RETRIES = 3
-"""How often Ray drives a cell again whose process or machine was lost."""
+"""How often Ray does a task again whose process or machine was lost."""
 _AHEAD = 2
 """Tasks given to Ray for each of its processors, so that none waits for the next."""
 
@@ -32,24 +39,30 @@ _ASKING = {"RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"}
 
 
 class Engine(Protocol):
-    """Drives cells; which engine does makes no difference to what comes out."""
+    """Does work; which engine does makes no difference to what comes out."""
 
     workers: int
-    """Cells driven at a time, about."""
+    """Processes that work at a time, about."""
 
-    def drive(self, plan: Plan, cells: Sequence[Cell]) -> Iterator[CellScore]:
-        """Yield the score of each cell as soon as it is there, in any order.
+    def spread(self, work: Work[Task, Result], tasks: Sequence[Task], together: int, what: str) -> Iterator[Result]:
+        """Yield what each task comes to as soon as it is there, in any order.
+
+        Args:
+            work: Done to the tasks.
+            tasks: In the order in which they are begun.
+            together: The most that one process is given at a time, 1 or more.
+            what: A task, for people, such as `a sitting`.
 
         Raises:
-            RacerError, CompressionError: If a cell cannot be driven.
+            RacerError, CompressionError: If one cannot be done.
         """
 
     def close(self) -> None:
-        """Give back what was taken to drive."""
+        """Give back what was taken."""
 
 
 class LocalEngine:
-    """Drives in processes of this machine, or, one at a time, in this process.
+    """Works in processes of this machine, or, where there is to be one, in this process.
 
     Args:
         jobs: Processes, 1 to MOST_JOBS.
@@ -63,21 +76,21 @@ class LocalEngine:
             raise ConfigError(f"jobs must lie between 1 and {MOST_JOBS}; got {jobs}")
         self.workers = jobs
 
-    def drive(self, plan: Plan, cells: Sequence[Cell]) -> Iterator[CellScore]:
-        """Yield the score of each cell as soon as it is there."""
+    def spread(self, work: Work[Task, Result], tasks: Sequence[Task], together: int, what: str) -> Iterator[Result]:
+        """Yield what each task comes to; see `Engine`."""
         if self.workers == 1:
-            yield from drive(plan, cells)
+            yield from work(tasks)
         else:
-            chunks = _chunks(plan, cells, self.workers)
-            for scores in in_parallel(partial(drive_all, plan), chunks, self.workers, "people"):
-                yield from scores
+            chunks = _chunks(tasks, together, self.workers)
+            for results in in_parallel(partial(do_all, work), chunks, self.workers, what):
+                yield from results
 
     def close(self) -> None:
         """Do nothing: processes end with what they do."""
 
 
 class RayEngine:
-    """Drives on a Ray cluster, on all of whose machines this Racer must be installed.
+    """Works on a Ray cluster, on all of whose machines this Racer must be installed.
 
     Args:
         address: As of `ray.init`, such as `ray://head:10001` or `auto`; None starts Ray on this machine alone.
@@ -89,7 +102,7 @@ class RayEngine:
     """
 
     def __init__(self, address: str | None = None, jobs: int | None = None) -> None:
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nobody is told that somebody drives
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nobody is told of it
         if address is None and "ray" not in sys.modules and not os.environ.keys() & _ASKING:
             # A Ray of one's own listens to the whole network, and runs whatever it is sent by those who know the token.
             os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
@@ -120,22 +133,22 @@ class RayEngine:
                 "`ray start --head`, or leave --address out"
             ) from error
 
-    def drive(self, plan: Plan, cells: Sequence[Cell]) -> Iterator[CellScore]:
-        """Yield the score of each cell as soon as it is there; cells whose process is lost are driven again."""
+    def spread(self, work: Work[Task, Result], tasks: Sequence[Task], together: int, what: str) -> Iterator[Result]:
+        """Yield what each task comes to; those whose process is lost are done again. See `Engine`."""
         ray = self._ray
-        task = ray.remote(num_cpus=1, max_retries=_RETRIES)(drive_all)
-        shared = ray.put(plan)
-        left = iter(_chunks(plan, cells, self.workers))
+        remote = ray.remote(num_cpus=1, max_retries=_RETRIES)(do_all)
+        shared = ray.put(work)
+        left = iter(_chunks(tasks, together, self.workers))
         running: list[Any] = []
         try:
             while True:
                 while len(running) < _AHEAD * self.workers and (chunk := next(left, None)) is not None:
-                    running.append(task.remote(shared, chunk))
+                    running.append(remote.remote(shared, chunk))
                 if not running:
                     return
                 finished, running = ray.wait(running)
                 for reference in finished:
-                    yield from self._scores(reference)
+                    yield from self._results(reference, what)
         finally:
             for reference in running:
                 ray.cancel(reference, force=True)
@@ -145,18 +158,23 @@ class RayEngine:
         if self._mine:
             self._ray.shutdown()
 
-    def _scores(self, reference: Any) -> list[CellScore]:
+    def _results(self, reference: Any, what: str) -> list[Any]:
         from ray.exceptions import RayError, RayTaskError
 
         try:
-            scores: list[CellScore] = self._ray.get(reference)
+            results: list[Any] = self._ray.get(reference)
         except RayTaskError as error:
             raise error.cause from error
         except RayError as error:
             raise RacerError(
-                f"Ray gave up on a cell: {' '.join(str(error).split())[:200]}; what was finished is kept"
+                f"Ray gave up on {what}: {' '.join(str(error).split())[:200]}; what was finished is kept"
             ) from error
-        return scores
+        return results
+
+
+def do_all(work: Work[Task, Result], tasks: Iterable[Task]) -> list[Result]:
+    """Return what tasks come to, in order."""
+    return list(work(tasks))
 
 
 def _knock(address: str | None) -> None:
@@ -166,7 +184,7 @@ def _knock(address: str | None) -> None:
         socket.create_connection((place.hostname, place.port), _PATIENCE).close()
 
 
-def _chunks(plan: Plan, cells: Sequence[Cell], workers: int) -> list[Sequence[Cell]]:
-    """Return the cells in groups that fill the lanes of a simulation, or in smaller ones where workers would idle."""
-    size = max(min(LANES // plan.config.episodes, -(-len(cells) // workers)), 1)
-    return [cells[start : start + size] for start in range(0, len(cells), size)]
+def _chunks(tasks: Sequence[Task], together: int, workers: int) -> list[Sequence[Task]]:
+    """Return the tasks in groups of as many as are done together, or smaller ones where workers would idle."""
+    size = max(min(together, -(-len(tasks) // workers)), 1)
+    return [tasks[start : start + size] for start in range(0, len(tasks), size)]
