@@ -192,7 +192,7 @@ def study_run(
             reached[0] = done
 
         with chosen_engine(engine, jobs, address) as chosen:
-            run = run_study(loaded, chosen, participants, driver=driver, progress=progress)
+            run = run_study(loaded, participants, engine=chosen, driver=driver, progress=progress)
     if as_json:
         print_json(
             {
