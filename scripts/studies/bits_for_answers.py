@@ -19,6 +19,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -162,12 +163,10 @@ def _trained(
         tensors, summary = fit_mask(episodes, "episode", arguments.fill, model, replace(config, objective=objective))
         policy = _Learned(model, tensors)
         asked = question if objective == "pico" else ""
-        yield Rule(objective, asked, lambda rng, policy=policy: policy, name=f"{objective} {pilot}")  # type: ignore[misc]
+        yield Rule(objective, asked, partial(_always, policy), name=f"{objective} {pilot}")
         if asked:
             often = np.array(summary.block_frequency, np.float32)
-            yield Rule(
-                "best fixed", asked, lambda rng, often=often: FixedMask(often), False, name=f"best fixed {pilot}"
-            )  # type: ignore[misc]
+            yield Rule("best fixed", asked, partial(_always, FixedMask(often)), False, name=f"best fixed {pilot}")
     answers = np.random.default_rng(pilot).permutation(np.concatenate([episode.actions for episode in episodes]))
     anyones = [replace(episode, actions=answers[n : n + 1]) for n, episode in enumerate(episodes)]
     for name, fit, answered in (
@@ -180,6 +179,10 @@ def _trained(
         record = FittedRecord(coder, model.sha256, (), (), (), {"seed": pilot}, settings={"question": question})
         fitted = FittedModel(tensors, record, f"{name} {question} {pilot}")
         yield Rule(coder, question, None, fitted=fitted, name=f"{name} {pilot}")
+
+
+def _always(policy: MaskPolicy, rng: np.random.Generator) -> MaskPolicy:
+    return policy
 
 
 class _Learned:
