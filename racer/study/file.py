@@ -132,7 +132,7 @@ class StudyFile(Section):
                 continue
             key = f"masks.{Masks.key(condition)}"
             if not self.pilots:
-                others = '"shipped" or a file' if condition in ("pico", "pico-rate") else "a file"
+                others = "a file" if condition == "perceptual" else '"shipped" or a file'
                 raise misfit(key, f'"pilot" needs a pilot user, and pilots is 0; use {others}, or raise pilots')
             if condition in ("pico-rate", "pico-transform"):  # these learn from whatever was seen
                 if self.pilots * (self.episodes.calibration + self.episodes.exploration) < _FEWEST_EPISODES:

@@ -231,7 +231,7 @@ class Masks(Section):
     pico_rate: Name = PILOT
     """`pilot`, `shipped`, or the name of a `.safetensors` file."""
     pico_transform: Name = PILOT
-    """`pilot`, or the name of a `.safetensors` file."""
+    """`pilot`, `shipped`, or the name of a `.safetensors` file."""
 
     def source(self, condition: str) -> str:
         """Return where the file of one of MASKED_CONDITIONS comes from."""
@@ -246,7 +246,7 @@ class Masks(Section):
     @field_validator("*")
     @classmethod
     def _a_source(cls, value: str, info: ValidationInfo) -> str:
-        sources = (PILOT, SHIPPED) if info.field_name in ("pico", "pico_rate") else (PILOT,)
+        sources = (PILOT,) if info.field_name == "perceptual" else (PILOT, SHIPPED)
         if value == SHIPPED and value not in sources:
             raise ValueError('no such mask is shipped; use "pilot", or a .safetensors file in the study\'s folder')
         if value not in sources and not value.endswith(MASK_SUFFIX):
