@@ -26,6 +26,8 @@ from sessions.verify import verify
 
 RATE_HZ = 50
 EPISODE_STEPS = 5_000
+YOUNG_EVERY = 6
+"""After so many episodes one goes into a new recording as well, whose commits are those of the first minutes."""
 COMMIT_STEPS = RATE_HZ // 2
 """A commit comes once in so many steps: the slowest calls of an episode."""
 
@@ -49,6 +51,34 @@ def rows(folder: Path) -> tuple[sessions.SessionInfo, sessions.EpisodeInfo, list
         return session.info, episode.info, steps
 
 
+class Commits:
+    """What commits take, milliseconds, for each episode that was recorded."""
+
+    def __init__(self) -> None:
+        self.wall: list[float] = []
+        self.processor: list[float] = []
+        self.slowest: list[float] = []
+
+    def record(
+        self, recorder: sessions.Recorder, episode: sessions.EpisodeInfo, steps: list[Step], now: list[int], count: int
+    ) -> None:
+        """Record an episode of so many steps, repeated, and an answer; `now` is the clock, nanoseconds."""
+        now[0] = episode.started_ns
+        recorder.begin_episode(episode)
+        times, own = [], []
+        for number in range(count):
+            now[0] += 10**9 // RATE_HZ
+            before, before_own = time.perf_counter(), time.thread_time()
+            recorder.append(replace(steps[number % len(steps)], time_ns=now[0], response_ns=now[0]))
+            times.append(time.perf_counter() - before)
+            own.append(time.thread_time() - before_own)
+        recorder.end_episode("complete")
+        recorder.answer("driving/road", "4", now[0])
+        self.wall.append(_commit_ms(times))
+        self.processor.append(_commit_ms(own))
+        self.slowest.append(1000 * max(times))
+
+
 def main() -> None:
     """Record, and print the numbers."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -58,27 +88,22 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=os.environ.get("TMPDIR")) as place:
         info, episode, steps = rows(Path(place) / "rows")
         now = [episode.started_ns]
-        memory, commits, processor, slowest, sizes = [], [], [], [], []
+        memory, sizes = [], []
+        old, young = Commits(), Commits()
         info = replace(info, session_id="0000aa", resumes="")
         with sessions.Recorder(Path(place) / "long", info, clock=lambda: now[0]) as recorder:
             began = time.monotonic()
-            for first in range(0, total, EPISODE_STEPS):
-                now[0] += 10**9
-                recorder.begin_episode(replace(episode, started_ns=now[0]))
-                times, own = [], []
-                for number in range(first, min(first + EPISODE_STEPS, total)):
-                    now[0] += 10**9 // RATE_HZ
-                    before, before_own = time.perf_counter(), time.thread_time()
-                    recorder.append(replace(steps[number % len(steps)], time_ns=now[0], response_ns=now[0]))
-                    times.append(time.perf_counter() - before)
-                    own.append(time.thread_time() - before_own)
-                recorder.end_episode("complete")
-                recorder.answer("driving/road", "4", now[0])
-                commits.append(_commit_ms(times))
-                processor.append(_commit_ms(own))
-                slowest.append(1000 * max(times))
+            for number, first in enumerate(range(0, total, EPISODE_STEPS)):
+                old.record(
+                    recorder, replace(episode, started_ns=now[0] + 10**9), steps, now, min(EPISODE_STEPS, total - first)
+                )
                 memory.append(_resident_mb())
                 sizes.append(recorder.path.stat().st_size)
+                if number % YOUNG_EVERY == 0:  # what else the machine does meets both
+                    then = [now[0]]
+                    beside = replace(info, session_id=f"{number:06x}")
+                    with sessions.Recorder(Path(place) / "young", beside, clock=lambda then=then: then[0]) as other:
+                        young.record(other, replace(episode, started_ns=then[0] + 10**9), steps, then, EPISODE_STEPS)
             seconds = time.monotonic() - began
             before = time.monotonic()
         closing = time.monotonic() - before
@@ -90,9 +115,11 @@ def main() -> None:
             "episodes": len(sizes),
             "file_mb": round(recorder.final_path.stat().st_size / 1e6, 1),
             "resident_mb": {f"{part}/10": memory[(len(memory) - 1) * part // 10] for part in (0, 1, 2, 4, 6, 8, 10)},
-            "commit_ms": _tenths(commits),
-            "commit_processor_ms": _tenths(processor),
-            "slowest_commit_ms": _tenths(slowest),
+            "commit_ms": _tenths(old.wall),
+            "commit_processor_ms": _tenths(old.processor),
+            "slowest_commit_ms": _tenths(old.slowest),
+            "young_commit_ms": _tenths(young.wall),
+            "young_commit_processor_ms": _tenths(young.processor),
             "file_growth_mb": {"first half": round(sizes[len(sizes) // 2] / 1e6, 1), "all": round(sizes[-1] / 1e6, 1)},
             "seconds": round(seconds, 1),
             "closing_seconds": round(closing, 1),
