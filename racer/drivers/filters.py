@@ -43,7 +43,8 @@ class Filters:
         rows, columns = height // factor, width // factor
         cut = frames[:, : rows * factor, : columns * factor]
         blocks = cut.reshape(count, rows, factor, columns, factor, channels)
-        return blocks.mean(axis=(2, 4), dtype=np.float32) / np.float32(255)
+        seen: Values = blocks.mean(axis=(2, 4), dtype=np.float32) / np.float32(255)
+        return seen
 
     def learn(self, seen: Values, answers: NDArray[np.int64]) -> None:
         """Learn from pictures, float32[N, rows, columns, C], and their right answers, int64[N]; each occurs."""

@@ -316,7 +316,7 @@ def _from_columns(labels: Table) -> list[_Asked]:
                     )
         raise ConfigError(
             f"{labels.path}: no column has 2 to {_MOST_ANSWERS} values and none missing, so there is nothing to ask; "
-            f"{_NOTHING_DONE}"
+            f"{_NOTHING_DONE}: add a column of 2 answers or more"
         )
     return asked
 

@@ -37,19 +37,23 @@ def test_every_kind_of_screen_is_there_once_and_nothing_is_recorded(tmp_path: Pa
     assert [path.name for path in tmp_path.iterdir()] == ["study.toml"]
 
 
-def test_a_picture_is_shown_under_its_question_and_is_one_of_many(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("page", "shown"), [(1, "drive"), (4, "catalogue")])
+def test_pictures_are_shown_under_their_question_as_in_a_sitting(
+    page: int, shown: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "study.toml").write_text(
-        'title = "Faces"\n[task]\nname = "faces"\n[episodes]\npractice = 0\nsteps = 6\n'
-    )
+    said = f'title = "Faces"\n[task]\nname = "faces"\npage = {page}\n[episodes]\npractice = 0\nsteps = 6\n'
+    (tmp_path / "study.toml").write_text(said)
     study = load_study(tmp_path)
     title = study.file.make_task().spec.text("en").title
-    shot = next(shot for shot in study_shots(study, "evaluation") if title in shot.caption and "Round" in shot.caption)
-    huds: list[Hud] = []
-    monkeypatch.setattr(Painter, "drive", lambda painter, frame, hud, original=None: huds.append(hud))
-    shot.draw(painter_of(study)(pygame.Surface(SIZE)))
-    assert huds[0].count is not None and huds[0].count[0] == 1 and huds[0].count[1] >= 6
+    drawn: list[tuple[np.ndarray, Hud]] = []
+    monkeypatch.setattr(Painter, shown, lambda painter, frames, hud: drawn.append((np.asarray(frames), hud)))
+    painter = painter_of(study)(pygame.Surface(SIZE))
+    for shot in study_shots(study, "evaluation"):
+        if shot.caption == title:
+            shot.draw(painter)
+    ((frames, hud),) = drawn
+    assert hud.heading == title and hud.count is not None and hud.count[0] == 1 and hud.count[1] >= 6
+    assert frames.shape == (*([page] if page > 1 else []), 64, 64, 3)
 
 
 def test_a_pilot_is_not_asked_what_follows_a_condition(tmp_path: Path) -> None:
