@@ -83,7 +83,7 @@ def _rows(path: Path, text: str) -> Iterator[tuple[int, tuple[str, ...]]]:
                 _check(path, reader.line_num, cell)
             yield reader.line_num, cells
     except csv.Error as error:
-        raise _wrong(path, reader.line_num, f"is no CSV ({error})") from error
+        raise _wrong(path, reader.line_num, f"is not valid CSV ({error})") from error
 
 
 def _check(path: Path, line: int, cell: str) -> None:

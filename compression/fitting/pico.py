@@ -228,8 +228,8 @@ def _split(
         kind = [episode for episode in episodes if episode.original == original]
         if len(kind) < 2:
             raise TrainingError(
-                f"training needs at least 2 {phase} episodes, and there are {len(kind)}; "
-                f"record more with `racer session start --protocol pilot`"
+                f"training needs at least 2 {phase} episodes; got {len(kind)}: "
+                "record more with `racer session start --protocol pilot`"
             )
         order = torch.randperm(len(kind), generator=generator).tolist()
         count = min(max(1, round(config.held_out * len(kind))), len(kind) - 1)

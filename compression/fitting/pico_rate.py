@@ -118,8 +118,8 @@ def fit_drivers(
     episodes = with_steps(episodes, model.sizes)
     if len(episodes) < 2:
         raise TrainingError(
-            f"training needs at least 2 episodes, and there are {len(episodes)}; "
-            f"record more with `racer session start --protocol pilot`"
+            f"training needs at least 2 episodes; got {len(episodes)}: "
+            "record more with `racer session start --protocol pilot`"
         )
     generator = torch.Generator().manual_seed(config.seed)
     order = torch.randperm(len(episodes), generator=generator).tolist()

@@ -101,7 +101,7 @@ def fit_predictive(
             error = float(np.einsum("tni,ij,tnj->", after, importance, after) / (after.size / size))
             report(f"{bits} bits: weighted squared error {error:.4f}")
             if not np.isfinite(error):
-                raise TrainingError(f"the predictor went astray at {bits} bits; lower the learning rate")
+                raise TrainingError(f"the predictor diverged at {bits} bits; lower the learning rate")
         return fitted
 
     dynamics = [Dynamics(0.98 * np.eye(size), 0.05 * np.eye(size)) for _ in ANCHORS]

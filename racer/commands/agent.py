@@ -56,11 +56,11 @@ def agent_train(
         RateModelChoice,
         typer.Option(help="`factorised`: a learned prior of whole numbers. `normal`: as published, three digits."),
     ] = RateModelChoice.factorised,
-    latents: Annotated[int, typer.Option(min=2, max=256, help="Numbers that the agent acts by; even.")] = 64,
+    latents: Annotated[int, typer.Option(min=2, max=256, help="Number of latents that the agent acts by; even.")] = 64,
     steps: Annotated[int, typer.Option(min=1, help="Gradient steps of the agent, over all rounds.")] = 2000,
     rounds: Annotated[int, typer.Option(min=1, max=100, help="How often frames are gathered.")] = 4,
     trials: Annotated[int, typer.Option(min=1, max=1000, help="Trials to gather in each round.")] = 24,
-    held_out_trials: Annotated[int, typer.Option(min=1, max=1000, help="Trials that nothing is trained on.")] = 16,
+    held_out_trials: Annotated[int, typer.Option(min=1, max=1000, help="Held-out trials, to score on.")] = 16,
     decoder_steps: Annotated[int, typer.Option(min=1, help="Gradient steps of the decoder.")] = 1500,
     decoder_loss: Annotated[
         DecoderLossChoice,
@@ -82,7 +82,7 @@ def agent_train(
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Train an agent that imitates and pays for bits, and a decoder. If interrupted, the same command continues."""
+    """Train an agent that pays for its bits, and its decoder. If interrupted, the same command continues."""
     from compression.fitting.agent import AgentConfig
     from racer.tasks.registry import make_task, parse_settings
     from racer.training.agent import AgentTraining, plan, train
@@ -142,7 +142,7 @@ def agent_train(
 def agent_show(
     file: Annotated[Path, typer.Argument(help="Made by `racer agent train`.")],
     task: Annotated[
-        str | None, typer.Option(help="Whose latent model it is for; else the task that it was trained in.")
+        str | None, typer.Option(help="Task whose latent model it is for. Default: the task that it was trained in.")
     ] = None,
     model: ModelOption = None,
     as_json: JsonOption = False,
@@ -161,7 +161,7 @@ def agent_show(
 
     task = task or task_of(file)
     if not task:
-        raise ConfigError(f"{file} is not an agent file that can be read; check the path")
+        raise ConfigError(f"{file} is not a readable agent file; check the path")
     spec = make_task(task).spec
     record, card = read_card(file, load_task_model(spec, model))
     if as_json:

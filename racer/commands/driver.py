@@ -51,7 +51,7 @@ def driver_fit(
     replicates: Annotated[
         int, typer.Option(min=10, max=1000, help="How often the fitted person repeats the episodes for the check.")
     ] = 40,
-    seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Seed of everything that is drawn.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Seed of everything that is drawn at random.")] = 0,
     as_json: JsonOption = False,
 ) -> None:
     """Fit a simulated person to what somebody did, and check how well it resembles them."""
@@ -110,8 +110,8 @@ def driver_fit(
     if person.human_like:
         print("It passed every check against a person: it may stand for them where these four things matter.")
     elif not person.of_a_person:
-        print("It was fitted to a program, so nothing is said of people.")
+        print("It was fitted to a program, which says nothing about people.")
     else:
-        print("It may not be called like the person: a check failed, or could not be made.")
+        print("It must not be called like the person: a check failed, or could not be made.")
     print(f"Wrote {out}")
     print(f"Next: racer play --driver {out}")

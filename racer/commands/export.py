@@ -24,7 +24,7 @@ class ExportFormat(StrEnum):
 
 
 EpisodeOption = Annotated[
-    int | None, typer.Option(min=0, help="Number of the episode, as `racer session show` has it.")
+    int | None, typer.Option(min=0, help="Number of the episode, as `racer session show` lists it.")
 ]
 NoOriginalOption = Annotated[bool, typer.Option("--no-original", help="Do not show the original.")]
 

@@ -39,7 +39,7 @@ def model_train(
         str, typer.Option(help="Who does the task: `simulated`, a family, or your own as `package.module:factory`.")
     ] = "simulated",
     runs: Annotated[int, typer.Option(min=2, max=100_000, help="Trials, or blocks of pictures, to train on.")] = 320,
-    held_out_runs: Annotated[int, typer.Option(min=2, max=100_000, help="Trials that nothing is trained on.")] = 40,
+    held_out_runs: Annotated[int, typer.Option(min=2, max=100_000, help="Held-out trials, to score on.")] = 40,
     vae_steps: Annotated[int, typer.Option(min=1, help="Gradient steps of the autoencoder.")] = 5000,
     batch: Annotated[
         int,
@@ -143,7 +143,7 @@ def model_train_coder(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be done, and do nothing.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Train coder rl-asc on a task with labels: networks, agent, then all. If interrupted, it can be resumed."""
+    """Train coder rl-asc on a task with labels: networks, agent, both. If interrupted, the same command continues."""
     from compression.rl_asc.settings import ConceptConfig
     from racer.tasks.registry import parse_settings
     from racer.training.concepts import CoderConfig, make_coder, plan_coder
@@ -197,17 +197,20 @@ def model_tune(
     recordings: Annotated[
         list[Path], typer.Argument(help="Recordings of 2 people or more, or folders and studies that hold pilots'.")
     ],
-    out: Annotated[Path, typer.Option(help="Folder of the tuned model; must not hold one.")],
+    out: Annotated[Path, typer.Option(help="Folder for the tuned model; it must not hold one yet.")],
     interaction: Annotated[
         Path | None,
-        typer.Option(help="From `racer train --objective interaction` on the same recordings; else it is fitted."),
+        typer.Option(
+            help="Interaction model, from `racer train --objective interaction` on the same recordings. "
+            "Default: fit one."
+        ),
     ] = None,
     model: ModelOption = None,
     weight: Annotated[
-        float, typer.Option(help="What a nat of agreement is worth, above 0; a change of 30 dB costs 1.")
+        float, typer.Option(help="Weight of a nat of agreement, above 0; changing the picture by 30 dB costs 1.")
     ] = 3.0,
     keeping: Annotated[
-        float, typer.Option(min=0.0, help="What a nat of no failure for a second is worth beside a nat of agreement.")
+        float, typer.Option(min=0.0, help="Weight of a nat of no failure for a second, beside that of agreement.")
     ] = 0.0,
     steps: Annotated[int, typer.Option(min=1, help="Gradient steps of the decoder.")] = 400,
     iterations: Annotated[
@@ -215,11 +218,11 @@ def model_tune(
     ] = 600,
     seed: SeedOption = 0,
     work: Annotated[
-        Path | None, typer.Option(help="Folder for stages; else OUT.work. Remove it when you are done.")
+        Path | None, typer.Option(help="Folder for intermediate results. Default: OUT.work. Delete it when done.")
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Tune a latent model's decoder to what people do on seeing what it draws; packets stay. It can be resumed."""
+    """Tune a latent model's decoder to what people do on seeing it. If interrupted, the same command continues."""
     from compression.fitting.interaction import fitting_config
     from compression.fitting.tuning import TuningConfig
     from racer.recordings.places import find_pilots

@@ -74,7 +74,7 @@ def rates(
     episodes: Annotated[
         int,
         typer.Option(
-            "--episodes", "--tracks", min=1, max=1000, help="Episodes of each of them, each from a seed of its own."
+            "--episodes", "--tracks", min=1, max=1000, help="Episodes per person, each from a seed of its own."
         ),
     ] = 5,
     steps: Annotated[
@@ -103,7 +103,7 @@ def rates(
         int, typer.Option(help="Steps, up to 5, after which senders learn of an action; the task knows at once.")
     ] = 0,
     action_loss: Annotated[
-        float, typer.Option(help="Share of the actions that never reach the sender; 1: it is told of none.")
+        float, typer.Option(help="Share of the actions that the sender never learns of; at 1 it learns of none.")
     ] = 0.0,
     fixed_masks: Annotated[
         bool,
@@ -256,7 +256,7 @@ def _of_sealed(path: Path, task: str, drivers: str, seed: int, dry_run: bool) ->
 
     sealed = read_sealed(path)
     if dry_run:
-        raise ConfigError("--dry-run drives a little, and a sealed set opens once: estimate without --sealed")
+        raise ConfigError("--dry-run would open the sealed set, which opens only once: estimate without --sealed")
     if sealed.task != task:
         raise ConfigError(f"{path} is of {sealed.task}: add --task {sealed.task}")
     if drivers not in ("simulated", sealed.family) or seed not in (0, sealed.seed):

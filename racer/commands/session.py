@@ -118,8 +118,8 @@ def session_start(
 
     if study is None and not no_study and Path(STUDY_FILE).is_file():
         raise ConfigError(
-            "this is the folder of a study, and nothing was recorded: add --study . for a sitting of it, with its "
-            "consent and settings, or --no-study for one without"
+            "this folder holds a study, and nothing was recorded: add --study . for its next sitting, with its consent "
+            "and settings, or --no-study for a session outside the study"
         )
     if resume and participant is None:
         participant = _whom_to_resume(study, data, trial_run)
@@ -258,7 +258,7 @@ def _whom_to_resume(study: Path | None, data: Path, trial_run: bool) -> str | No
     if not sys.stdin.isatty():
         raise ConfigError(f"{told}; nothing was recorded: say whose to continue, racer session start NAME --resume")
     print(f"{told[0].upper()}{told[1:]}.")
-    return ask("Go on with", "name the participant")
+    return ask("Whose sitting to continue", "name the participant")
 
 
 def _next_after(config: StartConfig, study: Path | None, result: SittingResult, path: Path) -> str:
@@ -270,7 +270,7 @@ def _next_after(config: StartConfig, study: Path | None, result: SittingResult, 
     if result.declined:
         return "Next: racer session start NAME"
     if not result.complete:
-        return "Next: the same command with --resume goes on where it ended"
+        return "Next: the same command with --resume continues where it ended"
     if config.protocol.protocol == "pilot":
         through = f" --model {shlex.quote(str(config.model))}" if config.model else ""
         mask = f"masks/{path.name.partition('_pilot_')[0]}.safetensors"

@@ -67,9 +67,9 @@ def study_init(
     from racer.tasks.registry import make_task
 
     if images is not None and (preset is not Preset.default or task not in (None, "folder")):
-        raise ConfigError("--images makes a study of task folder; leave --preset and --task out")
+        raise ConfigError("--images makes a study of the task folder: leave --preset and --task out")
     if images is None and task == "folder":
-        raise ConfigError(f"task folder needs its pictures: put them in {name}/pictures and add --images pictures")
+        raise ConfigError(f"the task folder needs pictures: put them into {name}/pictures and add --images pictures")
     task = "folder" if images is not None else task_of(preset.value, task)
     path = init_study(name, preset.value, Path(), language.value, task, images)
     if as_json:
@@ -118,7 +118,7 @@ def study_status(study: StudyArgument = None, as_json: JsonOption = False) -> No
     print(f"participants  {len(status.participants)} of {status.participants_planned}{listed(status.participants)}")
     print(f"orders        {' '.join(map(str, status.orders))} (participants who completed each order of conditions)")
     if status.unfinished:
-        print(f"unfinished    {', '.join(status.unfinished)}: running now, or to go on with by --resume")
+        print(f"unfinished    {', '.join(status.unfinished)}: running now, or to be continued with --resume")
     if status.changed:
         what = ", ".join(dict.fromkeys(key for keys in status.changed.values() for key in keys)) or "the study file"
         who = ", ".join(status.changed)

@@ -64,7 +64,7 @@ def study_power(
     ] = None,
     power: Annotated[float, typer.Option(help="Desired power, above 0 and below 1.")] = 0.8,
     studies: Annotated[int, typer.Option(min=100, max=20_000, help="Number of simulated studies.")] = 2000,
-    seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Seed of everything that is drawn.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Seed of everything that is drawn at random.")] = 0,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what varies among those people, and stop.")] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -81,14 +81,14 @@ def study_power(
     if effect is not None and not -1 < effect < 1:
         raise ConfigError(f"--effect must lie between -1 and 1, a share of the second condition; got {effect:g}")
     if not source:
-        raise ConfigError("name people who drove with --from, such as a copy of the study after `racer study run`")
+        raise ConfigError("say whose drives to plan by: --from FOLDER, such as a copy that `racer study run` simulated")
     loaded = load_study(find_study(study))
     folders = [folder / RECORDINGS if (folder / STUDY_FILE).is_file() else folder for folder in source]
     refuse_own_data(loaded, folders)
     file = loaded.file
     outcome = file.primary.outcome(file.make_task().spec.primary.name, file.conditions)
     if outcome is None:
-        raise ConfigError(f"{loaded.path}: conditions: one alone has nothing to be compared with; name another")
+        raise ConfigError(f"{loaded.path}: conditions: a single condition cannot be compared; add another")
     components = components_of(folders, outcome)
     told = components.told()
     if dry_run:

@@ -62,7 +62,7 @@ def train(
     ] = LabelsChoice.released,
     negative_label: Annotated[
         float | None,
-        typer.Option(min=0, max=1, help="Of what was done on seeing something else, with released labels."),
+        typer.Option(min=0, max=1, help="Label of actions on seeing anything but the original, with released labels."),
     ] = None,
     iterations: Annotated[
         int | None, typer.Option(min=25, help="Gradient steps of each network; 600, or what the constants say.")

@@ -72,7 +72,7 @@ def fit_person(
         DriverError: If the drives are too few or too short, or nobody of the family can do the task.
     """
     if task.spec.name not in PURSUIT.tasks:
-        raise DriverError(f"people can be fitted who do {' or '.join(PURSUIT.tasks)}; these did {task.spec.name}")
+        raise DriverError(f"only people who do {' or '.join(PURSUIT.tasks)} can be fitted; these did {task.spec.name}")
     longest = math.ceil(_LONGEST_MS * pace / 1000)
     usable = [drive for drive in drives if len(drive.actions) >= max(20, 2 * longest)]
     if len(usable) < 2:

@@ -60,7 +60,7 @@ def read_drives(
                     raise DriverError(f"{path} has another {name} than {paths[0]}; a driver is fitted to one person")
             task = task or find_task(info.task, path)
             if FITTED_FAMILY not in families_for(task.spec):
-                raise DriverError(f"{path} is of {info.task.name}: people can be fitted who drive a car")
+                raise DriverError(f"{path} is of {info.task.name}: only people who drive a car can be fitted")
             for episode in session.episodes:
                 if not (episode.accepted and episode.n_steps) or episode.info.phase == "practice":
                     continue

@@ -140,8 +140,7 @@ def check_conditions(
             continue
         coder = _coder(name)
         if config is not None and sizes is not None and config.bits < (least := coder.least_bits(sizes)):
-            few = f"{config.bits} bits per step are too few"
-            raise ConfigError(f"{few} for condition {name}; allow {least} or more")
+            raise ConfigError(f"condition {name} needs {least} bits per step or more; got {config.bits}")
 
 
 def check_recordable(conditions: Iterable[str], sizes: Sizes) -> None:
@@ -244,8 +243,8 @@ def check_use(fitted: Mapping[str, FittedModel], channel: ChannelConfig) -> None
         trained = each.record.interval, each.record.fill
         if any(trained) and trained != used:  # other coders choose no blocks
             raise ConfigError(
-                f"the {condition} mask was trained with a mask per {trained[0]} and {trained[1]} fill, and is to be "
-                f"used with a mask per {used[0]} and {used[1]} fill; nothing was driven: train one for it, "
+                f"the {condition} mask was trained with a mask per {trained[0]} and {trained[1]} fill, not with a "
+                f"mask per {used[0]} and {used[1]} fill; nothing was driven: train one for it, "
                 f"or use --mask-interval {trained[0]} --fill {trained[1]}"
             )
 

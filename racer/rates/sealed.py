@@ -108,8 +108,8 @@ def open_sealed(path: Path, sweep: Sweep, now: datetime) -> Opened:
         if not families or was_fitted_on(sealed.family, families):
             how = "was fitted on" if families else "does not say whether it was fitted on"
             raise SealError(
-                f"{coder} {how} {sealed.family}, the family of {path}, which is for what never met it; the set stays "
-                "as it was: leave the coder out, or fit it on others"
+                f"{coder} {how} {sealed.family}, the family of {path}; a sealed set is only for coders that "
+                "never met its family, and it stays sealed: leave the coder out, or fit it on others"
             )
     digest = _what(sweep)
     if sealed.opened_utc is not None:

@@ -70,7 +70,7 @@ def sign(folder: Path, ledger: Ledger, key: Path) -> str:
     except OSError as error:
         raise ConfigError(f"cannot read the key {key}: {error.strerror}; nothing was signed") from error
     except Exception as error:  # of OpenSSL, many kinds
-        raise ConfigError(f"{key} holds no private key without a passphrase (PEM); nothing was signed") from error
+        raise ConfigError(f"{key} is not a private key in PEM form without a passphrase; nothing was signed") from error
     if not isinstance(private, ed25519.Ed25519PrivateKey):
         raise ConfigError(f"{key} is not an Ed25519 key; nothing was signed: make one with `racer study key FILE`")
     entries, head, public = len(ledger.entries), ledger.head, _public(private)

@@ -108,7 +108,7 @@ class Leases:
             self._refuse_twice(participant, live)
             if withdrawn.has_name(participant):
                 raise LeaseError(
-                    f"somebody called {participant} has withdrawn, and a name never stands for a second person; "
+                    f"somebody called {participant} has withdrawn, and a name is never given to a second person; "
                     "nothing was changed: use another name"
                 )
             if withdrawn.has_session(session_id):
@@ -157,8 +157,8 @@ class Leases:
             lock.acquire(timeout=self._patience_s)
         except Timeout as error:
             raise LeaseError(
-                f"another racer has kept {path} locked for {self._patience_s:g} seconds; nothing was recorded or "
-                "changed: wait for it or end it, then start again"
+                f"another Racer command has kept {path} locked for {self._patience_s:g} seconds; nothing was recorded "
+                "or changed: wait for it or end it, then start again"
             ) from error
         except (OSError, NotImplementedError) as error:
             raise self._no_locks(path, error) from error
@@ -252,7 +252,8 @@ class Leases:
                 self._remove(lease.session_id)
                 raise
         except Timeout as error:
-            raise LeaseError(f"session {lease.session_id} runs already; nothing was changed: start again") from error
+            reason = "is already running; nothing was changed: start again"
+            raise LeaseError(f"session {lease.session_id} {reason}") from error
         except OSError as error:
             raise self._no_locks(note, error) from error
         return lock

@@ -168,7 +168,7 @@ def fit_components(people: Sequence[Driven], pair: tuple[int, int]) -> Component
     studies = sorted({person.study for person in people})
     df = len(people) - len(studies)
     if df < _FEWEST - 1:
-        raise PowerError(f"{len(people)} people are too few to tell what varies; drive {_FEWEST} or more")
+        raise PowerError(f"{len(people)} people are too few to tell what varies; give recordings of {_FEWEST} or more")
     places, told = _places(people)
     own = np.array([[places[person.places[i] - 1] for i in pair] for person in people])
     means = np.array([[values.mean() for values in person.values] for person in people]) - own

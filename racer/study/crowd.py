@@ -199,7 +199,7 @@ def import_answers(
     except OSError as error:
         raise ConfigError(
             f"cannot write to {study.recordings}: {error.strerror}; {len(recordings)} workers were recorded: run it "
-            "again, and the others are"
+            "again to record the others"
         ) from error
     return Imported(recordings, tuple(left_out))
 

@@ -156,7 +156,7 @@ class StudyFile(Section):
         except ConfigError as error:
             raise misfit("episodes", str(error)) from error
         if not self.episodes.evaluation:
-            raise misfit("episodes.evaluation", "must be 1 or more, for it is what is compared; got 0")
+            raise misfit("episodes.evaluation", "must be 1 or more, since these rounds are what is compared; got 0")
         metrics = [metric.name for metric in task.spec.compared]
         if self.primary.metric and self.primary.metric not in metrics:
             reason = f"must be a metric of {task.spec.name} with a direction, {' or '.join(metrics)}"

@@ -267,7 +267,7 @@ def _promised(study: Study, now: datetime, evaluated_before: int) -> Preregistra
     file, spec = study.file, study.file.make_task().spec
     outcome = file.primary.outcome(spec.primary.name, file.conditions)
     if outcome is None:
-        raise PreregistrationError(f"{study.path}: conditions: one alone has nothing to be compared with; name another")
+        raise PreregistrationError(f"{study.path}: conditions: a single condition cannot be compared; add another")
     model = load_task_model(spec, study.model)
     sources = {condition: study.mask_path(condition) for condition in file.conditions}
     waiting = {

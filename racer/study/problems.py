@@ -125,7 +125,7 @@ def _shown(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int):
-        return str(value) if abs(value) <= MOST_INTEGER else "a number beyond all bounds"
+        return str(value) if abs(value) <= MOST_INTEGER else "a number that is too large"
     if isinstance(value, float):
         return repr(value)
     if isinstance(value, str):

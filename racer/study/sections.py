@@ -74,7 +74,7 @@ def _once_each(names: tuple[str, ...]) -> tuple[str, ...]:
 def _within_bounds(value: Any) -> Any:
     """Refuse numbers that TOML cannot hold and nothing can print, wherever they stand."""
     if isinstance(value, int) and abs(value) > MOST_INTEGER:
-        raise ValueError("is or has a number beyond all bounds")
+        raise ValueError("is, or contains, a number that is too large")
     for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
         _within_bounds(inner)
     return value

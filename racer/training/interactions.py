@@ -202,8 +202,8 @@ def _wanted(pieces: Sequence[Seen], model: LatentModel, config: PicoConfig) -> l
     originals = [piece.episode for piece in pieces if piece.episode.original]
     if len(originals) < 2:
         raise TrainingDataError(
-            f"the recordings hold {len(originals)} episodes under {' or '.join(ORIGINALS)}, and what people do on "
-            "seeing originals is learnt from 2 or more; nothing was written: name pilots' recordings too"
+            f"what people do on seeing originals is learnt from 2 or more episodes under "
+            f"{' or '.join(ORIGINALS)}; got {len(originals)}, and nothing was written: name pilots' recordings too"
         )
     own = {
         (piece.person, int(seed)): int(action)

@@ -65,10 +65,10 @@ class MenuView:
         hinted = len(menu.choices) > 1 and not menu.field_lines
         panel = Rect(0, 0, min(px(_WIDTH), canvas.width - 2 * px(_MARGIN)), 0)
         inner = panel.width - 2 * pad
-        title_height, hint_height = round(1.5 * canvas.text_px(_TITLE)), canvas.text_px(_HINT) if hinted else 0
+        title_height, hint_height = round(1.5 * canvas.text_px(_TITLE)), canvas.text_px(_HINT)
         field_height = menu.field_lines * round(LEADING * size) + 2 * px(16) + gap if menu.field_lines else 0
-        buttons_height = len(menu.choices) * (px(_BUTTON) + gap)
-        fixed = 2 * pad + title_height + gap + field_height + buttons_height + hint_height
+        buttons_height = len(menu.choices) * (px(_BUTTON) + gap) - gap
+        fixed = 2 * pad + title_height + gap + field_height + buttons_height + (gap + hint_height) * hinted
         size, lines = canvas.paragraph(menu.text, size, inner, canvas.height - fixed)
         panel.height = fixed + len(lines) * round(LEADING * size)
         panel.center = (canvas.width // 2, canvas.height // 2)

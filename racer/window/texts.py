@@ -288,7 +288,7 @@ def _questionnaire(raw: object, where: str) -> Questionnaire:
         _check_keys(entry, ("id", "text"), place, optional=("low", "high", "points", "kind"))
         for key, value in entry.items():
             if type(value) is not kinds[key] or (isinstance(value, str) and len(value) > MOST_TEXT_CHARACTERS):
-                raise ConfigError(f"{place}: {key} must be a {kinds[key].__name__}")
+                raise ConfigError(f"{place}: {key} must be a {'whole number' if kinds[key] is int else 'text'}")
         try:
             items.append(Item(**entry))
         except ConfigError as error:

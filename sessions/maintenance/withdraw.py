@@ -103,8 +103,8 @@ def interrupted(folder: Path) -> Intent | None:
     except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
         reason = (isinstance(error, OSError) and error.strerror) or "it is damaged"
         raise RecordingError(
-            f"a withdrawal was begun in {folder} and cannot be finished, for {path} cannot be read: {reason}; remove "
-            "that file, and withdraw the person again"
+            f"a withdrawal was begun in {folder} and cannot be finished, because {path} cannot be read: {reason}; "
+            "remove that file, and withdraw the person again"
         ) from error
 
 
@@ -223,7 +223,7 @@ def _withdraw(withdrawal: Withdrawal, now: datetime, more: Iterable[Path], trace
             if error.errno in (errno.ENOTEMPTY, errno.EEXIST) and each in agreed:
                 continue  # something came into it since
             raise StorageError(
-                f"cannot remove {each}: {error.strerror}; the rest from there on is not removed yet: withdraw again"
+                f"cannot remove {each}: {error.strerror}; what comes after it is not removed yet: withdraw again"
             ) from error
     try:
         for place in folders:
@@ -232,7 +232,7 @@ def _withdraw(withdrawal: Withdrawal, now: datetime, more: Iterable[Path], trace
         path.unlink()
         sync_folder(folder)
     except OSError as error:
-        raise StorageError(f"everything was removed, and {path} cannot be: {error.strerror}; withdraw again") from error
+        raise StorageError(f"everything but {path} was removed: {error.strerror}; withdraw again") from error
 
 
 def _note_in_ledgers(files: Iterable[Path]) -> None:

@@ -75,7 +75,7 @@ def test_numbers_may_have_signs(tmp_path: Path) -> None:
         (b"a,b\n1,@x\n", "formula: @x"),
         (b'a,b\n1,"two\nlines"\n', "line 3: has a cell with a line break"),
         (b"a,b\n1," + b"x" * (MOST_LETTERS + 1), "501 letters"),
-        (b'a,b\n1,"x\n', "is no CSV"),
+        (b'a,b\n1,"x\n', "is not valid CSV"),
         (b"a,b\n\xff,1\n", "not UTF-8"),
     ],
 )

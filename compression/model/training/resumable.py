@@ -156,7 +156,7 @@ class Trainer:
             value.backward()  # type: ignore[no-untyped-call]
             norm = nn.utils.clip_grad_norm_(self._parameters, clip)
             if not math.isfinite(float(norm) + float(value.detach())):
-                raise TrainingError(f"the training went astray at step {step + 1}; lower the learning rate")
+                raise TrainingError(f"the training diverged at step {step + 1}; lower the learning rate")
             self._optimizer.step()
             if self._average is not None:
                 self._average.update_parameters(self.network)

@@ -56,9 +56,9 @@ METRICS = (
 _ENGLISH = TaskText(
     "Keep the car on the road",
     (
-        "You steer: {left} to the left, {right} to the right. The car drives by itself.",
-        "Number of short drives: {trials}. The picture may be blurred or partly wrong: drive as well as you can by "
-        "what you see.",
+        "Press {left} to steer left, {right} to steer right. The car drives by itself.",
+        "Number of short drives: {trials}. The picture may be blurred or partly wrong: drive as well as you can "
+        "with what you see.",
     ),
     {"left": "left", "right": "right"},
     "Road",
@@ -66,12 +66,12 @@ _ENGLISH = TaskText(
 _GERMAN = TaskText(
     "Bleiben Sie auf der Straße",
     (
-        "Sie lenken: {left} nach links, {right} nach rechts. Gas gibt das Auto von selbst.",
-        "Zahl der kurzen Fahrten: {trials}. Das Bild kann unscharf oder stellenweise falsch sein: Fahren Sie so gut, "
-        "wie es nach dem geht, was Sie sehen.",
+        "Mit {left} lenken Sie nach links, mit {right} nach rechts. Gas gibt das Auto von selbst.",
+        "Anzahl der kurzen Fahrten: {trials}. Das Bild kann unscharf oder stellenweise falsch sein: Fahren Sie so gut, "
+        "wie es mit diesem Bild geht.",
     ),
     {"left": "links", "straight": "geradeaus", "right": "rechts"},
-    "Weg",
+    "Strecke",
 )
 
 
@@ -104,7 +104,7 @@ class CarRacing:
         if self.handling not in get_args(Handling):
             raise ConfigError(f"handling must be one of {', '.join(get_args(Handling))}; got {self.handling!r}")
         if not (_is_number(self.speed) and 0 < self.speed <= 200):
-            raise ConfigError(f"speed must lie in (0, 200] units/s; got {self.speed!r}")
+            raise ConfigError(f"speed must be above 0 and at most 200 units/s; got {self.speed!r}")
         if not isinstance(self.skip_zoom, bool):
             raise ConfigError(f"skip_zoom must be true or false; got {self.skip_zoom!r}")
 
@@ -136,7 +136,7 @@ class CarRacingClutter(CarRacing):
     def __post_init__(self) -> None:
         super().__post_init__()
         if not (_is_number(self.clutter) and 0 <= self.clutter <= 1):
-            raise ConfigError(f"clutter must lie in [0, 1]; got {self.clutter!r}")
+            raise ConfigError(f"clutter must lie between 0 and 1; got {self.clutter!r}")
 
     @property
     def spec(self) -> TaskSpec:

@@ -95,7 +95,7 @@ _ENGLISH = TaskText(
         "The main engine ({main}) pushes the craft to where its top points; {left} and {right} tilt it. Without a key "
         "it falls.",
         "The green needle shows where the craft is going, and how fast: keep it short near the ground.",
-        "Flights to fly: {trials}. The picture may be blurred or partly wrong: fly by what you see.",
+        "Number of flights: {trials}. The picture may be blurred or partly wrong: fly by what you see.",
     ),
     {"coast": "nothing", "left": "tilt left", "main": "main engine", "right": "tilt right"},
     "Landing",
@@ -108,7 +108,8 @@ _GERMAN = TaskText(
         "Das Haupttriebwerk ({main}) schiebt die Fähre dorthin, wohin ihre Spitze zeigt; {left} und {right} neigen "
         "sie. Ohne Taste fällt sie.",
         "Die grüne Nadel zeigt, wohin und wie schnell die Fähre fliegt: Nahe am Boden soll sie kurz sein.",
-        "Zahl der Flüge: {trials}. Das Bild kann unscharf oder teils falsch sein: Fliegen Sie nach dem, was Sie sehen.",
+        "Anzahl der Flüge: {trials}. Das Bild kann unscharf oder teils falsch sein: Fliegen Sie nach dem, was Sie "
+        "sehen.",
     ),
     {"coast": "nichts", "left": "nach links", "main": "Haupttriebwerk", "right": "nach rechts"},
     "Landung",

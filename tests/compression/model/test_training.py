@@ -322,5 +322,5 @@ def test_the_default_model_of_64x64_pixels_stays_below_five_megabytes(tmp_path: 
 
 
 def test_a_loss_that_is_no_number_any_more_ends_the_training_in_one_line(tmp_path: Path) -> None:
-    with pytest.raises(TrainingError, match="went astray at step 1; lower the learning rate"):
+    with pytest.raises(TrainingError, match="diverged at step 1; lower the learning rate"):
         train_model(pictures(), tmp_path / "out", tmp_path / "work", replace(BRIEF, kl_weight=1e45))

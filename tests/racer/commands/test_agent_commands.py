@@ -71,9 +71,9 @@ def test_a_card_from_anybody_neither_stops_nor_steers_the_terminal(run: Racer, r
 def test_what_is_no_agent_is_refused_in_one_line(refuse: Refuse, tmp_path: Path) -> None:
     write_tiny_model(tmp_path / "m", GREY)
     (tmp_path / "text.safetensors").write_text("no agent")
-    refuse("agent show text.safetensors --model m", "text.safetensors is not an agent file that can be read")
+    refuse("agent show text.safetensors --model m", "text.safetensors is not a readable agent file")
     refuse("agent show m/coarse.safetensors --task crossing --model m", "was fitted for coarse, not for agent")
-    refuse("agent show nowhere.safetensors", "nowhere.safetensors is not an agent file that can be read")
+    refuse("agent show nowhere.safetensors", "nowhere.safetensors is not a readable agent file")
     refuse(f"{BRIEF.replace('crossing --d', 'guess --d')} --out a.safetensors", "waits for answers")
     refuse(f"{BRIEF} --out a.safetensors --latents 3", "must be an even number; got 3")
     refuse(f"{BRIEF} --out a.safetensors --device cuda --driver nobody", "unknown driver 'nobody'")

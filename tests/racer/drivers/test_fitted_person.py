@@ -82,7 +82,7 @@ def fitted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = folder / "ann.json"
     result = CliRunner().invoke(app, ["driver", "fit", str(recorded), "--out", str(out), "--replicates", "10"])
     assert result.exit_code == 0, result.output
-    assert "fitted to a program, so nothing is said of people" in result.output
+    assert "fitted to a program, which says nothing about people" in result.output
     return out
 
 

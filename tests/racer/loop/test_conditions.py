@@ -198,7 +198,7 @@ def test_a_condition_without_its_own_mask_is_refused(
 
 
 def test_a_slot_too_small_for_a_condition_and_a_model_is_refused_and_others_may_use_it(model: LatentModel) -> None:
-    with pytest.raises(ConfigError, match="3 bits per step are too few for condition random; allow 4 or more"):
+    with pytest.raises(ConfigError, match="condition random needs 4 bits per step or more; got 3"):
         check_conditions(["full", "random"], ChannelConfig(bits=3), model.sizes)
     check_conditions(["raw", "full"], ChannelConfig(bits=3), model.sizes)
     check_conditions(["random"], ChannelConfig(bits=4), model.sizes)

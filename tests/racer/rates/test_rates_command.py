@@ -86,7 +86,7 @@ def test_a_dry_run_says_how_much_there_is_and_writes_nothing(tmp_path: Path) -> 
         (["--noise-rate", "0.1"], "--noise and --noise-rate belong together"),
         (["--noise", "flips", "--noise-rate", "2"], "noise rate of flips must lie between 0 and 1; got 2"),
         (["--action-delay", "6"], "action delay must lie between 0 and 5 steps; got 6"),
-        (["--set", "speed=nan"], "speed must lie in"),
+        (["--set", "speed=nan"], "speed must be above 0"),
         (["--set", "speed=1,1.0"], "settings must be named once each"),
         (["--task", "car-raising"], "did you mean 'car-racing'?"),
         (["--drivers", "nobody"], "unknown driver 'nobody'"),

@@ -132,7 +132,7 @@ def test_settings_are_equal_however_they_were_asked_for() -> None:
         (["speed"], "--set takes NAME=VALUE"),
         (["speed=fast"], "task car-racing: speed: "),
         (["speed=50,"], "task car-racing: speed: "),
-        (["speed=201"], "speed must lie in (0, 200]"),
+        (["speed=201"], "speed must be above 0 and at most 200"),
         (["wings=2"], "task car-racing has no setting 'wings'"),
         (["speed=" + ",".join(map(str, range(1, 1002)))], "more than 1000 combinations"),
     ],

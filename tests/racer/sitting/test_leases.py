@@ -323,7 +323,7 @@ def test_no_file_is_looked_for_by_what_is_no_session_id(tmp_path: Path, session_
 
 def test_a_session_id_that_runs_already_is_refused_and_its_lease_stays(tmp_path: Path) -> None:
     with Leases(tmp_path).lease("ffffff", "p01", "evaluation", ORDERS) as lease:
-        with pytest.raises(LeaseError, match="ffffff runs already"):
+        with pytest.raises(LeaseError, match="ffffff is already running"):
             next_lease(tmp_path, "p02")
         assert Leases(tmp_path).live() == [lease]
 

@@ -197,7 +197,7 @@ def test_a_task_without_a_model_says_how_to_make_one(models: Path, tmp_path: Pat
 
 def test_a_slot_too_small_for_the_models_sizes_is_refused(models: Path, tmp_path: Path) -> None:
     settings = config("drift", models, tmp_path / "data", PILOT)
-    refused(replace(settings, channel=ChannelConfig(bits=1)), "1 bits per step are too few for condition random")
+    refused(replace(settings, channel=ChannelConfig(bits=1)), "condition random needs 3 bits per step or more; got 1")
 
 
 def test_a_prediction_without_a_world_model_is_refused(models: Path, tmp_path: Path) -> None:

@@ -271,7 +271,7 @@ def test_status_report_and_the_next_session_agree_on_a_study_whose_file_was_chan
 
 def test_sittings_beyond_the_plan_and_people_after_simulated_pilots_are_remarked_on(ran: Study, tmp_path: Path) -> None:
     beyond, simulated = remarks(ran, "evaluation", KEYBOARD)
-    assert beyond == "3 of 3 planned evaluation sittings are complete; this is one more than planned"
+    assert beyond == "3 of 3 planned evaluation sittings are complete; this one is beyond the plan"
     assert "pilots of this study were simulated" in simulated
     more = copied(ran, tmp_path / "more", TINY.replace("participants = 3", "participants = 4"))
     assert remarks(more, "evaluation", "simulated") == []

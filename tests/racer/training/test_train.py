@@ -294,7 +294,7 @@ def test_the_same_trials_recorded_twice_are_refused(tmp_path: Path, model: Laten
 
 def test_too_few_episodes_are_refused_with_what_to_do(tmp_path: Path, model: LatentModel) -> None:
     path = pilot(tmp_path, model, drives=pilot_drives(np.random.default_rng(0), calibration=1))
-    refused([path], tmp_path / "mask", TrainingError, "at least 2 calibration (full) episodes, and there are 1")
+    refused([path], tmp_path / "mask", TrainingError, "at least 2 calibration (full) episodes; got 1")
 
 
 def test_an_unreadable_recording_is_refused(tmp_path: Path, model: LatentModel) -> None:

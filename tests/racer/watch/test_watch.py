@@ -85,6 +85,9 @@ def test_a_terminal_shows_the_same(study: Study, capsys: pytest.CaptureFixture[s
     with console.capture() as shown:
         console.print(render(take_snapshot(study, NOW)))
     assert "p03" in shown.get() and "unfinished" in shown.get() and HOSTILE in shown.get()
+    assert "Complete: 2 of 12 participants\n" in shown.get()  # no pilots are planned, and none is spoken of
+    (over,) = (line for line in shown.get().splitlines() if "p01" in line)
+    assert "evaluation" not in over  # somebody whose sitting is over is at nothing now
     commands.study_watch(study.folder, terminal=True)
     assert "1 of 50" in capsys.readouterr().out
 
@@ -118,6 +121,9 @@ def test_a_browser_follows_the_study_while_it_runs(study: Study, tmp_path: Path)
             page.open(server.address, 1000)
             assert page.evaluate(wait % "document.querySelector('tr.running')")
             assert page.evaluate(seen) == ["running p03", "complete p01", "complete p02"]
+            now = "[...document.querySelectorAll('#sittings tr')].map(r => r.cells[3].textContent)"
+            assert page.evaluate(now) == ["evaluation, random", "-", "-"]
+            assert page.evaluate("document.getElementById('counts').textContent") == "Complete: 2 of 12 participants"
             assert page.evaluate("document.getElementById('title').textContent") == HOSTILE
         assert page.evaluate(wait % "document.querySelector('tr.unfinished')")
         outward = [url for url in page.requests() if not url.startswith(("data:", server.address))]

@@ -247,6 +247,18 @@ def test_the_experimenters_menus_lie_in_the_window(size: tuple[int, int], langua
         assert margins_are_empty(screen), f"{menu.title} touches the window's edge"
 
 
+def test_a_menu_that_says_no_keys_has_as_much_room_below_as_beside() -> None:
+    texts, screen = load_texts("en", None).texts, pygame.Surface((960, 720))
+    for menu in (menus(texts)[0], menus(texts)[2]):
+        painter = painter_on(screen)
+        painter.blank()
+        last = painter.menu(menu, 0, typed("words")).choices[-1]
+        panel = pixels(screen)[:, last.left + 1] == palette.PANEL
+        beside = int(np.argmax((pixels(screen)[last.centery] == palette.PANEL).all(axis=1)))
+        below = int(np.nonzero(panel.all(axis=1))[0].max()) + 1 - last.bottom
+        assert below == last.left - beside, menu.title
+
+
 @pytest.mark.parametrize("language", ["en", "de"])
 @pytest.mark.parametrize("size", SIZES)
 def test_every_built_in_question_fits_into_the_window(size: tuple[int, int], language: str) -> None:

@@ -52,7 +52,7 @@ def test_a_translation_leaves_no_text_in_english_that_differs_between_the_langua
 
 
 def test_a_file_of_the_study_is_a_language(study: Path) -> None:
-    changed = ENGLISH_FILE.replace('agree = "I agree and take part"', 'agree = "Je participe"')
+    changed = ENGLISH_FILE.replace('agree = "I agree to take part"', 'agree = "Je participe"')
     (study / "texts" / "fr.toml").write_text(changed, encoding="utf-8")
     assert load_texts("texts/fr.toml", study).texts.agree == "Je participe"
 
