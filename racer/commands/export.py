@@ -21,6 +21,11 @@ class ExportFormat(StrEnum):
     parquet = "parquet"
     npz = "npz"
     minari = "minari"
+    lerobot = "lerobot"
+
+
+_DATASETS = (ExportFormat.minari, ExportFormat.lerobot)
+"""Those that hold accepted episodes alone, and the frames."""
 
 
 EpisodeOption = Annotated[
@@ -35,7 +40,7 @@ def export(
         ExportFormat,
         typer.Option(
             help="`csv` or `parquet`: tables with a data dictionary (Psych-DS); `npz`: a file of arrays per episode; "
-            "`minari`: a dataset of the accepted episodes, for offline learning."
+            "`minari` or `lerobot`: a dataset of the accepted episodes, for offline learning."
         ),
     ],
     out: Annotated[
@@ -43,28 +48,28 @@ def export(
     ],
     episode: EpisodeOption = None,
     original: Annotated[
-        bool, typer.Option("--original", help="Original frames instead of those the driver saw (minari).")
+        bool, typer.Option("--original", help="Original frames instead of those the driver saw (minari, lerobot).")
     ] = False,
     model: ModelOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Export recordings for other programs, all of it or nothing.
 
-    Tables and arrays hold every episode and flag those that were cut short or rejected; Minari gets the accepted ones.
+    Tables and arrays hold every episode and flag those that were cut short or rejected; datasets get the accepted ones.
     """
     from racer.errors import ConfigError
 
     if episode is not None and to is not ExportFormat.npz:
         raise ConfigError(f"--episode goes with --to npz; {to} takes whole recordings: leave it out")
-    if original and to is not ExportFormat.minari:
-        raise ConfigError(f"--original goes with --to minari; {to} holds no frames the driver saw: leave it out")
-    if model is not None and to is not ExportFormat.minari:
-        raise ConfigError(f"--model goes with --to minari; {to} holds no frames to decode: leave it out")
+    if original and to not in _DATASETS:
+        raise ConfigError(f"--original goes with --to minari or lerobot; {to} holds no frames: leave it out")
+    if model is not None and to not in _DATASETS:
+        raise ConfigError(f"--model goes with --to minari or lerobot; {to} holds no frames to decode: leave it out")
     from racer.recordings.places import data_folder
 
     recording = [data_folder(place) for place in recording]
-    if to is ExportFormat.minari:
-        _export_minari(recording, out, original, model, as_json)
+    if to in _DATASETS:
+        _export_dataset(recording, to, out, original, model, as_json)
     else:
         _export_files(recording, to, out, episode, as_json)
 
@@ -99,34 +104,43 @@ def _export_files(recordings: list[Path], to: ExportFormat, out: Path, episode: 
         print(f"Next: read {out / 'README.md'}; {out / 'dataset_description.json'} describes every column")
 
 
-def _export_minari(recordings: list[Path], out: Path, original: bool, model: Path | None, as_json: bool) -> None:
-    from racer.recordings.minari_export import export_minari
+def _export_dataset(
+    recordings: list[Path], to: ExportFormat, out: Path, original: bool, model: Path | None, as_json: bool
+) -> None:
+    from racer.recordings.lerobot_export import export_lerobot
+    from racer.recordings.minari_export import MinariSummary, export_minari
     from racer.report.wording import counted
+    from sessions.export.dictionary import DESCRIPTION_NAME
 
+    write = export_minari if to is ExportFormat.minari else export_lerobot
     with progress_bar("episodes", shown=not as_json) as advance:
-        summary = export_minari(recordings, out, original, _telling(advance), model)
+        summary = write(recordings, out, original, _telling(advance), model)
+    told = (
+        {"dataset_id": summary.dataset_id, "last_repeated": summary.last_repeated}
+        if isinstance(summary, MinariSummary)
+        else {}
+    )
     if as_json:
         print_json(
             {
                 "out": str(out),
-                "format": "minari",
-                "dataset_id": summary.dataset_id,
+                "format": to.value,
+                **told,
                 "recordings": summary.recordings,
                 "episodes": summary.episodes,
                 "steps": summary.steps,
-                "last_repeated": summary.last_repeated,
                 "left_out": summary.left_out,
             }
         )
         return
     _print_left_out(summary.left_out)
-    if summary.last_repeated:
-        print(
-            f"{summary.last_repeated} episodes go otherwise when done again here: their last observation repeats the "
-            "one before"
-        )
+    if repeated := told.get("last_repeated"):
+        print(f"{repeated} episodes go otherwise when done again here: their last observation repeats the one before")
     print(f"Wrote {counted(summary.episodes, 'episode')} ({counted(summary.steps, 'step')}) to {out}")
-    load = f"import minari; print(minari.load_dataset('{summary.dataset_id}').spec)"
+    if to is ExportFormat.lerobot:
+        print(f"Next: LeRobotDataset({out.name!r}, root={str(out)!r}) in Python opens it; {DESCRIPTION_NAME} says more")
+        return
+    load = f"import minari; print(minari.load_dataset('{told['dataset_id']}').spec)"
     print(f'Next: MINARI_DATASETS_PATH="{out.resolve().parent}" python -c "{load}"')
 
 

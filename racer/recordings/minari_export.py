@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -23,16 +23,15 @@ from gymnasium.spaces import Box, Discrete
 from numpy.typing import NDArray
 
 import sessions
-from compression.model.latent_model import use_one_thread
 from racer.errors import ConfigError
+from racer.recordings.dataset_episodes import AcceptedEpisodes, DatasetSummary, Progress, rewards
 from racer.recordings.footage import FootageError
-from racer.recordings.minari_observations import Observations, draw_observations
 from racer.recordings.models import NotHereError, find_task
-from racer.recordings.rerun import RerunError
+from racer.recordings.observations import Observations
 from racer.tasks.gymnasium import REWARD, env_spec
 from sessions import Episode, TaskRecord
 from sessions.export.dictionary import whose
-from sessions.export.folder import ExportError, choose_recordings, new_folder
+from sessions.export.folder import new_folder
 from sessions.extras import import_extra
 
 MINARI = "minari>=0.5.4"
@@ -53,21 +52,12 @@ _MOST_TEXT_BYTES = 2**13
 ALGORITHM_NAME = "recorded drivers: people and simulated participants"
 _NAME = re.compile(r"[-_A-Za-z0-9]+-v[0-9]+", re.ASCII)
 
-Progress = Callable[[int, int], None]
-"""Told (episodes done, episodes in all)."""
-
 
 @dataclass(frozen=True)
-class MinariSummary:
+class MinariSummary(DatasetSummary):
     """What was exported."""
 
-    out: Path
     dataset_id: str
-    recordings: int
-    episodes: int
-    steps: int
-    left_out: dict[str, str]
-    """Recordings and episodes that are not in it, and why."""
     last_repeated: int
     """Episodes whose last observation repeats the one before, because they cannot be done again as they were."""
 
@@ -109,47 +99,34 @@ def export_minari(
         )
     minari = import_extra("minari", MINARI, "export to Minari")
     storages = import_extra("minari.dataset.minari_storage", MINARI, "export to Minari")
-    use_one_thread()
-    recordings, unreadable = choose_recordings(paths)
-    left_out = {str(path): reason for path, reason in unreadable.items()}
-    accepted = _accepted(recordings, left_out)
-    if not accepted:
-        raise _nothing(left_out)
-    tasks = [recordings[path].task for path in accepted]
-    task = _one_task(tasks)
-    total = sum(map(len, accepted.values()))
-    written = steps = repeated = 0
-    held: dict[str, sessions.SessionInfo] = {}
+    episodes = AcceptedEpisodes(paths)
+    task, written, steps, repeated = episodes.task, 0, 0, 0
     with new_folder(out) as folder:
         storage = storages.MinariStorage.new(
             # Minari 0.5 takes a relative path twice when it adds up sizes.
             folder.resolve() / "data",
             observation_space=Box(0, 255, task.frame, np.uint8),
             action_space=Discrete(len(task.actions)),
-            env_spec=_environment(tasks),
+            env_spec=_environment([info.task for info in episodes.infos]),
             data_format="hdf5",
             jpeg_encoding=False,
         )
-        for done, (session, episode) in enumerate(_episodes(accepted)):
-            progress(done, total)
+        for session, episode, drawn in episodes.draw(original, model, progress):
             try:
                 metadata = _metadata(session, episode)
-                drawn = draw_observations(session, episode, original, model)
-            except (FootageError, RerunError) as error:
-                left_out[f"{session.path}, episode {episode.index}"] = str(error)
+            except FootageError as error:
+                episodes.leave_out(session, episode, error)
                 continue
             storage.update_episodes([_buffer(minari, episode, drawn)])
             storage.update_episode_metadata([metadata], [written])
-            held[session.info.session_id] = session.info
             written += 1
             steps += episode.n_steps
             repeated += drawn.last_repeated
         if not written:
-            raise _nothing(left_out)
+            raise episodes.nothing()
         about = _dataset_metadata(minari, out.name, task, original)
-        storage.update_metadata({**about, **whose(held.values())})
-        progress(total, total)
-    return MinariSummary(out, out.name, len(recordings), written, steps, left_out, repeated)
+        storage.update_metadata({**about, **whose(episodes.held.values())})
+    return MinariSummary(out, episodes.recordings, written, steps, episodes.left_out, out.name, repeated)
 
 
 def _buffer(minari: Any, episode: Episode, drawn: Observations) -> Any:
@@ -168,20 +145,11 @@ def _buffer(minari: Any, episode: Episode, drawn: Observations) -> Any:
         seed=episode.info.seed,
         observations=drawn.frames,
         actions=episode.action.astype(np.int64),
-        rewards=_rewards(episode),
+        rewards=rewards(episode),
         terminations=ends & drawn.over,
         truncations=ends & (not drawn.over),
         infos=infos,
     )
-
-
-def _rewards(episode: Episode) -> NDArray[np.float32]:
-    """Return the rewards of an episode, float32[n_steps], as `racer.tasks.gymnasium.TaskEnv` gives them."""
-    task = episode.task
-    if any(metric.name == REWARD for metric in task.metrics):
-        return episode[REWARD].astype(np.float32)
-    changes = np.diff(episode[task.primary.name].astype(np.float64), prepend=0.0)
-    return (changes if task.primary.better == "higher" else -changes).astype(np.float32)
 
 
 def _metadata(session: sessions.Session, episode: Episode) -> dict[str, Any]:
@@ -232,34 +200,6 @@ def _dataset_metadata(minari: Any, dataset_id: str, task: TaskRecord, original: 
     }
 
 
-def _one_task(tasks: list[TaskRecord]) -> TaskRecord:
-    """Return the task of all recordings to export, settings aside.
-
-    Raises:
-        ConfigError: If they differ in it.
-    """
-    for task in tasks[1:]:
-        if _shape(task) != _shape(tasks[0]):
-            raise ConfigError(
-                f"a Minari dataset holds one task; these recordings are of {tasks[0].name} and {task.name}, or of two "
-                "versions of it; nothing was written: export them one by one"
-            )
-    return tasks[0]
-
-
-def _shape(task: TaskRecord) -> tuple[object, ...]:
-    metrics = tuple(metric.name for metric in task.metrics)
-    return task.name, task.frame, task.actions, metrics, task.latents, task.blocks
-
-
-def _nothing(left_out: dict[str, str]) -> ExportError:
-    first = next((f"; the first: {reason}" for reason in left_out.values()), "")
-    return ExportError(
-        "none of the episodes can be exported; nothing was written: only those that are complete and were not rejected "
-        f"are, and trial runs are not{first}"
-    )
-
-
 def _environment(tasks: list[TaskRecord]) -> Any:
     """Return the specification of the environment that all recordings come from; None where they differ in it."""
     try:
@@ -267,26 +207,3 @@ def _environment(tasks: list[TaskRecord]) -> Any:
     except NotHereError:
         return None
     return specs[0] if all(spec.kwargs == specs[0].kwargs for spec in specs) else None
-
-
-def _accepted(recordings: dict[Path, sessions.SessionInfo], left_out: dict[str, str]) -> dict[Path, list[int]]:
-    """Return, by recording, the indices of the episodes to export; note in `left_out` which recordings have none."""
-    accepted = {}
-    for path, info in recordings.items():
-        if info.trial_run:
-            left_out[str(path)] = "it is a trial run, kept out of training"
-            continue
-        if not info.task.paced:
-            left_out[str(path)] = f"task {info.task.name} waits for answers and is no environment"
-            continue
-        with sessions.open(path) as session:
-            accepted[path] = [episode.index for episode in session.episodes if episode.accepted and episode.n_steps]
-    return accepted
-
-
-def _episodes(accepted: dict[Path, list[int]]) -> Iterator[tuple[sessions.Session, Episode]]:
-    """Yield the episodes to export with their sessions, each open until the next one."""
-    for path, indices in accepted.items():
-        with sessions.open(path) as session:
-            for index in indices:
-                yield session, session.episodes[index]

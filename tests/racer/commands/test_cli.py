@@ -102,6 +102,17 @@ def test_help_is_answered_without_loading_anything_heavy(tmp_path: Path) -> None
     assert set(json.loads(result.stderr.replace("'", '"'))) <= {"rich.table"}
 
 
+def test_the_shell_completes_commands_and_options(tmp_path: Path) -> None:
+    def completed(words: str) -> list[str]:
+        asked = {"_RACER_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(len(words.split()) - 1)}
+        out, err = started("", tmp_path, **asked).communicate(timeout=60)
+        assert err == ""
+        return out.split()
+
+    assert completed("racer session re") == ["repair", "replay"]
+    assert completed("racer session export --or") == ["--original"]
+
+
 def test_the_version_is_told(run: Racer) -> None:
     assert run("--version") == Outcome(0, f"racer {racer.__version__}\n", "")
 

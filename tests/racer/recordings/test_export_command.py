@@ -29,7 +29,9 @@ def run(*words: object) -> Result:
     return result
 
 
-@pytest.mark.parametrize(("form", "name"), [("csv", "out"), ("parquet", "out"), ("npz", "out"), ("minari", "out-v0")])
+@pytest.mark.parametrize(
+    ("form", "name"), [("csv", "out"), ("parquet", "out"), ("npz", "out"), ("minari", "out-v0"), ("lerobot", "out")]
+)
 def test_every_format_is_written_and_described(recording: Path, tmp_path: Path, form: str, name: str) -> None:
     result = run("export", recording, "--to", form, "--out", tmp_path / name, "--json")
     written = json.loads(result.stdout)
@@ -46,7 +48,9 @@ def test_options_that_belong_to_another_format_are_refused(recording: Path, tmp_
             run("export", recording, "--out", tmp_path / "out", *words)
 
 
-@pytest.mark.parametrize(("form", "name"), [("csv", "out"), ("parquet", "out"), ("npz", "out"), ("minari", "out-v0")])
+@pytest.mark.parametrize(
+    ("form", "name"), [("csv", "out"), ("parquet", "out"), ("npz", "out"), ("minari", "out-v0"), ("lerobot", "out")]
+)
 def test_recordings_of_version_0_1_0_are_exported_to_every_format(tmp_path: Path, form: str, name: str) -> None:
     path = golden("eval01", tmp_path / "old")
     written = json.loads(run("export", path, "--to", form, "--out", tmp_path / name, "--json").stdout)
