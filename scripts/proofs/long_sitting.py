@@ -16,6 +16,7 @@ import statistics
 import tempfile
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import sessions
@@ -91,7 +92,7 @@ def main() -> None:
         memory, sizes = [], []
         old, young = Commits(), Commits()
         info = replace(info, session_id="0000aa", resumes="")
-        with sessions.Recorder(Path(place) / "long", info, clock=lambda: now[0]) as recorder:
+        with sessions.Recorder(Path(place) / "long", info, clock=partial(_read, now)) as recorder:
             began = time.monotonic()
             for number, first in enumerate(range(0, total, EPISODE_STEPS)):
                 old.record(
@@ -102,7 +103,7 @@ def main() -> None:
                 if number % YOUNG_EVERY == 0:  # what else the machine does meets both
                     then = [now[0]]
                     beside = replace(info, session_id=f"{number:06x}")
-                    with sessions.Recorder(Path(place) / "young", beside, clock=lambda then=then: then[0]) as other:
+                    with sessions.Recorder(Path(place) / "young", beside, clock=partial(_read, then)) as other:
                         young.record(other, replace(episode, started_ns=then[0] + 10**9), steps, then, EPISODE_STEPS)
             seconds = time.monotonic() - began
             before = time.monotonic()
@@ -130,6 +131,10 @@ def main() -> None:
     print(json.dumps(summary, indent=2))
     if failed:
         raise SystemExit(1)
+
+
+def _read(now: list[int]) -> int:
+    return now[0]
 
 
 def _commit_ms(seconds: list[float]) -> float:
