@@ -192,9 +192,9 @@ def judges(task: Task, fitted_on: Iterable[str]) -> tuple[str, ...]:
 
 
 def budgets(slot: int, sizes: Sizes) -> tuple[int, ...]:
-    """Return slots around one: half of it to four times, as far as a mask can be named and something be said."""
+    """Return one bit, and slots from half of one to four times it, as far as a mask can be named and something said."""
     least = least_bits(sizes.blocks)
-    return tuple(sorted({max(slot // 2, least), max(slot, least), max(2 * slot, least), max(4 * slot, least)}))
+    return tuple(sorted({1, *(max(bits, least) for bits in (slot // 2, slot, 2 * slot, 4 * slot))}))
 
 
 def judge(

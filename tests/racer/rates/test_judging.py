@@ -148,4 +148,4 @@ def test_whoever_a_mask_was_fitted_to_does_not_judge(model: LatentModel) -> None
 
 
 def test_budgets_lie_around_the_studys(tmp_path: Path) -> None:
-    assert budgets(16, SIZES) == (8, 16, 32, 64)
+    assert budgets(16, SIZES) == (1, 8, 16, 32, 64)

@@ -102,8 +102,8 @@ def test_a_preset_of_pictures_is_a_study_of_its_task(tmp_path: Path, world: str)
         path.write_text(path.read_text(encoding="utf-8").replace('model = ""', 'model = "mine"'), encoding="utf-8")
     file = load_study(path).file
     assert file.task.name == world == task_of(world, None)
-    assert file.conditions == ("raw", "full", "random", "perceptual", "pico")
-    assert file.channel.fill == "prior" and file.masks_needed == ("perceptual", "pico")
+    assert file.conditions == ("raw", "full", "random", "perceptual", "pico", "pico-transform")
+    assert file.channel.fill == "prior" and file.masks_needed == ("perceptual", "pico", "pico-transform")
     # The paper's 1000 incomplete pictures, and 100 of each condition.
     assert file.pilots * file.episodes.exploration * (file.episodes.steps or 0) == 1000
     assert file.episodes.evaluation * (file.episodes.steps or 0) == 100
