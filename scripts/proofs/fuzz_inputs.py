@@ -115,7 +115,7 @@ def report(inputs: Inputs, rng: random.Random) -> Outcome:
 def mask(inputs: Inputs, rng: random.Random) -> Outcome:
     """Load what was fitted for a coder; let a mask choose."""
     path = inputs.work / "spoilt.safetensors"
-    name = rng.choice(("pico", "pico", "coarse", "predictive", "pico-rate", "rl-allocation"))
+    name = rng.choice(("pico", "pico", "coarse", "predictive", "pico-rate", "pico-transform", "rl-allocation"))
     sound = inputs.model.fitted_path(name)
     assert sound is not None
     path.write_bytes(spoil_mask(sound.read_bytes(), rng))
