@@ -40,7 +40,7 @@ from compression.fitting.recorded import RecordedEpisode
 from compression.masks import FixedMask, MaskPolicy, RandomMasks, best_blocks
 from compression.model.latent_model import LatentModel, use_one_thread
 from racer.drivers.registry import make_driver
-from racer.rates.judging import FIRST_BLOCKS, FULL, Judged, Rule, judge, judges, rules_for
+from racer.rates.judging import FIRST_BLOCKS, FULL, Agreed, Judged, Rule, judge, judges, rules_for
 from racer.tasks.latent_model import load_task_model
 from racer.tasks.pictures.task import Pictures
 from racer.tasks.registry import make_task
@@ -208,9 +208,13 @@ def _curves(judged: Judged, question: str) -> dict[tuple[str, str], dict[float, 
     found: dict[tuple[str, str], dict[float, list[NDArray[np.float64]]]] = {}
     for row in judged.rows:
         if row.question == question:
-            name = row.coder.rstrip("0123456789").strip() if row.slot and row.coder != FIRST_BLOCKS else row.coder
-            found.setdefault((name, row.asked), {}).setdefault(row.bits, []).append(row.people)
+            found.setdefault((_rule(row), row.asked), {}).setdefault(row.bits, []).append(row.people)
     return {rule: {bits: np.stack(people) for bits, people in curve.items()} for rule, curve in found.items()}
+
+
+def _rule(row: Agreed) -> str:
+    """Return a row's rule without its pilot."""
+    return row.coder.rstrip("0123456789").strip() if row.slot and row.coder != FIRST_BLOCKS else row.coder
 
 
 def _draws(pilots: int, people: int) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
@@ -227,11 +231,18 @@ def _agreement(judged: Judged) -> Iterator[dict[str, object]]:
             for bits, table in curve.items():
                 means = [float(table[np.ix_(*draw)].mean()) for draw in _draws(*table.shape)]
                 low, high = np.percentile(means, [2.5, 97.5])
+                counted = [
+                    each.paper_bits
+                    for each in judged.rows
+                    if (each.question, _rule(each), each.asked, each.bits) == (question, name, asked, bits)
+                    and each.paper_bits is not None
+                ]
                 row: dict[str, object] = {
                     "task": judged.task,
                     "question": question,
                     "rule": f"{name} for {asked}" if asked else name,
                     "bits": round(bits, 1),
+                    "paper_bits": round(float(np.mean(counted)), 1) if counted else "",
                     "pilots": table.shape[0],
                     "people": table.shape[1],
                     "agreement": round(float(table.mean()), 4),

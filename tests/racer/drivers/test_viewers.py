@@ -7,6 +7,7 @@ import sys
 import numpy as np
 import pytest
 
+from racer.drivers import filters
 from racer.drivers.driver import Driver, DriverError
 from racer.drivers.families import viewers
 from racer.drivers.families.viewers import Viewer, draw_traits
@@ -71,19 +72,24 @@ def test_families_learn_from_seeds_of_their_own_that_lead_to_no_picture_that_any
         assert find_family(name).tasks == ("digits", "vehicles", "faces", "folder")
 
 
-def test_filters_see_pictures_of_any_size_and_are_the_same_whenever_they_are_learnt() -> None:
-    rng = np.random.default_rng(2)
+@pytest.mark.parametrize(("side", "seen"), [(16, 16), (40, 40), (64, 32), (256, 32)])
+def test_filters_see_pictures_of_any_size_reduced(side: int, seen: int) -> None:
+    frames = np.random.default_rng(2).integers(256, size=(3, side, side, 3), dtype=np.uint8)
+    made = Filters.see(frames)
+    assert made.shape == (3, seen, seen, 3) and made.dtype == np.float32 and 0 <= made.min() <= made.max() <= 1
+    assert np.allclose(made.mean(axis=(1, 2)), frames.mean(axis=(1, 2)) / 255, atol=1e-3)
+
+
+def test_filters_learn_the_same_whenever_they_learn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(filters, "_SAMPLED", 2_000)
     answers = np.arange(60) % 2
-    for side, channels in ((16, 1), (40, 3), (64, 3)):
-        frames = rng.integers(200, size=(60, side, side, channels), dtype=np.uint8)
-        frames[answers == 1, :, side // 2 :] += 50
-        seen = Filters.see(frames)
-        assert seen.shape[1] == (side if side < 64 else 32) and 0 <= seen.min() <= seen.max() <= 1
-        one, again = Filters(), Filters()
-        for each in (one, again):
-            each.learn(seen, answers)
-        assert np.array_equal(one.probabilities(seen), again.probabilities(seen))
-        assert (one.probabilities(seen).argmax(axis=1) == answers).all()
+    frames = np.random.default_rng(2).integers(200, size=(60, 16, 16, 1), dtype=np.uint8)
+    frames[answers == 1, :, 8:] += 50
+    one, again, seen = Filters(), Filters(), Filters.see(frames)
+    for each in (one, again):
+        each.learn(seen, answers)
+    assert np.array_equal(one.probabilities(seen), again.probabilities(seen))
+    assert (one.probabilities(seen).argmax(axis=1) == answers).all()
 
 
 def test_who_pilots_does_not_judge() -> None:
