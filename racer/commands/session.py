@@ -182,7 +182,7 @@ def session_start(
         print(f"The participant declined to take part; {result.path} records that and nothing else.")
     else:
         print(f"{'Recorded' if result.complete else 'Ended early; saved'} {result.path}")
-        print(counted(len(result.episodes), "episode") + (f"; pace: {result.pace}" if result.pace else ""))
+        print(counted(len(result.episodes), "round") + (f"; pace: {result.pace}" if result.pace else ""))
     print(_next_after(config, study, result, result.path))
 
 

@@ -123,9 +123,7 @@ def remarks(study: Study, protocol: ProtocolName, driver: str) -> list[str]:
     planned = study.file.pilots if protocol == "pilot" else study.file.participants
     found = []
     if len(done) >= planned:
-        found.append(
-            f"{len(done)} of {planned} planned {protocol} sittings are complete; this one is beyond the plan"
-        )
+        found.append(f"{len(done)} of {planned} planned {protocol} sittings are complete; this one is beyond the plan")
     if protocol == "evaluation" and is_person(driver) and any(not is_person(each.info.driver) for each in pilots):
         found.append("the pilots of this study were simulated, and a person comes now")
     return found

@@ -28,13 +28,12 @@ def verdict(summary: Summary) -> str:
     if isinstance(summary, RateSummary):
         share = 100 * summary.action_accuracy
         return f"The driver's actions are foreseen in {share:.0f} % of held-out steps, averaged over the actions."
-    ours, random = summary.mean_d_policy, summary.mean_d_random
+    ours, random, episodes = summary.mean_d_policy, summary.mean_d_random, summary.held_out_episodes
+    judged = f"mean D(p, x) {ours:.3f} against {random:.3f} on {episodes} held-out episodes"
     if ours > random:
-        return (
-            f"The mask is better than random ones: mean D(p, x) {ours:.3f} against {random:.3f} on held-out episodes."
-        )
+        return f"The mask is better than random ones: {judged}."
     return (
-        f"The mask is NO better than random ones (mean D(p, x) {ours:.3f} against {random:.3f} on held-out data): "
+        f"The mask is NO better than random ones ({judged}): "
         "record more pilots before anybody is evaluated with it, or look at how they did."
     )
 

@@ -139,21 +139,23 @@ class PageView:
             keys_height = self._extra_height(page, scale)
             if self._lines_height(title, lines, scale) + keys_height <= room:
                 return PageLayout(scale, title, [lines])
-        room -= keys_height
-        screens = self._split(title, lines, scale, room)
+        last, room = room - keys_height, canvas.height - canvas.px(_MARGIN) - self._footer(0)
+        screens = self._split(title, lines, scale, room, last)
         # As much on every screen: a last one with a line or none above its buttons would not be read.
-        while len(evened := self._split(title, lines, scale, room := room - self._sizes(scale)[1])) == len(screens):
+        while len(evened := self._split(title, lines, scale, room := room - body_size, last)) == len(screens):
             screens = evened
         return PageLayout(scale, title, screens)
 
-    def _split(self, title: list[str], lines: list[str], scale: float, room: int) -> list[list[str]]:
-        """Return the lines of each screen that leaves `room` pixels for title and text."""
+    def _split(self, title: list[str], lines: list[str], scale: float, room: int, last: int) -> list[list[str]]:
+        """Return the lines of each screen: `room` pixels are there for title and text, and `last` on the last one."""
         screens: list[list[str]] = [[]]
         for line in lines:
             if screens[-1] and self._lines_height(title, [*screens[-1], line], scale) > room:
                 screens.append([])
             if line or screens[-1]:
                 screens[-1].append(line)
+        if room > last and self._lines_height(title, screens[-1], scale) > last:
+            screens[-1:] = self._split(title, screens[-1], scale, last, last)
         return screens
 
     def _draw_place(self, index: int, count: int) -> None:

@@ -70,7 +70,7 @@ def test_what_was_fitted_on_the_family_stays_out(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["--dry-run"], "a sealed set opens once"),
+        (["--dry-run"], "the sealed set, which opens only once"),
         (["--drivers", "satisficing"], "says who drives and where"),
         (["--seed", "8"], "says who drives and where"),
         (["--task", "lunar-lander"], "is of car-racing"),

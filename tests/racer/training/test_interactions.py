@@ -125,7 +125,8 @@ def test_own_answers_to_the_original_count_where_trials_stand_alone(tmp_path: Pa
 def test_recordings_that_are_of_no_use_are_named_in_one_line(tmp_path: Path, model: LatentModel) -> None:
     rng = np.random.default_rng(0)
     explored = pilot(tmp_path, model, "p03", pilot_drives(rng, calibration=0))
-    with pytest.raises(TrainingDataError, match=r"0 episodes under full or raw.*; nothing was written: name pilots'"):
+    told = "2 or more episodes under full or raw; got 0, and nothing was written: name pilots'"
+    with pytest.raises(TrainingDataError, match=told):
         read_interactions([explored])
     with pytest.raises(TrainingDataError, match="name recordings"):
         read_interactions([])

@@ -20,7 +20,7 @@ BACKSPACE = down(pygame.K_BACKSPACE)
 CHOICES = ("I agree", "I decline")
 SHORT = Page("Consent", ("We record what you drive.",))
 TESTING = Page("Keys", (), "Press SPACE to begin", show_keys=True, test_keys=True)
-LONG = Page("Consent", tuple(f"Paragraph {number} " * 20 for number in range(6)))
+LONG = Page("Consent", tuple(f"Paragraph {number} " * 20 for number in range(9)))
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -195,6 +195,17 @@ def test_a_page_shows_all_its_words_within_the_window(size: tuple[int, int], wor
     assert shown == text
 
 
+@pytest.mark.parametrize("size", [(784, 520), (960, 720), (1920, 1080)])
+@pytest.mark.parametrize("paragraphs", [6, 12, 24])
+def test_a_long_page_leaves_room_for_its_buttons_on_its_last_screen_alone(
+    size: tuple[int, int], paragraphs: int
+) -> None:
+    page = Page("Your consent", ("We ask whether you want to take part. " * 6,) * paragraphs)
+    painter = painter_on(pygame.Surface(size))
+    plain = painter.page(page).screens
+    assert plain <= painter.page(page, choices=("Yes", "No")).screens <= plain + 1
+
+
 def test_a_page_lights_up_the_key_that_is_pressed() -> None:
     page, screen = Page("Keys", ("Try them.",), show_keys=True), pygame.Surface((640, 480))
     painter = painter_on(screen)
