@@ -86,6 +86,8 @@ def test_figures_hold_curves_samples_and_a_matrix_of_what_each_mask_keeps(judged
     cells = {row[:3]: row[3:] for row in drawn[MATRIX].rows}
     assert set(cells) == {(a, b, slot) for a in judged.questions for b in judged.questions for slot in SLOTS}
     assert all(cells[name, name, slot][3] == 0 for name in judged.questions for slot in SLOTS)
+    marks = [mark for part in drawn[AGREEMENT].parts for mark in part.marks]
+    assert len(marks) == len(judged.rows) and any(mark.picture for mark in marks)
     lines = list(agreement_lines(drawn[AGREEMENT]))
     assert any(line.startswith("asked digit, pico for thickness: ") and "at 16 bits" in line for line in lines)
 
