@@ -7,6 +7,7 @@ somebody answers or writes: a stream is for everybody in the network to read.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -96,9 +97,11 @@ class Markers:
             try:
                 self._port = serial.Serial(config.serial, _BAUD, write_timeout=0)
             except (OSError, ValueError) as error:  # pyserial's own errors are OSErrors
+                number = error.errno if isinstance(error, OSError) else None
+                reason = os.strerror(number) if number else " ".join(str(error).split())[:120]
                 raise ConfigError(
-                    f"the serial port {config.serial[:80]!r} cannot be opened: {' '.join(str(error).split())[:120]}; "
-                    "nothing was recorded: plug in the device, or leave it out"
+                    f"the serial port {config.serial[:80]!r} cannot be opened: {reason}; nothing was recorded: plug in "
+                    "the device, or leave it out"
                 ) from error
         if config.lsl:
             self._lsl = import_extra("pylsl", _EXTRA, "a Lab Streaming Layer stream")

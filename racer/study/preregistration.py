@@ -32,6 +32,8 @@ PREREGISTRATION = "preregistration.json"
 _MOST_BYTES = 1_000_000
 _MOST_SOURCE = 2**26
 _PACKAGES = ("racer", "compression", "sessions", "disk")
+_SOURCES = ("py", "j2", "js", "html", "c")
+"""Endings of what is code."""
 LEFT_OUT = (
     "trial runs",
     "sittings that were not completed, and people who declined",
@@ -247,13 +249,13 @@ def _each_differing(promised: Mapping[str, Any], found: Any, differs: Callable[[
 
 
 def code_sha256() -> str:
-    """Return the hash of all of Racer's code, its own packages and their templates."""
+    """Return the hash of all of Racer's code: its own packages, their templates and scripts."""
     digest = hashlib.sha256()
     for package in _PACKAGES:
         spec = find_spec(package)
         assert spec is not None and spec.submodule_search_locations is not None
         for folder in map(Path, spec.submodule_search_locations):
-            for path in sorted((*folder.rglob("*.py"), *folder.rglob("*.j2"), *folder.rglob("*.c"))):
+            for path in sorted(path for kind in _SOURCES for path in folder.rglob(f"*.{kind}")):
                 content = hashlib.sha256(read_plain(path, _MOST_SOURCE)).hexdigest()
                 digest.update(f"{package}/{path.relative_to(folder).as_posix()}\0{content}\n".encode())
     return digest.hexdigest()

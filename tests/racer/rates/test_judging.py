@@ -118,6 +118,8 @@ def test_figures_hold_curves_samples_and_a_matrix_of_what_each_mask_keeps(judged
         own = {cell for cell in cells if cell[0].startswith(f"{coder} for")}
         assert own == {(f"{coder} for {a}", b, n) for a in judged.questions for b in judged.questions for n in slots}
         assert all(cells[f"{coder} for {name}", name, slot][3] == 0 for name in judged.questions for slot in slots)
+    marks = [mark for part in drawn[AGREEMENT].parts for mark in part.marks]
+    assert len(marks) == len(judged.rows) and any(mark.picture for mark in marks)
     lines = list(agreement_lines(drawn[AGREEMENT]))
     assert any(line.startswith("asked digit, pico for thickness: ") and "at 16 bits" in line for line in lines)
 
