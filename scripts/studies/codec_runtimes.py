@@ -15,6 +15,8 @@ import time
 import warnings
 from collections.abc import Callable
 from contextlib import suppress
+from importlib import import_module
+from typing import Any
 
 import numpy as np
 import torch
@@ -69,16 +71,9 @@ def prepacked(network: nn.Module, example: Tensor) -> Network:
 
 
 def _packed(layer: nn.Conv2d, example: Tensor) -> Network:
-    shape = list(example.shape)
-    weight = torch._C._nn.mkldnn_reorder_conv2d_weight(
-        layer.weight.to_mkldnn(),
-        layer.padding,  # type: ignore[arg-type]
-        layer.stride,
-        layer.dilation,
-        1,
-        shape,
-    )
+    reorder: Any = torch._C._nn.mkldnn_reorder_conv2d_weight
     settings = [list(each) for each in (layer.padding, layer.stride, layer.dilation)]
+    weight = reorder(layer.weight.to_mkldnn(), *settings, 1, list(example.shape))
     return lambda x: torch.ops.mkldnn._convolution_pointwise(x, weight, layer.bias, *settings, 1, "none", [], "")
 
 
@@ -90,9 +85,9 @@ def half(network: nn.Module, example: Tensor) -> Network:
 
 def onnx(network: nn.Module, example: Tensor) -> Network:
     """Leave it to ONNX Runtime."""
-    import onnxruntime
-
-    file, options = io.BytesIO(), onnxruntime.SessionOptions()
+    onnxruntime = import_module("onnxruntime")
+    file: Any = io.BytesIO()
+    options = onnxruntime.SessionOptions()
     torch.onnx.export(network, (example,), file, dynamo=False)
     options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(file.getvalue(), options)
@@ -100,10 +95,9 @@ def onnx(network: nn.Module, example: Tensor) -> Network:
     return lambda x: torch.from_numpy(session.run(None, {name: x.contiguous().numpy()})[0])
 
 
-def openvino(network: nn.Module, example: Tensor) -> Network:
+def open_vino(network: nn.Module, example: Tensor) -> Network:
     """Leave it to OpenVINO, in 32 bits."""
-    import openvino
-
+    openvino = import_module("openvino")
     settings = {"INFERENCE_NUM_THREADS": 1, "INFERENCE_PRECISION_HINT": "f32"}
     model = openvino.Core().compile_model(openvino.convert_model(network, example_input=example), "CPU", settings)
     return lambda x: torch.from_numpy(model([x.contiguous().numpy()])[0].copy())
@@ -116,7 +110,7 @@ RUNTIMES: dict[str, Callable[[nn.Module, Tensor], Network]] = {
     "prepacked convolutions": prepacked,
     "bfloat16": half,
     "ONNX Runtime": onnx,
-    "OpenVINO": openvino,
+    "OpenVINO": open_vino,
 }
 
 
@@ -133,8 +127,8 @@ def main() -> None:
         ends: dict[str, tuple[Network, Network]] = {}
         for name, make in RUNTIMES.items():
             with torch.no_grad(), suppress(ImportError):
-                inner = encoder.encoder.layers if make is prepacked else encoder  # type: ignore[union-attr]
-                ends[name] = make(inner, x), make(decoder, z)  # type: ignore[arg-type]
+                inner: Any = encoder.encoder.layers if make is prepacked else encoder
+                ends[name] = make(inner, x), make(decoder, z)
         times: dict[str, list[float]] = {name: [] for name in ends}
         with torch.inference_mode():
             for turn in range(-2, turns):
