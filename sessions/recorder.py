@@ -64,6 +64,7 @@ class Recorder:
         keep_frames: Whether steps carry frames, to be kept losslessly (about 2 kB each of CarRacing).
         in_background: Whether a thread commits while an episode runs: `append`, `event` and `answer` then never wait
             for the disk, and say that it refused one call later. A disk that takes long delays the next commit.
+        durable: Whether what is written waits for the device; not where the file is one to be read and thrown away.
         on_whole: Told of the file at `path` when every byte of it is on the device and was read back, before it gets
             its name; told again where that is tried again.
 
@@ -88,6 +89,7 @@ class Recorder:
         clock: Callable[[], int] = time.monotonic_ns,
         keep_frames: bool = False,
         in_background: bool = False,
+        durable: bool = True,
         on_whole: Callable[[Path], None] = lambda path: None,
     ) -> None:
         attributes = encode_info(info)
@@ -99,7 +101,7 @@ class Recorder:
         self._rejected: list[int] = []
         self._clock = clock
         self._keep_frames = keep_frames
-        self._in_background = in_background
+        self._in_background, self._durable = in_background, durable
         self._on_whole = on_whole
         self._episodes = 0
         self._episode: EpisodeRows | None = None
@@ -293,7 +295,7 @@ class Recorder:
         try:
             if self.final_path.exists():
                 raise FileExistsError
-            return StagedFile(FileIO(self.path, "x+", opener=as_owner))
+            return StagedFile(FileIO(self.path, "x+", opener=as_owner), self._durable)
         except FileExistsError as error:
             raise RecordingExistsError(
                 f"{self.final_path} exists already and was left as it is: start the session again to get a new name"

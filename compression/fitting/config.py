@@ -23,7 +23,7 @@ class PicoConfig:
     blocks: int | None = None
     """Blocks that the mask will send; None for half of the latent model's."""
     iterations: int = 600
-    """Gradient steps of each network (the released code: 10,000 smaller ones)."""
+    """The most gradient steps of each network (the released code: 10,000 smaller ones)."""
     patience: int = 4
     """Looks at the held-out loss, one every 25 gradient steps, without a lower one, after which a network is trained no
     further; 0: all steps are taken (released code)."""

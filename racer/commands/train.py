@@ -65,7 +65,8 @@ def train(
         typer.Option(min=0, max=1, help="Label of actions on seeing anything but the original, with released labels."),
     ] = None,
     iterations: Annotated[
-        int | None, typer.Option(min=25, help="Gradient steps of each network; 600, or what the constants say.")
+        int | None,
+        typer.Option(min=25, help="The most gradient steps of each network; 600, or what the constants say."),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:

@@ -124,9 +124,9 @@ def _drive(
         return tally.steps * step_ns
 
     with ExitStack() as stack:
-        recorder = None
-        if record is not None:
-            recorder = stack.enter_context(record(job, now))
+        recorder = None if record is None else record(job, now)
+        if recorder is not None:
+            stack.enter_context(recorder)
             recorder.begin_episode(
                 EpisodeInfo(
                     phase="evaluation",
@@ -150,7 +150,7 @@ def _drive(
                     agreed += shadow.act(request.original) == action
                 answer = Acted(action, now(), now())
             elif isinstance(request, Row):
-                if recorder:
+                if recorder is not None:
                     recorder.append(request.step)
                 tally.add(request.step.metrics, request.over)
                 bits += request.step.bits
@@ -159,7 +159,7 @@ def _drive(
                 answer = None
             else:
                 answer = yield request
-        if recorder:
+        if recorder is not None:
             recorder.end_episode("complete")
     steps = tally.steps
     return Score(steps, tally.values(), bits / steps, most, lost / steps, agreed / steps if shadow else None)

@@ -58,7 +58,7 @@ def record_sittings(
     with files.laid_out() as (fitted, folder), scratch_folder(here) as scratch:
         model = load_task_model(task.spec, folder)
         given = [replace(config, masks=fitted, model=folder, data=scratch) for config in configs]
-        work, group = (sit(config, model) for config in given), _GROUP[configs[0].protocol.protocol]
+        work, group = (sit(config, model, durable=False) for config in given), _GROUP[configs[0].protocol.protocol]
         for result in in_lockstep(work, model, lanes=TOGETHER if group > 1 else 1, group=group):
             assert result.path is not None
             yield result.path.name, read_plain(result.path, _MOST_BYTES)

@@ -193,8 +193,12 @@ def sit(
     on_episode: Callable[[EpisodeResult], None] = lambda result: None,
     on_trouble: Callable[[str], None] = lambda line: None,
     who: Callable[[SimulatedClock], Driver] | None = None,
+    durable: bool = True,
 ) -> Stepwise[SittingResult]:
-    """Do the same with the latent model, and leave it to whoever goes through this to encode and decode."""
+    """Do the same with the latent model, and leave it to whoever goes through this to encode and decode.
+
+    `durable` is that of the recorder, in simulated time.
+    """
     spec, text = config.task.spec, config.task.spec.text(config.language.code)
     fitted = load_fitted(config.protocol, config.channel, config.masks, model)
     if not plan_episodes(config.protocol, "", config.seed, 0):
@@ -252,7 +256,7 @@ def sit(
                 markers = Markers(config.markers, session_id, clock)
             # Simulated time would flush at every few steps, and a thread's commits come at no time that repeats.
             recorder = (
-                sessions.Recorder(config.data, info, clock=lambda: 0)
+                sessions.Recorder(config.data, info, clock=lambda: 0, durable=durable)
                 if config.simulated
                 else sessions.Recorder(config.data, info, clock=clock, in_background=True, on_whole=_note_before)
             )

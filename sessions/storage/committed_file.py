@@ -45,10 +45,11 @@ class CommittedFile:
 
     Args:
         file: Empty, unbuffered, open for reading and writing.
+        durable: Whether a commit waits for the device. Without, no power failure is survived.
     """
 
-    def __init__(self, file: FileIO) -> None:
-        self._file = file
+    def __init__(self, file: FileIO, durable: bool = True) -> None:
+        self._file, self._durable = file, durable
         self._path = Path(os.fsdecode(file.name)).absolute()
         # Of its own position, so that reading need not wait while a commit writes.
         self._reader = FileIO(self._path)
@@ -117,7 +118,7 @@ class CommittedFile:
         try:
             self._file.seek(self.committed)
             write_all(self._file, fresh + pack_journal(changes) if changes else fresh)
-            os.fsync(self._file.fileno())
+            self._sync()
         except OSError:
             with suppress(OSError):
                 self._file.truncate(self.committed)
@@ -154,7 +155,7 @@ class CommittedFile:
             self._file.seek(offset)
             write_all(self._file, data)
         if changes:
-            os.fsync(self._file.fileno())
+            self._sync()
         self._file.truncate(size)
         count = -(-size // PAGE)
         del self._checksums[count:]
@@ -162,6 +163,10 @@ class CommittedFile:
         for page, checksum in checksums.items():
             self._checksums[page] = checksum
         self.committed, self._unmade = size, None
+
+    def _sync(self) -> None:
+        if self._durable:
+            os.fsync(self._file.fileno())
 
     def _sum(self, pages: Pages, size: int) -> dict[int, int]:
         """Return the checksums that pages have once the file ends at `size`: what lies behind reads as zeros."""

@@ -34,10 +34,11 @@ class StagedFile:
 
     Args:
         file: Empty, unbuffered, open for reading and writing.
+        durable: Whether a commit waits for the device.
     """
 
-    def __init__(self, file: FileIO) -> None:
-        self._disk = CommittedFile(file)
+    def __init__(self, file: FileIO, durable: bool = True) -> None:
+        self._disk = CommittedFile(file, durable)
         self._pages: dict[int, bytearray] = {}
         self._under_way: _Commit | None = None
         self._failure: BaseException | None = None

@@ -53,7 +53,6 @@ ALLOWED = {
         "tempfile.NamedTemporaryFile": "the details of a defect, where the system keeps such files",
         "os.open": "of the null device",
     },
-    "racer/rates/driving.py": {"tempfile.TemporaryDirectory": "a plan's files in a process of a sweep"},
     "racer/tasks/image_files.py": {"Image.open": "a file that a door has opened"},
     "racer/training/collect.py": {
         "np.load": "a file that a door has opened",

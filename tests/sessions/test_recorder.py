@@ -327,3 +327,21 @@ def test_steps_need_no_frames_unless_they_are_kept(tmp_path: Path) -> None:
     with sessions.open(recorder.final_path) as session:
         assert "frame" not in session.episodes[0].columns
         assert_holds(session.episodes[0], steps)
+
+
+def test_a_file_that_is_to_be_thrown_away_has_the_same_bytes_and_waits_for_no_device(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[int] = []
+    monkeypatch.setattr("sessions.storage.committed_file.os.fsync", synced.append)
+    found = []
+    for durable in (True, False):
+        with Recorder(tmp_path / str(durable), SESSION, clock=Clock(), durable=durable) as recorder:
+            recorder.begin_episode(EPISODE)
+            for step in random_steps(100):
+                recorder.append(step)
+            recorder.end_episode("complete")
+        found.append((recorder.final_path.read_bytes(), len(synced)))
+    (bytes_of_one, once), (bytes_of_other, twice) = found
+    assert bytes_of_one == bytes_of_other
+    assert once > twice - once == 2, "the folder knows of a new name"
