@@ -34,12 +34,11 @@ class StudyData:
     beforehand: Beforehand | None = None
     """What was preregistered."""
     masks: tuple[Path, ...] = ()
-    """Fitted files of the masks that choose blocks, where the study names any."""
+    """Fitted files of its conditions, where the study names any."""
 
 
 def find_data(data: Path | None) -> StudyData:
     """Return what is meant by a study's folder, a folder of recordings, or nothing."""
-    from compression.fitting.config import OBJECTIVES
     from racer.report.study import Beforehand
     from racer.study.file import RECORDINGS, STUDY_FILE, StudyFileError, find_study, load_study
     from racer.study.preregistration import PREREGISTRATION, read_preregistration
@@ -62,6 +61,6 @@ def find_data(data: Path | None) -> StudyData:
     known = {**study.language.questionnaires, **custom}
     texts = {(name, item.id): item.text for name, each in known.items() for item in each.items}
     beforehand = Beforehand(*promised, settings=study.settings) if promised else None
-    masks = (study.mask_path(condition) for condition in study.file.conditions if condition in OBJECTIVES)
+    masks = (study.mask_path(condition) for condition in study.file.masks_needed)
     there = tuple(mask for mask in masks if mask is not None and mask.is_file())
     return StudyData(study.recordings, texts, study.model, beforehand, there)
