@@ -205,12 +205,13 @@ def withdraw(
             _say(f"  {path}")
         for path in plan.unreadable:
             _say(f"cannot be read, and stays: {path}; look whether it is {participant}'s")
-    sessions = _count(len(plan.session_ids), "session")
+    what = _count(len(files), "file")
+    what += f" of {_count(len(plan.session_ids), 'session')}" if plan.session_ids else ""
     if not dry_run:
         if not yes:
             if as_json or not _asks():
                 raise ConfigError("nothing was removed: add --yes to remove these files without being asked")
-            typer.confirm(f"Remove {_count(len(files), 'file')} of {sessions} for good?", abort=True)
+            typer.confirm(f"Remove {what} for good?", abort=True)
         remove_person(plan, going, datetime.now(UTC))
     staying = [trace for trace in found if trace not in going]
     if as_json:
@@ -225,7 +226,7 @@ def withdraw(
             }
         )
         return
-    _say(f"{'Would remove' if dry_run else 'Removed'} {_count(len(files), 'file')} of {sessions}.")
+    _say(f"{'Would remove' if dry_run else 'Removed'} {what}.")
     for trace in staying:
         _say(f"{_TRACES[trace.kind]}: {trace.path}")
     if any(trace.files for trace in staying):

@@ -22,6 +22,7 @@ from racer.errors import RacerError
 from racer.sitting.leases import FOLDER, Leases
 from racer.study.file import RECORDINGS, STUDY_FILE
 from sessions.maintenance.withdraw import INTENT_NAME, Withdrawal, interrupted, plan_withdrawal, withdraw
+from sessions.maintenance.withdrawn import Withdrawn, read_withdrawn
 from sessions.names import PARTIAL_SUFFIX, SUFFIX
 
 _MEMORY = "recordings.json"
@@ -109,6 +110,7 @@ def find_traces(withdrawal: Withdrawal) -> list[Trace]:
     root = study_folder(withdrawal.folder)
     own = {path.absolute() for path in withdrawal.files}
     pattern = _pattern(withdrawal)
+    before = read_withdrawn(withdrawal.folder).of(withdrawal.participant)
     found: dict[Path, Trace] = {}
     unknown: list[Path] = []
     for path in _everything(root):
@@ -130,7 +132,7 @@ def find_traces(withdrawal: Withdrawal) -> list[Trace]:
         elif path.suffix == ".safetensors":
             if _fitted_to(path, withdrawal):
                 found[path] = Trace(path, "mask", (path, *_beside_a_model(path)))
-        elif path.suffix == ".json" and _drives_like(path, withdrawal):
+        elif path.suffix == ".json" and _drives_like(path, withdrawal, before):
             found[path] = Trace(path, "driver", (path,))
         elif path.suffix.lower() in _TEXTS and _mentions(path, pattern):
             trace = _whole(path, root)
@@ -139,7 +141,7 @@ def find_traces(withdrawal: Withdrawal) -> list[Trace]:
         for path in _listed(root.parent.glob(around)):
             if path.is_relative_to(root) or path.parent.is_symlink():
                 continue
-            if path.suffix == ".json" and _drives_like(path, withdrawal):
+            if path.suffix == ".json" and _drives_like(path, withdrawal, before):
                 found[path] = Trace(path, "driver", ())
             elif path.suffix != ".json" and _fitted_to(path, withdrawal):
                 found[path] = Trace(path, "mask", ())
@@ -220,12 +222,13 @@ def _beside_a_model(path: Path) -> tuple[Path, ...]:
     return tuple(sorted(path.parent.glob("*.png"))) if path.name == FILE_NAME else ()
 
 
-def _drives_like(path: Path, withdrawal: Withdrawal) -> bool:
-    """Return whether a file is a driver that was fitted to the person."""
+def _drives_like(path: Path, withdrawal: Withdrawal, before: Withdrawn) -> bool:
+    """Return whether a file is a driver fitted to sessions of the person, those that were removed `before` included."""
     try:
-        return not set(read_person(path).sessions).isdisjoint(withdrawal.session_ids)
+        sessions = read_person(path).sessions
     except DriverError:
         return False
+    return any(each in withdrawal.session_ids or before.has_session(each) for each in sessions)
 
 
 def _memories(folder: Path) -> list[Path]:

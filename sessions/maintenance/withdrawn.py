@@ -88,6 +88,10 @@ class Withdrawn:
         """Return whether a session of this id was removed."""
         return any(_hash(line.salt, "session", session_id) in line.session_ids for line in self.lines)
 
+    def of(self, participant: str) -> Withdrawn:
+        """Return what is known of those of one name."""
+        return Withdrawn(tuple(line for line in self.lines if _hash(line.salt, "name", participant) == line.name))
+
 
 def read_withdrawn(folder: Path) -> Withdrawn:
     """Return who has withdrawn from a data folder. Damaged lines, and those of version 0.1.0, say nothing.

@@ -368,7 +368,9 @@ def test_traces_are_listed_and_removed_when_asked_for(
         }
         listed = run("withdraw", "p01", "--data", data, "--dry-run").output
         assert "--traces removes these" in listed
-        assert run("withdraw", "p01", "--data", data, "--yes", "--traces").exit_code == 0
+        assert run("withdraw", "p01", "--data", data, "--yes").exit_code == 0
+        traces = run("withdraw", "p01", "--data", data, "--yes", "--traces").output
+        assert " files.\n" in traces and "0 sessions" not in traces
         assert away.exists()
     finally:
         away.unlink()
