@@ -131,7 +131,7 @@ def find_traces(withdrawal: Withdrawal) -> list[Trace]:
             continue
         elif path.suffix == ".safetensors":
             if _fitted_to(path, withdrawal):
-                found[path] = Trace(path, "mask", (path, *_beside_a_model(path)))
+                found[path] = Trace(path, "mask", (path, *_beside(path)))
         elif path.suffix == ".json" and _drives_like(path, withdrawal, before):
             found[path] = Trace(path, "driver", (path,))
         elif path.suffix.lower() in _TEXTS and _mentions(path, pattern):
@@ -217,9 +217,15 @@ def _fitted_to(path: Path, withdrawal: Withdrawal) -> bool:
         return False
 
 
-def _beside_a_model(path: Path) -> tuple[Path, ...]:
-    """Return the pictures of a tuned latent model, which show what the person saw."""
-    return tuple(sorted(path.parent.glob("*.png"))) if path.name == FILE_NAME else ()
+def _beside(path: Path) -> tuple[Path, ...]:
+    """Return what lies beside a fitted file: pictures of a tuned latent model, which show what the person saw, or the
+    curves of a training.
+    """
+    from racer.training.curves import places_of_curves  # draws, and most withdrawals come without
+
+    if path.name == FILE_NAME:
+        return tuple(sorted(path.parent.glob("*.png")))
+    return tuple(place for place in places_of_curves(path) if place.is_file())
 
 
 def _drives_like(path: Path, withdrawal: Withdrawal, before: Withdrawn) -> bool:

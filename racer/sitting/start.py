@@ -154,7 +154,7 @@ class Seated:
         left = f"{self.rounds} round{'s' * (self.rounds != 1)}{' to go' if self.resumed else ''}"
         lasting = f", at least {max(round(self.minutes), 1)} min" if self.minutes else ""
         verb = "goes on" if self.resumed else "sits down"
-        return f"{self.participant} {verb}: {', then '.join(self.conditions)}; {left}{lasting}"
+        return f"{self.participant} {verb}: {'; '.join(filter(None, (', then '.join(self.conditions), left)))}{lasting}"
 
 
 def start_session(

@@ -24,10 +24,16 @@ def curve_files(curve: Sequence[LossPoint], fitted: Path) -> dict[Path, bytes]:
         fitted: The file that was trained.
     """
     rows = [(p.stage, p.member, p.iteration, p.loss, p.held_out_loss, p.quality) for p in curve]
-    files = {fitted.with_name(f"{fitted.stem}_curves.csv"): csv_bytes(_HEADER, rows)}
+    numbers, drawing = places_of_curves(fitted)
+    files = {numbers: csv_bytes(_HEADER, rows)}
     with suppress(MissingPackageError):  # a machine that only records and trains draws nothing
-        files[fitted.with_name(f"{fitted.stem}_curves.png")] = _drawn(curve)
+        files[drawing] = _drawn(curve)
     return files
+
+
+def places_of_curves(fitted: Path) -> tuple[Path, Path]:
+    """Return where the curves of a fitted file lie: the numbers and the drawing."""
+    return fitted.with_name(f"{fitted.stem}_curves.csv"), fitted.with_name(f"{fitted.stem}_curves.png")
 
 
 def _drawn(curve: Sequence[LossPoint]) -> bytes:

@@ -27,6 +27,7 @@ from racer.report.page import GENERATOR
 from racer.sitting.leases import FOLDER, Leases
 from racer.sitting.protocol import ProtocolConfig
 from racer.sitting.start import StartConfig, start_session
+from racer.training.curves import places_of_curves
 from sessions.export.dictionary import DESCRIPTION_NAME
 from sessions.export.export import export_arrays, export_tables
 from sessions.ledger import LEDGER_NAME, note_recorded
@@ -332,6 +333,8 @@ def test_traces_are_listed_and_removed_when_asked_for(
     (tmp_path / "masks").mkdir()
     mask = write_mask(tmp_path / "masks" / "pico.safetensors", model, participants=("p01", "p02"))
     other_mask = write_mask(tmp_path / "masks" / "other.safetensors", model, participants=("p02",))
+    for place in (*places_of_curves(mask), *places_of_curves(other_mask)):
+        place.write_bytes(b"0.5")
     other = write_session(data, [scored("random", 0.5)], participant="p02", session_id="0000ff")
     export_tables([data], tmp_path / "tables", "csv")
     export_tables([other], tmp_path / "theirs", "csv")
@@ -378,6 +381,8 @@ def test_traces_are_listed_and_removed_when_asked_for(
     assert not page.exists()
     assert [path.name for path in files.iterdir()] == ["notes.txt"]
     assert not mask.exists() and not driver.exists()
+    assert not any(place.exists() for place in places_of_curves(mask))
+    assert all(place.exists() for place in places_of_curves(other_mask))
     assert all(
         path.exists()
         for path in (other_driver, other_mask, other, notes, foreign, tmp_path / "theirs", tmp_path / "p011.csv")

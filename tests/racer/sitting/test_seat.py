@@ -32,3 +32,4 @@ def test_who_sits_down_is_said_in_one_line() -> None:
     seated = Seated("p03", ("pico", "full", "random"), 50, 12.4, resumed=False)
     assert str(seated) == "p03 sits down: pico, then full, then random; 50 rounds, at least 12 min"
     assert str(Seated("p03", ("full",), 1, 0.0, resumed=True)) == "p03 goes on: full; 1 round to go"
+    assert str(Seated("p03", (), 1, 0.0, resumed=False)) == "p03 sits down: 1 round"
