@@ -18,11 +18,13 @@ from racer.errors import RacerError
 class MixedVersionsError(RacerError):
     """A process that takes part has another Racer, or other weights, than the one that began."""
 
-    def __init__(self, what: str) -> None:
-        super().__init__(
-            f"a process that takes part has another {what}; what was finished is kept: "
-            "install the same Racer on all machines and run it again"
-        )
+
+def mixed_versions(what: str) -> MixedVersionsError:
+    """Return the error that names what differs."""
+    return MixedVersionsError(
+        f"a process that takes part has another {what}; what was finished is kept: "
+        "install the same Racer on all machines and run it again"
+    )
 
 
 @dataclass(frozen=True)

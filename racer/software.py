@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import subprocess
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,7 @@ def everything() -> dict[str, Any]:
     return {**software(), "drawing": drawing}
 
 
+@cache
 def _git_commit() -> str:
     folder = Path(__file__).parent
     if not (folder.parent / ".git").exists():

@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from compression.errors import TrainingError
 from compression.fitting.classifiers import Classifiers
 from compression.model.latent_model import LatentModel
 
@@ -30,6 +31,9 @@ def action_importance(drivers: Classifiers, x: Tensor) -> Matrix:
     Args:
         drivers: Models of what drivers do.
         x: float32[N, hidden + latents]: world-model state and latent of each step.
+
+    Raises:
+        TrainingError: If nothing changes it.
     """
     latents, hidden = drivers.sizes.latents, drivers.sizes.hidden
     total = np.zeros((latents, latents))
@@ -42,6 +46,8 @@ def action_importance(drivers: Classifiers, x: Tensor) -> Matrix:
 
         slopes = _slopes(log_likely, x[:, hidden:])
         total += np.einsum("na,nai,naj->ij", likely, slopes, slopes)
+    if not np.trace(total) > 0:
+        raise TrainingError("nothing that is seen makes a difference to what was done; record more, or somebody else")
     normalised: Matrix = total / np.trace(total)
     return normalised
 

@@ -264,6 +264,9 @@ class EpisodeRun:
             # The times of a recording increase: pictures shown together are a nanosecond apart.
             found = enumerate(self._display.mark(request.page, hud))
             self._marks += [replace(mark, shown_ns=mark.shown_ns + place) for place, mark in found]
+            if self._on_shown is not None:
+                for place, mark in enumerate(self._marks):
+                    self._on_shown(request.step + place, mark.shown_ns)
         mark = self._marks.pop(0)
         return Acted(0 if mark.marked else 1, mark.shown_ns, max(mark.response_ns, mark.shown_ns))
 
@@ -285,9 +288,8 @@ class EpisodeRun:
         hud = hud_at(self._spec, self._setup.text, heading, request.step, *counted, request.metrics, reach)
         switch, side = self._setup.switch, self._setup.photodiode
         hud = replace(hud, mark=self._setup.mark if switch is None else switch.mark)
-        return (
-            replace(hud, photodiode=(side, self._spec.fixation_seconds > 0 or request.step % 2 == 0)) if side else hud
-        )
+        page = request.step // self._spec.page
+        return replace(hud, photodiode=(side, self._spec.fixation_seconds > 0 or page % 2 == 0)) if side else hud
 
     @staticmethod
     def _dark(hud: Hud) -> Hud:

@@ -10,7 +10,7 @@ from itertools import islice, tee
 from compression.coders.coder import find_coder
 from compression.fitting.fitted import FittedModel
 from compression.model.latent_model import LatentModel, use_one_thread
-from racer.carried import Carried, MixedVersionsError
+from racer.carried import Carried, mixed_versions
 from racer.loop.batched import Job, Score, simulate
 from racer.loop.conditions import ChannelConfig, load_fitted_models
 from racer.rates.grid import Cell, RatesConfig, TaskSettings
@@ -98,10 +98,10 @@ def _ends(plan: Plan) -> tuple[LatentModel, dict[str, FittedModel]]:
         mine = settings_of(plan.config, task.spec, model)
         differing = [setting for setting, value in plan.settings if mine.get(setting) != value]
         if differing:
-            raise MixedVersionsError(", ".join(differing))
+            raise mixed_versions(", ".join(differing))
         fitted = load_fitted_models(plan.coders, paths, model)
     found = hashes_of(plan.config.drivers, task, [find_coder(name) for name in plan.coders[2:]], fitted)
     differing = [name for name, brought in plan.hashes if found[name] != brought]
     if differing:
-        raise MixedVersionsError(", ".join(differing))
+        raise mixed_versions(", ".join(differing))
     return model, fitted

@@ -81,7 +81,7 @@ class Footage:
         if self._model is None:
             assert self._rerun is not None
             return self._rerun.frame(step)
-        # One by one, as in the session: a batch may round otherwise.
+        # One by one, as in a person's session: a batch may round otherwise, and `racer study run` had batches of six.
         return self._model.decode_latent(self._received[step])
 
     def original(self, step: int) -> NDArray[np.uint8] | None:

@@ -52,7 +52,7 @@ def draw_observations(session: Session, episode: Episode, original: bool, folder
         model = model_for(info, folder, f"episode {episode.index}")
     frames = np.empty((episode.n_steps + 1, *info.task.frame), np.uint8)
     if model is not None:
-        # One by one, as in the session: a batch may round otherwise.
+        # One by one, as in a person's session: a batch may round otherwise, and `racer study run` had batches of six.
         for step, latent in enumerate(episode.received):
             frames[step] = model.decode_latent(latent)
     try:

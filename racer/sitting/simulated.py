@@ -9,14 +9,14 @@ from pathlib import Path
 
 from disk.reading import read_plain
 from disk.writing import scratch_folder
-from racer.carried import Carried, MixedVersionsError
+from racer.carried import Carried, mixed_versions
 from racer.loop.lockstep import in_lockstep
 from racer.sitting.start import StartConfig, sit
 from racer.software import software
 from racer.tasks.latent_model import load_task_model
 from racer.tasks.task import Task
 
-TOGETHER = 12
+TOGETHER = 6
 """Sittings that a process has at a time."""
 _GROUP = {"pilot": 1, "evaluation": 6}
 """Frames that pass the model together, by protocol, wherever and beside whom a sitting is had. There is often a single
@@ -26,8 +26,10 @@ _MOST_BYTES = 2**31
 
 
 def deciding_software(task: Task) -> dict[str, str]:
-    """Return what must be equal for sittings to belong together: all software but the platform's."""
-    return {name: version for name, version in software(task.spec).items() if name != "platform"}
+    """Return what must be equal for sittings to belong together: all software but the platform's and git's."""
+    # Git may be slow, or lacking, on one machine: the version says which Racer it is.
+    own = ("platform", "git_commit")
+    return {name: version for name, version in software(task.spec).items() if name not in own}
 
 
 def record_sittings(
@@ -53,7 +55,7 @@ def record_sittings(
     task, place = configs[0].task, configs[0].data
     mine = deciding_software(task)
     if differing := [name for name, version in decided.items() if mine.get(name) != version]:
-        raise MixedVersionsError(", ".join(differing))
+        raise mixed_versions(", ".join(differing))
     here = place if place.is_dir() else Path(tempfile.gettempdir())
     with files.laid_out() as (fitted, folder), scratch_folder(here) as scratch:
         model = load_task_model(task.spec, folder)

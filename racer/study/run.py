@@ -5,6 +5,7 @@ Time is simulated too: sittings begin half an hour apart from 2000-01-01 on, and
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -19,12 +20,14 @@ from racer.carried import Carried
 from racer.drivers.registry import KEYBOARD, SIMULATED, make_driver
 from racer.engines import Engine
 from racer.errors import ConfigError
+from racer.sitting.fitted import load_fitted
 from racer.sitting.protocol import ProtocolName, balanced_rows
 from racer.sitting.simulated import TOGETHER, deciding_software, record_sittings
 from racer.sitting.start import SimulatedIdentity
 from racer.study.file import Study, StudyFileError
 from racer.study.sitting import completed, refuse_a_mixture, refuse_again, sitting_config
 from racer.study.train import masks_to_train, train_study
+from racer.tasks.latent_model import load_task_model
 from sessions.ledger import note_recorded
 from sessions.maintenance.withdrawn import read_withdrawn
 
@@ -34,6 +37,8 @@ BETWEEN_SITTINGS = timedelta(minutes=30)
 MOST_PILOTS = 100
 """Of a study, as its file allows."""
 LOCK = ".simulating.lock"
+_FORMER = ".simulating"
+"""Folder of sittings that were under way when a run of version 0.1.0 was killed: they are simulated again."""
 """Among the recordings."""
 
 Progress = Callable[[str, int, int], None]
@@ -125,6 +130,8 @@ def _simulate(
         return 0
     refuse_again(study, protocol, [each.name for each in missing])
     common = sitting_config(study, protocol, None, driver=driver, headless=True)
+    # Says now, and by its own name, which file is of no use.
+    load_fitted(common.protocol, common.channel, common.masks, load_task_model(common.task.spec, common.model))
     configs = [
         replace(
             common,
@@ -191,6 +198,9 @@ def _alone(study: Study) -> Iterator[None]:
     try:
         make_folder(study.recordings)
         with FileLock(locked).acquire(blocking=False):
+            former = study.recordings / _FORMER
+            if former.is_dir() and not former.is_symlink():
+                shutil.rmtree(former)
             yield
     except Timeout as error:
         raise StudyFileError(

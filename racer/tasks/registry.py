@@ -112,12 +112,19 @@ def make_task(
 
 
 def task_settings(task: Task) -> dict[str, Any]:
-    """Return the settings that `make_task` makes the same task of."""
+    """Return the settings that `make_task` makes the same task of.
+
+    Those that came after others were recorded (`metadata={"later": True}`) are there only where they change something.
+    """
     own = task.task if isinstance(task, _CheckedTask) else task
     if not is_dataclass(own) or isinstance(own, type):
         return {}
     values = asdict(own)
-    return {field.name: values[field.name] for field in fields(own) if field.init}
+    return {
+        field.name: values[field.name]
+        for field in fields(own)
+        if field.init and not (field.metadata.get("later") and values[field.name] == field.default)
+    }
 
 
 def folder_settings(name: str) -> tuple[str, ...]:

@@ -22,6 +22,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
@@ -37,6 +38,8 @@ MOST_SEED = 2**31 - 1
 MOST_LABELS = 16
 MOST_TOGETHER = 9
 """Each has a digit for its key."""
+LATER: Mapping[str, bool] = MappingProxyType({"later": True})
+"""Metadata of a setting that came after a task had been recorded without it: kept only where it is not its default."""
 _TASK_NAME = re.compile(r"[a-z][a-z0-9-]{0,39}", re.ASCII)
 _ACTION_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}", re.ASCII)
 

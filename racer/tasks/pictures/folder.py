@@ -25,7 +25,7 @@ from racer.tasks.image_files import FEWEST_PICTURES, LABELS, MOST_BYTES, SUFFIXE
 from racer.tasks.pictures.parts import Part, part_of, part_of_share
 from racer.tasks.pictures.task import Pictures
 from racer.tasks.pictures.worlds import Picture, Question, Traits
-from racer.tasks.task import Action
+from racer.tasks.task import LATER, Action
 
 NAME_COLUMN = "image"
 _MOST_PICTURES, _MOST_PIXEL_BYTES = 20_000, 2**30
@@ -81,7 +81,7 @@ class Folder(Pictures):
     """Whether pictures lose their colours."""
     seconds: float = 0.0
     """For how long people see a picture, 0 to 60; 0: until they answer."""
-    page: int = 1
+    page: int = field(default=1, metadata=LATER)
     """Pictures that people see together, 1 to 9: they mark those to which the first of two answers is theirs."""
     questions: list[dict[str, Any]] = field(default_factory=list, hash=False)
     """Each with `column`, `text` and `answers`, which have `value`, `keys` and `button`; if left out, every column of

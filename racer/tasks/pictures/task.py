@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 from typing import ClassVar, Literal
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from racer.errors import ConfigError
 from racer.tasks.pictures.worlds import Picture, Question, World
 from racer.tasks.shipped_model import shipped_model
-from racer.tasks.task import Action, Metric, Outcome, TaskSpec, TaskText
+from racer.tasks.task import LATER, Action, Metric, Outcome, TaskSpec, TaskText
 
 FIXATION_SECONDS, ANSWER_SECONDS = 0.3, 0.8
 """How long a cross is shown before a picture, and how long simulated people take to answer."""
@@ -149,7 +149,7 @@ class Digits(Pictures):
     """`digit`: which one it is. `thickness`: thick or thin."""
     seconds: float = 0.0
     """For how long people see a picture, 0 to 60; 0: until they answer."""
-    page: int = 1
+    page: int = field(default=1, metadata=LATER)
     """Pictures that people see together, 1 to 9: they mark those to which the first of two answers is theirs."""
     world_name: ClassVar[str] = "digits"
     summary: ClassVar[str] = "read handwritten digits"
@@ -164,7 +164,7 @@ class Vehicles(Pictures):
     """`worth`: less than 20,000? `paint`: dark or light?"""
     seconds: float = 0.0
     """For how long people see a picture, 0 to 60; 0: until they answer."""
-    page: int = 1
+    page: int = field(default=1, metadata=LATER)
     """Pictures that people see together, 1 to 9: they mark those to which the first of two answers is theirs."""
     world_name: ClassVar[str] = "vehicles"
     summary: ClassVar[str] = "judge what vehicles are worth, or their paint"
@@ -178,7 +178,7 @@ class Faces(Pictures):
     """`eyes`: covered? `head`: covered?"""
     seconds: float = 0.0
     """For how long people see a picture, 0 to 60; 0: until they answer."""
-    page: int = 1
+    page: int = field(default=1, metadata=LATER)
     """Pictures that people see together, 1 to 9: they mark those to which the first of two answers is theirs."""
     world_name: ClassVar[str] = "faces"
     summary: ClassVar[str] = "check whether faces are covered"

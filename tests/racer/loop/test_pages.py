@@ -19,7 +19,7 @@ from compression.channel import Bypass, Channel
 from compression.model.latent_model import LatentModel
 from racer.drivers.keyboard import HeldKeys, KeyboardDriver
 from racer.errors import ConfigError
-from racer.loop.attended import Setup
+from racer.loop.attended import EpisodeRun, Setup, Unrecorded
 from racer.loop.batched import Job, simulate
 from racer.loop.conditions import ChannelConfig, build_channel
 from racer.loop.display import EndSession, Hud, Mark
@@ -137,6 +137,17 @@ def test_a_page_is_recorded_as_a_row_for_each_picture(levels: LatentModel, tmp_p
         assert set(block.bits.tolist()) == {12}
     (verified,) = verify_recordings([path], jobs=1).recordings
     assert [found.detail for found in verified.findings if found.outcome == "fail"] == []
+
+
+def test_other_devices_hear_of_every_picture_of_a_page_and_see_pages_alternate(levels: LatentModel) -> None:
+    task, display, told = Pairs(), Marker(), list[tuple[int, int]]()
+    setup = Setup(task, ChannelConfig(bits=12), levels, {}, 3, task.spec.text("en"), photodiode=40)
+    keys = KeyboardDriver(HeldKeys(task.spec))
+    run = EpisodeRun(setup, keys, display, Unrecorded(), None, display.clock, lambda *shown: told.append(shown))
+    run.run(EpisodePlan(0, "evaluation", "random", SEED, ROWS), "")
+    assert [step for step, _ in told] == list(range(ROWS))
+    assert [time for _, time in told] == sorted(time for _, time in told)
+    assert [hud.photodiode for _, hud in display.pages] == [(40, True), (40, False), (40, True)]
 
 
 def test_who_leaves_amid_a_page_leaves_the_pages_before_it(levels: LatentModel, tmp_path: Path) -> None:

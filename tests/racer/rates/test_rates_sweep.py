@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import pickle
 import subprocess
 import sys
 from dataclasses import replace
@@ -240,8 +241,9 @@ def test_raw_is_spared_by_noise_and_other_points_are_not(ran: Path, sweep: Sweep
 def test_a_process_with_another_racer_refuses_to_take_part(sweep: Sweep) -> None:
     settings = tuple((name, "0.0.0" if name == "racer" else value) for name, value in sweep.plan.settings)
     plan = replace(sweep.plan, settings=settings)
-    with pytest.raises(MixedVersionsError, match="has another racer; what was finished is kept"):
+    with pytest.raises(MixedVersionsError, match="has another racer; what was finished is kept") as refused:
         drive_all(plan, sweep.grid.cells[:1])
+    assert str(pickle.loads(pickle.dumps(refused.value))) == str(refused.value), "as another process hears it"
 
 
 def test_a_process_with_another_fitted_file_refuses_to_take_part(sweep: Sweep) -> None:
