@@ -25,7 +25,7 @@ def import_extra(module: str, requirement: str, purpose: str) -> Any:
     """
     try:
         return import_module(module)
-    except ImportError as error:
+    except (ImportError, RuntimeError, OSError) as error:  # some lack a library of the system
         reason = " ".join(str(error).split())[:200]
         raise MissingPackageError(
             f'{purpose} needs a package that is not here ({reason}); nothing was written: pip install "{requirement}"'

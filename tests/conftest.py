@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
-import sys
+from contextlib import suppress
 from importlib.machinery import EXTENSION_SUFFIXES
 from importlib.metadata import distributions
-from importlib.util import find_spec, module_from_spec, spec_from_file_location
+from pathlib import Path
+from tempfile import NamedTemporaryFile
 
 import pytest
 import torch
@@ -20,23 +21,26 @@ settings.load_profile("racer")
 
 TOOLS = {"xvfb": ("Xvfb", "xdotool"), "chromium": ("chromium",)}
 """Programs that the tests with a marker need."""
-RASTER = "racer.tasks.car_racing._raster"
 
 
-def load_installed_rasteriser() -> None:
-    """Load the compiled rasteriser from where it was installed: the packages tested are the checkout's, without it."""
-    if find_spec(RASTER) is not None:
-        return
+def bring_installed_rasteriser() -> None:
+    """Put the compiled rasteriser beside its sources: the packages tested are the checkout's, without it otherwise.
+
+    So it is there in the processes that tests start, too.
+    """
+    folder = Path(__file__).parents[1] / "racer" / "tasks" / "car_racing"
     names = {"_raster" + suffix for suffix in EXTENSION_SUFFIXES}
     for file in (file for each in distributions(name="racer") for file in each.files or () if file.name in names):
-        spec = spec_from_file_location(RASTER, str(file.locate()))
-        if spec is not None and spec.loader is not None:
-            sys.modules[RASTER] = module_from_spec(spec)
-            spec.loader.exec_module(sys.modules[RASTER])
-            return
+        installed, here = Path(str(file.locate())), folder / file.name
+        if not installed.is_file() or (here.is_file() and here.read_bytes() == installed.read_bytes()):
+            continue
+        with suppress(OSError), NamedTemporaryFile(dir=folder, delete=False) as copy:  # another worker does it as well
+            copy.write(installed.read_bytes())
+            copy.flush()
+            os.replace(copy.name, here)
 
 
-load_installed_rasteriser()
+bring_installed_rasteriser()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

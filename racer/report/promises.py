@@ -36,7 +36,7 @@ def outcome_lines(report: StudyReport) -> list[str]:
     interval = pair.studentised or pair.interval
     kind = "studentised" if pair.studentised else "percentile"
     effect = (
-        f"{outcome.minuend} \u2212 {outcome.subtrahend}: {wording.amount(metric, pair.mean, '+')} "
+        f"{outcome.minuend} - {outcome.subtrahend}: {wording.amount(metric, pair.mean, '+')} "
         f"{wording.unit_of_difference(metric)}".rstrip()
     )
     effect += f" (95 % {kind} bootstrap interval {wording.metric_interval(metric, interval, '+')})"

@@ -16,6 +16,7 @@ from typing import Any
 
 from racer.errors import ConfigError
 from racer.loop.patience import PatientRecorder, Status
+from racer.sitting.answers import CONSENT, NOTE
 from sessions import EpisodeInfo, Recorder, StorageWaitError
 from sessions.extras import import_extra
 
@@ -28,6 +29,9 @@ OTHER_CODE = 7
 SQUARE = (16, 400)
 """Least and most side of the photodiode's square, pixels."""
 _BAUD = 115_200
+_WRITE_S = 0.002
+"""Seconds that a device may take to read a byte; one that takes longer has gone away."""
+_BY_HAND = ("key_down", "key_up", "click")
 _EXTRA = "racer[markers]"
 _QUIET = "[log]\nlevel = -2\n"
 """So that liblsl says no more than what goes wrong."""
@@ -92,17 +96,6 @@ class Markers:
         self.frames = config.frames
         self._outlet: Any = None
         self._port: Any = None
-        if config.serial:
-            serial = import_extra("serial", _EXTRA, "a serial port")
-            try:
-                self._port = serial.Serial(config.serial, _BAUD, write_timeout=0)
-            except (OSError, ValueError) as error:  # pyserial's own errors are OSErrors
-                number = error.errno if isinstance(error, OSError) else None
-                reason = os.strerror(number) if number else " ".join(str(error).split())[:120]
-                raise ConfigError(
-                    f"the serial port {config.serial[:80]!r} cannot be opened: {reason}; nothing was recorded: plug in "
-                    "the device, or leave it out"
-                ) from error
         if config.lsl:
             self._lsl = import_extra("pylsl", _EXTRA, "a Lab Streaming Layer stream")
             with suppress(RuntimeError, AttributeError):  # it takes that once, and in older versions never
@@ -110,9 +103,26 @@ class Markers:
             info = self._lsl.StreamInfo(
                 STREAM, "Markers", 1, self._lsl.IRREGULAR_RATE, self._lsl.cf_string, f"racer-{session_id}"
             )
-            self._outlet = self._lsl.StreamOutlet(info)
+            try:
+                self._outlet = self._lsl.StreamOutlet(info)
+            except RuntimeError as error:
+                reason = " ".join(str(error).split())[:120]
+                raise ConfigError(
+                    f"there can be no Lab Streaming Layer stream here: {reason}; nothing was recorded: leave it out"
+                ) from error
             # Both clocks are steady: what lies between them stays.
             self._offset = self._lsl.local_clock() - clock() / 1e9
+        if config.serial:
+            serial = import_extra("serial", _EXTRA, "a serial port")
+            try:
+                self._port = serial.Serial(config.serial, _BAUD, write_timeout=_WRITE_S)
+            except (OSError, ValueError) as error:  # pyserial's own errors are OSErrors
+                number = error.errno if isinstance(error, OSError) else None
+                reason = os.strerror(number) if number else " ".join(str(error).split())[:120]
+                raise ConfigError(
+                    f"the serial port {config.serial[:80]!r} cannot be opened: {reason}; nothing was recorded: plug in "
+                    "the device, or leave it out"
+                ) from error
 
     def tell(self, kind: str, detail: str, time_ns: int) -> bool:
         """Tell of an event; return whether a device was lost with it: it is told nothing more.
@@ -159,27 +169,31 @@ class MarkedRecorder(PatientRecorder):
     ) -> None:
         super().__init__(recorder, wait)
         self._markers, self._clock = markers, clock
-        self._episode = -1
+        self._episode, self._driving = -1, False
 
     def begin_episode(self, info: EpisodeInfo) -> None:
         """See `Recorder.begin_episode`."""
         self._episode += 1
+        self._driving = True
         self._tell("episode_begin", f"{self._episode} {info.phase} {info.condition} {info.seed}", info.started_ns)
         super().begin_episode(info)
 
     def end_episode(self, status: Status) -> None:
         """See `Recorder.end_episode`."""
+        self._driving = False
         self._tell("episode_end", f"{self._episode} {status}", self._clock())
         super().end_episode(status)
 
     def event(self, kind: str, detail: str, time_ns: int, episode: int, step: int) -> None:
-        """See `Recorder.event`."""
-        self._tell(kind, detail, time_ns)
+        """See `Recorder.event`; by which keys and clicks a question is answered is told nobody."""
+        if self._driving or kind not in _BY_HAND:
+            self._tell(kind, detail, time_ns)
         super().event(kind, detail, time_ns, episode, step)
 
     def answer(self, item: str, answer: str, time_ns: int) -> None:
-        """See `Recorder.answer`; what was answered is told nobody."""
-        self._tell("answer", item, time_ns)
+        """See `Recorder.answer`; nobody is told what was answered, nor of a consent or a note."""
+        if item not in (CONSENT, NOTE):
+            self._tell("answer", item, time_ns)
         super().answer(item, answer, time_ns)
 
     def shown(self, step: int, time_ns: int) -> None:

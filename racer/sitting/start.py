@@ -214,8 +214,8 @@ def sit(
     if config.resume:
         earlier = find_earlier(config, resolved(config, 0), model, fitted)
         config = replace(config, participant=earlier.participant, order=earlier.order)
-    config.markers.require()
     if not config.simulated:
+        config.markers.require()
         take_seat(headless=config.headless, locked=config.locked)
     clock: Callable[[], int] = time.monotonic_ns
     simulated_clock = SimulatedClock()

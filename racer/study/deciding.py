@@ -30,6 +30,8 @@ def deciding(settings: Mapping[str, Any]) -> dict[str, Any]:
         shown = [*_listed(settings.get("conditions")), explored]
         needed = {condition.replace("-", "_") for condition in MASKED_CONDITIONS if condition in shown}
         found["masks"] = {key: source for key, source in found["masks"].items() if key in needed}
+        if "pilot" not in found["masks"].values():  # nothing is trained as the section says
+            found.pop("training", None)
     if isinstance(episodes, dict):
         # Without any, what people do is as it was before there were such settings.
         found["episodes"] = {name: value for name, value in episodes.items() if value or name not in _LATER}

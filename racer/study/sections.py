@@ -36,6 +36,10 @@ from racer.sitting.questionnaires import Item, Kind, Questionnaire
 from racer.tasks.registry import DEFAULT_TASK
 
 PILOT, SHIPPED = "pilot", "shipped"
+_SERIAL_PORT = re.compile(
+    r"COM[0-9]{1,3}|/dev/(tty(USB|ACM|AMA|S)[0-9]{1,3}|cu\.[A-Za-z0-9_-]{1,64}|serial/by-id/[\w.:+-]{1,128})"
+)
+"""What a study file may name."""
 """Where a mask comes from, if not from a file in the study's folder."""
 MASK_SUFFIX = ".safetensors"
 _CODE = re.compile(r"[A-Za-z0-9]{4,32}", re.ASCII)
@@ -412,6 +416,17 @@ class Marked(Section):
     photodiode: Integer = 0
     """Side of a square in the upper right corner that is white with one frame and black with the next, pixels, 16 to
     400; 0 for none."""
+
+    @field_validator("serial")
+    @classmethod
+    def _a_serial_port(cls, value: str) -> str:
+        # A study file may come from somebody else, and must not have any device written to.
+        if value and not _SERIAL_PORT.fullmatch(value):
+            raise ValueError(
+                f'must be a serial port, such as "/dev/ttyUSB0", "/dev/cu.usbserial-1" or "COM3"; got {value[:80]!r}. '
+                "Another one can be named by --serial"
+            )
+        return value
 
     @model_validator(mode="after")
     def _can_be_done(self) -> Self:

@@ -59,12 +59,15 @@ class Marking(Screen):
         """Take in a key or a click."""
         place = None
         if accepts(event):
-            self.done = True
+            self.done = self.settled
         elif event.type == pygame.KEYDOWN:
             place = _KEYS.get(pygame.key.name(event.key))
         elif clicks(event) and (under := Rect(event.pos, (1, 1)).collidelist(self._areas)) >= 0:
-            self.done = under == len(self._frames)
-            self._tell("click", "continue" if self.done else f"picture {under + 1}")
+            onward = under == len(self._frames)
+            if onward and not self.settled:  # a double click on the page before
+                return
+            self.done = onward
+            self._tell("click", "continue" if onward else f"picture {under + 1}")
             place = under
         if place is not None and place < len(self._frames):
             self._marked ^= {place}

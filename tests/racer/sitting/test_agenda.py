@@ -121,7 +121,7 @@ def instructions(text: TaskText, keys: Bindings, screens: Screens = Screens()) -
 
 def test_the_instructions_name_the_keys_of_the_actions() -> None:
     page = instructions(TEXT, {"left": ("j",), "right": ("left shift", "l")})
-    assert "J to the left" in page.lines[0]
+    assert "J to steer left" in page.lines[0]
     assert "Left Shift or L" in page.lines[0]
 
 

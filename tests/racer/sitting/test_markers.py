@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pygame
 import pytest
-from racing_builders import SESSION
+from racing_builders import EPISODE, SESSION
 from window_builders import FRAME, HUD, SPEC, TEXT
 
 import sessions
@@ -19,6 +19,7 @@ from racer.errors import ConfigError
 from racer.loop.attended import EpisodeRun, Setup, Unrecorded
 from racer.loop.conditions import ChannelConfig
 from racer.loop.display import Hud, NoDisplay
+from racer.sitting.answers import ACCEPTED, CONSENT, NOTE
 from racer.sitting.markers import CODES, OTHER_CODE, MarkedRecorder, Markers, MarkersConfig
 from racer.sitting.protocol import EpisodePlan, ProtocolConfig
 from racer.sitting.start import StartConfig, start_session
@@ -116,20 +117,27 @@ def test_keys_and_questions_are_told_and_answers_are_not(tmp_path: Path, port: t
     ours, theirs = port
     markers = Heard(MarkersConfig(serial=theirs), "0a1b2c")
     with MarkedRecorder(sessions.Recorder(tmp_path, SESSION), lambda error: None, markers) as recorder:
+        recorder.answer(CONSENT, ACCEPTED, 1)
+        recorder.answer(NOTE, "late", 2)
+        recorder.begin_episode(EPISODE)
         recorder.event("key_down", "left", 5, 0, 0)
+        recorder.end_episode("complete")
         recorder.event("pause", "escape", 6, 0, 0)
+        recorder.event("key_down", "5", 7, 0, 0)  # by which a question is answered
         recorder.answer("end/0/-/age/years", "37", 7)
         recorder.shown(0, 8)  # not asked for
-        assert heard(ours, 3) == [CODES["key_down"], OTHER_CODE, CODES["answer"]]
+        expected = ["episode_begin", "key_down", "episode_end", "pause", "answer"]
+        assert heard(ours, 5) == [CODES.get(kind, OTHER_CODE) for kind in expected]
+        assert [words.split()[0] for words in told] == expected and "5" not in "".join(told[3:])
         markers._port.close()  # as if it had been pulled out
-        recorder.event("key_up", "left", 9, 0, 0)
-        recorder.event("key_down", "left", 10, 0, 0)
+        recorder.event("pause", "escape", 9, 0, 0)
+        recorder.event("resume", "escape", 10, 0, 0)
         recorder.close("complete")
-    assert told[2] == "answer end/0/-/age/years" and len(told) == 5
+    assert len(told) == 7
     (path,) = sessions.find_recordings(tmp_path)
     with sessions.open(path) as session:
         kinds = [event.kind for event in session.events()]
-    assert kinds == ["key_down", "pause", "markers_lost", "key_up", "key_down"]
+    assert kinds == ["key_down", "pause", "key_down", "markers_lost", "pause", "resume"]
 
 
 @pytest.mark.parametrize("settings", [{"photodiode": 15}, {"photodiode": 401}, {"frames": True}])

@@ -243,7 +243,7 @@ def test_pilots_of_version_0_1_0_train(condition: str, tmp_path: Path, model: La
     with sessions.open(path) as session:
         assert record.seeds == tuple(sorted(episode.info.seed for episode in session.episodes))
     assert (record.participants, record.task) == (("pilot01",), "car-racing")
-    refused([golden("noisy01", tmp_path / "noisy")], tmp_path / "other", TrainingError, "there are 0")
+    refused([golden("noisy01", tmp_path / "noisy")], tmp_path / "other", TrainingError, "got 0: record more")
 
 
 def test_explorations_that_left_nothing_out_train_no_mask(tmp_path: Path, model: LatentModel) -> None:
