@@ -27,7 +27,7 @@ from racer.drivers.registry import GROUP as DRIVERS
 from racer.drivers.registry import family_names
 from racer.tasks.car_racing import raster
 from racer.tasks.registry import GROUP as TASKS
-from racer.tasks.registry import describe_settings, make_task, needed_settings, task_names, task_settings
+from racer.tasks.registry import describe_settings, make_task, needed_settings, task_names
 
 ROOT = Path(racer.__file__).parent.parent
 HEAVY = ("torch", "pygame", "h5py", "gymnasium", "numpy", "scipy", "pandas", "statsmodels", "rich.table")
@@ -355,7 +355,8 @@ def test_a_task_is_shown_with_all_that_there_is_to_know(name: str, run: Racer) -
         assert setting.name in shown.out and setting.meaning in shown.out
     assert f"simulated is {spec.driver}" in shown.out and f"racer play --task {name}" in shown.out
     assert [action["name"] for action in told["actions"]] == [action.name for action in spec.actions]
-    assert {setting["name"]: setting["default"] for setting in told["settings"]} == task_settings(make_task(name))
+    defaults = {setting.name: setting.default for setting in describe_settings(name)}
+    assert {setting["name"]: setting["default"] for setting in told["settings"]} == defaults
     assert (told["frame"], told["neutral"], told["driver"]) == ([*spec.frame], spec.neutral, spec.driver)
 
 
