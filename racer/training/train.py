@@ -260,9 +260,10 @@ def train(
         settings=loaded.settings,
         drivers=loaded.drivers,
     )
-    write_new(out, dump_fitted(tensors, record))
+    # The file comes last: where it is, all is, and a training that was killed is given again.
     for path, data in curve_files(summary.curve, out).items():
         write_new(path, data, overwrite=True)
+    write_new(out, dump_fitted(tensors, record))
     return summary
 
 

@@ -189,6 +189,13 @@ def test_levels_repeat_and_serve_their_coder(name: str, tmp_path: Path, model: L
     assert channel.transmit(np.zeros((64, 64, 3), np.uint8), 0)[0].bits == 12
 
 
+def test_what_was_trained_is_there_only_once_its_curves_are(tmp_path: Path, model: LatentModel) -> None:
+    (tmp_path / "levels_curves.csv").mkdir()
+    with pytest.raises(TrainingDataError, match="cannot write"):
+        train("pico-rate", [pilot(tmp_path, model)], tmp_path / "levels.safetensors", QUICK)
+    assert not (tmp_path / "levels.safetensors").exists()
+
+
 def test_sessions_of_other_weights_are_refused(tmp_path: Path, model: LatentModel) -> None:
     path = pilot(tmp_path, model, "p02", model_sha256="cd" * 32)
     refused([path], tmp_path / "mask", TrainingDataError, f"{path} cannot be trained on: recorded with other weights")
