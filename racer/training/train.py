@@ -260,8 +260,10 @@ def train(
         settings=loaded.settings,
         drivers=loaded.drivers,
     )
+    curves = curve_files(summary.curve, out)
+    refuse_existing(out)
     # The file comes last: where it is, all is, and a training that was killed is given again.
-    for path, data in curve_files(summary.curve, out).items():
+    for path, data in curves.items():
         write_new(path, data, overwrite=True)
     write_new(out, dump_fitted(tensors, record))
     return summary
