@@ -25,6 +25,9 @@ from sessions.schema import (
 )
 from sessions.task_record import TaskRecord
 
+_NUMBERS: dict[str, type[float]] = {"i": int, "u": int, "f": float, "b": bool}
+"""By the kind of a column's type, the type of most numbers that it gets."""
+
 
 class EpisodeRows:
     """The rows of one episode, and its group in the file.
@@ -56,7 +59,13 @@ class EpisodeRows:
         columns = episode_columns(task, info.packet_bytes, info.linked, keep_frames)
         self._hashes = {name: hashlib.sha256() for name in columns}
         self._columns = [
-            (column, column.limits, np.zeros((BLOCK_ROWS, *column.shape), column.dtype), _create(self._group, column))
+            (
+                column,
+                None if column.shape else _NUMBERS[column.dtype.kind],
+                *column.limits,
+                np.zeros((BLOCK_ROWS, *column.shape), column.dtype),
+                _create(self._group, column),
+            )
             for column in columns.values()
         ]
 
@@ -85,9 +94,12 @@ class EpisodeRows:
             raise ValueError(f"an episode has at most {MOST_STEPS} steps")
         if step.metrics.keys() != self._metrics:
             raise ValueError(f"metrics must be {', '.join(sorted(self._metrics))}; got {', '.join(step.metrics)}")
-        for column, limits, block, _ in self._columns:
-            value = getattr(step, column.name) if column.better is None else step.metrics[column.name]
-            block[self._held] = _fitting(column, limits, value)
+        held, metrics = self._held, step.metrics
+        for column, number, low, high, block, _ in self._columns:
+            value: Any = getattr(step, column.name) if column.better is None else metrics[column.name]
+            # What is asked first is what nearly every value is.
+            fits = type(value) is number and low <= value <= high
+            block[held] = value if fits else _fitting(column, low, high, value)
         self._held += 1
 
     def write(self) -> int:
@@ -96,7 +108,7 @@ class EpisodeRows:
         if not count:
             return 0
         start, stop = self._written, self._written + count
-        for column, _, block, dataset in self._columns:
+        for column, *_, block, dataset in self._columns:
             _append_rows(dataset, start, block[:count])
             self._hashes[column.name].update(block[:count].tobytes())
         self._n_steps.write(np.array(stop, np.int64))
@@ -200,13 +212,12 @@ def _append_rows(dataset: h5d.DatasetID, start: int, rows: NDArray[np.generic]) 
         dataset.write(h5s.create_simple(rows.shape), space, rows)
 
 
-def _fitting(column: Column, limits: tuple[float, float], value: Any) -> Any:
+def _fitting(column: Column, low: float, high: float, value: Any) -> Any:
     """Return a row's value if its column can hold it: arrays must have the type and shape, numbers the limits.
 
     Raises:
         ValueError: If it cannot.
     """
-    low, high = limits
     if isinstance(value, bytes):
         value = np.frombuffer(value, np.uint8)
     if isinstance(value, np.ndarray):
