@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from pygame import Rect, Surface
+from pygame import Rect, Surface, draw
 
 from racer.loop.display import Hud
 from racer.window.canvas import Canvas
@@ -17,7 +17,7 @@ from racer.window.texts import Texts
 
 _HEADER, _HINT, _FOOTER, _PAD, _GAP = 66, 64, 68, 24, 20
 """Like every length below in pixels of a 960 x 720 window."""
-_LABEL, _EDGE, _MARK_EDGE = 28, 2, 6
+_LABEL, _EDGE, _MARK_EDGE, _RING = 28, 2, 6, 3
 _BUTTON = (190, 48)
 _TICK = "\u2713"
 
@@ -46,8 +46,10 @@ class CatalogueView:
         self._hint = hint
         self._most = most
 
-    def page(self, frames: Sequence[NDArray[np.uint8]], hud: Hud, marked: Collection[int]) -> CatalogueAreas:
-        """Draw pictures, uint8[H, W, C] each, those marked that are named by their place."""
+    def page(
+        self, frames: Sequence[NDArray[np.uint8]], hud: Hud, marked: Collection[int], ringed: int | None = None
+    ) -> CatalogueAreas:
+        """Draw pictures, uint8[H, W, C] each, those marked that are named by their place, one or the button ringed."""
         canvas, px = self._canvas, self._canvas.px
         canvas.screen.fill(GROUND)
         draw_heading(canvas, hud)
@@ -66,15 +68,24 @@ class CatalogueView:
         button = Rect(0, 0, min(px(_BUTTON[0]), room // 2), px(_BUTTON[1]))
         button.midright = canvas.width - pad, middle
         canvas.button(button, self._texts.onward, canvas.text_px(24), BLUE, GROUND)
+        areas = CatalogueAreas([self._around(place) for place in places], button)
+        if ringed is not None:
+            ring = [*areas.pictures, button][ringed].inflate(px(_GAP), px(_GAP))
+            draw.rect(canvas.screen, INK, ring, max(px(_RING), 1))
         if hud.count is not None:
             first, count = hud.count
             last = first + len(frames) - 1
-            counted = self._texts.pictures.format
-            label = counted(number=first if first == last else f"{first}\u2013{last}", count=count)
-            widest = counted(number=f"{count}\u2013{count}", count=count)
+            together = self._texts.pictures_together.format
+            alone = first == last
+            label = (
+                self._texts.pictures.format(number=first, count=count)
+                if alone
+                else together(first=first, last=last, count=count)
+            )
+            widest = together(first=count, last=count, count=count)
             bar = Rect(pad, canvas.height - px(_FOOTER), button.left - 2 * pad, px(_FOOTER))
             draw_bar(canvas, bar, label, widest, hud.steps_done, BLUE)
-        return CatalogueAreas([self._around(place) for place in places], button)
+        return areas
 
     def _draw(self, place: Rect, frame: NDArray[np.uint8], number: int, marked: bool) -> None:
         canvas, px = self._canvas, self._canvas.px

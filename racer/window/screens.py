@@ -84,10 +84,12 @@ class Painter:
         """Draw the countdown's number over the frame of a drive just drawn."""
         self._drives.number(number, with_original)
 
-    def catalogue(self, frames: Sequence[NDArray[np.uint8]], hud: Hud, marked: Collection[int] = ()) -> CatalogueAreas:
+    def catalogue(
+        self, frames: Sequence[NDArray[np.uint8]], hud: Hud, marked: Collection[int] = (), ringed: int | None = None
+    ) -> CatalogueAreas:
         """Draw pictures that are shown together; see `CatalogueView.page`."""
         self._drives.covered()
-        return self._catalogues.page(frames, hud, marked)
+        return self._catalogues.page(frames, hud, marked, ringed)
 
     def page(
         self,

@@ -52,6 +52,7 @@ class Texts:
     shown: str
     time: str
     pictures: str
+    pictures_together: str
     get_ready: str
     # The pause menu.
     paused: str

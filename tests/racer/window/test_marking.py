@@ -9,11 +9,14 @@ import numpy as np
 import pygame
 import pytest
 from pygame import Rect, Surface
+from pygame.event import Event
 from window_builders import ESC, MS, RETURN, SPACE, Clock, OpenWindow, Script, click, down, windows_opened
 
 from racer.drivers.keyboard import HeldKeys
 from racer.loop.display import EndSession, Hud
 from racer.tasks.registry import make_task
+from racer.window.gamepad import MEANT
+from racer.window.marking import Marking
 from racer.window.screens import Painter
 from racer.window.texts import english
 from racer.window.window import Window
@@ -57,6 +60,52 @@ def test_keys_and_clicks_mark_and_take_marks_away(open_window: OpenWindow, clock
         ("click", "picture 4"),
         ("click", "continue"),
     ]
+
+
+def test_arrow_keys_and_a_gamepad_move_a_ring_and_space_marks_what_has_it(
+    open_window: OpenWindow, clock: Clock
+) -> None:
+    window = opened(open_window, clock)
+    pad = [Event(pygame.KEYDOWN, key=MEANT[name], mod=0, pad=name) for name in ("pad right", "pad 1")]
+    clock.at(500, down(pygame.K_RIGHT), pad[0], pad[1])
+    clock.at(1000, down(pygame.K_RIGHT), down(pygame.K_RIGHT), SPACE)
+    clock.at(1500, down(pygame.K_LEFT), SPACE)
+    clock.at(2000, SPACE)
+    clock.at(2500, down(pygame.K_LEFT), down(pygame.K_LEFT), down(pygame.K_LEFT), SPACE)
+    clock.at(3000, RETURN)
+    marks = window.mark(FRAMES, TOGETHER)
+    assert [mark.marked for mark in marks] == [True, True, False, True]
+    for mark, at in zip(marks, (2500, 500, 2000, 1000), strict=True):
+        assert at * MS <= mark.response_ns < (at + 80) * MS
+
+
+def test_space_leaves_the_page_where_the_button_has_the_ring(open_window: OpenWindow, clock: Clock) -> None:
+    window = opened(open_window, clock)
+    clock.at(500, down(pygame.K_DOWN), down(pygame.K_DOWN), SPACE)
+    marks = window.mark(FRAMES, TOGETHER)
+    assert not any(mark.marked for mark in marks) and marks[0].response_ns < 580 * MS
+
+
+@pytest.mark.parametrize("page", [2, 5, 9])
+def test_every_picture_and_the_button_can_be_reached_from_the_first(page: int, clock: Clock) -> None:
+    pygame.font.init()
+    spec = make_task("vehicles", {"page": page}).spec
+    painter = Painter(Surface((960, 720)), english().texts, HeldKeys(spec), spec.text("en"))
+    marking = Marking(FRAMES[:1] * page, TOGETHER, clock, lambda kind, detail: None)
+    marking.draw(painter)
+    reached, waiting = {0}, [0]
+    while waiting:
+        start = waiting.pop()
+        for key in (pygame.K_LEFT, pygame.K_RIGHT, pygame.K_UP, pygame.K_DOWN):
+            marking._ringed = start
+            marking.handle(down(key))
+            if marking._ringed not in reached:
+                reached.add(marking._ringed)
+                waiting.append(marking._ringed)
+    assert reached == set(range(page + 1))
+    marking._ringed = page
+    marking.handle(down(pygame.K_UP))
+    assert marking._ringed != page, "and left again"
 
 
 @pytest.mark.parametrize("key", [SPACE, RETURN])
