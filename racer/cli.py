@@ -186,7 +186,3 @@ def _fail(message: str, code: int) -> int:
         if "--json" in sys.argv[1:]:
             print_json({"error": line, "exit_code": code})
     return code
-
-
-if __name__ == "__main__":
-    main()

@@ -360,7 +360,7 @@ def bench_start(checkout: Path = HERE) -> dict[str, Any]:
     for _ in range(5):
         with TemporaryDirectory() as folder:
             for name, words in commands.items():
-                command = [sys.executable, "-m", "racer.cli", *words]
+                command = [sys.executable, "-c", "from racer.cli import main; main()", *words]
                 run = partial(subprocess.run, command, env=environment, cwd=folder, capture_output=True, check=True)
                 times[name].append(timed(run)[0])
     return {name: summary(values) for name, values in times.items()}

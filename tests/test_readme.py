@@ -34,7 +34,7 @@ def run(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
     if not tools.exists():
         tools.mkdir()
         script = tools / "racer"
-        script.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m racer.cli "$@"\n')
+        script.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m racer "$@"\n')
         script.chmod(0o755)
     environment = os.environ | {"PATH": f"{tools}{os.pathsep}{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
     return subprocess.run(
@@ -98,7 +98,7 @@ def test_python_examples_run(code: str, tmp_path: Path) -> None:
 def test_the_demo_runs_from_start_to_report_without_a_display(tmp_path: Path) -> None:
     environment = {name: value for name, value in os.environ.items() if name not in ("DISPLAY", "WAYLAND_DISPLAY")}
     result = subprocess.run(
-        [sys.executable, "-m", "racer.cli", "demo"],
+        [sys.executable, "-m", "racer", "demo"],
         cwd=tmp_path,
         env=environment | {"PYTHONPATH": str(ROOT)},
         capture_output=True,

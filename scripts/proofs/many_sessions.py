@@ -127,7 +127,7 @@ def timed(arguments: Sequence[str]) -> tuple[float, dict[str, Any]]:
     """Return how many seconds a command takes, start and all, and the JSON it prints."""
     begun = time.monotonic()
     result = subprocess.run(
-        [sys.executable, "-m", "racer.cli", *arguments, "--json"], capture_output=True, text=True, check=False
+        [sys.executable, "-m", "racer", *arguments, "--json"], capture_output=True, text=True, check=False
     )
     seconds = time.monotonic() - begun
     if result.returncode:

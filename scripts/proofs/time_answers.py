@@ -119,7 +119,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, open_desk() as desk:
         environment |= {"DISPLAY": desk.name, "OMP_NUM_THREADS": "1"}
         process = subprocess.Popen(
-            [sys.executable, "-m", "racer.cli", *words, folder], env=environment, stdout=subprocess.DEVNULL
+            [sys.executable, "-m", "racer", *words, folder], env=environment, stdout=subprocess.DEVNULL
         )
         somebody = _answering if arguments.page == 1 else _marking
         sent = somebody(desk, process, task, arguments.trials, arguments.picture, rng)

@@ -81,7 +81,7 @@ def run_racer(screen: Screen, folder: Path, *words: str) -> Iterator[subprocess.
     root = Path(racer.__file__).parent.parent
     environment |= {"DISPLAY": screen.name, "PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"}
     process = subprocess.Popen(
-        [sys.executable, "-m", "racer.cli", *words],
+        [sys.executable, "-m", "racer", *words],
         cwd=folder,
         env=environment,
         stdout=subprocess.PIPE,

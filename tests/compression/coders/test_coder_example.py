@@ -41,7 +41,7 @@ def install(folder: Path, entry_point: str = "carousel = carousel:CAROUSEL", cod
 
 def racer(*arguments: str, packages: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "racer.cli", *arguments],
+        [sys.executable, "-m", "racer", *arguments],
         capture_output=True,
         text=True,
         cwd=packages,

@@ -53,7 +53,7 @@ READY = [name for name in task_names() if not needed_settings(name)]
 def started(arguments: str, folder: Path, **environment: str) -> subprocess.Popen[str]:
     """Start a command line in a process of its own that heeds Ctrl-C wherever these tests run."""
     return subprocess.Popen(
-        [sys.executable, "-m", "racer.cli", *arguments.split()],
+        [sys.executable, "-m", "racer", *arguments.split()],
         cwd=folder,
         env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"} | environment,
         stdout=subprocess.PIPE,

@@ -58,7 +58,7 @@ def test_interrupted_session_closes_its_recording_and_says_so_in_one_line(
     reading, writing = os.pipe()
     arguments = ["session", "start", "p01", "--headless", "--driver", "reporting:Reporting", "--data", "recordings"]
     with subprocess.Popen(
-        [sys.executable, "-m", "racer.cli", *arguments],
+        [sys.executable, "-m", "racer", *arguments],
         cwd=tmp_path,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -84,7 +84,7 @@ def test_a_participant_drives_a_pilot_from_the_first_page_to_the_last(display: s
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("SDL_", "WAYLAND"))}
     environment |= {"DISPLAY": display, "PYTHONPATH": str(Path(racer.__file__).parent.parent), "OMP_NUM_THREADS": "1"}
     process = subprocess.Popen(
-        [sys.executable, "-m", "racer.cli", *SITTING.split()],
+        [sys.executable, "-m", "racer", *SITTING.split()],
         cwd=tmp_path,
         env=environment,
         stdout=subprocess.PIPE,
