@@ -68,15 +68,22 @@ class Playhead:
 def step_times(info: SessionInfo, episode: Episode) -> NDArray[np.int64]:
     """Return when each frame of an episode is due in a replay, int64[n_steps], nanoseconds from the first.
 
-    As recorded, but pauses are cut to a second. A session without a window ran as fast as the machine allowed: its
-    steps get the pace it was set to.
+    As recorded, but pauses are cut to a second, and frames that were shown together follow one another: until the next
+    ones each has as long. A session without a window ran as fast as the machine allowed: its steps get the pace it was
+    set to.
     """
+    if not episode.n_steps:
+        return np.zeros(0, np.int64)
     pace = recorded_pace(info)
     if info.config.get("headless") is True:
         return np.round(np.arange(episode.n_steps) * (1e9 / pace)).astype(np.int64)
     # As Python's numbers: those of a damaged file may be further apart than 64 bits reach.
     gaps = [min(max(later - earlier, 0), 1_000_000_000) for earlier, later in pairwise(episode.time_ns.tolist())]
-    return np.cumsum([0, *gaps], dtype=np.int64)[: episode.n_steps]
+    times = np.cumsum([0, *gaps], dtype=np.int64)
+    first = np.flatnonzero(np.diff(times, prepend=-1))  # of those shown together
+    end = times[-1:] + (episode.n_steps - first[-1:]) * (1e9 / pace)
+    due = np.interp(np.arange(episode.n_steps), np.append(first, episode.n_steps), np.append(times[first], end))
+    return np.round(due).astype(np.int64)
 
 
 def recorded_pace(info: SessionInfo) -> float:
