@@ -83,7 +83,8 @@ def step_times(info: SessionInfo, episode: Episode) -> NDArray[np.int64]:
     first = np.flatnonzero(np.diff(times, prepend=-1))  # of those shown together
     end = times[-1:] + (episode.n_steps - first[-1:]) * (1e9 / pace)
     due = np.interp(np.arange(episode.n_steps), np.append(first, episode.n_steps), np.append(times[first], end))
-    return np.round(due).astype(np.int64)
+    rounded: NDArray[np.int64] = np.round(due).astype(np.int64)
+    return rounded
 
 
 def recorded_pace(info: SessionInfo) -> float:
