@@ -127,6 +127,9 @@ class StudyFile(Section):
             check_bindings(task.spec, self.keys.given)
         except ConfigError as error:
             raise misfit("keys", str(error)) from error
+        if "after_condition" not in self.questionnaires.model_fields_set:
+            asked = {"after_condition": task.spec.questionnaires}
+            object.__setattr__(self, "questionnaires", self.questionnaires.model_copy(update=asked))
         for condition in self.masks_needed:
             if self.masks.source(condition) != PILOT:
                 continue

@@ -390,7 +390,7 @@ class Questionnaires(Section):
     start: Annotated[Names, AfterValidator(_once_each)] = ()
     """Before the first drive."""
     after_condition: Annotated[Names, AfterValidator(_once_each)] = ("driving",)
-    """After the drives of each condition."""
+    """After the rounds of each condition. Where the task is another, its own default: `nasa-tlx`, of pictures none."""
     end: Annotated[Names, AfterValidator(_once_each)] = ()
     """After the last drive."""
     custom: Annotated[tuple[CustomQuestionnaire, ...], Field(strict=False, max_length=100)] = ()

@@ -544,6 +544,18 @@ def test_a_study_takes_from_its_task_what_it_does_not_say(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
+    ("task", "asked"), [("car-racing", ("driving",)), ("lunar-lander", ("nasa-tlx",)), ("vehicles", ())]
+)
+def test_after_each_condition_the_task_asks_unless_the_file_says_otherwise(
+    task: str, asked: tuple[str, ...], tmp_path: Path
+) -> None:
+    write(tmp_path, TITLE + f"[task]\nname = '{task}'\n[questionnaires]\nend = ['driving']\n")
+    assert load_study(tmp_path).file.questionnaires.after_condition == asked
+    write(tmp_path, TITLE + f"[task]\nname = '{task}'\n[questionnaires]\nafter_condition = []\n")
+    assert load_study(tmp_path).file.questionnaires.after_condition == ()
+
+
+@pytest.mark.parametrize(
     ("other", "told"),
     [
         ({"frame": (40, 40, 1)}, "is for frames of 40x40x1, and task car-racing has frames of 64x64x3"),
