@@ -14,6 +14,7 @@ from pathlib import Path
 
 import sessions
 from compression.fitting.config import PicoConfig
+from compression.fitting.pico import TrainingSummary
 from racer.loop.conditions import ChannelConfig
 from racer.report.study import report_study
 from racer.report.terminal import print_report
@@ -53,7 +54,9 @@ def main() -> None:
 
     if not mask.exists():
         start_session(config("pilot01", ProtocolConfig("pilot", steps=150), out / "pilot"))
-        print(train("pico", sessions.find_recordings(out / "pilot"), mask, PicoConfig()))
+        summary = train("pico", sessions.find_recordings(out / "pilot"), mask, PicoConfig())
+        assert isinstance(summary, TrainingSummary)
+        print("share of the pilot's steps in which each block would be sent:", *summary.block_frequency)
     there = {path.name.split("_")[0] for path in sessions.find_recordings(people)}
     protocol = ProtocolConfig("evaluation", practice=0, evaluation=15, steps=150)
     numbers = range(1, PEOPLE + 1)
