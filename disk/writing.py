@@ -166,19 +166,20 @@ def open_to_append(path: Path) -> FileIO:
     return open_single(path, append=True)
 
 
-def open_single(path: Path, rights: int | None = None, *, append: bool = False) -> FileIO:
-    """Open a file to read and write, unbuffered; made if missing, never through a link.
+def open_single(path: Path, rights: int | None = None, *, append: bool = False, make: bool = True) -> FileIO:
+    """Open a file to read and write, unbuffered, never through a link.
 
     Args:
         path: A file that has no other name: whoever made a second one elsewhere (hard link) would see it changed.
         rights: It gets these, if they are its owner's to give; if None, those of everything that is made here.
         append: Whether everything is written at its end.
+        make: Whether it is made if missing.
 
     Raises:
         NotPlainError: If it is not a plain file, or has other names.
         OSError: If it cannot be opened.
     """
-    with suppress(FileNotFoundError):
+    with suppress(*[FileNotFoundError] * make):
         found = os.stat(path, follow_symlinks=False)
         if found.st_nlink > 1:  # as a process leaves it that is killed while it gives a file its name
             sweep(path.parent)
