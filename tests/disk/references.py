@@ -81,10 +81,10 @@ class Names:
         if isinstance(node, ast.Call) and node.args:
             called, first, *others = self._name(node.func), *node.args
             if called in _IMPORTERS:
-                return first.value if isinstance(first, ast.Constant) else UNKNOWN
+                return str(first.value) if isinstance(first, ast.Constant) else UNKNOWN
             if called == "builtins.getattr" and others:
                 member = others[0].value if isinstance(others[0], ast.Constant) else "*"
-                return f"{self._name(first)}.{member}"
+                return f"{self._name(first)}.{member!s}"
         return UNKNOWN
 
 
