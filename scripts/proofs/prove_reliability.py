@@ -10,7 +10,7 @@ is left must open, verify, repair, and lack less than a second of what was drive
 A session that comes to its end before its moment does not count as a kill; another is begun in its place.
 
 `--mode free` does without the beat, `--mode window` drives in a window (SDL's, that nobody sees), and `--mode start-up`
-kills within the first moments, while the file is made.
+kills before the first step: half of them at any moment, half as soon as there is a file.
 """
 
 from __future__ import annotations
@@ -59,7 +59,9 @@ PIPE = "RACER_RELIABILITY_PIPE"
 """Environment variable: the descriptor that the driver reports to."""
 MODE = "RACER_RELIABILITY_MODE"
 _REPORT = struct.Struct("<q")
-_START_UP_S = 1.0
+MADE = "its file is made"
+_LOOK_NS = 1_000_000
+"""Nanoseconds until it is looked again whether a file has been made."""
 _CLOSE_TO = 0.04
 """Seconds after an episode's last step within which it is put on the device."""
 
@@ -134,12 +136,16 @@ class Outcome:
     """What is wrong with the file; empty for nothing."""
 
 
-def plan_kills(steps: int, mode: str, duration_s: float, root: Path, rng: random.Random) -> Iterator[Victim]:
-    """Yield sessions to kill: three quarters at any moment, the others where most happens to the file."""
+def plan_kills(
+    steps: int, mode: str, start_s: float, duration_s: float, root: Path, rng: random.Random
+) -> Iterator[Victim]:
+    """Yield sessions to kill, at any moment of the start or the whole, and where most happens to the file."""
     for number in itertools.count():
         folder = root / f"{number:04d}"
-        if mode == "start-up":
-            yield Victim(folder, steps, mode, "start-up", rng.uniform(0, _START_UP_S))
+        if mode == "start-up" and number % 2:
+            yield Victim(folder, steps, mode, MADE, rng.uniform(0, _CLOSE_TO))
+        elif mode == "start-up":
+            yield Victim(folder, steps, mode, "start-up", rng.uniform(0, start_s))
         elif number % 8 == 6:
             step = steps * rng.randint(1, EPISODES - 1)
             yield Victim(folder, steps, mode, "end of an episode", rng.uniform(0, _CLOSE_TO), step)
@@ -187,11 +193,14 @@ def kill_in_time(victims: list[Victim]) -> list[Victim]:
     while not done:
         now = time.monotonic_ns()
         for victim in victims:
-            if victim.kill_ns is None and not victim.step:
+            if victim.kill_ns is None and victim.moment == MADE:
+                if next(victim.folder.glob("*.h5*"), None):
+                    victim.kill_ns = now + round(victim.after_s * 1e9)
+            elif victim.kill_ns is None and not victim.step:
                 victim.kill_ns = victim.begun_ns + round(victim.after_s * 1e9)
             elif victim.kill_ns is None and len(victim.reports) >= victim.step:
                 victim.kill_ns = now + round(victim.after_s * 1e9)
-        due = min((victim.kill_ns for victim in victims if victim.kill_ns is not None), default=now + 10**9)
+        due = min(victim.kill_ns or now + (_LOOK_NS if victim.moment == MADE else 10**9) for victim in victims)
         readable, _, _ = select.select([victim.pipe for victim in victims], [], [], max(0.0, (due - now) / 1e9))
         for victim in victims:
             ended = victim.pipe in readable and not _read(victim)
@@ -251,7 +260,8 @@ def prove(kills: int, steps: int, seed: int, root: Path, mode: str) -> list[Outc
     kill_in_time([whole])
     if len(whole.reports) != EPISODES * steps:
         raise SystemExit("a session that nobody kills does not reach its end")
-    planned = plan_kills(steps, mode, (whole.killed_ns - whole.begun_ns) / 1e9, root, random.Random(seed))
+    start_s, duration_s = ((ns - whole.begun_ns) / 1e9 for ns in (whole.reports[0], whole.killed_ns))
+    planned = plan_kills(steps, mode, start_s, duration_s, root, random.Random(seed))
     running: list[Victim] = []
     dead: list[Victim] = []
     while (killed := sum(victim.killed for victim in dead)) < kills and len(dead) < kills * MOST_SESSIONS:
