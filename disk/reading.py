@@ -65,17 +65,6 @@ def read_plain(path: Path, most: int) -> bytes:
     return b"".join(parts)
 
 
-def refuse_link(folder: Path) -> Path:
-    """Return a folder as it is, whether there is one or not, unless it is a link.
-
-    Raises:
-        NotPlainError: If it is one: what is written to it would land elsewhere.
-    """
-    if folder.is_symlink():
-        raise NotPlainError("it is a link, which Racer does not follow")
-    return folder
-
-
 def _target(path: Path) -> str:
     if not path.is_symlink():
         return os.fspath(path)

@@ -36,7 +36,9 @@ except ImportError:  # Windows: what a killed process left cannot be told there 
 
 _UNFINISHED = re.compile(r"\.racer-[0-9a-f]{16}\.unfinished(\.\w{1,20})?", re.ASCII)
 _NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
-_APPEND = os.O_RDWR | os.O_APPEND | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+_SINGLE = (
+    os.O_RDWR | os.O_CREAT | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+)
 _swept: set[str] = set()
 
 
@@ -76,7 +78,7 @@ def whole_file(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
     fresh, file = _new_file(path)
     try:
         yield fresh
-        if not _has_name(file.fileno(), fresh):
+        if not has_name(file.fileno(), fresh):
             raise NotPlainError("something else took the place of what was being written")
         os.fsync(file.fileno())
         if os.name == "nt":  # it renames no file that is open
@@ -160,16 +162,50 @@ def as_owner(name: str, flags: int) -> int:
 
 
 def open_to_append(path: Path) -> FileIO:
-    """Open a file to write at its end, unbuffered; made if missing, and never through a link.
+    """Open a file to write at its end, unbuffered; see `open_single`."""
+    return open_single(path, append=True)
+
+
+def open_single(path: Path, rights: int | None = None, *, append: bool = False, make: bool = True) -> FileIO:
+    """Open a file to read and write, unbuffered, never through a link.
+
+    Args:
+        path: A file that has no other name: whoever made a second one elsewhere (hard link) would see it changed.
+        rights: It gets these, if they are its owner's to give; if None, those of everything that is made here.
+        append: Whether everything is written at its end.
+        make: Whether it is made if missing.
 
     Raises:
-        NotPlainError: If it is not a plain file.
+        NotPlainError: If it is not a plain file, or has other names.
         OSError: If it cannot be opened.
     """
-    with suppress(FileNotFoundError):
-        if not stat.S_ISREG(os.stat(path, follow_symlinks=False).st_mode):
-            raise NotPlainError("it is not a plain file")
-    return FileIO(path, "a", opener=lambda name, flags: os.open(name, _APPEND, _mode(path.parent)))
+    with suppress(*[FileNotFoundError] * make):
+        found = os.stat(path, follow_symlinks=False)
+        if found.st_nlink > 1:  # as a process leaves it that is killed while it gives a file its name
+            sweep(path.parent)
+            found = os.stat(path, follow_symlinks=False)
+        _refuse_shared(found)
+    flags = _SINGLE | os.O_APPEND if append else _SINGLE
+    mode = _mode(path.parent) if rights is None else rights
+    file = FileIO(path, "a+" if append else "r+", opener=lambda name, _: os.open(name, flags, mode))
+    try:
+        _refuse_shared(os.fstat(file.fileno()))
+        if rights is not None and os.name == "posix":
+            with suppress(PermissionError):  # somebody else's
+                os.fchmod(file.fileno(), rights)
+    except BaseException:
+        file.close()
+        raise
+    return file
+
+
+def _refuse_shared(found: os.stat_result) -> None:
+    if stat.S_ISLNK(found.st_mode):
+        raise NotPlainError("it is a link, which Racer does not follow")
+    if not stat.S_ISREG(found.st_mode):
+        raise NotPlainError("it is not a plain file")
+    if found.st_nlink > 1:
+        raise NotPlainError("it has another name (hard link), perhaps elsewhere")
 
 
 def write_all(file: FileIO, data: bytes) -> None:
@@ -190,6 +226,9 @@ def rename_without_overwriting(source: Path, target: Path) -> None:
         FileExistsError: If the name is taken.
         OSError: If the file system refuses.
     """
+    if os.name == "nt":
+        os.rename(source, target)
+        return
     try:
         os.link(source, target)
     except FileExistsError:
@@ -301,7 +340,7 @@ def _new_file(path: Path) -> tuple[Path, FileIO]:
         file = FileIO(fresh, "r+", opener=lambda name, flags: os.open(name, _NEW, _mode(path.parent)))
         try:
             hold(file.fileno(), wait=True)
-            if _has_name(file.fileno(), fresh):
+            if has_name(file.fileno(), fresh):
                 return fresh, file
         except BaseException:
             file.close()
@@ -322,7 +361,7 @@ def _new_folder(parent: Path) -> tuple[Path, int | None]:
             continue
         try:
             hold(descriptor, wait=True)
-            if _has_name(descriptor, fresh):
+            if has_name(descriptor, fresh):
                 return fresh, descriptor
         except BaseException:
             os.close(descriptor)
@@ -330,7 +369,8 @@ def _new_folder(parent: Path) -> tuple[Path, int | None]:
         os.close(descriptor)
 
 
-def _has_name(descriptor: int, path: Path) -> bool:
+def has_name(descriptor: int, path: Path) -> bool:
+    """Return whether a name leads to what is open, itself and not through a link."""
     try:
         return os.path.samestat(os.fstat(descriptor), os.stat(path, follow_symlinks=False))
     except FileNotFoundError:

@@ -15,6 +15,7 @@ is in here. It imports neither `racer` nor `compression`, and needs no torch and
 
 from __future__ import annotations
 
+import sessions.storage.plugins  # noqa: F401  # before anything loads HDF5
 from sessions.errors import (
     ParticipantNameError,
     RecordingError,

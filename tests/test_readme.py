@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import watching
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -20,6 +21,18 @@ SHORT = {
 """What makes the experimenter's commands do without a person."""
 FEW = {"practice": 1, "calibration": 2, "exploration": 2, "evaluation": 1, "steps": 20}
 """Numbers for the study file that make its day short."""
+WATCHED = """
+from pathlib import Path
+
+import watching
+
+watching.begin(Path(__file__).parents[1], Path(__file__).parent / "notes")
+if __name__ == "__main__":
+    from racer.cli import main
+
+    main()
+"""
+"""What `racer` is here: Racer, and notes of who touches which file."""
 SESSION = "--driver simulated --headless --steps 20 --practice 1 --calibration 2 --exploration 2 --evaluation 1"
 
 
@@ -34,9 +47,13 @@ def run(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
     if not tools.exists():
         tools.mkdir()
         script = tools / "racer"
-        script.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m racer "$@"\n')
+        (tools / "watched.py").write_text(WATCHED)
+        script.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{tools}/watched.py" "$@"\n')
         script.chmod(0o755)
-    environment = os.environ | {"PATH": f"{tools}{os.pathsep}{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
+    environment = os.environ | {
+        "PATH": f"{tools}{os.pathsep}{os.environ['PATH']}",
+        "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}",
+    }
     return subprocess.run(
         ["bash", "-euo", "pipefail", "-c", command], cwd=folder, env=environment, capture_output=True, text=True
     )
@@ -65,6 +82,7 @@ def test_the_experimenters_day_and_the_care_of_recordings_run_line_by_line(tmp_p
     assert "demo/report.html" in output["racer study report"]
     assert (tmp_path / "demo" / "report.html").read_text().lower().startswith("<!doctype html>")
     assert ": verified" in output["racer session verify"]
+    assert watching.others(tmp_path / "bin" / "notes") == set(), "files are opened and made through `disk` alone"
 
 
 def test_the_example_driver_drives(tmp_path: Path) -> None:

@@ -19,12 +19,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Annotated, Any, Self
 
-from filelock import FileLock, Timeout
 from pydantic import BaseModel, ConfigDict, Field
 
 from compression.errors import CompressionError
 from compression.noise import NoiseName
-from disk.reading import NotPlainError, open_plain, refuse_link
+from disk.locking import FileLock, HeldError
+from disk.reading import NotPlainError, open_plain
 from disk.writing import make_folder, open_to_append, write_whole
 from racer.errors import RacerError
 from racer.loop.batched import Score
@@ -111,8 +111,7 @@ class ResultsFile:
         self._file: FileIO | None = None
         with _refusing(self.path):
             make_folder(folder)
-            self._lock = FileLock(refuse_link(folder / f".{RESULTS}.lock"))
-            self._lock.acquire(blocking=False)
+            self._lock = FileLock(folder / f".{RESULTS}.lock").acquire()
         try:
             with _refusing(self.path):
                 self._open(settings)
@@ -232,7 +231,7 @@ def _refusing(path: Path) -> Iterator[None]:
     """Turn what the system says into one line."""
     try:
         yield
-    except Timeout as error:
+    except HeldError as error:
         raise ResultsError(
             f"another sweep is writing to {path.parent}; nothing was changed: wait for its end, or give another --out"
         ) from error

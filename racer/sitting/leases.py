@@ -21,9 +21,8 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
-from filelock import FileLock, SoftFileLock, Timeout
-
-from disk.reading import read_plain
+from disk.locking import FileLock, HeldError
+from disk.reading import NotPlainError, read_plain
 from disk.writing import make_folder, write_whole
 from racer.errors import ConfigError, RacerError
 from racer.sitting.allocation import SESSION_ID, Lease, given_orders, lease_of, least_given, next_name
@@ -153,21 +152,16 @@ class Leases:
         path = self._folder / "lock"
         try:
             self._make_folder()
-            lock = self._lock(path)
-            lock.acquire(timeout=self._patience_s)
-        except Timeout as error:
+            lock = self._lock(path).acquire(self._patience_s)
+        except HeldError as error:
             raise LeaseError(
                 f"another Racer command has kept {path} locked for {self._patience_s:g} seconds; nothing was recorded "
                 "or changed: wait for it or end it, then start again"
             ) from error
-        except (OSError, NotImplementedError) as error:
+        except OSError as error:
             raise self._no_locks(path, error) from error
-        try:
-            if isinstance(lock, SoftFileLock):  # what filelock makes of itself where the file system has no locks
-                raise self._no_locks(path, NotImplementedError("it has no locks"))
+        with lock:
             yield
-        finally:
-            lock.release()
 
     def _make_folder(self) -> None:
         if self._folder.is_symlink():
@@ -182,12 +176,12 @@ class Leases:
                 self._folder.chmod(stat.S_IMODE(self._data.stat().st_mode))
 
     def _lock(self, path: Path) -> FileLock:
-        if path.is_symlink():
-            raise LeaseError(f"{path} is a link, which Racer does not follow; nothing was changed: remove it")
-        return FileLock(path, mode=self._data.stat().st_mode & 0o666 | 0o600)
+        return FileLock(path, self._data.stat().st_mode & 0o666 | 0o600)
 
-    def _no_locks(self, path: Path, error: Exception) -> LeaseError:
-        reason = (isinstance(error, OSError) and error.strerror) or str(error)
+    def _no_locks(self, path: Path, error: OSError) -> LeaseError:
+        reason = error.strerror or str(error)
+        if isinstance(error, NotPlainError):
+            return LeaseError(f"cannot lock {path}: {reason}; nothing was recorded: remove it")
         return LeaseError(
             f"cannot lock {path}: {reason}; nothing was recorded: choose a data folder that you may write to, on a "
             "file system with locks"
@@ -202,13 +196,11 @@ class Leases:
         """Remove a dead session's files; return whether it was dead."""
         path = self._folder / f"{session_id}.lock"
         try:
-            lock = self._lock(path)
-            lock.acquire(blocking=False)
-        except Timeout:
+            self._lock(path).acquire().release()
+        except HeldError:
             return False
         except OSError as error:
             raise self._no_locks(path, error) from error
-        lock.release()
         self._remove(session_id)
         return True
 
@@ -244,14 +236,14 @@ class Leases:
         lock = self._lock(self._folder / f"{lease.session_id}.lock")
         note = self._folder / f"{lease.session_id}.json"
         try:
-            lock.acquire(blocking=False)
+            lock.acquire()
             try:
                 write_whole(note, json.dumps(asdict(lease)).encode())
             except BaseException:
                 lock.release()
                 self._remove(lease.session_id)
                 raise
-        except Timeout as error:
+        except HeldError as error:
             reason = "is already running; nothing was changed: start again"
             raise LeaseError(f"session {lease.session_id} {reason}") from error
         except OSError as error:

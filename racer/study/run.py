@@ -13,8 +13,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
+from disk.locking import FileLock, HeldError
 from disk.writing import make_folder, write_whole
 from racer.carried import Carried
 from racer.drivers.registry import KEYBOARD, SIMULATED, make_driver
@@ -192,17 +191,14 @@ def _identity(study: Study, protocol: ProtocolName, place: int) -> SimulatedIden
 @contextmanager
 def _alone(study: Study) -> Iterator[None]:
     """Let no other run simulate this study meanwhile."""
-    locked = study.recordings / LOCK
-    if locked.is_symlink():  # a study from somebody else must not have files elsewhere changed
-        raise StudyFileError(study.path, f"{locked} is a link, which Racer does not follow; nothing was changed")
     try:
         make_folder(study.recordings)
-        with FileLock(locked).acquire(blocking=False):
+        with FileLock(study.recordings / LOCK):
             former = study.recordings / _FORMER
             if former.is_dir() and not former.is_symlink():
                 shutil.rmtree(former)
             yield
-    except Timeout as error:
+    except HeldError as error:
         raise StudyFileError(
             study.path, "another `racer study run` is simulating this study; nothing was changed: wait for its end"
         ) from error

@@ -1,21 +1,34 @@
-"""Spoilt input for `fuzz_inputs.py`: bytes changed at random, and structure changed as somebody hostile would."""
+"""Spoilt input for `fuzz_inputs.py`: bytes changed at random, tables, JSON, TOML and tensors on purpose."""
 
 from __future__ import annotations
 
 import json
 import random
 import re
-from collections.abc import Callable, Iterator
-from contextlib import suppress
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 
-import h5py
-import numpy as np
-from h5py import h5d, h5p, h5s, h5t, h5z
-
-_LIMITS = (0, 1, 0x7F, 0x80, 0xFF, 2**16, 2**31 - 1, 2**31, 2**32 - 1, 2**63 - 1, 2**63, 2**64 - 1)
-_TEXTS = ("", "\x1b[2J", "../../x", "/etc/passwd", "é" * 300, "x" * 70_000, "[" * 5_000, "nan", "-1", "{}", "p01\n")
+LIMITS = (0, 1, 0x7F, 0x80, 0xFF, 2**16, 2**31 - 1, 2**31, 2**32 - 1, 2**63 - 1, 2**63, 2**64 - 1)
+STEERING = (
+    "\x1b[2J",
+    "\u202egpj.exe",
+    "\u2066\u2069\u200f\u061c",
+    "\x9b31m",
+    "fine\r=cmd|' /C calc'!A0\rp99",
+    "=1+1",
+    "+1",
+    "@SUM(A1)",
+    "\uff1d1+1",
+    "\uff0b1\uff20",
+    "\t=1",
+    " \u2028=1",
+    "<script>alert(1)</script>",
+)
+"""What turns a terminal's or a page's writing round or steers it, and what a spreadsheet reckons with."""
+TEXTS = (
+    *("", "../../x", "/etc/passwd", "é" * 300, "x" * 70_000, "[" * 5_000, "nan", "-1", "{}", "p01\n"),
+    *STEERING,
+)
 
 
 _JSON_BOMBS = (
@@ -36,20 +49,18 @@ _MOST_BYTES = 50_000_000
 _CELLS = (
     '"',
     '"a\nb"',
-    "=1+1",
     "@x",
     "-1",
     "nan",
     "inf",
     "1e400",
     "\0",
-    "\x1b[2J",
     "../../x",
     "x" * 1000,
     "",
     " ",
-    "\u202e",
     "é",
+    *STEERING,
 )
 
 
@@ -70,7 +81,7 @@ def spoil_bytes(data: bytes, other: bytes, rng: random.Random) -> bytes:
             spoilt[at:] = b""
         elif kind == 4:
             at -= at % 8
-            spoilt[at : at + 8] = rng.choice(_LIMITS).to_bytes(8, rng.choice(("little", "big")))
+            spoilt[at : at + 8] = rng.choice(LIMITS).to_bytes(8, rng.choice(("little", "big")))
         elif kind == 5:
             source = rng.randrange(len(spoilt))
             spoilt[at : at + length] = spoilt[source : source + length]
@@ -84,15 +95,6 @@ def spoil_bytes(data: bytes, other: bytes, rng: random.Random) -> bytes:
     return bytes(spoilt)
 
 
-def spoil_structure(path: Path, canary: Path, rng: random.Random) -> None:
-    """Change a recording through HDF5 itself, one to three times; `canary` is a file that nobody may open."""
-    with h5py.File(path, "r+") as file:
-        for _ in range(rng.randint(1, 3)):
-            # What cannot be changed so stays as it is.
-            with suppress(ArithmeticError, LookupError, OSError, RuntimeError, TypeError, ValueError):
-                rng.choice(_CHANGES)(file, canary, rng)
-
-
 def spoil_mask(data: bytes, rng: random.Random) -> bytes:
     """Return a mask file with its bytes, or its safetensors header, changed."""
     kind = rng.randrange(8)
@@ -101,7 +103,7 @@ def spoil_mask(data: bytes, rng: random.Random) -> bytes:
     end = 8 + int.from_bytes(data[:8], "little")
     header, body = json.loads(data[8:end]), data[end:]
     if kind == 1:
-        return rng.choice(_LIMITS).to_bytes(8, "little") + data[8:]
+        return rng.choice(LIMITS).to_bytes(8, "little") + data[8:]
     if kind == 2:
         depth = rng.choice((100, 10_000, 200_000))
         bomb = b'{"a":' * depth if rng.random() < 0.5 else b"[" * depth
@@ -115,7 +117,7 @@ def spoil_mask(data: bytes, rng: random.Random) -> bytes:
         entry["dtype"] = rng.choice(("F64", "I64", "BOOL", "F8_E4M3", "U8", "", 7, None, "BF16"))
     elif kind == 5:
         entry = header[rng.choice(tensors)]
-        entry["data_offsets"] = [rng.choice(_LIMITS), rng.choice(_LIMITS)]
+        entry["data_offsets"] = [rng.choice(LIMITS), rng.choice(LIMITS)]
     elif kind == 6:
         record = json.loads(header["__metadata__"]["record"])
         for _ in range(rng.randint(1, 3)):
@@ -160,7 +162,7 @@ def spoil_json(data: bytes, rng: random.Random) -> bytes:
         if kind == 0 and place is not whole:
             del place[key]
         elif kind == 1 and isinstance(place, dict):
-            place[rng.choice((*_TEXTS, "x"))] = place.pop(key)
+            place[rng.choice((*TEXTS, "x"))] = place.pop(key)
         elif kind == 2 and isinstance(place, list):
             place.extend([place[key]] * rng.choice((1, 50, 3000)))
         elif kind == 3 and isinstance(place[key], str) and place[key]:
@@ -207,7 +209,7 @@ def spoil_csv(data: bytes, rng: random.Random) -> bytes:
         if kind == 0:
             row[rng.randrange(len(row))] = rng.choice((*_CELLS, *rng.choice(rows)))
         elif kind == 1:
-            row[rng.randrange(len(row))] = str(rng.choice(_LIMITS))
+            row[rng.randrange(len(row))] = str(rng.choice(LIMITS))
         elif kind == 2:
             row.append(rng.choice(_CELLS))
         elif kind == 3 and len(row) > 1:
@@ -246,7 +248,7 @@ def spoil_toml(text: str, rng: random.Random) -> bytes:
             at = rng.choice(values)
             lines[at] = lines[at].partition("=")[0] + "= " + _any_toml(rng)
         elif kind == 4:
-            lines[at] = re.sub(r"\d+", str(rng.choice(_LIMITS)), lines[at])
+            lines[at] = re.sub(r"\d+", str(rng.choice(LIMITS)), lines[at])
         elif kind == 5:
             lines[at] += rng.choice(('"', "'", "]", "}", "\\", "\0", "\x1b[2J", "#", ",", "= ="))
         text = "\n".join(lines)
@@ -255,11 +257,11 @@ def spoil_toml(text: str, rng: random.Random) -> bytes:
 
 
 def _any_toml(rng: random.Random) -> str:
-    text = json.dumps(rng.choice(_TEXTS))
+    text = json.dumps(rng.choice(TEXTS))
     return rng.choice(
         (
-            str(rng.choice(_LIMITS)),
-            f"-{rng.choice(_LIMITS)}",
+            str(rng.choice(LIMITS)),
+            f"-{rng.choice(LIMITS)}",
             "nan",
             "inf",
             "1e400",
@@ -278,138 +280,5 @@ def _any_toml(rng: random.Random) -> str:
 
 def _any_json(rng: random.Random) -> Any:
     return rng.choice(
-        (None, True, 0, -1, 0.5, 2**70, 1e308, float("inf"), float("nan"), [], {}, [[]], {"a": {}}, ["x", 1], *_TEXTS)
+        (None, True, 0, -1, 0.5, 2**70, 1e308, float("inf"), float("nan"), [], {}, [[]], {"a": {}}, ["x", 1], *TEXTS)
     )
-
-
-def _objects(file: h5py.File) -> list[str]:
-    found: list[str] = []
-    file.visit(found.append)
-    return found
-
-
-def _any_dataset(file: h5py.File, rng: random.Random) -> tuple[h5py.Group, str, h5py.Dataset]:
-    name = rng.choice([name for name in _objects(file) if isinstance(file[name], h5py.Dataset)])
-    return file[name].parent, name.rpartition("/")[2], file[name]
-
-
-def _delete(file: h5py.File, canary: Path, rng: random.Random) -> None:
-    del file[rng.choice(_objects(file))]
-
-
-def _rename(file: h5py.File, canary: Path, rng: random.Random) -> None:
-    one, other = rng.sample(_objects(file), 2)
-    file.move(one, rng.choice((f"{other}x", f"episodes/{rng.randrange(20):03d}", "x")))
-
-
-def _link(file: h5py.File, canary: Path, rng: random.Random) -> None:
-    name, other = rng.sample(_objects(file), 2)
-    target = file[other]
-    del file[name]
-    file[name] = rng.choice(
-        (h5py.SoftLink("/" + other), h5py.ExternalLink(str(canary), "/" + name), target, file["/"], h5py.SoftLink("/x"))
-    )
-
-
-def _attribute(file: h5py.File, canary: Path, rng: random.Random) -> None:
-    place = file[rng.choice(["/", *_objects(file)])]
-    name = rng.choice([*place.attrs, "status", "rejected"])
-    if rng.random() < 0.2:
-        del place.attrs[name]
-        return
-    place.attrs[name] = rng.choice(
-        (
-            *_TEXTS,
-            rng.choice(_LIMITS),
-            -rng.choice(_LIMITS[:-2]),
-            float("nan"),
-            np.zeros(3),
-            np.zeros((1,), "S9"),
-            np.bytes_(b"\xff\xfe"),
-            place.ref,
-            h5py.Empty("f"),
-            "a\0b",
-            True,
-            np.zeros((), [("a", "i4")]),
-            np.array([b"x"], h5py.string_dtype()),
-        )
-    )
-
-
-def _many_attributes(file: h5py.File, canary: Path, rng: random.Random) -> None:
-    place = file[rng.choice(["/", *_objects(file)])]
-    for number in range(200):
-        place.attrs[f"a{number}"] = "x" * 100
-
-
-def _resize(file: h5py.File, canary: Path, rng: random.Random) -> None:
-    _, _, dataset = _any_dataset(file, rng)
-    dataset.resize(rng.choice((0, 1, 127, 129, 2**17, 2**17 + 1, 2**40, 2**62)), axis=0)
-
-
-def _other_dataset(file: h5py.File, canary: Path, rng: random.Random) -> None:
-    parent, name, old = _any_dataset(file, rng)
-    dtype = rng.choice((old.dtype, "<i2", ">i8", "<f8", "S16", h5py.ref_dtype, h5py.string_dtype(), "V7", "<c16", "?"))
-    shape = rng.choice((old.shape, (), (0,), (5,), (2**50,), (5, 2**20), old.shape[:1] + (7,) * (old.ndim - 1)))
-    chunks = rng.choice((old.chunks, None, True, (1,) * len(shape)))
-    options = rng.choice(
-        ({}, {"compression": "gzip"}, {"compression": "lzf"}, {"scaleoffset": 2}, {"fletcher32": True})
-    )
-    del parent[name]
-    growing = chunks is not None and shape
-    parent.create_dataset(
-        name, shape, dtype, chunks=chunks, maxshape=(None,) * len(shape) if growing else None, **options
-    )
-
-
-def _outside(file: h5py.File, canary: Path, rng: random.Random) -> None:
-    parent, name, old = _any_dataset(file, rng)
-    shape, dtype = old.shape, old.dtype
-    del parent[name]
-    if rng.random() < 0.5:
-        parent.create_dataset(name, shape, dtype, external=[(str(canary), 0, h5py.h5f.UNLIMITED)])
-        return
-    layout = h5py.VirtualLayout(shape, dtype)
-    layout[...] = h5py.VirtualSource(str(canary), "/" + name, shape)
-    parent.create_virtual_dataset(name, layout)
-
-
-def _foreign_filter(file: h5py.File, canary: Path, rng: random.Random) -> None:
-    parent, name, old = _any_dataset(file, rng)
-    plist = h5p.create(h5p.DATASET_CREATE)
-    plist.set_chunk(old.chunks)
-    plist.set_filter(rng.choice((32001, 32015, 305)), h5z.FLAG_OPTIONAL)
-    space = h5s.create_simple(old.shape, (h5s.UNLIMITED,) * old.ndim)
-    kind = h5t.py_create(old.dtype, logical=True)
-    del parent[name]
-    h5d.create(parent.id, name.encode(), kind, space, plist)
-
-
-def _values(file: h5py.File, canary: Path, rng: random.Random) -> None:
-    _, _, dataset = _any_dataset(file, rng)
-    where = tuple(rng.randrange(0, 2) * chunk for chunk in dataset.chunks)
-    dataset.id.write_direct_chunk(
-        where, rng.choice((b"\xff", b"\x80", b"\x02", rng.randbytes(1))) * rng.choice((1, 64, 4096))
-    )
-
-
-def _many_groups(file: h5py.File, canary: Path, rng: random.Random) -> None:
-    for number in range(rng.choice((20, 400))):
-        file["episodes"].require_group(f"{number:03d}")
-
-
-_CHANGES: tuple[Callable[[h5py.File, Path, random.Random], None], ...] = (
-    _attribute,
-    _attribute,
-    _delete,
-    _foreign_filter,
-    _link,
-    _many_attributes,
-    _many_groups,
-    _other_dataset,
-    _other_dataset,
-    _outside,
-    _rename,
-    _resize,
-    _values,
-)

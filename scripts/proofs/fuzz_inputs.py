@@ -31,9 +31,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from fuzz_cases import spoil_bytes, spoil_mask, spoil_structure, spoil_toml  # type: ignore[import-not-found]
+from fuzz_cases import spoil_bytes, spoil_mask, spoil_toml  # type: ignore[import-not-found]
 from fuzz_packets import PACKETS_PER_CASE, coder_packets, mask_packets  # type: ignore[import-not-found]
 from fuzz_readers import READERS, make_more  # type: ignore[import-not-found]
+from fuzz_structure import spoil_structure  # type: ignore[import-not-found]
 
 import sessions
 from compression.coders.coder import find_coder

@@ -4,10 +4,11 @@ python scripts/proofs/place_traps.py --traps 500
 
 Each command runs once, and all paths that it opens, lists, makes or renames in its folder are noted. Then, in fresh
 copies of that folder, a trap lies in one of these places: a link to a file, folder, pipe or device outside, to nothing,
-to itself or to a folder above; a pipe, a device, a socket; another name (hard link) of a file outside; a folder for a
-file and a file for a folder. Whatever comes of the command, nothing outside may be read through a link, or changed;
-nothing may wait for ten seconds more than three times what the command takes, nor take 1 GB above what is loaded; and
-there is no traceback.
+to itself or to a folder above; a pipe, a device, a socket; another name (hard link) of a file outside, of anything or
+of what belongs there; a folder for a file and a file for a folder. Whatever comes of the command, nothing outside may
+be read through a link, or changed; nothing may wait for ten seconds more than three times what the command takes, nor
+take 1 GB above what is loaded; and there is no traceback. Where a place cannot take a trap another is drawn, until as
+many as were asked for are laid.
 """
 
 from __future__ import annotations
@@ -31,11 +32,16 @@ from forked_commands import load_everything, make_study, run  # type: ignore[imp
 from kill_commands import MODEL, RATES, unfinish  # type: ignore[import-not-found]
 
 import sessions
+from racer.rates.results import RESULTS
 
 HANG_S = 10.0
 MEMORY_BYTES = 2**30
 CODES = (0, 1, 2, 3)
+MOST_TRIES = 3
+"""For each trap that is asked for: some places cannot take some."""
 PRECIOUS = b"precious"
+NAMED, SHARED = "named", "shared"
+"""What lies outside and has another name inside, which may be read: anything, and what was there."""
 SITTING = ("--headless", "--driver", "simulated", "--practice", "0", "--calibration", "1", "--exploration", "1")
 COMMANDS: dict[str, tuple[int, tuple[str, ...]]] = {
     "list": (2, ("session", "list", "study/recordings")),
@@ -90,7 +96,7 @@ def places_of(folder: Path, words: tuple[str, ...]) -> tuple[list[str], float]:
 def make_outside(folder: Path) -> None:
     """Make what is not to be touched."""
     (folder / "folder").mkdir(parents=True)
-    for name in ("file", "folder/inner", "named"):
+    for name in ("file", "folder/inner", NAMED):
         (folder / name).write_bytes(PRECIOUS)
     os.mkfifo(folder / "pipe")
     for path in (folder / "file", folder / "folder/inner"):
@@ -102,7 +108,7 @@ def look_at(folder: Path) -> dict[str, tuple[object, ...]]:
     found: dict[str, tuple[object, ...]] = {}
     for path in sorted(folder.rglob("*")):
         told = path.lstat()
-        read = 0 if stat.S_ISDIR(told.st_mode) or path.name == "named" else told.st_atime_ns
+        read = 0 if stat.S_ISDIR(told.st_mode) or path.name in (NAMED, SHARED) else told.st_atime_ns
         changed = told.st_mtime_ns, told.st_mode, told.st_size
         found[str(path.relative_to(folder))] = (read, *changed)
     return found
@@ -123,6 +129,10 @@ def _socket(path: Path, outside: Path) -> None:
         os.chdir(there)
 
 
+def _share(path: Path, outside: Path) -> None:
+    os.link(outside / SHARED, path)  # FileNotFoundError where there was no file
+
+
 def _full(path: Path, outside: Path) -> None:
     (path / "in").mkdir(parents=True)
     (path / "in" / "it").write_bytes(PRECIOUS)
@@ -138,7 +148,8 @@ TRAPS: dict[str, Callable[[Path, Path], object]] = {
     "link to itself": lambda path, outside: path.symlink_to(path.name),
     "link to the folder above": lambda path, outside: path.symlink_to(".."),
     "relative link": lambda path, outside: path.symlink_to(os.path.relpath(outside / "file", path.parent)),
-    "hard link": lambda path, outside: os.link(outside / "named", path),
+    "hard link": lambda path, outside: os.link(outside / NAMED, path),
+    "hard link of what was there": _share,
     "pipe": lambda path, outside: os.mkfifo(path),
     "device": _device,
     "socket": _socket,
@@ -150,25 +161,27 @@ TRAPS: dict[str, Callable[[Path, Path], object]] = {
 def lay(path: Path, kind: str, outside: Path) -> bool:
     """Put a trap in the place of a file or folder; return whether that is possible."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    if kind == "hard link of what was there" and path.is_file():
+        shutil.copy(path, outside / SHARED)
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     path.unlink(missing_ok=True)
     try:
         TRAPS[kind](path, outside)
-    except PermissionError:
+    except (PermissionError, FileNotFoundError):
         return False
     return True
 
 
-def spring(base: Path, root: Path, name: str, place: str, kind: str, usual_s: float) -> tuple[str, float]:
-    """Lay one trap and run a command; return what is wrong, and how long it took."""
+def spring(base: Path, root: Path, name: str, place: str, kind: str, usual_s: float) -> tuple[str, float] | None:
+    """Lay one trap and run a command; return what is wrong, and how long it took; None where it cannot be laid."""
     outside, folder = root / "outside", root / "folder"
     for each in (outside, folder):
         shutil.rmtree(each, ignore_errors=True)
     shutil.copytree(base, folder, symlinks=True)
     make_outside(outside)
     if not lay(folder / place, kind, outside):
-        return "", 0.0
+        return None
     before = look_at(outside)
     limit = usual_s * 3 + HANG_S
     ended = run(folder, _words(name, base), limit=limit, memory=MEMORY_BYTES)
@@ -194,7 +207,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--traps", type=int, default=500)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--only", type=int, help="the trap of this number")
+    parser.add_argument("--only", type=int, help="the try of this number")
     arguments = parser.parse_args()
     load_everything()
     with tempfile.TemporaryDirectory() as place:
@@ -207,6 +220,9 @@ def main() -> None:
         partial.rename(base / "study/recordings" / partial.name)
         (base / "masks").mkdir()
         run(base, ("study", "key", "key.pem"))
+        run(base, ("rates", *RATES, "--out", "rates"))
+        *lines, last = (base / "rates" / RESULTS).read_bytes().splitlines(keepends=True)
+        (base / "rates" / RESULTS).write_bytes(b"".join(lines) + last[:40])  # which the next sweep cuts off
         places, usual = {}, {}
         for name in COMMANDS:
             folder = root / "folder"
@@ -222,22 +238,28 @@ def main() -> None:
         shutil.rmtree(root / "outside")
         rng = random.Random(arguments.seed)
         laid: Counter[str] = Counter()
-        longest, findings = 0.0, []
-        for number in range(arguments.traps):
+        longest, findings, tries = 0.0, [], 0
+        while laid.total() < (arguments.traps if arguments.only is None else 1):
+            if tries == arguments.traps * MOST_TRIES:
+                raise SystemExit(f"only {laid.total()} traps could be laid in {tries} tries")
+            number, tries = tries, tries + 1
             (name,) = rng.choices(list(COMMANDS), [often for often, _ in COMMANDS.values()])
             where, kind = rng.choice(places[name]), rng.choice(list(TRAPS))
             if arguments.only not in (None, number):
                 continue
             if kind == "link to a folder" and where in COMMANDS[name][1]:
                 continue  # whoever names a link to a folder means what it leads to
-            wrong, seconds = spring(base, root, name, where, kind, usual[name])
-            laid[kind] += bool(seconds)
+            if (sprung := spring(base, root, name, where, kind, usual[name])) is None:
+                continue
+            wrong, seconds = sprung
+            laid[kind] += 1
             longest = max(longest, seconds - usual[name])
-            print(f"{number + 1} of {arguments.traps}", end="\r", file=sys.stderr, flush=True)
+            print(f"{laid.total()} of {arguments.traps}", end="\r", file=sys.stderr, flush=True)
             if wrong:
                 findings.append(f"{number}: {name}, {kind} at {where}: {wrong}")
                 print(findings[-1], flush=True)
-    print(json.dumps({"traps": laid.total(), "kinds": laid, "longest_above_usual_s": round(longest, 1)}, indent=2))
+    told = {"traps": laid.total(), "tries": tries, "kinds": laid, "longest_above_usual_s": round(longest, 1)}
+    print(json.dumps(told, indent=2))
     print(f"{len(findings)} findings")
     if findings:
         raise SystemExit(1)

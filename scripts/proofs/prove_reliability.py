@@ -7,13 +7,16 @@ takes its time: 50 steps a second. Most are killed at any moment between their b
 moments after an episode's last step or after the last step of all, while the file is closed and gets its name. What
 is left must open, verify, repair, and lack less than a second of what was driven; else the exit code is 1.
 
+A session that comes to its end before its moment does not count as a kill; another is begun in its place.
+
 `--mode free` does without the beat, `--mode window` drives in a window (SDL's, that nobody sees), and `--mode start-up`
-kills within the first moments, while the file is made.
+kills before the first step: half of them at any moment, half as soon as there is a file.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import platform
@@ -48,13 +51,17 @@ from sessions.maintenance.repair import repair
 RATE_HZ = 50
 EPISODES = 4
 AT_ONCE = 2
+MOST_SESSIONS = 3
+"""For each kill: some end before their moment has come."""
 LONGEST_LOSS_MS = 1000.0
 MODES = ("paced", "free", "window", "start-up")
 PIPE = "RACER_RELIABILITY_PIPE"
 """Environment variable: the descriptor that the driver reports to."""
 MODE = "RACER_RELIABILITY_MODE"
 _REPORT = struct.Struct("<q")
-_START_UP_S = 1.0
+MADE = "its file is made"
+_LOOK_NS = 1_000_000
+"""Nanoseconds until it is looked again whether a file has been made."""
 _CLOSE_TO = 0.04
 """Seconds after an episode's last step within which it is put on the device."""
 
@@ -105,6 +112,9 @@ class Victim:
     begun_ns: int = 0
     kill_ns: int | None = None
     killed_ns: int = 0
+    """When it was killed or, if that came first, ended."""
+    killed: bool = False
+    """Whether it was killed before its end."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +123,9 @@ class Outcome:
 
     moment: str
     state: str
-    """`partial`, `finished`, or `nothing` where it was killed before its file began."""
+    """How far its file had come: `no folder`, `no file`, `empty file`, `no step`, `partial`, `finished`."""
+    killed: bool
+    """Whether it was killed before its end."""
     driven: int
     """Steps that were decided."""
     lost: int
@@ -125,13 +137,15 @@ class Outcome:
 
 
 def plan_kills(
-    count: int, steps: int, mode: str, duration_s: float, root: Path, rng: random.Random
+    steps: int, mode: str, start_s: float, duration_s: float, root: Path, rng: random.Random
 ) -> Iterator[Victim]:
-    """Yield the sessions to kill: three quarters at any moment, the others where most happens to the file."""
-    for number in range(count):
+    """Yield sessions to kill, at any moment of the start or the whole, and where most happens to the file."""
+    for number in itertools.count():
         folder = root / f"{number:04d}"
-        if mode == "start-up":
-            yield Victim(folder, steps, mode, "start-up", rng.uniform(0, _START_UP_S))
+        if mode == "start-up" and number % 2:
+            yield Victim(folder, steps, mode, MADE, rng.uniform(0, _CLOSE_TO))
+        elif mode == "start-up":
+            yield Victim(folder, steps, mode, "start-up", rng.uniform(0, start_s))
         elif number % 8 == 6:
             step = steps * rng.randint(1, EPISODES - 1)
             yield Victim(folder, steps, mode, "end of an episode", rng.uniform(0, _CLOSE_TO), step)
@@ -179,18 +193,22 @@ def kill_in_time(victims: list[Victim]) -> list[Victim]:
     while not done:
         now = time.monotonic_ns()
         for victim in victims:
-            if victim.kill_ns is None and not victim.step:
+            if victim.kill_ns is None and victim.moment == MADE:
+                if next(victim.folder.glob("*.h5*"), None):
+                    victim.kill_ns = now + round(victim.after_s * 1e9)
+            elif victim.kill_ns is None and not victim.step:
                 victim.kill_ns = victim.begun_ns + round(victim.after_s * 1e9)
             elif victim.kill_ns is None and len(victim.reports) >= victim.step:
                 victim.kill_ns = now + round(victim.after_s * 1e9)
-        due = min((victim.kill_ns for victim in victims if victim.kill_ns is not None), default=now + 10**9)
+        due = min(victim.kill_ns or now + (_LOOK_NS if victim.moment == MADE else 10**9) for victim in victims)
         readable, _, _ = select.select([victim.pipe for victim in victims], [], [], max(0.0, (due - now) / 1e9))
         for victim in victims:
             ended = victim.pipe in readable and not _read(victim)
             if ended or (victim.kill_ns is not None and time.monotonic_ns() >= victim.kill_ns):
                 victim.killed_ns = time.monotonic_ns()
                 os.kill(victim.pid, signal.SIGKILL)
-                os.waitpid(victim.pid, 0)
+                _, status = os.waitpid(victim.pid, 0)
+                victim.killed = os.waitstatus_to_exitcode(status) == -signal.SIGKILL and not ended
                 while _read(victim):
                     pass
                 os.close(victim.pipe)
@@ -207,27 +225,28 @@ def _read(victim: Victim) -> bool:
 def examine(victim: Victim) -> Outcome:
     """Open, verify and repair what a session left, and compare it with what it had reported."""
     driven = len(victim.reports)
-    files = sessions.find_recordings(victim.folder)
+    files = sessions.find_recordings(victim.folder) if victim.folder.exists() else []
     if not files or not files[0].stat().st_size:
+        state = "empty file" if files else "no file" if victim.folder.exists() else "no folder"
         problem = f"nothing is left of {driven} steps" if driven else ""
-        return Outcome(victim.moment, "nothing", driven, driven, 0.0, problem)
+        return Outcome(victim.moment, state, victim.killed, driven, driven, 0.0, problem)
     (path,) = files
-    state = "partial" if path.name.endswith(".partial") else "finished"
+    state = "finished" if not path.name.endswith(".partial") else "partial" if driven else "no step"
     try:
         with sessions.open(path) as session:
             held = sum(episode.n_steps for episode in session.episodes)
         findings = verify_recording(path).findings
         problems = [f"{found.check}: {found.detail}" for found in findings if found.outcome == "fail"]
-        if state == "partial":
+        if state != "finished":
             repair(path)
     except sessions.RecordingError as error:
         problem = "" if not driven and "ended before anything was recorded" in str(error) else str(error)
-        return Outcome(victim.moment, state, driven, driven, 0.0, problem)
+        return Outcome(victim.moment, state, victim.killed, driven, driven, 0.0, problem)
     lost = max(0, driven - held)
     lost_ms = (victim.killed_ns - victim.reports[held]) / 1e6 if lost else 0.0
     if lost_ms >= LONGEST_LOSS_MS:
         problems.append(f"{lost_ms:.0f} ms of steps are lost")
-    return Outcome(victim.moment, state, driven, lost, lost_ms, "; ".join(problems))
+    return Outcome(victim.moment, state, victim.killed, driven, lost, lost_ms, "; ".join(problems))
 
 
 def prove(kills: int, steps: int, seed: int, root: Path, mode: str) -> list[Outcome]:
@@ -241,13 +260,14 @@ def prove(kills: int, steps: int, seed: int, root: Path, mode: str) -> list[Outc
     kill_in_time([whole])
     if len(whole.reports) != EPISODES * steps:
         raise SystemExit("a session that nobody kills does not reach its end")
-    planned = plan_kills(kills, steps, mode, (whole.killed_ns - whole.begun_ns) / 1e9, root, random.Random(seed))
+    start_s, duration_s = ((ns - whole.begun_ns) / 1e9 for ns in (whole.reports[0], whole.killed_ns))
+    planned = plan_kills(steps, mode, start_s, duration_s, root, random.Random(seed))
     running: list[Victim] = []
     dead: list[Victim] = []
-    while len(dead) < kills:
-        while len(running) < AT_ONCE and (victim := next(planned, None)) is not None:
-            begin(victim)
-            running.append(victim)
+    while (killed := sum(victim.killed for victim in dead)) < kills and len(dead) < kills * MOST_SESSIONS:
+        while len(running) < min(AT_ONCE, kills - killed):
+            running.append(next(planned))
+            begin(running[-1])
         for victim in kill_in_time(running):
             running.remove(victim)
             dead.append(victim)
@@ -256,14 +276,15 @@ def prove(kills: int, steps: int, seed: int, root: Path, mode: str) -> list[Outc
 
 
 def summarise(outcomes: list[Outcome]) -> dict[str, Any]:
-    """Return the numbers."""
+    """Return the numbers, of sessions that came to their end as well."""
     kept = [outcome for outcome in outcomes if outcome.driven]
     losses = [outcome.lost for outcome in kept] or [0]
     milliseconds = [outcome.lost_ms for outcome in kept] or [0.0]
     return {
-        "kills": len(outcomes),
+        "sessions": len(outcomes),
+        "kills": sum(outcome.killed for outcome in outcomes),
         "moments": dict(Counter(outcome.moment for outcome in outcomes)),
-        "states": dict(Counter(outcome.state for outcome in outcomes)),
+        "states": dict(Counter(outcome.state for outcome in outcomes if outcome.killed)),
         "before_the_first_step": len(outcomes) - len(kept),
         "in_order": sum(not outcome.problem for outcome in outcomes),
         "problems": [f"{outcome.moment}: {outcome.problem}" for outcome in outcomes if outcome.problem],
@@ -277,7 +298,7 @@ def summarise(outcomes: list[Outcome]) -> dict[str, Any]:
 def main() -> None:
     """Kill, examine, and print a table or JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--kills", type=int, default=200)
+    parser.add_argument("--kills", type=int, default=200, help="before their end")
     parser.add_argument("--mode", choices=MODES, default=MODES[0])
     parser.add_argument("--steps", type=int, default=75, help="per episode")
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
@@ -294,7 +315,7 @@ def main() -> None:
     else:
         for name, value in summary.items():
             print(f"{name:24}{json.dumps(value)}")
-    if summary["problems"]:
+    if summary["problems"] or summary["kills"] < arguments.kills:
         raise SystemExit(1)
 
 

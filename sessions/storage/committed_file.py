@@ -11,7 +11,8 @@ from contextlib import suppress
 from io import FileIO
 from pathlib import Path
 
-from disk.writing import as_owner, hold, make_folder, sync_folder, write_all
+from disk.reading import open_plain
+from disk.writing import as_owner, hold, make_folder, open_single, sync_folder, write_all
 from sessions.storage.journal import PAGE, pack_journal
 
 Pages = Mapping[int, bytes | bytearray]
@@ -52,7 +53,7 @@ class CommittedFile:
         self._file, self._durable = file, durable
         self._path = Path(os.fsdecode(file.name)).absolute()
         # Of its own position, so that reading need not wait while a commit writes.
-        self._reader = FileIO(self._path)
+        self._reader = open_plain(self._path)
         self._reading = threading.Lock()
         hold(file.fileno(), shared=True)
         self._checksums = array("I")
@@ -184,7 +185,7 @@ class CommittedFile:
         try:
             mine = os.fstat(self._file.fileno())
         except OSError:
-            file = FileIO(self._path, "r+")
+            file = open_single(self._path, make=False)
             if os.fstat(file.fileno()).st_size < self.committed:
                 file.close()
                 raise OSError("it has lost part of what was written to it") from None
@@ -216,7 +217,7 @@ class CommittedFile:
         self._replace(file)
 
     def _replace(self, file: FileIO) -> None:
-        reader = FileIO(self._path)
+        reader = open_plain(self._path)
         hold(file.fileno(), shared=True)
         with self._reading:
             self.close()

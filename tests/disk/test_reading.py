@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from disk.reading import NotPlainError, open_plain, read_plain, refuse_link
+from disk.reading import NotPlainError, open_plain, read_plain
 
 
 def test_plain_file_is_read(tmp_path: Path) -> None:
@@ -71,11 +71,3 @@ def test_link_is_followed_within_its_folder_alone(tmp_path: Path) -> None:
             read_plain(folder / name, 10)
     with pytest.raises(OSError, match=r"[Ss]ymbolic"):
         read_plain(folder / "loop", 10)
-
-
-def test_folder_that_is_a_link_is_refused_where_something_is_written_to_it(tmp_path: Path) -> None:
-    (tmp_path / "link").symlink_to(tmp_path)
-    assert refuse_link(tmp_path / "none") == tmp_path / "none"
-    assert refuse_link(tmp_path) == tmp_path
-    with pytest.raises(NotPlainError, match="it is a link"):
-        refuse_link(tmp_path / "link")

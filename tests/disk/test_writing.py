@@ -116,16 +116,29 @@ def test_something_that_takes_the_place_of_what_is_being_written_is_noticed(tmp_
     assert names(tmp_path) == ["outside"]
 
 
-@pytest.mark.parametrize("kind", ["link", "pipe"])
-def test_nothing_is_appended_through_a_link_or_to_a_pipe(tmp_path: Path, kind: str) -> None:
+@pytest.mark.parametrize(
+    ("kind", "told"), [("link", "it is a link"), ("hard link", "another name"), ("pipe", "not a plain file")]
+)
+def test_nothing_is_appended_through_a_link_or_to_a_pipe(tmp_path: Path, kind: str, told: str) -> None:
     (tmp_path / "outside").write_bytes(b"precious")
     if kind == "link":
         (tmp_path / "log").symlink_to("outside")
+    elif kind == "hard link":
+        os.link(tmp_path / "outside", tmp_path / "log")
     else:
         os.mkfifo(tmp_path / "log")
-    with pytest.raises(OSError, match="plain file"):
+    with pytest.raises(OSError, match=told):
         open_to_append(tmp_path / "log")
     assert (tmp_path / "outside").read_bytes() == b"precious"
+
+
+def test_a_second_name_that_a_killed_process_left_is_removed_and_the_file_appended_to(tmp_path: Path) -> None:
+    (tmp_path / f".racer-{'0' * 16}.unfinished.jsonl").write_bytes(b"a\n")
+    os.link(tmp_path / f".racer-{'0' * 16}.unfinished.jsonl", tmp_path / "log.jsonl")
+    with open_to_append(tmp_path / "log.jsonl") as file:
+        file.write(b"b\n")
+    assert names(tmp_path) == ["log.jsonl"]
+    assert (tmp_path / "log.jsonl").read_bytes() == b"a\nb\n"
 
 
 def test_what_is_appended_comes_after_what_is_there(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -19,6 +20,7 @@ from compression.errors import CompressionError
 from compression.fitting.fitted import objective_of
 from compression.model.training.resumable import Work
 from racer.errors import RacerError
+from racer.rates.results import ResultsFile
 from racer.rates.write import _put
 from racer.recordings.deposit import Deposited, check_ledgers
 from racer.recordings.listing import list_sessions
@@ -28,6 +30,7 @@ from racer.report.write import write_report
 from racer.sitting.leases import Leases
 from racer.study.file import load_study
 from racer.study.init import init_study
+from racer.study.run import _alone
 from racer.training.models import read_card
 from racer.training.train import write_new
 from sessions.export.export import export_tables
@@ -82,7 +85,23 @@ def study_read(folder: Path) -> None:
     load_study(folder)
 
 
+def simulated(folder: Path) -> None:
+    init_study("study", "default", folder.parent, "en")
+    with _alone(load_study(folder)):
+        pass
+
+
+def swept(folder: Path) -> None:
+    with ResultsFile(folder, {"seed": 0}, ()):
+        pass
+
+
 PLACES: dict[str, tuple[str, Callable[[Path], object]]] = {
+    "lock of all leases": (".leases/lock", leased),
+    "lock of a lease": (".leases/0a1b2c.lock", leased),
+    "lock of a study that is simulated": ("recordings/.simulating.lock", simulated),
+    "lock of a sweep": (".cells.jsonl.lock", swept),
+    "results of a sweep": ("cells.jsonl", swept),
     "memory of leases": (".leases/recordings.json", leased),
     "note of a lease": (".leases/0a1b2c.json", leased),
     "withdrawals": ("withdrawals.jsonl", withdrawn),
@@ -153,6 +172,27 @@ def test_nothing_outside_is_touched_and_nothing_waits(tmp_path: Path, place: str
         act(folder)
     assert [each.name for each in outside.iterdir()] == ["file"]
     assert (outside / "file").read_bytes() == PRECIOUS
+
+
+@pytest.mark.parametrize("place", [*(place for place in PLACES if "lock" in place), "results of a sweep"])
+def test_hard_link_to_a_file_elsewhere_is_neither_locked_nor_added_to(tmp_path: Path, place: str) -> None:
+    name, act = PLACES[place]
+    path = tmp_path / "study" / name
+    path.parent.mkdir(parents=True)
+    if "lock" in place:
+        (tmp_path / "outside").write_bytes(PRECIOUS)
+    else:  # which is read first, and ends as a sweep that was killed leaves it
+        swept(tmp_path)
+        (tmp_path / name).rename(tmp_path / "outside")
+        with (tmp_path / "outside").open("ab") as file:
+            file.write(PRECIOUS)
+    (tmp_path / "outside").chmod(0o640)
+    before = (tmp_path / "outside").read_bytes()
+    os.link(tmp_path / "outside", path)
+    with at_once(), pytest.raises(RacerError, match="another name"):
+        act(tmp_path / "study")
+    assert (tmp_path / "outside").read_bytes() == before
+    assert stat.S_IMODE((tmp_path / "outside").stat().st_mode) == 0o640
 
 
 @pytest.mark.parametrize("place", ["withdrawals", "note of a lease", "numbers of a report", "table of a sweep"])

@@ -16,7 +16,6 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
-from filelock import FileLock
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule
@@ -25,6 +24,7 @@ from racing_builders import EPISODE, SESSION, STEP, Drive, write_session
 
 import racer
 import sessions
+from disk.locking import FileLock
 from racer.errors import ConfigError
 from racer.sitting.allocation import Lease, least_given
 from racer.sitting.census import take_census

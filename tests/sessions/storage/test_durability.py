@@ -438,6 +438,28 @@ def test_recorder_takes_no_file_for_its_own_that_has_lost_something(
     assert check_recording(recorder.path, "running") == 0
 
 
+def test_recorder_goes_on_through_no_link_that_took_the_place_of_its_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sessions.recorder.FileIO", StaleFile)
+    recorder = Recorder(tmp_path / "data", SESSION)
+    recorder.begin_episode(EPISODE)
+    mine = recorder.path.rename(tmp_path / "mine")
+    outside = tmp_path / "outside"
+    outside.write_bytes(before := b"precious" * 10_000)
+    monkeypatch.setattr(StaleFile, "gone", True)
+    for put in (recorder.path.symlink_to, recorder.path.hardlink_to):
+        put(outside)
+        with pytest.raises(StorageWaitError, match=r"it is a link|another name"):
+            recorder.retry()
+        recorder.path.unlink()
+    assert outside.read_bytes() == before
+    mine.replace(recorder.path)
+    recorder.retry()
+    recorder.abandon()
+    assert check_recording(recorder.path, "running") == 0
+
+
 def test_events_that_come_while_a_name_is_refused_do_not_stop_the_recording_from_getting_it(tmp_path: Path) -> None:
     recorder = Recorder(tmp_path, SESSION, clock=(clock := Clock()))
     recorder.begin_episode(EPISODE)

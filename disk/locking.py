@@ -1,0 +1,103 @@
+"""A lock on a file of its own, which the operating system gives back when the process ends, however it ends.
+
+    with FileLock(folder / "lock"):
+        ...
+
+The file is a plain one with no other name, is never written to, and stays when the lock is given back.
+"""
+
+from __future__ import annotations
+
+import errno
+import sys
+import time
+from contextlib import ExitStack
+from io import FileIO
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from disk.writing import has_name, open_single
+
+if sys.platform == "win32":
+    import msvcrt
+else:
+    import fcntl
+
+_POLL_S = 0.02
+_HELD = {errno.EAGAIN, errno.EACCES, errno.EDEADLK}
+
+
+class HeldError(Exception):
+    """Somebody else holds the lock."""
+
+
+class FileLock:
+    """A lock that one process at a time, and in it one of these, can hold. Windows: the file's first byte; else flock.
+
+    Args:
+        path: The file; made if missing, in a folder that is there.
+        rights: Of the file, such as 0o600; those of everything that is made in the folder if None.
+    """
+
+    def __init__(self, path: Path, rights: int | None = None) -> None:
+        self._path = path
+        self._rights = rights
+        self._file: FileIO | None = None
+
+    def acquire(self, patience_s: float = 0.0) -> Self:
+        """Take the lock.
+
+        Args:
+            patience_s: Seconds to wait for whoever holds it.
+
+        Raises:
+            HeldError: If somebody else still does.
+            NotPlainError: If the file is something else than a plain one with no other name.
+            OSError: If it cannot be opened, or the file system has no locks.
+        """
+        until = time.monotonic() + patience_s
+        while not self._try():
+            if time.monotonic() >= until:
+                raise HeldError(self._path)
+            time.sleep(_POLL_S)
+        return self
+
+    def release(self) -> None:
+        """Give the lock back, from processes forked meanwhile as well; nothing happens if it is not held."""
+        file, self._file = self._file, None
+        if file is not None:
+            with file:
+                _lock(file, False)
+
+    def __enter__(self) -> Self:
+        return self.acquire() if self._file is None else self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.release()
+
+    def _try(self) -> bool:
+        with ExitStack() as opened:
+            file = opened.enter_context(open_single(self._path, self._rights))
+            try:
+                _lock(file, True)
+            except OSError as error:
+                if error.errno in _HELD:
+                    return False
+                raise
+            # Whoever held it before may have removed it: then the next one locks another file of the name.
+            if not has_name(file.fileno(), self._path):
+                return False
+            opened.pop_all()
+            self._file = file
+            return True
+
+
+def _lock(file: FileIO, take: bool) -> None:
+    if sys.platform == "win32":
+        file.seek(0)
+        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK if take else msvcrt.LK_UNLCK, 1)
+    else:
+        fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB if take else fcntl.LOCK_UN)
