@@ -2,9 +2,9 @@
 
 TROUBLE is `full`: a ballast file fills the disk; `read-only`: nothing in the folder can be renamed any more; or
 `deleted`: the recording is deleted. PATIENCE is `mend`: whoever sits there sees to it when asked; or `leave`: they
-end the session. DRIVER is `program` for one that nobody sits with, or `windowed` for one with a window. Prints
-which pages gave a reason, and how the sitting went, as JSON. A recording that cannot go on is reported as the command line does it: one
-line, exit code 2.
+end the session. DRIVER is `program` for one that nobody sits with, or `windowed` for one with a window. Prints the
+titles of the pages that gave a reason, and how the sitting went, as JSON. A recording that cannot go on is reported as
+the command line does it: one line, exit code 2.
 """
 
 from __future__ import annotations
