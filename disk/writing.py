@@ -156,9 +156,9 @@ def as_owner(name: str, flags: int) -> int:
     """Open a file; if it is made, with the rights that everything here has. An `opener` for FileIO.
 
     Raises:
-        OSError: If it cannot be opened.
+        OSError: If it cannot be opened, or is a link.
     """
-    return os.open(name, flags, _mode(Path(name).parent))
+    return os.open(name, flags | getattr(os, "O_NOFOLLOW", 0), _mode(Path(name).parent))
 
 
 def open_to_append(path: Path) -> FileIO:

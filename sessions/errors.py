@@ -25,3 +25,11 @@ class StorageWaitError(StorageError):
 
 class UnreadableRecordingError(RecordingError):
     """A file is missing, damaged, foreign, of a newer schema, or asks for something a recording never needs."""
+
+
+def reason_of(error: Exception) -> str:
+    """Return what went wrong in one line: what the system says, the error's own first line, or what kind it is."""
+    if isinstance(error, MemoryError):
+        return "out of memory"
+    own = isinstance(error, OSError) and error.strerror
+    return own or str(error).partition("\n")[0] or type(error).__name__

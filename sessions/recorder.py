@@ -19,14 +19,14 @@ from contextlib import contextmanager, suppress
 from io import FileIO
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self, get_args
+from typing import Any, Self
 
 import h5py
 import numpy as np
 
 from disk.writing import as_owner, make_folder, rename_without_overwriting, sync_folder
 from sessions.attributes import encode_info
-from sessions.errors import RecordingError, RecordingExistsError, StorageError, StorageWaitError
+from sessions.errors import RecordingError, RecordingExistsError, StorageError, StorageWaitError, reason_of
 from sessions.names import PARTIAL_SUFFIX, SUFFIX, recording_name
 from sessions.rows import EpisodeRows, TableRows
 from sessions.schema import (
@@ -34,24 +34,24 @@ from sessions.schema import (
     ANSWER_DTYPE,
     EVENT_CHUNK,
     EVENT_DTYPE,
+    MENDED,
     MOST_EPISODES,
     ROW_MEANING,
     SCHEMA_VERSION,
+    EndStatus,
     EpisodeInfo,
     SessionInfo,
     Step,
+    check_end,
     episode_name,
 )
 from sessions.seal import ATTRIBUTE, Chain
-from sessions.storage.committed_file import ChangedError
 from sessions.storage.interrupts import interrupts_held
 from sessions.storage.staging import StagedFile
 
 FLUSH_NS = 500_000_000
 """Nanoseconds after which rows held in memory are put on disk: with a slow step and a slow disk on top, a process that
 is killed still loses less than a second."""
-
-EndStatus = Literal["complete", "aborted"]
 
 
 class Recorder:
@@ -71,8 +71,8 @@ class Recorder:
     Raises:
         RecordingExistsError: If the file or its `.partial` exists.
         StorageError: If the file cannot be made; nothing is left of it then.
-        StorageWaitError: In every method but `event`, if the disk refuses a write for now; call `retry` when it may
-            have room again, before anything else.
+        StorageWaitError: In every method but `event`, if the disk refuses for now, or the file is not as it was left
+            and cannot be made whole from memory; call `retry` when that may have changed, before anything else.
         ValueError: If `info` cannot be stored.
     """
 
@@ -98,20 +98,18 @@ class Recorder:
         self.path = folder / (name.removesuffix(SUFFIX) + PARTIAL_SUFFIX)
         self._task = info.task
         self._chain = Chain(info)
-        self._rejected: list[int] = []
+        self._rejected: set[int] = set()
         self._clock = clock
         self._keep_frames = keep_frames
         self._in_background, self._durable = in_background, durable
         self._on_whole = on_whole
-        self._episodes = 0
+        self._episodes = self._steps = 0
         self._episode: EpisodeRows | None = None
         self._last_episode: EpisodeRows | None = None
-        self._steps = 0
         self._flushed_ns = clock()
         self._failure: RecordingError | None = None
-        self._sealed = False
-        """Whether HDF5 has finished with the file, which is then complete but for a commit and its name."""
-        self._closed = False
+        # Sealed: HDF5 has finished with the file, which is complete but for a commit and its name.
+        self._sealed = self._closed = False
         with interrupts_held():
             self._staged = self._create()
             # The oldest format whose structures carry checksums, and one that every HDF5 since 2008 reads.
@@ -159,13 +157,10 @@ class Recorder:
             RuntimeError: If no episode is running.
             ValueError: If the status is another.
         """
-        _check_status(status)
+        check_end(status)
         episode = self._running_episode()
         with self._storing():
-            episode.set_status(status)
-            self._write_rows()
-            self._chain.add_episode(episode.info, status, episode.steps, episode.digests)
-            self._last_episode, self._episode = episode, None
+            self._end(episode, status)
             self._staged.wait()
             self._flush(wait=not self._in_background)
 
@@ -180,8 +175,7 @@ class Recorder:
             raise RuntimeError("only an episode that has ended can be rejected")
         with self._storing():
             self._last_episode.reject()
-            if self._episodes - 1 not in self._rejected:
-                self._rejected.append(self._episodes - 1)
+            self._rejected.add(self._episodes - 1)
             self._flush()
 
     def event(self, kind: str, detail: str, time_ns: int, episode: int, step: int) -> None:
@@ -214,23 +208,20 @@ class Recorder:
 
         Raises:
             RecordingExistsError: If a file has taken the final name meanwhile; the recording is complete at `path`.
-            StorageError: If something else has changed what was written.
+            StorageWaitError: If something else has changed it since the last event could tell so, too.
             ValueError: If the status is another.
         """
-        _check_status(status)
+        check_end(status)
         if self._closed:
             return self.final_path
         self._check_open()
         with self._storing():
             if not self._sealed:
                 if self._episode is not None:
-                    self._episode.set_status("aborted")
+                    self._end(self._episode, "aborted")
+                self._flush()  # while an event can still tell what of the file had to be made good
                 self._file.attrs["status"] = status
                 self._write_rows()
-                if self._episode is not None:
-                    ended = self._episode
-                    self._chain.add_episode(ended.info, "aborted", ended.steps, ended.digests)
-                    self._last_episode, self._episode = ended, None
                 events, answers = self._events.digest, self._answers.digest
                 self._file.attrs[ATTRIBUTE] = self._chain.close(status, events, answers, self._rejected)
                 self._file.close()
@@ -239,6 +230,10 @@ class Recorder:
             if not self._staged.closed:
                 self._commit()
                 self._staged.read_back()
+                if mends := self._staged.take_mends():
+                    raise StorageWaitError(
+                        f"{self.path}: {mends[0]}; all is in it: close or repair it to give it its name"
+                    )
                 self._on_whole(self.path)
             if os.name == "nt":  # it renames no file that is open; elsewhere an open one can still be written anew
                 self._staged.close()
@@ -286,20 +281,13 @@ class Recorder:
 
     def _create(self) -> StagedFile:
         """Make the empty file, never over another one."""
-        try:
-            make_folder(self.path.parent)
-        except OSError as error:
-            raise StorageError(
-                f"cannot make the folder {self.path.parent}: {error.strerror}; nothing was recorded: choose another one"
-            ) from error
-        try:
-            if self.final_path.exists():
-                raise FileExistsError
-            return StagedFile(FileIO(self.path, "x+", opener=as_owner), self._durable)
-        except FileExistsError as error:
+        if os.path.lexists(self.final_path) or os.path.lexists(self.path):
             raise RecordingExistsError(
                 f"{self.final_path} exists already and was left as it is: start the session again to get a new name"
-            ) from error
+            )
+        try:
+            make_folder(self.path.parent)
+            return StagedFile(FileIO(self.path, "x+", opener=as_owner), self._durable)
         except OSError as error:
             raise StorageError(
                 f"cannot create {self.path}: {error.strerror}; nothing was recorded: choose another folder"
@@ -338,9 +326,18 @@ class Recorder:
             self._staged.commit_in_background(self._steps)
             self._flushed_ns = self._clock()
 
+    def _end(self, episode: EpisodeRows, status: EndStatus) -> None:
+        episode.set_status(status)
+        self._write_rows()
+        self._chain.add_episode(episode.info, status, episode.steps, episode.digests)
+        self._last_episode, self._episode = episode, None
+
     def _write_rows(self) -> None:
         if self._episode is not None:
             self._steps += self._episode.write()
+        for mend in self._staged.take_mends():
+            latest = self._episode or self._last_episode
+            self._events.append(self._clock(), max(self._episodes - 1, 0), latest.steps if latest else 0, MENDED, mend)
         self._events.write()
         self._answers.write()
 
@@ -384,35 +381,19 @@ class Recorder:
                 )
                 self.abandon()
                 raise self._failure from error
-            except ChangedError as error:
-                raise self._fail(error) from error
-            except OSError as error:
-                if self._sealed:
+            except (OSError, RuntimeError, MemoryError, LookupError) as error:
+                if self._sealed and isinstance(error, OSError):
                     raise StorageWaitError(self._explain(error)) from error
-                raise self._fail(self._staged.broken or error) from error
-            except (RuntimeError, MemoryError, LookupError) as error:
-                raise self._fail(self._staged.broken or error) from error
-
-    def _fail(self, error: Exception) -> RecordingError:
-        self._failure = StorageError(self._explain(error))
-        self.abandon()
-        return self._failure
+                self._failure = StorageError(self._explain(self._staged.broken or error))
+                self.abandon()
+                raise self._failure from error
 
     def _explain(self, error: Exception) -> str:
-        reason = (isinstance(error, OSError) and error.strerror) or str(error).partition("\n")[0]
-        reason = "out of memory" if isinstance(error, MemoryError) else reason or type(error).__name__
         flushed = f"the {self._staged.mark} steps flushed before"
         if not self._staged.committed:
             safe = "nothing was recorded: make room and start again"
-        elif isinstance(error, ChangedError):
-            safe = "it was left as it is: `racer session verify` says what it is worth; start a new session"
         elif self._staged.in_place:
             safe = f"{flushed} stay readable in it: make room and start a new session"
         else:
-            safe = f"{flushed} are not safe: put the file back where it was, or start a new session"
-        return f"cannot write {self.path}: {reason}; {safe}"
-
-
-def _check_status(status: str) -> None:
-    if status not in get_args(EndStatus):
-        raise ValueError(f"status must be {' or '.join(get_args(EndStatus))}; got {status!r}")
+            safe = f"{flushed} are not safe: put the file back as it was, or start a new session"
+        return f"cannot write {self.path}: {reason_of(error)}; {safe}"

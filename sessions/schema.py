@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from math import prod
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import h5py
 import numpy as np
@@ -27,6 +27,7 @@ SCHEMA_VERSION = 2
 
 Status = Literal["running", "complete", "aborted"]
 """`running` is also what a killed session leaves behind."""
+EndStatus = Literal["complete", "aborted"]
 
 ROW_MEANING = (
     "Row t holds the frame shown at step t, the action taken on seeing it, and the metrics after it. In condition raw "
@@ -283,6 +284,16 @@ class Step:
     """Index of the action that the task was given; needed only where the episode is `linked`."""
     frame: NDArray[np.uint8] | None = None
     """uint8[H, W, C]; needed only where frames are kept."""
+
+
+def check_end(status: str) -> None:
+    """Raise ValueError unless an episode or a recording can end with this status."""
+    if status not in get_args(EndStatus):
+        raise ValueError(f"status must be {' or '.join(get_args(EndStatus))}; got {status!r}")
+
+
+MENDED = "mended"
+"""Kind of the recorder's own events: what others had done to the file, which is whole again."""
 
 
 @dataclass(frozen=True)

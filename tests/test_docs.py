@@ -212,6 +212,16 @@ def test_the_tutorials_pictures_are_small_and_all_in_use() -> None:
     assert {picture.name: size for picture in pictures if (size := picture.stat().st_size) > MOST_IMAGE_BYTES} == {}
 
 
+def test_every_test_that_is_named_exists() -> None:
+    text = (ROOT / "docs" / "reliability.md").read_text()
+    named = re.findall(r"`(?:tests/[\w/]+/)?(test_\w+\.py)(?:::(test_\w+)(\.\.\.)?)?`", text)
+    assert len(named) > 30
+    for file, name, cut in named:
+        (path,) = (ROOT / "tests").rglob(file)
+        defined = f"def {name}" if cut else f"def {name}("
+        assert not name or f"\n{defined}" in path.read_text(), (file, name)
+
+
 def anchors(page: Path) -> set[str]:
     """Return what headings can be linked by, as GitHub names them."""
     headings = re.findall(r"^#+ (.+)$", FENCE.sub("", page.read_text()), re.MULTILINE)

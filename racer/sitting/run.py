@@ -188,12 +188,13 @@ class SittingRun:
             self._display.page(consent.declined)
 
     def _wait_for_room(self, error: StorageWaitError) -> None:
-        """Tell whoever sits there that the disk refuses, until they want to try again."""
+        """Tell whoever sits there that the disk refuses, and the experimenter why, until they want to try again."""
         if self._sitting.respondent is not None and not self._sitting.windowed:
             raise error  # nobody sits there
         texts = self._sitting.texts
         self._note("pause", "storage", self._clock())
-        self._display.choose(Page(texts.disk_full_title, texts.disk_full_lines), (texts.disk_full_retry,))
+        page = Page(texts.disk_full_title, (*texts.disk_full_lines, str(error)))
+        self._display.choose(page, (texts.disk_full_retry,))
         self._note("resume", "storage", self._clock())
 
     def _note(self, kind: str, detail: str, time_ns: int) -> None:

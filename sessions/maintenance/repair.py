@@ -13,8 +13,8 @@ from sessions.ledger import note_recorded, read_ledger, sha256_of
 from sessions.maintenance.copying import copy_recording
 from sessions.names import PARTIAL_SUFFIX, SUFFIX
 from sessions.reader import Episode, Session
-from sessions.recorder import EndStatus, Recorder
-from sessions.schema import BLOCK_ROWS, FRAME, Step
+from sessions.recorder import Recorder
+from sessions.schema import BLOCK_ROWS, FRAME, EndStatus, Step
 
 
 class RepairError(RecordingError):

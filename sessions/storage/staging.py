@@ -103,6 +103,10 @@ class StagedFile:
         self._land(wait=True)
         self._disk.read_back()
 
+    def take_mends(self) -> list[str]:
+        """Return what was made good of the file since the last call; see `CommittedFile`."""
+        return self._disk.take_mends()
+
     @property
     def closed(self) -> bool:
         """Whether the file was closed."""

@@ -2,9 +2,9 @@
 
 TROUBLE is `full`: a ballast file fills the disk; `read-only`: nothing in the folder can be renamed any more; or
 `deleted`: the recording is deleted. PATIENCE is `mend`: whoever sits there sees to it when asked; or `leave`: they
-end the session. DRIVER is `program` for one that nobody sits with, or `windowed` for one with a window. Prints what
-was shown and how the sitting went as JSON. A recording that cannot go on is reported as the command line does it: one
-line, exit code 2.
+end the session. DRIVER is `program` for one that nobody sits with, or `windowed` for one with a window. Prints the
+titles of the pages that gave a reason, and how the sitting went, as JSON. A recording that cannot go on is reported as
+the command line does it: one line, exit code 2.
 """
 
 from __future__ import annotations
@@ -114,7 +114,14 @@ def main(folder: Path, trouble: str, patience: str, driver: str = "person") -> N
     folder.mkdir(exist_ok=True)
     recorder = sessions.Recorder(folder, SESSION, clock=clock, in_background=True)
     result = SittingRun(sitting, TimedReplayer(clock), display, recorder, clock=clock).run()
-    print(json.dumps({"complete": result.complete, "pages": [page.title for page in display.pages]}))
+    print(
+        json.dumps(
+            {
+                "complete": result.complete,
+                "pages": [page.title for page in display.pages if "cannot write" in page.lines[-1]],
+            }
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -316,7 +316,7 @@ def test_file_that_takes_the_final_name_meanwhile_survives_and_so_does_the_recor
 
 def test_folder_that_cannot_be_made_is_told_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(StorageError, match="nothing was recorded: choose another one") as refusal:
+    with pytest.raises(StorageError, match="nothing was recorded: choose another folder") as refusal:
         Recorder(tmp_path / "file" / "recordings", SESSION)
     assert len(str(refusal.value).splitlines()) == 1
 
