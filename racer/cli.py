@@ -159,14 +159,34 @@ _PLAINLY = {
 
 
 def _report_defect(error: Exception) -> str:
-    """Put the traceback of a defect of Racer's own into a file and return the line that everybody else needs."""
+    """Put where a defect of Racer's own is into a file, and return the line that everybody else needs.
+
+    The file outlives the command where nobody looks for it, and is sent to others: it holds no argument and no message,
+    which may name a person. The line does.
+    """
+    # Readable by its owner only.
     with tempfile.NamedTemporaryFile("w", prefix="racer-", suffix=".log", delete=False, encoding="utf-8") as log:
-        print(f"racer {__version__}", *sys.argv[1:], file=log)
-        traceback.print_exception(error, file=log)
+        print(f"racer {__version__}", *_without_values(sys.argv[1:]), file=log)
+        each: BaseException | None = error
+        while each is not None:
+            print(*traceback.format_tb(each.__traceback__), type(each).__name__, sep="", file=log)
+            each = each.__cause__ or (None if each.__suppress_context__ else each.__context__)
     return (
-        f"something went wrong inside Racer ({type(error).__name__}); nothing that was recorded is lost; please "
-        f"report it with the details in {log.name}"
+        f"something went wrong inside Racer ({f'{type(error).__name__}: {error}'[:200]}); nothing that was recorded is "
+        f"lost; please report it with the details, which name nobody, in {log.name}"
     )
+
+
+def _without_values(arguments: list[str]) -> list[str]:
+    """Return the commands and the names of options in a command line; everything else is left out."""
+    words: list[str] = []
+    command: Any = command_line()
+    for argument in arguments:
+        inner = getattr(command, "commands", {}).get(argument)
+        command = inner or command
+        option = re.match(r"--[a-z-]+", argument)
+        words.append(argument if inner else option[0] if option else "...")
+    return words
 
 
 def _is_for_the_user(error: Exception) -> bool:

@@ -34,8 +34,8 @@ _AHEAD = 2
 """Tasks given to Ray for each of its processors, so that none waits for the next."""
 
 
-_ASKING = {"RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"}
-"""What says whether and for which token Ray asks; Ray reads it when it is imported."""
+_CLUSTER = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
+"""Whether Ray takes part in clusters, on whatever system: where it does not, all of its parts listen on 127.0.0.1."""
 
 
 class Engine(Protocol):
@@ -93,7 +93,8 @@ class RayEngine:
     """Works on a Ray cluster, on all of whose machines this Racer must be installed.
 
     Args:
-        address: As of `ray.init`, such as `ray://head:10001` or `auto`; None starts Ray on this machine alone.
+        address: As of `ray.init`, such as `ray://head:10001` or `auto`; None starts Ray on this machine alone, where it
+            listens on 127.0.0.1 and asks for a token. A process that has imported Ray before has settled both itself.
         jobs: Processors to start Ray with where there is no address; all of them if None.
 
     Raises:
@@ -103,9 +104,8 @@ class RayEngine:
 
     def __init__(self, address: str | None = None, jobs: int | None = None) -> None:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nobody is told of it
-        if address is None and "ray" not in sys.modules and not os.environ.keys() & _ASKING:
-            # A Ray of one's own listens to the whole network, and runs whatever it is sent by those who know the token.
-            os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+        if address is None and "ray" not in sys.modules:
+            _keep_to_this_machine()
         try:
             import ray
         except ImportError as error:
@@ -175,6 +175,19 @@ class RayEngine:
 def do_all(work: Work[Task, Result], tasks: Iterable[Task]) -> list[Result]:
     """Return what tasks come to, in order."""
     return list(work(tasks))
+
+
+def _keep_to_this_machine() -> None:
+    """Have Ray, which reads this when it is imported, listen to this machine alone, and there to who knows a token.
+
+    Whoever wants its own Ray to listen to the network sets RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER to 1. It runs whatever it
+    is sent: that it asks nobody for a token is not to be had here.
+    """
+    os.environ.setdefault(_CLUSTER, "0")
+    if os.environ.get("RAY_AUTH_MODE", "disabled") == "disabled":
+        os.environ["RAY_AUTH_MODE"] = "token"
+        if not os.environ.get("RAY_AUTH_TOKEN_PATH"):
+            os.environ["RAY_AUTH_TOKEN"] = os.environ.get("RAY_AUTH_TOKEN") or secrets.token_hex(32)
 
 
 def _knock(address: str | None) -> None:

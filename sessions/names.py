@@ -14,6 +14,9 @@ SUFFIX = ".h5"
 PARTIAL_SUFFIX = ".h5.partial"
 """Of a recording that is being written, or whose writer was killed."""
 
+PREFIXES = {"evaluation": "p", "pilot": "pilot", "trial run": "trial"}
+"""Of the names that Racer gives, such as `p01`, by protocol; of trial runs of either, one of their own."""
+
 _TIME_FORMAT = "%Y%m%dT%H%M%SZ"
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,63}", re.ASCII)
 _SESSION_ID = re.compile(r"[0-9a-f]{6}", re.ASCII)

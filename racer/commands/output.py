@@ -45,7 +45,8 @@ def progress_bar(description: str, shown: bool) -> Iterator[Any]:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    with Progress(*columns, console=_console()) as progress:
+    # Redirected streams would stand between the console and the one that it may steer: see `PlainStream`.
+    with Progress(*columns, console=_console(), redirect_stdout=False, redirect_stderr=False) as progress:
         task = progress.add_task(description, total=None)
 
         def advance(amount: float, total: int | None) -> None:

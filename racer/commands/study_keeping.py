@@ -61,7 +61,8 @@ def _watch_here(study: Study) -> None:
     if not console.is_terminal:
         Console(width=10_000, highlight=False).print(render(take_snapshot(study, datetime.now(UTC))))
         return
-    with Live(console=console, auto_refresh=False) as live:
+    # See `progress_bar`.
+    with Live(console=console, auto_refresh=False, redirect_stdout=False, redirect_stderr=False) as live:
         while True:
             live.update(render(take_snapshot(study, datetime.now(UTC))), refresh=True)
             time.sleep(2)

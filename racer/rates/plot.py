@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 from racer.rates.curves import Curve, Point
 from racer.rates.grid import BLIND, FULL, NO_NOISE, NULLS, RAW
 from racer.rates.resampling import Estimate
-from racer.report.drawing import FAINT, INK, Cell, Illustration, canvas, colour_of, label, marker_of, render
+from racer.report.drawing import FAINT, INK, Illustration, canvas, colour_of, label, marker_of, render
 from racer.report.wording import capitalised, direction, heading, measure, percent, scale
 from racer.tasks.task import Metric, TaskSpec
+from sessions.export.cells import Cell
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

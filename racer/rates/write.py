@@ -21,10 +21,11 @@ from racer.rates.resampling import Estimate
 from racer.rates.results import RESULTS, ResultsError
 from racer.rates.sealed import Opened
 from racer.rates.sweep import Driven, Sweep
-from racer.report.drawing import Cell, Illustration, csv_bytes
+from racer.report.drawing import Illustration
 from racer.report.equivalence import MARGIN, Kept
 from racer.report.statistics import Interval
 from racer.tasks.task import TaskSpec
+from sessions.export.cells import Cell, csv_bytes
 
 EPISODES, POINTS, CODERS, NUMBERS = "rates.csv", "rates_summary.csv", "rates_coders.csv", "rates.json"
 PAGE = "rates.html"

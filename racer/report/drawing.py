@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from racer.analysis import analysis
 from racer.loop.conditions import condition_names
+from sessions.export.cells import Cell, csv_bytes
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.container import ErrorbarContainer
     from matplotlib.figure import Figure
-
-Cell = str | int | float | None
 
 # Okabe & Ito (2008), "Color Universal Design": told apart with every common kind of colour vision.
 COLOURS = {"raw": "#0072B2", "full": "#009E73", "random": "#7F7F7F", "perceptual": "#56B4E9", "pico": "#E69F00"}
@@ -29,8 +27,6 @@ MARKERS = {"raw": "s", "full": "^", "random": "o", "perceptual": "v", "pico": "D
 _MORE_COLOURS = ("#D55E00", "#CC79A7", "#7CAE00", "#004C3F", "#8C510A", "#5E3C99", "#000000")
 _MORE_MARKERS = ("P", "X", "<", ">", "p", "h", "*", "d", "8")
 """Of further coders; as many in all as there are pairs of them."""
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""What a cell starts with that spreadsheets take for a formula."""
 INK, FAINT = "#222222", "#B0B0B0"
 PNG_DPI = 160
 
@@ -174,18 +170,6 @@ def render(
         figure.savefig(png, format="png", dpi=PNG_DPI, metadata={"Software": None})
     table, noted = tuple(tuple(row) for row in rows), tuple(parts.drawn) if parts else ()
     return Illustration(name, alt, svg.getvalue(), png.getvalue(), tuple(header), table, noted)
-
-
-def csv_bytes(header: Sequence[str], rows: Iterable[Sequence[Cell]]) -> bytes:
-    """Return a table as CSV in UTF-8; numbers in full, and no text that a spreadsheet would run as a formula."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(header)
-    for row in rows:
-        writer.writerow(
-            ["'" + value if isinstance(value, str) and value.startswith(_FORMULA) else value for value in row]
-        )
-    return text.getvalue().encode()
 
 
 def spread(places: Sequence[float], gap: float) -> list[float]:

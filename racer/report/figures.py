@@ -12,7 +12,6 @@ from racer.report.behaviour import Agreement, LearningPoint
 from racer.report.drawing import (
     FAINT,
     INK,
-    Cell,
     Illustration,
     Mark,
     Parts,
@@ -26,6 +25,7 @@ from racer.report.drawing import (
 from racer.report.strips import FilmStrips
 from racer.report.study import Mean, StudyReport
 from sessions import Metric
+from sessions.export.cells import Cell
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -18,12 +18,13 @@ from racer.plain_text import on_a_page
 from racer.report import wording
 from racer.report.answers import when
 from racer.report.caveats import caveats
-from racer.report.drawing import Cell, Illustration, colour_of
+from racer.report.drawing import Illustration, colour_of
 from racer.report.promises import outcome_lines, promise_lines
 from racer.report.scripting import data_address, script_data, script_hash, source
 from racer.report.statistics import RESAMPLES
 from racer.report.study import StudyReport
 from racer.report.timing import STAGES
+from sessions.export.cells import Cell
 
 GENERATOR = "racer study report"
 """Marks a page as one of ours, so that a new report may replace it."""

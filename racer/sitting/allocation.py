@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 
 import sessions
@@ -68,18 +68,19 @@ def given_orders(participant: str, protocol: str, entries: Iterable[Entry], live
     return given.values()
 
 
-def next_name(prefix: str, used: Iterable[str], gone: Callable[[str], bool] = lambda name: False) -> str:
+def next_name(prefix: str, used: Collection[str], highest: int, gone: Callable[[str], bool]) -> str:
     """Return the name after the highest number used: a name never stands for a second person.
 
     Args:
         prefix: What names begin with.
         used: Names of those who are there.
+        highest: Number that is remembered as given, 0 for none.
         gone: Whether somebody of a name has withdrawn.
     """
     pattern = re.compile(re.escape(prefix) + r"(\d{1,6})", re.ASCII)
     numbers = (int(match[1]) for name in used if (match := pattern.fullmatch(name)))
-    number = max(numbers, default=0) + 1
-    while gone(name := f"{prefix}{number:02d}"):
+    number = max((highest, *numbers)) + 1
+    while (name := f"{prefix}{number:02d}") in used or gone(name):
         number += 1
     return name
 

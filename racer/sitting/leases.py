@@ -8,6 +8,7 @@
 however it ends; then the lease is dead, and the next look removes it. All looks happen under one lock, `.leases/lock`.
 
 What counts is what the recordings say, and for sessions that run, their locks. Nothing in `.leases/` has to survive.
+Names that recordings stand under, or stood under before they were deleted, are remembered beside it, in `names.json`.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from disk.writing import make_folder, write_whole
 from racer.errors import ConfigError, RacerError
 from racer.sitting.allocation import SESSION_ID, Lease, given_orders, lease_of, least_given, next_name
 from racer.sitting.census import MOST_ORDER, Entry, take_census
-from sessions.maintenance.withdrawn import read_withdrawn
+from sessions.maintenance.withdrawn import highest_given, note_given, read_withdrawn
 
 FOLDER = ".leases"
 PATIENCE_S = 30.0
@@ -93,7 +94,7 @@ class Leases:
             LeaseError: If the participant is being recorded right now or has withdrawn, or the folder cannot be locked.
             ConfigError: If `order` is out of range.
             ParticipantNameError: If a name cannot be part of a file name.
-            RecordingError: If the folder cannot be listed.
+            RecordingError: If the folder cannot be listed, or what it remembers of names cannot be read or written.
         """
         if order is not None and not 0 <= order <= MOST_ORDER:
             raise ConfigError(f"order must lie between 0 and {MOST_ORDER}; got {order}")
@@ -101,9 +102,11 @@ class Leases:
             entries = take_census(self._data, self._folder / "recordings.json")
             live = self._live_leases(entries)
             withdrawn = read_withdrawn(self._data)
+            note_given(self._data, (entry.participant for entry in entries))
             if participant is None:
                 used = {entry.participant for entry in entries} | {lease.participant for lease in live}
-                participant = next_name(prefix, used, withdrawn.has_name)
+                highest = highest_given(self._data).get(prefix, 0)
+                participant = next_name(prefix, used, highest, withdrawn.has_name)
             self._refuse_twice(participant, live)
             if withdrawn.has_name(participant):
                 raise LeaseError(

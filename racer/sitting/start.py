@@ -41,12 +41,11 @@ from racer.tasks.task import Task
 from racer.window.lost_display import closing_first
 from racer.window.texts import Language, english
 from sessions.ledger import note_recorded
+from sessions.maintenance.withdrawn import note_given
+from sessions.names import PREFIXES
 
 if TYPE_CHECKING:
     from compression.model.latent_model import LatentModel
-
-_PREFIXES = {"pilot": "pilot", "evaluation": "p"}
-"""Of the names given to participants who come without one, by protocol; those of trial runs begin with `trial`."""
 
 
 @dataclass(frozen=True)
@@ -254,6 +253,8 @@ def sit(
         try:
             if config.markers.told and not config.simulated:
                 markers = Markers(config.markers, session_id, clock)
+            if not config.simulated:
+                note_given(config.data, [participant])  # before there is a recording that could be deleted
             # Simulated time would flush at every few steps, and a thread's commits come at no time that repeats.
             recorder = (
                 sessions.Recorder(config.data, info, clock=lambda: 0, durable=durable)
@@ -354,7 +355,7 @@ def _place(config: StartConfig) -> Iterator[tuple[str, str, int]]:
         orders,
         order=config.order if protocol == "evaluation" else 0,
         trial_run=config.trial_run,
-        prefix="trial" if config.trial_run else _PREFIXES[protocol],
+        prefix=PREFIXES["trial run" if config.trial_run else protocol],
     ) as lease:
         yield session_id, lease.participant, lease.order
 

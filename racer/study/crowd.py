@@ -30,13 +30,13 @@ from racer.drivers.driver import Driver
 from racer.drivers.registry import CROWD
 from racer.errors import ConfigError
 from racer.loop.simulated_time import SimulatedClock
-from racer.report.drawing import csv_bytes
 from racer.sitting.agenda import Screens
 from racer.sitting.protocol import CATCH, ProtocolName, balanced_rows
 from racer.sitting.start import SimulatedIdentity, StartConfig, start_session
 from racer.study.file import Study
 from racer.study.sitting import completed, refuse_again, sitting_config
 from racer.tasks.task import TaskSpec
+from sessions.export.cells import csv_bytes
 from sessions.ledger import note_recorded
 
 KEY, TRIALS, PICTURES = "key.json", "trials.csv", "pictures"

@@ -29,6 +29,7 @@ from racer.study.train import masks_to_train, train_study
 from racer.tasks.latent_model import load_task_model
 from sessions.ledger import note_recorded
 from sessions.maintenance.withdrawn import read_withdrawn
+from sessions.names import PREFIXES
 
 BEGINNING = datetime(2000, 1, 1, tzinfo=UTC)
 """When simulated studies take place."""
@@ -163,7 +164,7 @@ class _Person:
 def _people(study: Study, protocol: ProtocolName, count: int, there: Collection[str]) -> list[_Person]:
     """Return as many people as are wanted: those whose names come first, and others for those who have withdrawn."""
     withdrawn = read_withdrawn(study.recordings)
-    prefix = "pilot" if protocol == "pilot" else "p"
+    prefix = PREFIXES[protocol]
     people: list[_Person] = []
     vacant: list[int] = []
     place = 0

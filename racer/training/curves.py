@@ -7,7 +7,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from compression.fitting.classifiers import LossPoint
-from racer.report.drawing import INK, canvas, csv_bytes, render
+from racer.report.drawing import INK, canvas, render
+from sessions.export.cells import csv_bytes
 from sessions.extras import MissingPackageError
 
 _HEADER = ("stage", "member", "iteration", "loss", "held_out_loss", "held_out_quality")

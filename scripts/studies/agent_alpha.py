@@ -11,7 +11,6 @@ of entropy per latent, a cross-entropy over a thousand times that, and no visibl
 from __future__ import annotations
 
 import argparse
-import csv
 import sys
 import time
 from dataclasses import asdict
@@ -26,6 +25,7 @@ from compression.model.latent_model import use_one_thread
 from racer.tasks.latent_model import load_task_model
 from racer.tasks.registry import make_task
 from racer.training.agent import AgentTraining, read_card, train
+from sessions.export.cells import csv_bytes
 
 ALPHAS = (0.0, 1e-5, 1e-4, 1e-3, 1e-2)
 BITS = ("coded_bits_per_latent", "entropy_bits_per_latent", "cross_entropy_bits_per_latent")
@@ -102,10 +102,7 @@ def _config(arguments: argparse.Namespace, alpha: float, seed: int) -> AgentConf
 
 
 def _write(path: Path, rows: list[dict[str, float]]) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
+    path.write_bytes(csv_bytes(list(rows[0]), (row.values() for row in rows)))
 
 
 if __name__ == "__main__":

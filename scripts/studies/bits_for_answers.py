@@ -14,7 +14,6 @@ curves made to rise (isotonic regression) and joined by straight lines; "-" is b
 from __future__ import annotations
 
 import argparse
-import csv
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -44,6 +43,7 @@ from racer.rates.judging import FIRST_BLOCKS, FULL, Agreed, Judged, Rule, judge,
 from racer.tasks.latent_model import load_task_model
 from racer.tasks.pictures.task import Pictures
 from racer.tasks.registry import make_task
+from sessions.export.cells import Cell, csv_bytes
 
 PILOTING = "viewer-network"
 RESAMPLES = 2000
@@ -223,7 +223,7 @@ def _draws(pilots: int, people: int) -> Iterator[tuple[NDArray[np.intp], NDArray
         yield rng.integers(pilots, size=pilots), rng.integers(people, size=people)
 
 
-def _agreement(judged: Judged) -> Iterator[dict[str, object]]:
+def _agreement(judged: Judged) -> Iterator[dict[str, Cell]]:
     for question in judged.questions:
         curves = _curves(judged, question)
         for (name, asked), curve in curves.items():
@@ -237,7 +237,7 @@ def _agreement(judged: Judged) -> Iterator[dict[str, object]]:
                     if (each.question, _rule(each), each.asked, each.bits) == (question, name, asked, bits)
                     and each.paper_bits is not None
                 ]
-                row: dict[str, object] = {
+                row: dict[str, Cell] = {
                     "task": judged.task,
                     "question": question,
                     "rule": f"{name} for {asked}" if asked else name,
@@ -264,7 +264,7 @@ def _agreement(judged: Judged) -> Iterator[dict[str, object]]:
                 yield row
 
 
-def _equal(judged: Judged, chance: float) -> Iterator[dict[str, object]]:
+def _equal(judged: Judged, chance: float) -> Iterator[dict[str, Cell]]:
     """Yield the bits that rules need for a share of the way to `full`, in those of `first-blocks`."""
     for question in judged.questions:
         curves = _curves(judged, question)
@@ -332,12 +332,9 @@ def _task(name: str, question: str | None) -> Pictures:
     return task
 
 
-def _write(path: Path, rows: Iterator[dict[str, object]]) -> None:
+def _write(path: Path, rows: Iterator[dict[str, Cell]]) -> None:
     every = list(rows)
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(every[0]))
-        writer.writeheader()
-        writer.writerows(every)
+    path.write_bytes(csv_bytes(list(every[0]), (row.values() for row in every)))
     print(path.read_text(encoding="utf-8"))
 
 

@@ -17,7 +17,6 @@ Inception, and a labeller of faces instead of VGG. What is finished is kept in -
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import sys
 import time
@@ -37,6 +36,7 @@ from torch.nn import functional
 from compression.model.latent_model import use_one_thread
 from compression.model.training.resumable import Work
 from racer.tasks.registry import make_task
+from sessions.export.cells import csv_bytes
 
 LATENTS, SIDE, BINS, COLD = 64, 64, 100, 0.01
 """Of the generator, of an image, of the estimator, and its temperature in use."""
@@ -108,10 +108,7 @@ def main() -> None:
             rows.append({"objective": name, **study.tuned(name, rate)})
             path.write_text(json.dumps(rows, indent=1))
             print(", ".join(f"{key} {value}" for key, value in rows[-1].items()), flush=True)
-    with (out / "table.csv").open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
+    (out / "table.csv").write_bytes(csv_bytes(list(rows[0]), (row.values() for row in rows)))
 
 
 class Study:

@@ -14,7 +14,6 @@ trials, the same ones for all.
 from __future__ import annotations
 
 import argparse
-import csv
 import io
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -42,6 +41,7 @@ from racer.rates.rate_difference import monotone, rate_difference, rising_curve
 from racer.tasks.latent_model import load_task_model
 from racer.tasks.registry import make_task
 from racer.training.labelled import Seeds, Use, collect_labelled
+from sessions.export.cells import csv_bytes
 
 _RESAMPLES = 1000
 _SLOTS = (12, 27, 42, 85, 128, 170)
@@ -220,10 +220,7 @@ def _noisy(model: LatentModel, fitted: FittedModel, frames: Frames, ratios: list
 
 
 def _write(rows: list[Row], path: Path) -> None:
-    with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
+    path.write_bytes(csv_bytes(list(rows[0]), (row.values() for row in rows)))
 
 
 def _compare(rows: list[Row]) -> None:

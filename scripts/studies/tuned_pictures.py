@@ -13,7 +13,6 @@ they are made, so that a run that was interrupted goes on.
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import sys
 import time
@@ -49,6 +48,7 @@ from racer.tasks.latent_model import load_task_model
 from racer.tasks.registry import make_task, parse_settings
 from racer.training.interactions import read_interactions
 from sessions import find_recordings
+from sessions.export.cells import csv_bytes
 
 _RESAMPLED = 2000
 _LEFT_OUT = 0.05
@@ -90,10 +90,7 @@ def main() -> None:
     study = Study(arguments)
     rows = study.rows()
     table = study.table(rows)
-    with (arguments.out / "table.csv").open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(table[0]))
-        writer.writeheader()
-        writer.writerows(table)
+    (arguments.out / "table.csv").write_bytes(csv_bytes(list(table[0]), (row.values() for row in table)))
     for row in table:
         print(", ".join(f"{name} {value}" for name, value in row.items()))
 

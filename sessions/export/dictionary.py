@@ -25,10 +25,13 @@ every column means, its unit and its range.
 - Every episode is here. For analyses keep the rows with `accepted` true and `trial_run` false.
 - Metrics that a session's task does not have are empty, and so are those of an episode without a step.
 - A session that continues another one names it in `resumes`.
-- Read texts as texts: a `session_id` may look like a number. In CSV files an apostrophe stands before texts that a
-  spreadsheet would take for a formula, and before those that begin with an apostrophe: take one away from every text
-  that begins with one. In pandas: `pandas.read_csv(file, dtype={"session_id": str}, keep_default_na=False)`,
-  before pandas 3 with `float_precision="round_trip"` as well.
+- Read texts as texts: a `session_id` may look like a number. In pandas:
+  `pandas.read_csv(file, dtype={"session_id": str}, keep_default_na=False)`, before pandas 3 with
+  `float_precision="round_trip"` as well.
+- In CSV files texts are quoted and numbers are not. An apostrophe stands before what a spreadsheet would take for the
+  beginning of a formula, at the beginning of a text and after a semicolon. What cannot be seen is written as Python
+  does, a line break as `\\n`, a backslash as two. Where Racer is installed, `sessions.export.text_of` gives a text back
+  as it was.
 - Floating-point numbers are written so that reading them in their own precision gives the recorded bits.
 """
 

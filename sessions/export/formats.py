@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Sequence
 from io import BufferedWriter, TextIOWrapper
 from pathlib import Path
 from typing import Any, Protocol
@@ -11,6 +9,7 @@ from typing import Any, Protocol
 from numpy.typing import NDArray
 
 from disk.writing import open_new
+from sessions.export.cells import csv_row, text_cell
 from sessions.export.rows import Values
 from sessions.export.tables import Table, TableColumn
 from sessions.extras import import_extra
@@ -19,8 +18,6 @@ _GROUP_ROWS = 2**14
 """Rows of a Parquet row group, and held in memory at most, save for a longer episode."""
 _BLOCK_ROWS = 2**12
 """Rows that are text in memory at most."""
-_FORMULA_STARTS = frozenset("=+-@\uff1d\uff0b\uff0d\uff20\t\r\n'")
-"""Full-width signs among them, which some programs take as well."""
 
 
 class TableWriter(Protocol):
@@ -34,7 +31,7 @@ class TableWriter(Protocol):
 
 
 class CsvWriter:
-    """RFC 4180 in UTF-8, with a header; True and False; floats as short as they can be exact.
+    """RFC 4180 in UTF-8, with a header, of `sessions.export.cells`; True and False; floats as short as is exact.
 
     Args:
         path: File to make.
@@ -46,8 +43,7 @@ class CsvWriter:
     def __init__(self, path: Path, table: Table) -> None:
         self._table = table
         self._file = TextIOWrapper(BufferedWriter(open_new(path)), encoding="utf-8", newline="")
-        self._rows = csv.writer(self._file, lineterminator="\r\n")
-        self._rows.writerow(column.name for column in table.columns)
+        self._file.write(f"{csv_row(column.name for column in table.columns)}\r\n")
 
     def write(self, values: Values) -> None:
         """Append rows."""
@@ -55,7 +51,7 @@ class CsvWriter:
         columns = [typed(values.get(column.name, [""] * rows), column) for column in self._table.columns]
         for start in range(0, rows, _BLOCK_ROWS):
             cells = [_cells(column[start : start + _BLOCK_ROWS]) for column in columns]
-            self._rows.writerows(zip(*cells, strict=True))
+            self._file.writelines(f"{','.join(row)}\r\n" for row in zip(*cells, strict=True))
 
     def close(self) -> None:
         """Close the file."""
@@ -123,15 +119,6 @@ FORMATS: dict[str, type[CsvWriter] | type[ParquetWriter]] = {"csv": CsvWriter, "
 """The writers of tables by the name of their format."""
 
 
-def escape_cell(text: str) -> str:
-    """Return a text that no spreadsheet takes for a formula: an apostrophe goes before those that begin like one.
-
-    One apostrophe goes before those that begin with an apostrophe as well, so that taking one away from every text
-    that begins with one gives the texts back.
-    """
-    return f"'{text}" if text and text[0] in _FORMULA_STARTS else text
-
-
 def typed(values: NDArray[Any] | list[Any], column: TableColumn) -> NDArray[Any] | list[Any]:
     """Return values in the type of their column, which may be wider than that of the recording."""
     if column.kind == "text":
@@ -139,9 +126,7 @@ def typed(values: NDArray[Any] | list[Any], column: TableColumn) -> NDArray[Any]
     return values if isinstance(values, list) else values.astype(column.kind, copy=False)
 
 
-def _cells(values: NDArray[Any] | list[str]) -> Sequence[object]:
-    """Return a column's values as the CSV writer is to have them."""
-    if isinstance(values, list):
-        return [escape_cell(text) for text in values]
+def _cells(values: NDArray[Any] | list[str]) -> list[str]:
+    """Return a column's values as they stand in CSV."""
     # As text, numpy writes each float with just the digits that tell it from its neighbours in its own precision.
-    return values.astype(str).tolist() if values.dtype.kind == "f" else values.tolist()  # type: ignore[no-any-return]
+    return list(map(text_cell, values)) if isinstance(values, list) else values.astype(str).tolist()

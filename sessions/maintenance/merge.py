@@ -16,7 +16,7 @@ from sessions.comparison import first_difference
 from sessions.errors import RecordingError, StorageError
 from sessions.ledger import note_recorded, read_ledger, sha256_of
 from sessions.maintenance.copying import copy_recording
-from sessions.maintenance.withdrawn import Withdrawn, note_withdrawals, read_withdrawn
+from sessions.maintenance.withdrawn import Withdrawn, highest_given, note_given, note_withdrawals, read_withdrawn
 from sessions.names import PARTIAL_SUFFIX, find_recordings
 from sessions.reader import Session
 from sessions.schema import SessionInfo
@@ -76,8 +76,8 @@ def merge(
     """Copy the recordings of all sources that a folder lacks into it. Sources are read only.
 
     Recordings of people who have withdrawn, from the folder or from any source, are not brought back; the folder then
-    remembers all of these withdrawals. Each copy is put on the device, compared with the original and opened before it
-    gets its name.
+    remembers all of these withdrawals, and which names were given in any. Each copy is put on the device, compared with
+    the original and opened before it gets its name.
 
     Args:
         sources: Folders of recordings, or recordings.
@@ -92,12 +92,15 @@ def merge(
     """
     sources = list(sources)
     read_ledger(into)  # says now what is wrong with it
-    gone = _withdrawn([into, *sources])
-    if gone.lines and not dry_run:
+    folders = _folders([into, *sources])
+    gone = Withdrawn(tuple(line for folder in folders for line in read_withdrawn(folder).lines))
+    given = [f"{prefix}{number}" for folder in folders for prefix, number in highest_given(folder).items()]
+    if (gone.lines or given) and not dry_run:
         try:
             make_folder(into)
             with alone(into):
                 note_withdrawals(into, gone.lines)
+            note_given(into, given)
         except OSError as error:
             raise StorageError(f"cannot write to {into}: {error.strerror}; nothing was copied: merge again") from error
     known: dict[str, list[_Known]] = {}
@@ -138,10 +141,9 @@ def merge(
     return MergeResult(tuple(results), tuple(sorted(shared)), tuple(still_here))
 
 
-def _withdrawn(places: Iterable[Path]) -> Withdrawn:
-    """Return all who have withdrawn from any of several folders, or from those that several recordings lie in."""
-    folders = {place if place.is_dir() else place.parent for place in places}
-    return Withdrawn(tuple(line for folder in sorted(folders) for line in read_withdrawn(folder).lines))
+def _folders(places: Iterable[Path]) -> list[Path]:
+    """Return several folders, and those that several recordings lie in."""
+    return sorted({place if place.is_dir() else place.parent for place in places})
 
 
 def _has(gone: Withdrawn, info: SessionInfo) -> bool:

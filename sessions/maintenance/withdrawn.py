@@ -1,9 +1,12 @@
-"""Who has withdrawn from a data folder, kept so that names and sessions never come back.
+"""Who has withdrawn from a data folder and which names were given in it, kept so that none of them comes back.
 
 Each withdrawal leaves a line in `withdrawals.jsonl`: the date, the number of sessions, and salted hashes of the
-person's name and session ids. That keeps the list from being read, not from being searched: whoever has the file checks
-a guess in a few milliseconds. Names such as p01 fall in 0.2 s; all session ids, of which there are 2^24, in
-about 18 core hours. Only a name that nobody can guess stays hidden.
+person's name and session ids. `names.json` holds every line once more, so that either file may be lost or damaged, and
+the highest number given of names such as p07, which outlives recordings that are deleted by hand.
+
+The hashes keep the list from being read, not from being searched: whoever has the file checks a guess in a few
+milliseconds. Names such as p01 fall in 0.2 s; all session ids, of which there are 2^24, in about 18 core hours. Only a
+name that nobody can guess stays hidden.
 """
 
 from __future__ import annotations
@@ -12,25 +15,33 @@ import hashlib
 import json
 import re
 import secrets
-from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, date, datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from disk.reading import read_plain
-from disk.writing import write_whole
-from sessions.errors import RecordingError
+from disk.writing import alone, write_whole
+from sessions.errors import RecordingError, StorageError
+from sessions.ledger import Ledger, LedgerError, read_ledger
+from sessions.names import PREFIXES, SUFFIX, find_recordings
 
 LOG_NAME = "withdrawals.jsonl"
+NAMES_NAME = "names.json"
 _MOST_BYTES = 2**24
 _ROUNDS = 10_000
 """Of PBKDF2: a few milliseconds for each name that is looked up."""
 _MOST_SALTS = 256
 """In one log: each makes every look-up a few milliseconds longer."""
 _HASH = re.compile(r"[0-9a-f]{32}", re.ASCII)
+_NUMBERED = re.compile(rf"({'|'.join(PREFIXES.values())})(\d{{1,6}})", re.ASCII)
 _MOST_IDS = 10_000
+_MOST_NUMBER = 10**6
+_FORMER_KEYS = {"date_utc", "sessions"}
+"""Of a line of version 0.1.0, which noted no hashes."""
 
 
 @dataclass(frozen=True)
@@ -94,12 +105,13 @@ class Withdrawn:
 
 
 def read_withdrawn(folder: Path) -> Withdrawn:
-    """Return who has withdrawn from a data folder. Damaged lines, and those of version 0.1.0, say nothing.
+    """Return who has withdrawn from a data folder. Lines of version 0.1.0 say nothing.
 
     Raises:
-        RecordingError: If that cannot be read: a name might be given twice. Or if it has more than 256 salts.
+        RecordingError: If that cannot be read, or is damaged or lost and not kept a second time: a name might be given
+            twice. Or if it has more than 256 salts.
     """
-    lines = tuple(_parsed(_read(folder)))
+    lines = tuple(_noted(folder, _read_log(folder), _read_memory(folder)))
     if len({line.salt for line in lines}) > _MOST_SALTS:
         raise RecordingError(
             f"{folder / LOG_NAME}, which says who has withdrawn, has more than {_MOST_SALTS} salts: Racer wrote no "
@@ -109,24 +121,63 @@ def read_withdrawn(folder: Path) -> Withdrawn:
 
 
 def note_withdrawals(folder: Path, lines: Iterable[LogLine]) -> None:
-    """Put lines on the device that the log does not hold yet; all of it or nothing. Keep the folder `alone` meanwhile.
+    """Put lines on the device that are not noted yet, in both files. Keep the folder `alone` meanwhile.
 
     Raises:
         OSError: If the disk refuses.
-        RecordingError: If the log cannot be read, or would have more than 256 salts or 16 MiB.
+        RecordingError: If what is noted cannot be read, or would have more than 256 salts or 16 MiB.
     """
-    data = _read(folder)
-    known = dict.fromkeys(_parsed(data))
-    fresh = [line for line in dict.fromkeys(lines) if line not in known]
+    data, memory = _read_log(folder), _read_memory(folder)
+    known = _noted(folder, data, memory)
+    logged = _parsed(data)[0]
+    noted = tuple(dict.fromkeys((*known, *lines)))
+    fresh = [line for line in noted if line not in logged]
+    data += b"\n" if fresh and data and not data.endswith(b"\n") else b""
+    data += "".join(f"{line.dumps()}\n" for line in fresh).encode()
+    if len({line.salt for line in noted}) > _MOST_SALTS or len(data) > _MOST_BYTES:
+        raise RecordingError(
+            f"{folder / LOG_NAME} would have more than {_MOST_SALTS} salts or {_MOST_BYTES} bytes; nothing was "
+            "changed: look which folder's log of withdrawals is so long, and leave that folder out"
+        )
+    _write_memory(folder, memory, _Memory(memory.highest if memory else _highest(folder), noted))
     if fresh:
-        data += b"\n" if data and not data.endswith(b"\n") else b""
-        data += "".join(f"{line.dumps()}\n" for line in fresh).encode()
-        if len({line.salt for line in (*known, *fresh)}) > _MOST_SALTS or len(data) > _MOST_BYTES:
-            raise RecordingError(
-                f"{folder / LOG_NAME} would have more than {_MOST_SALTS} salts or {_MOST_BYTES} bytes; nothing was "
-                "changed: look which folder's log of withdrawals is so long, and leave that folder out"
-            )
         write_whole(folder / LOG_NAME, data)
+
+
+def highest_given(folder: Path) -> Mapping[str, int]:
+    """Return the highest number that was given under each prefix of names in a data folder, as far as is remembered.
+
+    Where the folder has no `names.json`, and its ledger holds recordings that are gone, as many numbers may have been
+    given as it ever held recordings.
+
+    Raises:
+        RecordingError: If it cannot be read.
+    """
+    memory = _read_memory(folder)
+    return memory.highest if memory else _highest(folder)
+
+
+def note_given(folder: Path, names: Iterable[str]) -> None:
+    """Remember names that are about to stand for somebody, or do; of those that Racer would not give, nothing is kept.
+
+    Raises:
+        StorageError: If the disk refuses.
+        RecordingError: If what is remembered cannot be read.
+    """
+    try:
+        with alone(folder):
+            memory = _read_memory(folder)
+            highest = dict(memory.highest if memory else _highest(folder))
+            for name in names:
+                if (match := _NUMBERED.fullmatch(name)) and int(match[2]) > highest.get(match[1], 0):
+                    highest[match[1]] = int(match[2])
+            if memory or highest:
+                _write_memory(folder, memory, _Memory(highest, tuple(_noted(folder, _read_log(folder), memory))))
+    except OSError as error:
+        raise StorageError(
+            f"cannot remember names in {folder / NAMES_NAME}: {error.strerror}; recordings are as they were, and "
+            "nothing new was begun: make room, or choose a data folder that you may write to"
+        ) from error
 
 
 def newest_salt(folder: Path) -> str:
@@ -135,7 +186,54 @@ def newest_salt(folder: Path) -> str:
     return lines[-1].salt if lines else ""
 
 
-def _read(folder: Path) -> bytes:
+@dataclass(frozen=True)
+class _Memory:
+    """What `names.json` holds. Malformed fields raise ValueError."""
+
+    highest: Mapping[str, int] = field(default_factory=dict)
+    """Highest number given, by prefix."""
+    withdrawn: tuple[LogLine, ...] = ()
+
+    def __post_init__(self) -> None:
+        for prefix, number in self.highest.items():
+            if prefix not in PREFIXES.values() or type(number) is not int or not 0 < number <= _MOST_NUMBER:
+                raise ValueError("numbers must be those of names that Racer gives")
+
+
+def _read_memory(folder: Path) -> _Memory | None:
+    path = folder / NAMES_NAME
+    try:
+        value = json.loads(read_plain(path, 2 * _MOST_BYTES))
+        return _Memory(value["highest"], tuple(map(LogLine.from_json, value["withdrawn"])))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        reason = (isinstance(error, OSError) and error.strerror) or "it is damaged"
+        raise RecordingError(
+            f"cannot read {path}, which remembers the names that were given: {reason}; nothing was changed: put back a "
+            f"copy of it, or remove it if {LOG_NAME} is whole and no recording was deleted by hand"
+        ) from error
+
+
+def _write_memory(folder: Path, former: _Memory | None, memory: _Memory) -> None:
+    if memory != former:
+        write_whole(folder / NAMES_NAME, f"{json.dumps(asdict(memory))}\n".encode())
+
+
+def _highest(folder: Path) -> dict[str, int]:
+    ledger = _ledger(folder)
+    finished = sum(path.name.endswith(SUFFIX) for path in find_recordings(folder))
+    return dict.fromkeys(PREFIXES.values(), len(ledger.hashes("recorded"))) if len(ledger.held) > finished else {}
+
+
+def _ledger(folder: Path) -> Ledger:
+    """Return what the ledger holds; one that is damaged says so where it is needed itself."""
+    with suppress(LedgerError):
+        return read_ledger(folder) or Ledger()
+    return Ledger()
+
+
+def _read_log(folder: Path) -> bytes:
     try:
         return read_plain(folder / LOG_NAME, _MOST_BYTES)
     except FileNotFoundError:
@@ -146,12 +244,36 @@ def _read(folder: Path) -> bytes:
         ) from error
 
 
-def _parsed(data: bytes) -> Iterator[LogLine]:
-    for line in data.splitlines():
+def _noted(folder: Path, data: bytes, memory: _Memory | None) -> dict[LogLine, None]:
+    """Return the lines of the log and those that are remembered; refuse if one may be in neither."""
+    lines, damaged = _parsed(data)
+    kept = [line for line in memory.withdrawn if line not in lines] if memory else []
+    what = "recordings are as they were; nothing was changed: put back a copy of it"
+    if len(damaged) > len(kept):
+        raise RecordingError(
+            f"line {damaged[0]} of {folder / LOG_NAME}, which says who has withdrawn, is damaged; {what}, or, if there "
+            "is none, delete that line and make sure yourself that the person's name is not given again"
+        )
+    if not data and memory is None and _ledger(folder).hashes("withdrawn"):
+        raise RecordingError(
+            f"{folder / LOG_NAME}, which says who has withdrawn, is gone, and somebody has; {what}, or, if there is "
+            "none, record to another folder with --data"
+        )
+    return dict.fromkeys((*lines, *kept))
+
+
+def _parsed(data: bytes) -> tuple[dict[LogLine, None], list[int]]:
+    """Return the lines of a log, and the numbers, from 1, of those that are damaged."""
+    lines: dict[LogLine, None] = {}
+    damaged: list[int] = []
+    for number, line in enumerate(data.splitlines(), 1):
         try:
-            yield LogLine.from_json(json.loads(line))
+            value = json.loads(line)
+            if not isinstance(value, dict) or value.keys() != _FORMER_KEYS:
+                lines[LogLine.from_json(value)] = None
         except (ValueError, TypeError, KeyError, RecursionError):
-            continue
+            damaged.append(number)
+    return lines, damaged
 
 
 @lru_cache(maxsize=4096)

@@ -35,9 +35,23 @@ steps = 4
 """
 OWN = """
 import os, subprocess, sys
+from pathlib import Path
 from racer.engines import RayEngine
 
 engine = RayEngine(jobs=1)
+token = f"RAY_AUTH_TOKEN={os.environ['RAY_AUTH_TOKEN']}".encode()
+held = set()
+for process in Path("/proc").glob("[0-9]*") if sys.platform == "linux" else ():
+    try:
+        if process.name == str(os.getpid()) or token in (process / "environ").read_bytes():
+            held |= {os.readlink(each) for each in (process / "fd").iterdir()}
+    except OSError:
+        pass
+for family in ("tcp", "tcp6") if sys.platform == "linux" else ():
+    for line in Path("/proc/net", family).read_text().splitlines()[1:]:
+        _, local, _, state, *_, inode = line.split()[:10]
+        if state == "0A" and f"socket:[{inode}]" in held:
+            print("listens-on", local.split(":")[0])
 address = engine._ray.get_runtime_context().gcs_address
 stranger = {name: value for name, value in os.environ.items() if not name.startswith("RAY_AUTH")}
 code = f"import ray; ray.init(address={address!r}, log_to_driver=False)"
@@ -45,7 +59,9 @@ told = subprocess.run([sys.executable, "-c", code], env=stranger, capture_output
 print("refused" if told.returncode and "InvalidAuthToken" in told.stderr else told)
 engine.close()
 """
-"""Starts a Ray of its own, and has a process that does not know its token knock."""
+"""Starts a Ray of its own, says where its parts listen, and has a process that does not know its token knock."""
+LOOPBACK = {"0100007F", "0" * 16 + "FFFF0000" + "0100007F", "0" * 24 + "01000000"}
+"""As /proc/net writes 127.0.0.1, ::ffff:127.0.0.1 and ::1."""
 
 
 @pytest.fixture(scope="module")
@@ -88,10 +104,17 @@ def test_sweeps_and_studies_on_a_ray_cluster_give_the_same_bytes_as_in_this_proc
     assert mine == theirs and len(mine) == 2
 
 
-def test_without_an_address_ray_heeds_nobody_without_its_token() -> None:
+def test_without_an_address_ray_listens_to_this_machine_alone_and_heeds_nobody_without_its_token() -> None:
     pytest.importorskip("ray", reason="Ray is not installed")
-    told = subprocess.run([sys.executable, "-c", OWN], capture_output=True, text=True)
-    assert told.stdout.split() == ["refused"], told.stderr
+    # As a shell for another cluster may have left it.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+    environment["RAY_AUTH_MODE"] = "disabled"
+    told = subprocess.run([sys.executable, "-c", OWN], env=environment, capture_output=True, text=True)
+    *listening, knocked = told.stdout.splitlines()
+    assert knocked == "refused", told.stderr
+    if sys.platform == "linux":
+        assert len(listening) > 3
+        assert {line.split()[1] for line in listening} <= LOOPBACK
 
 
 def kill_workers() -> int:

@@ -106,6 +106,8 @@ PLACES: dict[str, tuple[str, Callable[[Path], object]]] = {
     "note of a lease": (".leases/0a1b2c.json", leased),
     "withdrawals": ("withdrawals.jsonl", withdrawn),
     "withdrawals at a start": ("withdrawals.jsonl", leased),
+    "names": ("names.json", withdrawn),
+    "names at a start": ("names.json", leased),
     "ledger": ("ledger.jsonl", note_recorded),
     "ledger to compare": ("ledger.jsonl", lambda folder: check_ledgers({folder / NAME: "0" * 64}, Deposited())),
     "signature": ("ledger.signature.json", lambda folder: sign(folder, Ledger(), make_key_once(folder.parent))),

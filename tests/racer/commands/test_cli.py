@@ -562,15 +562,23 @@ def test_a_defect_of_racers_own_is_one_line_and_a_file_with_the_details(
     run: Racer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     def broken(*arguments: object) -> None:
-        raise ZeroDivisionError("by nobody")
+        try:
+            raise KeyError("alice")
+        except KeyError as error:
+            raise ZeroDivisionError("by\nalice") from error
 
-    monkeypatch.setattr("racer.recordings.listing.list_sessions", broken)
-    (tmp_path / "recordings").mkdir()
-    outcome = run("session list")
+    monkeypatch.setattr("racer.recordings.listing.describe_session", broken)
+    (tmp_path / "alice.h5").touch()
+    outcome = run("session show alice.h5 --json")
     assert outcome.code == 70
     assert len(outcome.err.splitlines()) == 1
+    assert "(ZeroDivisionError: by alice)" in outcome.err
     log = Path(outcome.err.split()[-1])
-    assert "ZeroDivisionError: by nobody" in log.read_text()
+    told = log.read_text()
+    assert told.startswith(f"racer {racer.__version__} session show ... --json\n")
+    assert "ZeroDivisionError" in told and "KeyError" in told and "in broken" in told
+    assert "alice" not in told.replace('KeyError("alice")', "").replace('("by\\nalice")', "")
+    assert os.name == "nt" or log.stat().st_mode & 0o077 == 0
     log.unlink()
 
 

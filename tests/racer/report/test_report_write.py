@@ -16,7 +16,6 @@ from racing_builders import car_racing_model, scored
 from report_builders import SCORES, driven, evaluation, write_study
 
 import sessions
-from racer.report.drawing import csv_bytes
 from racer.report.scripting import script_hash
 from racer.report.study import NothingToReportError, report_study
 from racer.report.write import ReportFileError, Written, write_report
@@ -334,12 +333,6 @@ def test_a_failure_half_way_leaves_the_earlier_report(
     with pytest.raises(ReportFileError, match="No space left on device; nothing was changed"):
         write_report(small, tmp_path / "report.html")
     assert contents(first) == before
-
-
-def test_texts_that_spreadsheets_would_run_are_quoted_and_numbers_are_whole() -> None:
-    rows = [("=1+1", -0.1, None), ("+x", 1 / 3, 5), ("plain", 0.0, 1)]
-    lines = csv_bytes(("name", "value", "count"), rows).decode().splitlines()
-    assert lines == ["name,value,count", "'=1+1,-0.1,", f"'+x,{1 / 3!r},5", "plain,0.0,1"]
 
 
 @pytest.mark.chromium

@@ -29,7 +29,9 @@ from racer.errors import ConfigError
 from racer.sitting.allocation import Lease, least_given
 from racer.sitting.census import take_census
 from racer.sitting.leases import LeaseError, Leases
+from sessions.ledger import note_recorded
 from sessions.maintenance.withdraw import plan_withdrawal, withdraw
+from sessions.maintenance.withdrawn import LOG_NAME, NAMES_NAME
 
 CHILD = Path(__file__).parents[1] / "leasing_child.py"
 DAMAGED = ["", "{", "[]", "null", "{}", '"text"', "[" * 100_000, "9" * 5000, '{"session_id": 3}', "\x00", " " * 5000]
@@ -303,6 +305,45 @@ def test_name_and_session_of_somebody_who_has_withdrawn_are_never_given_again(tm
         Leases(tmp_path).lease("000003", "p05", "evaluation", ORDERS),
     ):
         pass
+
+
+@pytest.mark.parametrize("memory", ["kept", "lost"])
+def test_the_name_of_a_recording_that_was_deleted_is_never_given_again(tmp_path: Path, memory: str) -> None:
+    paths = [recorded(tmp_path, number, order=0) for number in (1, 2)]
+    note_recorded(tmp_path)
+    assert next_lease(tmp_path).participant == "p03"
+    paths[1].unlink()
+    if memory == "lost":
+        (tmp_path / NAMES_NAME).unlink()
+    assert next_lease(tmp_path).participant == "p03"
+    paths[0].unlink()
+    assert next_lease(tmp_path).participant == "p03"
+    assert next_lease(tmp_path, "p02").participant == "p02"
+
+
+@pytest.mark.parametrize("lost", [LOG_NAME, NAMES_NAME])
+def test_whoever_has_withdrawn_is_known_though_a_file_is_lost(tmp_path: Path, lost: str) -> None:
+    for number in (1, 2):
+        recorded(tmp_path, number, order=0)
+    withdraw(plan_withdrawal("p02", tmp_path), datetime(2026, 1, 1, tzinfo=UTC))
+    (tmp_path / lost).unlink()
+    assert next_lease(tmp_path).participant == "p03"
+    with pytest.raises(LeaseError, match="p02 has withdrawn"):
+        next_lease(tmp_path, "p02")
+
+
+def test_a_damaged_log_that_is_not_kept_twice_stops_every_start(tmp_path: Path) -> None:
+    recorded(tmp_path, 1, order=0)
+    (tmp_path / LOG_NAME).write_text("[[[[\n")
+    for name in (None, "p02"):
+        with pytest.raises(sessions.RecordingError, match=r"line 1 of .* is damaged"):
+            next_lease(tmp_path, name)
+
+
+def test_numbers_of_more_digits_than_names_are_looked_at_for_are_not_given_twice(tmp_path: Path) -> None:
+    recorded(tmp_path, 999_999, order=0)
+    recorded(tmp_path, 1, order=0, participant="p1000000")
+    assert next_lease(tmp_path).participant == "p1000001"
 
 
 # Questions ----------------------------------------------------------------------------------------------------------

@@ -18,10 +18,12 @@ from racer.drivers.driver import DriverError
 from racer.errors import ConfigError, RacerError
 from racer.loop.conditions import ChannelConfig
 from racer.recordings.verification import verify_recordings
+from racer.sitting.leases import Leases
 from racer.sitting.protocol import ProtocolConfig, condition_order, plan_episodes
 from racer.sitting.start import StartConfig, resolved, start_session
 from racer.tasks.registry import make_task, task_settings
 from sessions.ledger import LEDGER_NAME, note_recorded, read_ledger, sha256_of
+from sessions.maintenance.withdrawn import NAMES_NAME
 
 PILOT = ProtocolConfig("pilot", practice=1, calibration=1, exploration=1, steps=2)
 EVALUATION = ProtocolConfig("evaluation", practice=0, evaluation=1, steps=1, conditions=("raw", "random", "full"))
@@ -117,7 +119,11 @@ def test_a_pilot_is_recorded_with_all_that_is_needed_to_repeat_it(tmp_path: Path
         ]
         assert [e.info.bits_per_step for e in session.episodes] == [170, 170, 60]
         assert {(e.info.mask_interval, e.info.fill) for e in session.episodes} == {("step", "prior")}
-    assert files(tmp_path / "data") == [LEDGER_NAME, result.path.name]
+    assert files(tmp_path / "data") == [LEDGER_NAME, NAMES_NAME, result.path.name]
+    result.path.unlink()
+    (tmp_path / "data" / LEDGER_NAME).unlink()
+    with Leases(tmp_path / "data").lease("ffffff", None, "evaluation", 1) as lease:
+        assert lease.participant == "p02", "a name is remembered when its recording begins"
 
 
 def test_an_unmarked_sitting_is_not_marked_as_a_trial_and_keeps_the_tasks_pace(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from sessions.ledger import LEDGER_NAME, read_ledger, sha256_of
 from sessions.maintenance.merge import Merged, merge
 from sessions.maintenance.repair import repair
 from sessions.maintenance.withdraw import plan_withdrawal, withdraw
-from sessions.maintenance.withdrawn import LOG_NAME, LogLine, read_withdrawn
+from sessions.maintenance.withdrawn import LOG_NAME, LogLine, highest_given, note_given, read_withdrawn
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -252,9 +252,10 @@ def test_logs_that_together_have_too_many_salts_are_refused_before_anything_is_c
 
 
 def test_log_does_not_grow_past_what_is_read(tmp_path: Path) -> None:
+    former = f'{{"date_utc": "2025-01-01", "sessions": 1{" " * (2**24 - 300)}}}\n'
     for folder, number in (("all", 1), ("desk", 2)):
         (tmp_path / folder).mkdir()
-        (tmp_path / folder / LOG_NAME).write_text(log_of(range(number, number + 1)) + "x" * (2**24 - 250))
+        (tmp_path / folder / LOG_NAME).write_text(former + log_of(range(number, number + 1)))
     with pytest.raises(RecordingError, match="16777216 bytes"):
         merge([tmp_path / "desk"], tmp_path / "all")
     assert len(read_withdrawn(tmp_path / "all").lines) == 1
@@ -274,3 +275,13 @@ def test_copies_of_a_merge_that_was_killed_before_they_were_noted_are_noted_by_t
     (tmp_path / "all" / LEDGER_NAME).unlink()
     assert fates(merge([tmp_path / "a"], tmp_path / "all").recordings) == ["identical"]
     assert (tmp_path / "all" / LEDGER_NAME).read_bytes() == ledger
+
+
+def test_merging_remembers_the_names_that_desks_have_given(tmp_path: Path) -> None:
+    for desk, people in (("one", ["p07"]), ("two", ["p03", "pilot02"])):
+        (tmp_path / desk).mkdir()
+        note_given(tmp_path / desk, people)
+    merge([tmp_path / "one", tmp_path / "two"], tmp_path / "all", dry_run=True)
+    assert not (tmp_path / "all").exists()
+    merge([tmp_path / "one", tmp_path / "two"], tmp_path / "all")
+    assert highest_given(tmp_path / "all") == {"p": 7, "pilot": 2}

@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 from session_builders import write_recording
 
 from sessions import ParticipantNameError, RecordingError, StorageError
-from sessions.ledger import LEDGER_NAME, LedgerError
+from sessions.ledger import LEDGER_NAME, LedgerError, note_recorded
 from sessions.maintenance.withdraw import INTENT_NAME, interrupted, plan_withdrawal, withdraw
-from sessions.maintenance.withdrawn import LOG_NAME, read_withdrawn
+from sessions.maintenance.withdrawn import LOG_NAME, NAMES_NAME, highest_given, note_given, read_withdrawn
 
 NOW = datetime(2026, 3, 4, 23, 30, tzinfo=timezone(timedelta(hours=-5)))
 
@@ -58,7 +58,7 @@ def test_all_of_a_person_goes_and_nothing_of_anybody_else(tmp_path: Path) -> Non
     assert {first, rest, killed, renamed, exports, exports / "data.bin"} <= set(plan.files)
     assert plan.unreadable == ()
     withdraw(plan, NOW)
-    assert names(tmp_path) == kept | {LOG_NAME}
+    assert names(tmp_path) == kept | {LOG_NAME, NAMES_NAME}
 
 
 def test_only_the_date_and_the_number_of_sessions_are_noted(tmp_path: Path) -> None:
@@ -72,7 +72,7 @@ def test_only_the_date_and_the_number_of_sessions_are_noted(tmp_path: Path) -> N
         ("2026-03-05", 1),
     ]
     assert not any(word in log for word in ("alice", "bob", "00000a", "00000b", "00000c"))
-    assert names(tmp_path) == {LOG_NAME}
+    assert names(tmp_path) == {LOG_NAME, NAMES_NAME}
 
 
 def test_who_has_withdrawn_is_known_by_hashes(tmp_path: Path) -> None:
@@ -89,13 +89,84 @@ def test_who_has_withdrawn_is_known_by_hashes(tmp_path: Path) -> None:
     assert len({line.salt for line in read_withdrawn(tmp_path).lines}) == 1
 
 
-def test_damaged_lines_and_those_of_version_0_1_0_say_nothing_and_stay(tmp_path: Path) -> None:
-    former = '{"date_utc": "2025-01-01", "sessions": 1}\n[[[['
+def test_lines_of_version_0_1_0_say_nothing_and_stay(tmp_path: Path) -> None:
+    former = '{"date_utc": "2025-01-01", "sessions": 1}'
     (tmp_path / LOG_NAME).write_text(former)
     recorded(tmp_path, "alice", "00000a")
     withdraw(plan_withdrawal("alice", tmp_path), NOW)
     assert (tmp_path / LOG_NAME).read_text().startswith(former + "\n")
     assert read_withdrawn(tmp_path).has_name("alice")
+
+
+def withdrawn_from(folder: Path) -> list[str]:
+    """Withdraw alice and bob, and return the lines of the log."""
+    for name, session_id in (("alice", "00000a"), ("bob", "00000b")):
+        recorded(folder, name, session_id)
+    note_recorded(folder)
+    for name in ("alice", "bob"):
+        withdraw(plan_withdrawal(name, folder), NOW)
+    return (folder / LOG_NAME).read_text().splitlines()
+
+
+@pytest.mark.parametrize("log", ["missing", "empty", "damaged line", "line removed", "torn"])
+def test_a_log_that_is_lost_or_damaged_forgets_nobody_and_the_next_withdrawal_writes_it_again(
+    tmp_path: Path, log: str
+) -> None:
+    lines = withdrawn_from(tmp_path)
+    left = {"empty": "", "damaged line": f"{lines[0]}\n[[[[\n", "line removed": lines[0], "torn": lines[0][:50]}
+    if log == "missing":
+        (tmp_path / LOG_NAME).unlink()
+    else:
+        (tmp_path / LOG_NAME).write_text(left[log])
+    withdrawn = read_withdrawn(tmp_path)
+    assert all(map(withdrawn.has_name, ("alice", "bob"))) and withdrawn.has_session("00000b")
+    recorded(tmp_path, "carol", "00000c")
+    withdraw(plan_withdrawal("carol", tmp_path), NOW)
+    assert set(lines) < set((tmp_path / LOG_NAME).read_text().splitlines())
+
+
+def test_where_neither_file_can_tell_who_has_withdrawn_nothing_goes_on(tmp_path: Path) -> None:
+    lines = withdrawn_from(tmp_path)
+    (tmp_path / NAMES_NAME).unlink()
+    assert read_withdrawn(tmp_path).has_name("bob")
+    (tmp_path / LOG_NAME).write_text(f"{lines[0]}\n{lines[1][:-9]}\n")
+    with pytest.raises(RecordingError, match=r"line 2 of .* is damaged; recordings are as they were.*put back a copy"):
+        read_withdrawn(tmp_path)
+    (tmp_path / LOG_NAME).write_text(f"{lines[0]}\n")
+    assert read_withdrawn(tmp_path).has_name("alice")
+    (tmp_path / LOG_NAME).unlink()
+    with pytest.raises(RecordingError, match=r"is gone, and somebody has; recordings are as they were"):
+        read_withdrawn(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[[",
+        "null",
+        '{"highest": {}}',
+        '{"highest": {"p": true}, "withdrawn": []}',
+        '{"highest": {"p": 9999999}, "withdrawn": []}',
+        '{"highest": {"smith": 85}, "withdrawn": []}',
+        '{"highest": [], "withdrawn": []}',
+        '{"highest": {}, "withdrawn": [{}]}',
+    ],
+)
+def test_damaged_memory_of_names_is_refused_in_one_line_and_stays(tmp_path: Path, text: str) -> None:
+    (tmp_path / NAMES_NAME).write_text(text)
+    for ask in (read_withdrawn, highest_given, lambda folder: note_given(folder, ["p01"])):
+        with pytest.raises(RecordingError, match="put back a copy of it, or remove it") as refused:
+            ask(tmp_path)
+        assert "\n" not in str(refused.value)
+    assert (tmp_path / NAMES_NAME).read_text() == text
+
+
+def test_of_names_that_racer_does_not_give_nothing_is_remembered(tmp_path: Path) -> None:
+    note_given(tmp_path, ["alice", "smith85", "p", "xp07", "p07x"])
+    assert names(tmp_path) == set()
+    note_given(tmp_path, ["p07", "smith85", "pilot02", "p03"])
+    assert json.loads((tmp_path / NAMES_NAME).read_text()) == {"highest": {"p": 7, "pilot": 2}, "withdrawn": []}
 
 
 KILLED = """
@@ -143,12 +214,12 @@ def test_withdrawal_that_is_killed_anywhere_is_finished_by_the_next(tmp_path: Pa
             assert mine.exists() or read_withdrawn(folder).has_name("p01")
             ids = begun.session_ids if begun else ()
             withdraw(plan_withdrawal("p01", folder, ids), NOW, [folder / ".leases" / "recordings.json"])
-            assert names(folder) == {other.name, LOG_NAME, ".leases"}
+            assert names(folder) == {other.name, LOG_NAME, NAMES_NAME, ".leases"}
             assert len(read_withdrawn(folder).lines) == (1 if begun else 2)
             assert read_withdrawn(folder).has_session("00000a")
     assert child.returncode == 0, child.stderr
     assert killed > 8
-    assert names(folder) == {other.name, LOG_NAME, ".leases"}
+    assert names(folder) == {other.name, LOG_NAME, NAMES_NAME, ".leases"}
 
 
 def test_another_persons_withdrawal_waits_until_the_first_is_finished(tmp_path: Path) -> None:
@@ -163,7 +234,7 @@ def test_another_persons_withdrawal_waits_until_the_first_is_finished(tmp_path: 
         withdraw(plan_withdrawal("p02", tmp_path), NOW)
     withdraw(plan_withdrawal("p01", tmp_path, begun.session_ids), NOW)
     withdraw(plan_withdrawal("p02", tmp_path), NOW)
-    assert names(tmp_path) == {LOG_NAME}
+    assert names(tmp_path) == {LOG_NAME, NAMES_NAME}
 
 
 def test_withdrawals_at_the_same_time_lose_nothing_of_each_other(tmp_path: Path) -> None:
@@ -174,7 +245,7 @@ def test_withdrawals_at_the_same_time_lose_nothing_of_each_other(tmp_path: Path)
     plans = [plan_withdrawal(participant, tmp_path) for participant in people]
     with ThreadPoolExecutor(len(plans)) as at_once:
         list(at_once.map(lambda plan: withdraw(plan, NOW), plans))
-    assert names(tmp_path) == {LOG_NAME}
+    assert names(tmp_path) == {LOG_NAME, NAMES_NAME}
     withdrawn = read_withdrawn(tmp_path)
     assert len(withdrawn.lines) == len(people)
     assert all(withdrawn.has_name(name) and withdrawn.has_session(id_) for name, id_ in people.items())
@@ -256,7 +327,7 @@ def test_what_killed_exports_left_goes_whosever_it_is(tmp_path: Path) -> None:
     left.mkdir(parents=True)
     (left / "episodes.csv").write_text("p01,p02")
     withdraw(plan_withdrawal("p01", tmp_path), NOW)
-    assert names(tmp_path) == {LOG_NAME, "exports"}
+    assert names(tmp_path) == {LOG_NAME, NAMES_NAME, "exports"}
 
 
 def test_planning_removes_nothing(tmp_path: Path) -> None:
@@ -304,7 +375,7 @@ def test_links_go_and_what_they_lead_to_stays(tmp_path: Path) -> None:
     assert (plan.files, plan.unreadable) == ((link,), (alias,))
     withdraw(plan, NOW)
     assert outside.exists()
-    assert names(data) == {"folder", "alias.h5", LOG_NAME}
+    assert names(data) == {"folder", "alias.h5", LOG_NAME, NAMES_NAME}
 
 
 def test_file_that_cannot_be_removed_is_named_and_withdrawing_again_goes_on(
@@ -323,10 +394,10 @@ def test_file_that_cannot_be_removed_is_named_and_withdrawing_again_goes_on(
     with pytest.raises(StorageError, match=rf"cannot remove {second}: Permission denied"):
         withdraw(plan, NOW)
     monkeypatch.undo()
-    assert names(tmp_path) == {second.name, INTENT_NAME, LOG_NAME}
+    assert names(tmp_path) == {second.name, INTENT_NAME, LOG_NAME, NAMES_NAME}
     assert not first.exists()
     withdraw(plan_withdrawal("p01", tmp_path), NOW)
-    assert names(tmp_path) == {LOG_NAME}
+    assert names(tmp_path) == {LOG_NAME, NAMES_NAME}
 
 
 @pytest.mark.parametrize("name", ["../x", "", "p 1"])
