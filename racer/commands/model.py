@@ -327,6 +327,8 @@ def _card_lines(card: dict[str, Any]) -> list[str]:
         f"held out        {held_out['psnr_unquantised_db']:.2f} dB, {held_out['quantisation_cost_db']:.2f} dB less "
         f"through packets of all features; {held_out['informative_features']} features are informative"
     )
+    if "half_precision_cost_db" in held_out:
+        lines.append(f"half precision  {held_out['half_precision_cost_db']:.3f} dB less than before it was rounded")
     nats = held_out["nats_per_feature"]
     lines.append(f"nats a feature  {' '.join(f'{value:.1f}' for value in nats)}")
     if "next_latent_squared_error" in held_out:
