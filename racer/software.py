@@ -11,9 +11,11 @@ from typing import Any
 
 from racer import __version__
 from racer.errors import RacerError
-from racer.tasks.registry import make_task, task_names
+from racer.tasks.registry import make_task, task_names, task_package
 from racer.tasks.task import TaskSpec
 
+TASK_PACKAGE = "task_package"
+"""Says which package, and which version of it, has the task."""
 _PACKAGES = ("torch", "numpy", "gymnasium", "box2d", "pygame-ce", "pillow", "h5py", "safetensors")
 
 
@@ -29,6 +31,8 @@ def software(task: TaskSpec | None = None) -> dict[str, str]:
             found[name] = version(name)
         except PackageNotFoundError:
             found[name] = "unknown"
+    if task and (package := task_package(task.name)):
+        found[TASK_PACKAGE] = package
     if task and task.drawing:
         found["drawing"] = task.drawing()
     found["git_commit"] = _git_commit()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -278,17 +279,18 @@ def finish_begun_or_say(data: Path) -> None:
 
 
 def _print_verification(result: Verification) -> None:
-    skipped: dict[tuple[str, str], int] = {}
+    skipped: dict[str, Counter[str]] = {}
     for recording in result.recordings:
         for finding in recording.findings:
             if finding.outcome in ("warn", "fail"):
                 mark = "FAIL" if finding.outcome == "fail" else "warn"
                 _say(f"{mark}  {recording.path.name}: {finding.check}: {finding.detail}")
             elif finding.outcome == "skipped":
-                key = finding.check, finding.detail
-                skipped[key] = skipped.get(key, 0) + 1
-    for (check, reason), count in skipped.items():
-        _say(f"not checked  {check} of {_count(count, 'recording')}: {reason}")
+                skipped.setdefault(finding.detail, Counter())[finding.check] += 1
+    for reason, checks in skipped.items():
+        for count in sorted(set(checks.values()), reverse=True):
+            names = ", ".join(check for check, found in checks.items() if found == count)
+            _say(f"not checked  {names} of {_count(count, 'recording')}: {reason}")
     for ledger in result.ledgers:
         if ledger.outcome == "fail":
             _say(f"FAIL  {ledger.folder}: ledger: {ledger.detail}")

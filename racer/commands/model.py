@@ -5,12 +5,18 @@ from __future__ import annotations
 import shlex
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from racer.commands.options import JsonOption, ModelOption, SeedOption, SetOption, TaskOption
 from racer.commands.output import print_json, progress_bar
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from compression.model.latent_model import LatentModel
 
 app = typer.Typer(help="Train a latent model or a coder's networks, or look at a model.", no_args_is_help=True)
 
@@ -106,7 +112,7 @@ def model_train(
     if as_json:
         print_json({"model": str(out), "card": card})
         return
-    for line in _card_lines(card):
+    for line in (*_card_lines(card), _told_sizes(card["sizes"])):
         print(line)
     print(f"Wrote {out}; look at {out / RECONSTRUCTIONS}")
     what = (
@@ -259,38 +265,72 @@ def model_tune(
 def model_show(
     folder: Annotated[Path, typer.Argument(help="Folder of the model.")],
     pictures: Annotated[
-        Path | None, typer.Option(help="Also draw what each feature looks like to this PNG file.")
+        Path | None,
+        typer.Option(
+            help="Also draw what each feature looks like to this PNG file, and beside it, where the folder has no such "
+            "picture, what comes back of frames that the task's simulated people see."
+        ),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Print the data card of a latent model, and name its pictures."""
+    from dataclasses import asdict
+
     from compression.errors import WeightsError
     from compression.model.latent_model import load_model
     from racer.training.models import CARD, RECONSTRUCTIONS, TRAVERSALS, read_card
-    from racer.training.sheets import draw_traversals
-    from racer.training.train import write_new
+    from racer.training.sheets import draw_reconstructions, draw_traversals
+    from racer.training.train import refuse_existing, write_new
     from racer.training.tuning import PICTURE
 
     card = read_card(folder)
     model = load_model(folder)
+    drawn: dict[Path, bytes] = {}
     if pictures is not None:
-        write_new(pictures, draw_traversals(model))
+        drawn[pictures] = draw_traversals(model)
+        if not (folder / RECONSTRUCTIONS).is_file() and (frames := _frames_of(card, model)) is not None:
+            drawn[pictures.with_name(f"{pictures.stem}_{RECONSTRUCTIONS}")] = draw_reconstructions(model, frames)
+    for name in drawn:
+        refuse_existing(name)
+    for name, data in drawn.items():
+        write_new(name, data)
     found = [str(folder / name) for name in (RECONSTRUCTIONS, TRAVERSALS, PICTURE) if (folder / name).is_file()]
-    found += [str(pictures)] if pictures else []
+    found += map(str, drawn)
+    sizes = asdict(model.sizes)
     if as_json:
-        print_json({"model": str(folder), "sha256": model.sha256, "card": card, "pictures": found})
+        print_json({"model": str(folder), "sha256": model.sha256, "sizes": sizes, "card": card, "pictures": found})
         return
     try:
         lines = _tuned_lines(card) if "tuned_from" in card else _card_lines(card)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise WeightsError(f"{folder / CARD} is not the data card of a latent model") from error
-    for line in lines:
+    for line in (*lines, _told_sizes(sizes)):
         print(line)
     fitted = sorted(path.stem for path in folder.glob("*.safetensors") if path.stem != "model")
     print(f"fitted for it   {', '.join(fitted) or 'nothing yet'}")
     print(f"hash            {model.sha256[:12]}" + ("" if card.get("sha256") == model.sha256 else ", not the card's"))
     for path in found:
         print(f"picture         {path}")
+
+
+def _frames_of(card: dict[str, Any], model: LatentModel) -> NDArray[np.uint8] | None:
+    """Return frames of the task that a model is of; None where that is not known, not here, or of other frames."""
+    from racer.errors import RacerError
+    from racer.training.collect import frames_to_show
+
+    try:
+        frames = frames_to_show(str(card.get("task", "")))
+    except RacerError:
+        return None
+    return frames if frames.shape[1:] == model.sizes.frame else None
+
+
+def _told_sizes(sizes: dict[str, Any]) -> str:
+    height, width, channels = sizes["frame"]
+    return (
+        f"sizes           {width} x {height} {'grey' if channels == 1 else 'colour'}, {sizes['latents']} features in "
+        f"{sizes['blocks']} blocks, {sizes['actions']} actions, state of {sizes['hidden']}"
+    )
 
 
 def _tuned_lines(card: dict[str, Any]) -> list[str]:
@@ -314,19 +354,15 @@ def _tuned_lines(card: dict[str, Any]) -> list[str]:
 
 def _card_lines(card: dict[str, Any]) -> list[str]:
     """Return what a card says, for people."""
-    held_out, sizes = card["held_out"], card.get("sizes", {})
+    held_out = card["held_out"]
     data = card.get("data", {})
     lines = [f"trained on      {data.get('train_frames', '?')} frames: {data.get('source') or data.get('drivers', '')}"]
-    if sizes:
-        height, width, channels = sizes["frame"]
-        lines.append(
-            f"sizes           {width} x {height} {'grey' if channels == 1 else 'colour'}, {sizes['latents']} features "
-            f"in {sizes['blocks']} blocks, {sizes['actions']} actions, state of {sizes['hidden']}"
-        )
     lines.append(
         f"held out        {held_out['psnr_unquantised_db']:.2f} dB, {held_out['quantisation_cost_db']:.2f} dB less "
         f"through packets of all features; {held_out['informative_features']} features are informative"
     )
+    if "half_precision_cost_db" in held_out:
+        lines.append(f"half precision  {held_out['half_precision_cost_db']:.3f} dB less than before it was rounded")
     nats = held_out["nats_per_feature"]
     lines.append(f"nats a feature  {' '.join(f'{value:.1f}' for value in nats)}")
     if "next_latent_squared_error" in held_out:

@@ -45,6 +45,7 @@ def task_show(
     name: Annotated[str, typer.Argument(help="Name of the task.")], given: SetOption = None, as_json: JsonOption = False
 ) -> None:
     """Describe a task: what it shows, what people can do, what it measures, which settings it has."""
+    from racer.drivers.registry import families_for
     from racer.tasks.registry import describe_settings, make_task, parse_settings
 
     settings = describe_settings(name)
@@ -75,7 +76,8 @@ def task_show(
             print(f"  {setting.name:<12} {setting.kind}, {default}" + (f"  {setting.meaning}" * bool(setting.meaning)))
     model = spec.model if spec.model is not None and spec.model.is_dir() else None
     print(f"model     {model or 'none comes with it; train one with `racer model train`'}")
-    print(f"drivers   simulated is {spec.driver}" if spec.driver else "drivers   no simulated people come with it")
+    families = ", ".join(families_for(spec)) or "no simulated people come with it"
+    print(f"drivers   {families}" + (f"; simulated is {spec.driver}" if spec.driver else ""))
     also = "".join(f" --set {shlex.quote(each)}" for each in given or ())
     following = "racer play" if model else "racer model train --out FOLDER"
     print(f"Next: {following} --task {name}{also}")

@@ -15,7 +15,7 @@ from racer.drivers.person import FITTED_FAMILY
 from racer.drivers.registry import KEYBOARD, families_for
 from racer.rates.people import FIRST_SEALED
 from racer.recordings.footage import Footage
-from racer.recordings.models import find_model, find_task
+from racer.recordings.models import find_model, find_task, refuse_other_model
 from racer.tasks.task import Task
 
 _MOST_STEPS = 30_000
@@ -38,9 +38,11 @@ def read_drives(
 
     Raises:
         DriverError: If they are of several people, tasks or paces.
+        ConfigError: If the folder holds another latent model than a recording's.
         FootageError, NotHereError: If what was shown cannot be had.
         RecordingError: If a recording cannot be read.
     """
+    refuse_other_model(folder, paths)
     drives: list[Drive] = []
     first: sessions.SessionInfo | None = None
     task: Task | None = None
@@ -58,7 +60,7 @@ def read_drives(
             ):
                 if own != other:
                     raise DriverError(f"{path} has another {name} than {paths[0]}; a driver is fitted to one person")
-            task = task or find_task(info.task, path)
+            task = task or find_task(info, path)
             if FITTED_FAMILY not in families_for(task.spec):
                 raise DriverError(f"{path} is of {info.task.name}: only people who drive a car can be fitted")
             for episode in session.episodes:

@@ -13,6 +13,7 @@ import sessions
 from compression.model.latent_model import use_one_thread
 from racer.errors import ConfigError
 from racer.recordings.footage import FootageError
+from racer.recordings.models import refuse_other_model
 from racer.recordings.observations import Observations, draw_observations
 from racer.recordings.rerun import RerunError
 from racer.tasks.gymnasium import REWARD
@@ -40,9 +41,11 @@ class AcceptedEpisodes:
 
     Args:
         paths: Recordings, and folders of recordings.
+        model: Folder of their latent model; that of the task if None.
 
     Raises:
-        ConfigError: If the recordings are of different tasks.
+        ConfigError: If the recordings are of different tasks, or of another latent model than the folder's.
+        WeightsError: If the folder holds no latent model.
         ExportError: If there is nothing to export.
         RecordingError: If a recording that was named, or part of any, cannot be read.
     """
@@ -52,9 +55,11 @@ class AcceptedEpisodes:
     held: dict[str, SessionInfo]
     """The sessions, by id, of whatever was drawn."""
 
-    def __init__(self, paths: Iterable[Path]) -> None:
+    def __init__(self, paths: Iterable[Path], model: Path | None) -> None:
         use_one_thread()
         recordings, unreadable = choose_recordings(paths)
+        refuse_other_model(model, recordings)
+        self._model = model
         self.recordings, self.held = len(recordings), {}
         self.left_out = {str(path): reason for path, reason in unreadable.items()}
         self._accepted = _accepted(recordings, self.left_out)
@@ -63,18 +68,12 @@ class AcceptedEpisodes:
         self.infos = [recordings[path] for path in self._accepted]
         self.task = _one_task([info.task for info in self.infos])
 
-    def draw(
-        self, original: bool, model: Path | None, progress: Progress
-    ) -> Iterator[tuple[Session, Episode, Observations]]:
+    def draw(self, original: bool, progress: Progress) -> Iterator[tuple[Session, Episode, Observations]]:
         """Yield each episode, open until the next one; those that cannot be drawn are left out.
 
         Args:
             original: Whether the original frames are wanted, and not those shown.
-            model: Folder where to look for latent models besides those of the tasks.
             progress: Told after each episode.
-
-        Raises:
-            WeightsError: If the folder holds no latent model.
         """
         total, done = sum(map(len, self._accepted.values())), 0
         for path, indices in self._accepted.items():
@@ -84,7 +83,7 @@ class AcceptedEpisodes:
                     done += 1
                     episode = session.episodes[index]
                     try:
-                        drawn = draw_observations(session, episode, original, model)
+                        drawn = draw_observations(session, episode, original, self._model)
                     except (FootageError, RerunError) as error:
                         self.leave_out(session, episode, error)
                         continue

@@ -72,7 +72,7 @@ class ModelCheck(Check):
     """A check that needs the latent model of a recording.
 
     Args:
-        folder: Where to look for it besides the task's own.
+        folder: Holds it; the task has it if None.
     """
 
     def __init__(self, folder: Path | None = None) -> None:

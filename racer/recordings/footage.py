@@ -33,7 +33,7 @@ class Footage:
     Args:
         session: Open for as long as the footage is made; not needed afterwards.
         episode: One of its episodes, of at least one step.
-        folder: Where to look for the latent model, which decodes what was shown, besides that of the task.
+        folder: Of the latent model, which decodes what was shown; that of the task if None.
         beside: Whether the original is wanted as well.
 
     Raises:

@@ -61,10 +61,10 @@ def export_lerobot(
         out: Folder to make.
         original: Whether observations are the original frames, and not what the driver saw.
         progress: Told after each episode.
-        model: Folder where to look for latent models besides those of the tasks.
+        model: Folder of their latent model; that of the task if left out.
 
     Raises:
-        ConfigError: If the recordings are of different tasks, or of different paces.
+        ConfigError: If the recordings are of different tasks, or of different paces, or `model` is not theirs.
         WeightsError: If the folder holds no latent model.
         ExportError: If there is nothing to export, `out` exists, or the disk refuses.
         MissingPackageError: If pyarrow is not installed.
@@ -73,7 +73,7 @@ def export_lerobot(
     arrow = import_extra("pyarrow", "pyarrow", "export to LeRobot's format")
     parquet = import_extra("pyarrow.parquet", "pyarrow", "export to LeRobot's format")
     out = Path(out)
-    episodes = AcceptedEpisodes(paths)
+    episodes = AcceptedEpisodes(paths, model)
     paces = {recorded_pace(info) for info in episodes.infos}
     if len(paces) > 1:
         raise ConfigError(
@@ -85,7 +85,7 @@ def export_lerobot(
     with new_folder(out) as folder:
         tables = _Tables(arrow, parquet, folder, features)
         with tables:
-            for session, episode, drawn in episodes.draw(original, model, progress):
+            for session, episode, drawn in episodes.draw(original, progress):
                 tables.add(session, episode, drawn, pace)
         if not tables.episodes:
             raise episodes.nothing()

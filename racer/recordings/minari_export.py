@@ -29,7 +29,7 @@ from racer.recordings.footage import FootageError
 from racer.recordings.models import NotHereError, find_task
 from racer.recordings.observations import Observations
 from racer.tasks.gymnasium import REWARD, env_spec
-from sessions import Episode, TaskRecord
+from sessions import Episode, SessionInfo, TaskRecord
 from sessions.export.dictionary import whose
 from sessions.export.folder import new_folder
 from sessions.extras import import_extra
@@ -82,10 +82,10 @@ def export_minari(
         out: Folder to make; its name becomes the dataset's and ends in a version, as `driving-v0`.
         original: Whether observations are the original frames, and not what the driver saw.
         progress: Told after each episode.
-        model: Folder where to look for latent models besides those of the tasks.
+        model: Folder of their latent model; that of the task if left out.
 
     Raises:
-        ConfigError: If the name is no dataset's, or the recordings are of different tasks.
+        ConfigError: If the name is no dataset's, the recordings are of different tasks, or `model` is not theirs.
         WeightsError: If the folder holds no latent model.
         ExportError: If there is nothing to export, `out` exists, or the disk refuses.
         MissingPackageError: If Minari is not installed.
@@ -99,7 +99,7 @@ def export_minari(
         )
     minari = import_extra("minari", MINARI, "export to Minari")
     storages = import_extra("minari.dataset.minari_storage", MINARI, "export to Minari")
-    episodes = AcceptedEpisodes(paths)
+    episodes = AcceptedEpisodes(paths, model)
     task, written, steps, repeated = episodes.task, 0, 0, 0
     with new_folder(out) as folder:
         storage = storages.MinariStorage.new(
@@ -107,11 +107,11 @@ def export_minari(
             folder.resolve() / "data",
             observation_space=Box(0, 255, task.frame, np.uint8),
             action_space=Discrete(len(task.actions)),
-            env_spec=_environment([info.task for info in episodes.infos]),
+            env_spec=_environment(episodes.infos),
             data_format="hdf5",
             jpeg_encoding=False,
         )
-        for session, episode, drawn in episodes.draw(original, model, progress):
+        for session, episode, drawn in episodes.draw(original, progress):
             try:
                 metadata = _metadata(session, episode)
             except FootageError as error:
@@ -200,10 +200,10 @@ def _dataset_metadata(minari: Any, dataset_id: str, task: TaskRecord, original: 
     }
 
 
-def _environment(tasks: list[TaskRecord]) -> Any:
+def _environment(infos: list[SessionInfo]) -> Any:
     """Return the specification of the environment that all recordings come from; None where they differ in it."""
     try:
-        specs = [env_spec(find_task(task)) for task in tasks]
+        specs = [env_spec(find_task(info)) for info in infos]
     except NotHereError:
         return None
     return specs[0] if all(spec.kwargs == specs[0].kwargs for spec in specs) else None

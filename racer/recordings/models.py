@@ -2,30 +2,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
+import sessions
 from compression.errors import WeightsError
 from compression.model.latent_model import LatentModel, load_model
 from racer.errors import ConfigError, RacerError
+from racer.software import TASK_PACKAGE
 from racer.tasks.latent_model import load_task_model
 from racer.tasks.record import recorded_task
 from racer.tasks.registry import TaskError, folder_settings, task_names
 from racer.tasks.task import Task
 from sessions import SessionInfo, TaskRecord
 
+_LONGEST_PACKAGE = 80
+"""Letters of what a recording says of its task's package that are told."""
+_MOST_NAMED = 3
+"""Recordings that are named one by one."""
+
 
 class NotHereError(RacerError):
     """What a recording was made with is not here; the message says what to do."""
 
 
-def find_task(record: TaskRecord, recording: Path | None = None) -> Task:
+def find_task(info: SessionInfo, recording: Path | None = None) -> Task:
     """Return the task of a recording, and of where it lies if known.
 
     Raises:
         NotHereError: If it is not installed, or is not what it was.
     """
+    record = info.task
     if record.name not in task_names():
-        raise NotHereError(f"task {record.name} is not installed: install the package that has it")
+        package = " ".join(info.software.get(TASK_PACKAGE, "").split())[:_LONGEST_PACKAGE]
+        named = f" ({package})" if package else ""
+        raise NotHereError(f"task {record.name} is not installed: install the package that has it{named}")
     try:
         return recorded_task(record, recording)
     except TaskError as error:
@@ -39,29 +51,55 @@ def find_model(info: SessionInfo, folder: Path | None = None) -> LatentModel:
 
     Args:
         info: About the session.
-        folder: Where to look besides the task's own; a task that is not installed is not needed then.
+        folder: Holds it; the task, which is then not needed, has it if left out.
 
     Raises:
-        NotHereError: If it is not here.
+        NotHereError: If it is not here, or `folder` holds another.
         WeightsError: If `folder` holds none that can be used.
     """
-    here = [load_model(folder)] if folder else []
-    problem: Exception | None = None
-    try:
-        if not _reads_folders(info.task):  # no model comes with the user's own pictures
-            here.append(load_task_model(find_task(info.task).spec))
-    except (NotHereError, ConfigError, WeightsError) as error:
-        problem = error
-    for model in here:
-        if model.sha256 == info.model_sha256:
-            return _fitting(model, info.task)
-    if isinstance(problem, NotHereError) and not here:
-        raise problem
-    found = ", ".join(dict.fromkeys(model.sha256[:12] for model in here)) or "none"
+    here: LatentModel | None = None
+    if folder is not None:
+        here = load_model(folder)
+    elif not _reads_folders(info.task):  # no model comes with the user's own pictures
+        try:
+            here = load_task_model(find_task(info).spec)
+        except NotHereError as error:
+            raise NotHereError(f"{error}, or name the folder of its latent model with --model") from error
+        except (ConfigError, WeightsError):
+            here = None  # as where there is another
+    if here is not None and here.sha256 == info.model_sha256:
+        return _fitting(here, info.task)
+    found = here.sha256[:12] if here is not None else "none"
     raise NotHereError(
         f"recorded with other weights (latent model {info.model_sha256[:12]}, here {found}): name the folder of those "
         "with --model"
-    ) from problem
+    )
+
+
+def refuse_other_model(folder: Path | None, recordings: Iterable[Path]) -> None:
+    """Refuse a folder that somebody named where it does not hold the latent model of all recordings.
+
+    Recordings that cannot be read are left to whoever reads them.
+
+    Raises:
+        ConfigError: If it holds another one than any was made with.
+        WeightsError: If it holds none that can be used.
+    """
+    if folder is None:
+        return
+    here, made_with, paths = load_model(folder).sha256, {}, list(recordings)
+    for path in paths:
+        with suppress(sessions.RecordingError), sessions.open(path) as session:
+            made_with[path] = session.info.model_sha256
+    others = [path for path, hashed in made_with.items() if hashed != here]
+    if others:
+        more = f" and {len(others) - _MOST_NAMED} more" if len(others) > _MOST_NAMED else ""
+        of = f" ({len(others)} of {len(paths)} recordings)" if len(paths) > 1 else ""
+        raise ConfigError(
+            f"{', '.join(map(str, others[:_MOST_NAMED]))}{more}{of}: recorded with another latent model "
+            f"({made_with[others[0]][:12]}) than {folder} holds ({here[:12]}); nothing was written: name the folder of "
+            "theirs with --model, or leave --model out where it is the task's own"
+        )
 
 
 def _reads_folders(record: TaskRecord) -> bool:

@@ -40,7 +40,7 @@ def draw_observations(session: Session, episode: Episode, original: bool, folder
         session: The session.
         episode: One of its episodes, of at least one step.
         original: Whether the original frames are wanted, and not those shown.
-        folder: Where to look for the latent model besides that of the task.
+        folder: Of the latent model; that of the task if None.
 
     Raises:
         FootageError, RerunError: If they cannot be had.

@@ -213,7 +213,7 @@ class Replay(Check):
         """See whether the task and the same software are installed."""
         self._task: Task | None = None
         try:
-            task = find_task(session.info.task, session.path)
+            task = find_task(session.info, session.path)
         except NotHereError as error:
             yield self.found("skipped", str(error))
             return

@@ -17,6 +17,7 @@ from compression.model.latent_model import use_one_thread
 from racer.errors import ConfigError, NoDisplayError
 from racer.recordings.episode_list import EpisodeList, rows_of
 from racer.recordings.footage import Footage, FootageError, choose_episode, episodes_with_steps
+from racer.recordings.models import refuse_other_model
 from racer.recordings.playhead import SPEEDS, Playhead
 from racer.recordings.scene import Scene
 from racer.recordings.timeline import Timeline, lanes_of
@@ -57,7 +58,7 @@ class Replay:
         episode: Index of the episode to begin with; the first with steps if None.
         speed: Multiple of the recorded pace, 0.125 to 16.
         beside: Whether to show the original.
-        folder: Where to look for the latent model besides that of the task.
+        folder: Of the latent model; that of the task if None.
         fullscreen: Begin in full screen; F11 toggles.
         size: Width and height of the window, pixels.
         clock: Monotonic nanoseconds.
@@ -66,7 +67,7 @@ class Replay:
 
     Raises:
         NoDisplayError: If no window can be opened.
-        ConfigError: If the speed cannot be had.
+        ConfigError: If the speed cannot be had, or the folder holds another latent model.
         FootageError: If there is no such episode, nothing to show, or its task or latent model is not here.
         RecordingError: If the recording cannot be read.
     """
@@ -92,6 +93,7 @@ class Replay:
         if not SPEEDS[0] <= speed <= SPEEDS[-1]:
             raise ConfigError(f"speed must lie between {SPEEDS[0]:g} and {SPEEDS[-1]:g}; got {speed:g}")
         use_one_thread()
+        refuse_other_model(folder, [path])
         self._folder, self._beside, self._fullscreen = folder, beside, fullscreen
         self._clock, self._wait, self._on_note = clock, wait, on_note
         self._noted: set[str] = set()

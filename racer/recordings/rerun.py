@@ -104,7 +104,7 @@ class Rerun:
 
     def __init__(self, info: SessionInfo, episode: Episode, recording: Path | None = None) -> None:
         try:
-            self._task = find_task(info.task, recording)
+            self._task = find_task(info, recording)
             again = do_again(self._task, episode.info, episode)
         except (NotHereError, TaskError) as error:
             raise RerunError(str(error)) from error

@@ -9,6 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, get_args
 
+import sessions
 from compression.errors import CompressionError
 from compression.model.latent_model import load_model
 from racer.errors import RacerError
@@ -51,15 +52,16 @@ class StudyFile(Check):
 
 
 def study_model(recording: Path) -> Path | None:
-    """Return the folder of the latent model that a recording's study names; None where it names none to be used."""
+    """Return the folder of a recording's latent model where its study names it; None where it names another or none."""
     try:
         study = _study_of(recording)
         if study is None or study.model is None:
             return None
-        load_model(study.model)
-    except (RacerError, CompressionError, OSError):
+        with sessions.open(recording) as session:
+            same = load_model(study.model).sha256 == session.info.model_sha256
+    except (RacerError, CompressionError, sessions.RecordingError, OSError):
         return None
-    return study.model
+    return study.model if same else None
 
 
 def _study_of(recording: Path) -> Study | None:

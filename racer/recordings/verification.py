@@ -15,6 +15,7 @@ import sessions
 from compression.model.latent_model import use_one_thread
 from racer.recordings.deposit import Deposited, LedgerFound, check_ledgers
 from racer.recordings.expectation import Counts, Pace, Plan, Weights
+from racer.recordings.models import refuse_other_model
 from racer.recordings.recomputation import Packets, Received, Replay
 from racer.recordings.schedule import Schedule
 from racer.recordings.study_file import StudyFile, study_model
@@ -121,16 +122,17 @@ def verify_recordings(
         expected: Complete sittings there should be.
         jobs: Processes to use at most; as many as there are processors if left out.
         replay: Whether to do every episode again, which takes most of the time.
-        model: Folder where to look for latent models besides those of the tasks; that of the study if None.
+        model: Folder of their latent model; that of the study, or else of the task, if None.
         deposited: What the ledgers of the folders are compared with.
         running: Whether a session is being recorded by a process now, given its folder and id; it is then left alone.
         on_recording: Told of each recording, in the order they are done with.
 
     Raises:
         RacerError: If a checking process dies.
-        ConfigError: If the public key is none.
+        ConfigError: If the public key is none, or recordings have another latent model than the folder.
         WeightsError: If the folder holds no latent model.
     """
+    refuse_other_model(model, paths)
     live = {path: recording for path in paths if (recording := _still_recorded(path, running))}
     for recording in live.values():
         on_recording(recording)

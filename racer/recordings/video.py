@@ -16,6 +16,7 @@ import sessions
 from compression.model.latent_model import use_one_thread
 from racer.errors import ConfigError
 from racer.recordings.footage import Footage, choose_episode, episodes_with_steps
+from racer.recordings.models import refuse_other_model
 from racer.recordings.playhead import recorded_pace
 from racer.recordings.scene import Scene, View, scene_size
 from racer.window.palette import GROUND
@@ -47,7 +48,7 @@ class VideoConfig:
     beside: bool = True
     """Whether to show the original beside what was shown."""
     model: Path | None = None
-    """Folder where to look for latent models besides those of the tasks."""
+    """Folder of their latent model; that of the task if left out."""
 
     def __post_init__(self) -> None:
         if not 1 <= len(self.recordings) <= MOST_CELLS:
@@ -77,6 +78,7 @@ def make_video(config: VideoConfig, progress: Progress = lambda done, total: Non
     """Write the video, one picture at a time; the file appears when it is whole.
 
     Raises:
+        ConfigError: If recordings have another latent model than the folder that is named.
         FootageError: If there is nothing to show, or it cannot be decoded.
         ExportError: If the file exists or cannot be written.
         MissingPackageError: If imageio-ffmpeg is not installed.
@@ -84,6 +86,7 @@ def make_video(config: VideoConfig, progress: Progress = lambda done, total: Non
     """
     ffmpeg = import_extra("imageio_ffmpeg", "imageio-ffmpeg", "a video")
     use_one_thread()
+    refuse_other_model(config.model, config.recordings)
     with ExitStack() as opened:
         reels = [
             opened.enter_context(closing(Reel(path, config.episode, config.beside, config.model)))
@@ -130,7 +133,7 @@ class Reel:
         path: The recording.
         index: The only episode to show; all that have steps if None.
         beside: Whether the originals are wanted.
-        folder: Where to look for the latent model besides that of the task.
+        folder: Of the latent model; that of the task if None.
 
     Raises:
         FootageError: If there is no such episode, or nothing to show.

@@ -8,4 +8,7 @@ figures.py       pictures with their numbers, on drawing.py; strips.py and trave
 page.py          the page, of report.html.j2; wording.py and caveats.py what it says in words
 write.py         the page and its files on disk
 terminal.py      the short form
+
+It changes no recording. Commands and studies have reports made; rates, recordings and training import
+its figures and words.
 """

@@ -52,6 +52,8 @@ class Agreement:
     """Those for whom it is defined: it is not for somebody who always did the same."""
     bits: float = 0.0
     """Sent in a step under the condition, on average."""
+    uplink_bits: float = 0.0
+    """Sent back in a step, of the action, on average."""
 
 
 @dataclass(frozen=True)
@@ -105,8 +107,9 @@ def action_agreement(
         kappas = [kappa for table in tables if (kappa := cohens_kappa(table)) is not None]
         kappa, kappa_se = mean_se(np.array(kappas)) if kappas else (None, None)
         steps = int(sum(table.sum() for table in tables))
-        bits = float(np.mean([episode.bits for person in people for episode in person.under(condition)]))
-        found.append(Agreement(condition, len(tables), steps, *mean_se(equal), kappa, kappa_se, len(kappas), bits))
+        episodes = [episode for person in people for episode in person.under(condition)]
+        bits = (float(np.mean([getattr(each, name) for each in episodes])) for name in ("bits", "uplink_bits"))
+        found.append(Agreement(condition, len(tables), steps, *mean_se(equal), kappa, kappa_se, len(kappas), *bits))
     return found
 
 

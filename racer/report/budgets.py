@@ -54,7 +54,7 @@ def over_budgets(
     """
     sitting = evaluations.people[0].sitting
     try:
-        task = find_task(sitting.info.task, sitting.paths[0])
+        task = find_task(sitting.info, sitting.paths[0])
         model = find_model(sitting.info, folder)
     except NotHereError as error:
         raise NoBudgetsError(str(error)) from error

@@ -311,8 +311,10 @@ def agreement_by_bits(report: StudyReport) -> Illustration | None:
         axes.set(xlabel="bits of a picture, all side information included", ylim=(0, 104), xlim=(0, None))
         axes.set_ylabel(f"answers as under {report.reference} (%)")
         figure.legend(loc="outside upper left", ncols=5, fontsize=9)
-        rows = [(a.condition, a.bits, a.participants, a.steps, a.equal, a.equal_se) for a in report.agreement]
-        header = ("condition", "bits", "participants", "pictures", "equal", "equal_se")
+        rows = [
+            (a.condition, a.bits, a.uplink_bits, a.participants, a.steps, a.equal, a.equal_se) for a in report.agreement
+        ]
+        header = ("condition", "bits", "uplink_bits", "participants", "pictures", "equal", "equal_se")
         alt = f"Share of answers as under {report.reference} over the bits of a picture: " + "; ".join(
             f"{a.condition} {100 * a.equal:.0f} % at {a.bits:.0f} bits" for a in report.agreement
         )

@@ -50,6 +50,8 @@ class EvaluatedEpisode:
     path: Path
     """The recording that holds it, and its place there."""
     index: int
+    uplink_bits: float = 0.0
+    """Of a step's action, on average."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -262,6 +264,7 @@ def _read_episode(
         bits=float(np.mean(episode.bits)),
         path=path,
         index=episode.index,
+        uplink_bits=float(np.mean(episode.uplink_bits)),
     )
 
 

@@ -77,12 +77,16 @@ def write_report(
         NothingToReportError: If there is nothing to analyse; nothing is written.
         ReportFileError: If it cannot be written; what was there before is as it was.
         RecordingError: If a recording that was readable a moment ago no longer is.
+        ConfigError: If `model` holds another latent model than theirs.
         WeightsError: If `model` holds no latent model.
     """
+    from racer.recordings.models import refuse_other_model
+
     files = out.with_name(f"{out.stem}_files")
     _refuse_foreign(out, files, overwrite)
     progress("reading recordings")
     evaluations = read_evaluations(folder, amendments, version)
+    refuse_other_model(model, evaluations.people[0].sitting.paths)
     report = analyse(evaluations, folder, beforehand)
     progress("drawing figures")
     pictures = draw_pictures(evaluations, report, model, masks, progress)

@@ -1,6 +1,7 @@
 """Tasks as Gymnasium environments, and the channel as a wrapper around them, so that agents do what people do.
 
-Importing this module registers every installed paced task: ``gymnasium.make("racer/CarRacing-v0", speed=60.0)``.
+Importing this module registers every paced task that can be made of its default settings. Gymnasium imports it where it
+stands before the name: ``gymnasium.make("racer.tasks.gymnasium:racer/CarRacing-v0", speed=60.0)``.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 
 from compression.channel import Bypass, Channel
 from compression.fitting.fitted import FittedModel
-from racer.errors import ConfigError
+from racer.errors import ConfigError, RacerError
 from racer.loop.conditions import ChannelConfig, build_channel, load_fitted_models
 from racer.tasks.latent_model import load_task_model
 from racer.tasks.registry import DEFAULT_TASK, make_task, task_names, task_settings
@@ -201,11 +202,18 @@ def reward_of(spec: TaskSpec, outcome: Outcome, before: float) -> tuple[float, f
 
 
 def register_tasks(names: Callable[[], tuple[str, ...]] = task_names) -> None:
-    """Tell Gymnasium of every task that it does not know yet."""
+    """Tell Gymnasium of every paced task that it does not know yet; those that cannot be made here are left out."""
     for name in names():
-        if env_id(name) not in gymnasium.registry:
+        if env_id(name) not in gymnasium.registry and _moves_on(name):
             # What follows one frame is a number of steps, which only the experiment knows: there is no time limit.
             gymnasium.register(env_id(name), entry_point=_ENTRY_POINT, kwargs={"task": name})
+
+
+def _moves_on(name: str) -> bool:
+    try:
+        return make_task(name).spec.paced
+    except RacerError:
+        return False
 
 
 register_tasks()

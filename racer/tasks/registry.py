@@ -76,9 +76,15 @@ def task_type(name: str) -> Callable[..., Task]:
         return built_in
     if name not in (installed := _installed()):
         raise TaskError(
-            f"there is no task {_brief(name)!r}; {_nearest(name, task_names())}, or install the package that has it"
+            f"there is no task {_brief(name)!r}; {_nearest(name, task_names(), ', or install the package that has it')}"
         )
     return _loaded(installed[name])
+
+
+def task_package(name: str) -> str:
+    """Return the name and version of the package that brought a task; empty for built-in and unknown ones."""
+    point = _installed().get(name)
+    return f"{point.dist.name} {point.dist.version}" if point is not None and point.dist is not None else ""
 
 
 def make_task(
@@ -324,10 +330,10 @@ def _type_name(hint: Any) -> str:
     return getattr(hint, "__name__", str(hint))
 
 
-def _nearest(name: str, names: Iterable[str]) -> str:
+def _nearest(name: str, names: Iterable[str], otherwise: str = "") -> str:
     names = tuple(names)
     close = get_close_matches(name, names, 1)
-    return f"did you mean {close[0]!r}?" if close else f"choose from {', '.join(names)}"
+    return f"did you mean {close[0]!r}?" if close else f"choose from {', '.join(names)}{otherwise}"
 
 
 def _said(error: BaseException) -> str:

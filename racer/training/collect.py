@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from io import BufferedReader
+from itertools import islice
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -41,6 +42,8 @@ WANDER = (0.0, 0.005, 0.01, 0.02)
 """Probabilities per step of starting a burst of one wrong action."""
 BURST = (5, 25)
 """Steps of a burst."""
+_SHOWN_RUNS, _SHOWN_STEPS = 3, 50
+"""Trials, and steps of each, from which frames to look at are taken."""
 _MOST_SETTINGS = 2**20
 Progress = Callable[[float], None]
 """Told the fraction that is done, in [0, 1]."""
@@ -152,6 +155,21 @@ def collect(
         raise RacerError(
             f"{folder} holds damaged frames ({type(error).__name__}); remove it, and they are collected again"
         ) from error
+
+
+def frames_to_show(task: str, count: int = 10) -> NDArray[np.uint8]:
+    """Return held-out frames, uint8[count, H, W, C], far apart, of a task as its own simulated people see it.
+
+    Raises:
+        RacerError: If the task is not here, needs settings, or cannot be done.
+    """
+    made = make_task(task)
+    rows_of = _sequence if made.spec.sequential else _block
+    frames: list[NDArray[np.uint8]] = []
+    for run in plan_runs(task, {}, CollectConfig(held_out_runs=_SHOWN_RUNS), "held_out", Path()):
+        point = make_task(task, dict(run.settings))
+        frames += [frame for frame, _, _ in islice(rows_of(point, run), _SHOWN_STEPS)]
+    return np.stack([frames[place] for place in np.linspace(0, len(frames) - 1, count).astype(int)])
 
 
 def collect_run(run: Run) -> None:

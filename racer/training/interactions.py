@@ -27,7 +27,7 @@ from compression.fitting.recorded import RecordedEpisode
 from compression.model.latent_model import LatentModel, use_one_thread
 from racer.drivers.registry import SIMULATED, driver_seed, family_names, make_driver, who_drives
 from racer.rates.people import FIRST_SEALED
-from racer.recordings.models import NotHereError, find_task
+from racer.recordings.models import NotHereError, find_task, refuse_other_model
 from racer.recordings.rerun import Rerun, RerunError
 from racer.tasks.task import Task
 from racer.training.train import TrainingDataError, check_usable, model_of, refuse_existing, write_new
@@ -85,9 +85,11 @@ def read_interactions(
     Raises:
         TrainingDataError: If there is nothing, sessions do not belong together, or what is done on seeing the originals
             can neither be asked of simulated people nor foretold.
+        ConfigError: If the folder holds another latent model than a recording's.
         RecordingError: If a recording cannot be read.
     """
     use_one_thread()
+    refuse_other_model(folder, paths)
     infos: dict[Path, sessions.SessionInfo] = {}
     for path in dict.fromkeys(paths):
         with sessions.open(path) as session:
@@ -105,7 +107,7 @@ def read_interactions(
         if done and infos[path].session_id == infos[ordered[done - 1]].session_id:
             raise TrainingDataError(f"{path} holds session {infos[path].session_id} a second time; name it once")
         try:
-            task = find_task(infos[path].task, path)
+            task = find_task(infos[path], path)
         except NotHereError as error:
             raise TrainingDataError(f"{path} cannot be trained on: {error}") from error
         pieces += episodes_of(path, task)

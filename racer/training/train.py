@@ -27,7 +27,7 @@ from disk.writing import make_folder, write_whole
 from racer.drivers.registry import who_drives
 from racer.errors import RacerError
 from racer.rates.people import FIRST_SEALED
-from racer.recordings.models import NotHereError, find_model
+from racer.recordings.models import NotHereError, find_model, refuse_other_model
 from racer.sitting.protocol import EXPLORED
 from racer.training.curves import curve_files
 from sessions.reader import trial_starts
@@ -76,16 +76,19 @@ def read_training_set(paths: Iterable[Path], masked: bool = True, model_folder: 
     Args:
         paths: The recordings.
         masked: Whether a mask is trained, for which all must have explored in the same way.
-        model_folder: Where to look for their latent model besides that of the task.
+        model_folder: Of their latent model; that of the task if None.
 
     Raises:
         RecordingError: If a file cannot be read.
+        ConfigError: If the folder holds another latent model than a recording's.
         WeightsError: If the folder holds no latent model.
         TrainingDataError: If there is none, their latent model is not here, or one is of another task or model, is a
             trial run, crossed a noisy channel, repeats another one's trials, explored in another way, or left no
             blocks out where a mask is trained.
     """
-    infos = {path: _session_info(path) for path in set(paths)}
+    paths = set(paths)
+    refuse_other_model(model_folder, sorted(paths))
+    infos = {path: _session_info(path) for path in paths}
     in_order = sorted((info.session_id, path) for path, info in infos.items())
     if not in_order:
         raise TrainingDataError("there is nothing to train on: name recordings")
@@ -229,7 +232,7 @@ def train(
         out: The file.
         config: Settings; of a mask, the blocks sent are those of the recordings.
         progress: Called now and then.
-        model_folder: Where to look for the recordings' latent model besides that of the task.
+        model_folder: Of the recordings' latent model; that of the task if None.
 
     Raises:
         TrainingDataError: If the sessions are of no use, or `out` exists.

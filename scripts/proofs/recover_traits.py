@@ -33,18 +33,18 @@ def drive(person: int, number: int, steps: int, family: str = PURSUIT.name) -> D
     driver = find_family(family).make(task, person, seed)
     driver.reset()
     trial = task.start(seed)
-    frames, actions, off_road = [], [], []
+    frames, actions, failed = [], [], []
     try:
         for _ in range(steps):
             frames.append(trial.frame())
             actions.append(driver.act(frames[-1]))
             outcome = trial.step(actions[-1])
-            off_road.append(bool(outcome.metrics["off_road"]))
+            failed.append(bool(outcome.metrics[task.spec.failure]))
             if outcome.over:
                 break
     finally:
         trial.close()
-    return Drive("raw", seed, np.array(frames), np.array(actions, np.uint8), np.array(off_road))
+    return Drive("raw", seed, np.array(frames), np.array(actions, np.uint8), np.array(failed))
 
 
 def main() -> None:

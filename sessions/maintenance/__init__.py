@@ -1,1 +1,4 @@
-"""Repairing, merging and withdrawing recordings."""
+"""Repairing, merging and withdrawing recordings.
+
+Nothing that reads or records imports it; commands, sittings, studies and recordings of `racer` do.
+"""

@@ -18,8 +18,20 @@ SOURCES = {
     for path in sorted((ROOT / "racer").rglob("*.py"))
 }
 TREES = {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in SOURCES.items()}
+PACKAGES = ("racer", "compression", "disk", "sessions", "scripts")
 OF_DRIVING = {"off_road", "road_patches", "FRAME_SIZE"}
+SCHEMA_1 = "sessions.version1"
+"""Recordings of version 0.1.0 know one task, and leave its metrics to their reader."""
 TASKS = ("car_racing", "lunar_lander", "pictures")
+
+
+def everything_written() -> dict[str, str]:
+    """Return the source of every module of every package, and of the scripts."""
+    return {
+        ".".join(path.relative_to(ROOT).with_suffix("").parts): path.read_text(encoding="utf-8")
+        for package in PACKAGES
+        for path in sorted((ROOT / package).rglob("*.py"))
+    }
 
 
 def imported(tree: ast.AST) -> Iterator[str]:
@@ -135,13 +147,16 @@ def test_networks_and_recordings_are_left_to_the_packages_that_know_how_they_are
 
 
 @pytest.mark.parametrize("word", sorted(OF_DRIVING))
-def test_words_of_driving_stand_only_in_tasks_and_drivers(word: str) -> None:
+def test_words_of_driving_stand_only_in_tasks_drivers_and_what_reads_schema_1(word: str) -> None:
     elsewhere = {
-        name: tree
-        for name, tree in TREES.items()
-        if not below("racer.tasks", name) and not below("racer.drivers", name)
+        name: source
+        for name, source in everything_written().items()
+        if not below("racer.tasks", name) and not below("racer.drivers", name) and name != SCHEMA_1
     }
-    assert {name for name, tree in elsewhere.items() if any(word in each for each in words(tree))} == set()
+    assert {name.partition(".")[0] for name in elsewhere} == set(PACKAGES)
+    # Most modules do not have the letters anywhere: only those that do are parsed.
+    suspected = {name: ast.parse(source) for name, source in elsewhere.items() if word in source}
+    assert {name for name, tree in suspected.items() if any(word in each for each in words(tree))} == set()
 
 
 def test_other_files_of_the_package_hold_no_words_of_driving_either() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -14,6 +15,7 @@ from compression.coders.blocks import full_layout
 from compression.model.latent_model import LatentModel
 from compression.model.training.data import Split
 from compression.model.training.networks import Done, encode, rate_per_feature
+from compression.model.vae import VAE
 
 _FRAMES = 1000
 """Held-out frames that pictures are compared of."""
@@ -25,7 +27,7 @@ _INFORMATIVE = 0.1, 0.05
 
 def measure(model: LatentModel, held_out: Split, progress: Done = lambda done: None) -> dict[str, Any]:
     """Return what a model does with held-out frames, through the very code that a session runs."""
-    sample = np.array(held_out.frames[:: max(1, len(held_out.frames) // _FRAMES)])
+    sample = _sample(held_out)
     mu, logvar = encode(model.vae, sample, torch.device("cpu"))
     latents: NDArray[np.float32] = mu.numpy()
     layout, size = full_layout(model.sizes), model.sizes.latents
@@ -68,12 +70,33 @@ def measure(model: LatentModel, held_out: Split, progress: Done = lambda done: N
     return measured
 
 
+def half_precision_cost(model: LatentModel, unrounded: VAE, held_out: Split) -> float:
+    """Return by how many dB of PSNR held-out frames come back worse because the file's networks are rounded.
+
+    Args:
+        model: As it was read from its file.
+        unrounded: Its autoencoder as it was trained, of float32.
+        held_out: Frames that it was not trained on.
+    """
+    sample = _sample(held_out)
+    parts = np.array_split(sample, len(sample) // 256 + 1)
+    before, after = (
+        psnr(np.concatenate([each.decode_latents(each.encode_frames(part)) for part in parts]), sample)[0]
+        for each in (replace(model, vae=unrounded), model)
+    )
+    return before - after
+
+
 def psnr(shown: NDArray[np.uint8], original: NDArray[np.uint8]) -> tuple[float, float]:
     """Return PSNR in dB of frames, uint8[N, H, W, C]: of the mean squared error, and the mean over frames."""
     errors = np.stack(
         [((one.astype(np.float64) - other) / 255) ** 2 for one, other in zip(shown, original, strict=True)]
     ).mean(axis=(1, 2, 3))
     return -10 * math.log10(max(errors.mean(), 1e-12)), float((-10 * np.log10(np.maximum(errors, 1e-12))).mean())
+
+
+def _sample(held_out: Split) -> NDArray[np.uint8]:
+    return np.array(held_out.frames[:: max(1, len(held_out.frames) // _FRAMES)])
 
 
 def _prediction_errors(model: LatentModel, held_out: Split) -> tuple[float, float]:

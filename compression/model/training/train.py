@@ -32,7 +32,7 @@ from compression.model.header import FILE_NAME
 from compression.model.latent_model import LatentModel, load_model, save_model
 from compression.model.quantizer import fit_codebook
 from compression.model.sizes import Sizes
-from compression.model.training.card import measure
+from compression.model.training.card import half_precision_cost, measure
 from compression.model.training.config import TrainingConfig
 from compression.model.training.data import Split, TrainingData
 from compression.model.training.networks import Done, encode, standardise, train_vae, train_world_model, usual_length
@@ -97,13 +97,14 @@ def train_model(
         raise TrainingError(f"cannot write {out}: {error.strerror}; give another folder") from error
     stages, device = _Stages(progress, data.sequential), chosen_device(device)
     with repeatable():
-        vae, latents = _autoencoder(sizes, config, data.train, kept, device, stages)
+        vae, unrounded, latents = _autoencoder(sizes, config, data.train, kept, device, stages)
         world_model = _world_model(sizes, config, latents, data.train, kept, device, stages)
         codebook = kept.stage("quantiser", lambda: _codebook(latents, config, stages("quantiser")))["codebook"]
         mean, covariance = latents.mean(0).numpy(), _covariance(latents)
         write_whole(out / FILE_NAME, save_model(sizes, vae, world_model, mean, covariance, codebook.numpy()))
         model = load_model(out)
         held_out = measure(model, data.held_out, stages("held-out frames"))
+        held_out["half_precision_cost_db"] = half_precision_cost(model, unrounded, data.held_out)
         fitted = _fit(model, data, latents.numpy(), config, kept, stages)
     for objective, content in fitted.items():
         write_whole(out / f"{objective}.safetensors", content)
@@ -173,22 +174,26 @@ def repeatable() -> Iterator[None]:
 
 def _autoencoder(
     sizes: Sizes, config: TrainingConfig, split: Split, work: Work, device: torch.device, stages: _Stages
-) -> tuple[VAE, Tensor]:
-    """Return the autoencoder, rounded as its file is, and the latents of all frames, float32[N, latents]."""
+) -> tuple[VAE, VAE, Tensor]:
+    """Return the autoencoder, rounded as its file is and before that, and all frames' latents, float32[N, latents]."""
 
     def train() -> dict[str, Tensor]:
         trained = train_vae(sizes, config, split.frames, work, device, stages("autoencoder"))
         standardise(trained, *encode(trained, split.frames, device))
         return dict(trained.state_dict())
 
-    rounded = {name: tensor.half().float() for name, tensor in work.stage("vae", train).items()}
-    with torch.device("meta"):
-        vae = VAE(sizes)
-    vae.load_state_dict(rounded, assign=True)
-    vae.eval().requires_grad_(False)
+    def built(tensors: dict[str, Tensor]) -> VAE:
+        with torch.device("meta"):
+            vae = VAE(sizes)
+        vae.load_state_dict(tensors, assign=True)
+        return vae.eval().requires_grad_(False)
+
+    tensors = work.stage("vae", train)
+    vae = built({name: tensor.half().float() for name, tensor in tensors.items()})
     # What ships is rounded to half precision; all that follows is fitted to the rounded weights.
     told = stages("latents of all frames")
-    return vae, work.stage("latents", lambda: {"latents": encode(vae, split.frames, device, told)[0]})["latents"]
+    latents = work.stage("latents", lambda: {"latents": encode(vae, split.frames, device, told)[0]})["latents"]
+    return vae, built(tensors), latents
 
 
 def _world_model(

@@ -107,6 +107,7 @@ def test_a_training_leaves_a_model_its_card_and_what_coders_need(trained: tuple[
     held_out = card["held_out"]
     assert len(held_out["nats_per_feature"]) == len(held_out["psnr_lost_without_feature_db"]) == 8
     assert {"psnr_unquantised_db", "psnr_quantised_db", "informative_features"} <= held_out.keys()
+    assert abs(held_out["half_precision_cost_db"]) <= 0.05
     assert held_out["next_latent_squared_error"] > 0 and held_out["next_latent_squared_error_of_no_change"] > 0
 
 

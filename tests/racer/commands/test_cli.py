@@ -24,7 +24,7 @@ from compression.fitting.fitted import load_fitted
 from compression.model.latent_model import LatentModel
 from compression.model.sizes import Sizes
 from racer.drivers.registry import GROUP as DRIVERS
-from racer.drivers.registry import family_names
+from racer.drivers.registry import families_for, family_names
 from racer.tasks.car_racing import raster
 from racer.tasks.registry import GROUP as TASKS
 from racer.tasks.registry import describe_settings, make_task, needed_settings, task_names
@@ -353,7 +353,8 @@ def test_a_task_is_shown_with_all_that_there_is_to_know(name: str, run: Racer) -
         assert f"{metric.meaning} [{metric.unit}]" in shown.out
     for setting in describe_settings(name):
         assert setting.name in shown.out and setting.meaning in shown.out
-    assert f"simulated is {spec.driver}" in shown.out and f"racer play --task {name}" in shown.out
+    told_drivers = f"drivers   {', '.join(families_for(spec))}; simulated is {spec.driver}\n"
+    assert told_drivers in shown.out and f"racer play --task {name}" in shown.out
     assert [action["name"] for action in told["actions"]] == [action.name for action in spec.actions]
     defaults = {setting.name: setting.default for setting in describe_settings(name)}
     assert {setting["name"]: setting["default"] for setting in told["settings"]} == defaults

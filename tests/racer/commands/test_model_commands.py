@@ -7,12 +7,14 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from command_builders import Racer, Refuse, strictly
 from PIL import Image
 from tiny_models import GREY, write_tiny_model
 from training_builders import collect_short_runs, draw_noise
 
+from compression.model.header import shipped_model
 from compression.model.latent_model import load_model
 from compression.model.sizes import Sizes
 from racer.training.collect import CollectConfig
@@ -83,6 +85,23 @@ def test_what_features_look_like_is_drawn_to_a_new_file(run: Racer, refuse: Refu
     with Image.open(tmp_path / "features.png") as picture:
         assert picture.size == (len(DEVIATIONS) * (40 + GAP) - GAP, GREY.latents * (40 + GAP) - GAP)
     refuse("model show m --pictures features.png", "features.png exists and was left as it is")
+
+
+def test_sizes_are_told_also_where_the_card_has_none(run: Racer) -> None:
+    shown = run(f"model show {shipped_model('car-racing')}")
+    assert "sizes           64 x 64 colour, 32 features in 8 blocks, 3 actions, state of 256" in shown.out
+
+
+def test_a_shipped_model_is_shown_with_what_comes_back_of_its_task_s_frames(run: Racer, refuse: Refuse) -> None:
+    model = shipped_model("lunar-lander")
+    shown = run(f"model show {model} --pictures features.png")
+    assert "picture         features.png\npicture         features_reconstructions.png\n" in shown.out
+    with Image.open("features_reconstructions.png") as picture:
+        frames = np.asarray(picture)
+    assert frames.shape == (2 * 64 + GAP, 10 * (64 + GAP) - GAP, 3)
+    seen, comes_back = (half.astype(float) for half in (frames[:64], frames[-64:]))
+    assert np.corrcoef(seen.ravel(), comes_back.ravel())[0, 1] > 0.9
+    refuse(f"model show {model} --pictures features.png", "features.png exists and was left as it is")
 
 
 @pytest.mark.parametrize(

@@ -152,8 +152,8 @@ def test_other_tasks_are_verified_with_their_model_and_without_their_package(wal
     walk.uninstall()
     result = run("verify", walk.path)
     assert result.exit_code == 3
-    for check in ("weights", "received", "replay"):
-        told = f"not checked  {check} of 1 recording: task grey-walk is not installed: install the package that has it"
+    for checks in ("weights, received", "replay"):
+        told = f"not checked  {checks} of 1 recording: task grey-walk is not installed: install the package that has it"
         assert told in result.output
 
 

@@ -87,7 +87,7 @@ def test_going_back_step_by_step_begins_anew_once(session: Session, monkeypatch:
             begun.append(seed)
             return self.task.start(seed)
 
-    monkeypatch.setattr(rerun, "find_task", lambda record, place: Counted(find_task(record, place)))
+    monkeypatch.setattr(rerun, "find_task", lambda info, place: Counted(find_task(info, place)))
     with closing(Rerun(session.info, episode)) as again:
         again.frame(episode.n_steps)
         before = len(begun)
@@ -120,14 +120,14 @@ def test_every_metric_is_compared_to_the_last_digit(metric: str, session: Sessio
 )
 def test_settings_that_the_task_cannot_have_are_refused(settings: dict[str, Any], session: Session) -> None:
     with pytest.raises(NotHereError) as error:
-        find_task(replace(session.info.task, settings=settings))
+        find_task(replace(session.info, task=replace(session.info.task, settings=settings)))
     assert "\n" not in str(error.value)
 
 
 def test_the_settings_of_a_session_come_back(tmp_path: Path) -> None:
     task = make_task("car-racing", {"handling": "forgiving", "speed": 61.0, "skip_zoom": False})
     with sessions.open(record(tmp_path, steps=3, task=task, conditions=("raw",))) as session:
-        assert task_settings(find_task(session.info.task)) == task_settings(task)
+        assert task_settings(find_task(session.info)) == task_settings(task)
         Rerun(session.info, session.episodes[0]).close()
 
 
@@ -197,7 +197,7 @@ def test_a_task_that_is_not_installed_is_named_with_what_to_do(walk: Walk) -> No
 
 def test_the_environment_repeats_a_recorded_episode(session: Session) -> None:
     episode = session.episodes[0]
-    environment = gymnasium.make(env_spec(find_task(session.info.task)))
+    environment = gymnasium.make(env_spec(find_task(session.info)))
     with closing(Rerun(session.info, episode)) as again:
         frame, _ = environment.reset(seed=episode.info.seed)
         for step, action in enumerate(episode.action.tolist()):

@@ -247,7 +247,8 @@ def test_recording_of_a_task_that_is_not_installed_is_checked_as_far_as_can_be(w
     walk.uninstall()
     findings = {finding.check: finding for finding in verify_recording(walk.path).findings}
     for check in ("weights", "received", "replay"):
-        assert findings.pop(check).detail == "task grey-walk is not installed: install the package that has it"
+        told = findings.pop(check).detail
+        assert told.startswith("task grey-walk is not installed: install the package that has it")
     assert {finding.outcome for finding in findings.values()} == {"ok"}
     with h5py.File(walk.path, "r+") as file:
         file["episodes/000/packet"][0, 0] = 255

@@ -118,7 +118,7 @@ def test_a_score_whose_limits_nobody_knows_has_no_bar() -> None:
 
 
 def test_recordings_of_several_tasks_share_a_picture(recording: Path, walk: Walk, tmp_path: Path) -> None:
-    summary = make_video(VideoConfig((recording, walk.path), tmp_path / "out.mp4", 1, scale=2, model=walk.model))
+    summary = make_video(VideoConfig((recording, walk.path), tmp_path / "out.mp4", 2, scale=2))
     width, height = scene_size(FRAME, 2, beside=True)
     assert (summary.size, summary.pictures) == ((2 * width, height), STEPS)
     assert summary.without_original == {}

@@ -142,7 +142,8 @@ def test_the_terminal_has_a_column_for_every_metric(written: Written, capsys: py
 
 
 def test_actions_of_any_number_are_compared(written: Written) -> None:
-    assert {found.condition for found in written.report.agreement} == {"random", "pico"}
+    uplink = {found.condition: found.uplink_bits for found in written.report.agreement}
+    assert uplink == dict.fromkeys(("random", "pico"), 2.0), "a choice of four"
     with sessions.open(next((written.page.parent / "study").glob("*.h5"))) as session:
         assert max(int(episode.action.max()) for episode in session.episodes) == 3
 

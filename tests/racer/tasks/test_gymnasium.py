@@ -178,13 +178,17 @@ def test_installed_tasks_are_registered_and_those_that_wait_for_answers_are_refu
             env.close()
             with pytest.raises(ConfigError, match="waits for answers"):
                 TaskEnv("shades")
+            assert env_id("shades") not in gymnasium.registry
         finally:
-            for name in ("drift", "shades"):
-                gymnasium.registry.pop(env_id(name), None)
+            gymnasium.registry.pop(env_id("drift"), None)
 
 
-def test_importing_the_module_is_all_it_takes_to_register() -> None:
-    code = "import gymnasium, racer.tasks.gymnasium; print(gymnasium.make('racer/CarRacing-v0').spec.id)"
+def test_tasks_that_wait_for_answers_are_not_registered() -> None:
+    assert {name for name in BUILT_IN if env_id(name) in gymnasium.registry} == set(PACED)
+
+
+def test_naming_the_module_is_all_it_takes_to_register() -> None:
+    code = "import gymnasium; print(gymnasium.make('racer.tasks.gymnasium:racer/CarRacing-v0').spec.id)"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert result.stdout == "racer/CarRacing-v0\n", result.stderr
 
@@ -197,6 +201,13 @@ def test_gymnasiums_own_checker_finds_nothing_through_the_channel(
     make: Make, condition: str, config: ChannelConfig | None
 ) -> None:
     check(make(condition, config), skip_render_check=True)
+
+
+@pytest.mark.parametrize("name", [name for name in PACED if name != "car-racing"])
+def test_gymnasiums_own_checker_finds_nothing_through_the_channel_of_any_paced_task(name: str) -> None:
+    env = ChannelObservation(gymnasium.make(env_id(name), disable_env_checker=True), "random", STEPWISE)
+    check(env, skip_render_check=True)
+    env.close()
 
 
 def test_the_wrapper_can_be_made_again_from_its_specification(make: Make) -> None:
