@@ -285,7 +285,7 @@ def test_file_whose_times_change_by_themselves_is_read_back_ever_more_rarely_but
     assert (tmp_path / "file").read_bytes() == b"a" * 9_000
 
 
-def test_copy_of_a_file_in_a_link_goes_nowhere(tmp_path: Path) -> None:
+def test_deleted_file_is_not_written_anew_through_a_link(tmp_path: Path) -> None:
     folder, elsewhere = tmp_path / "folder", tmp_path / "elsewhere"
     folder.mkdir()
     elsewhere.mkdir()
