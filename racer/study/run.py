@@ -192,17 +192,23 @@ def _identity(study: Study, protocol: ProtocolName, place: int) -> SimulatedIden
 @contextmanager
 def _alone(study: Study) -> Iterator[None]:
     """Let no other run simulate this study meanwhile."""
+    locked = study.recordings / LOCK
     try:
         make_folder(study.recordings)
-        with FileLock(study.recordings / LOCK):
-            former = study.recordings / _FORMER
-            if former.is_dir() and not former.is_symlink():
-                shutil.rmtree(former)
-            yield
+        lock = FileLock(locked).acquire()
     except HeldError as error:
         raise StudyFileError(
             study.path, "another `racer study run` is simulating this study; nothing was changed: wait for its end"
         ) from error
+    except OSError as error:
+        reason = f"cannot lock {locked}: {error.strerror or error}; nothing was simulated: mend that and run it again"
+        raise StudyFileError(study.path, reason) from error
+    try:
+        with lock:
+            former = study.recordings / _FORMER
+            if former.is_dir() and not former.is_symlink():
+                shutil.rmtree(former)
+            yield
     except OSError as error:
         raise StudyFileError(
             study.path, f"cannot write to {study.recordings}: {error.strerror or error}; what was finished is kept"
