@@ -43,7 +43,7 @@ from racer.training.models import CARD, read_card
 from racer.window import texts
 from sessions.ledger import BEGINNING, LEDGER_NAME, Entry, note_recorded, read_ledger
 from sessions.maintenance.withdraw import INTENT_NAME
-from sessions.maintenance.withdrawn import LOG_NAME, LogLine, read_withdrawn
+from sessions.maintenance.withdrawn import LOG_NAME, NAMES_NAME, LogLine, read_withdrawn
 
 NOW = datetime(2026, 5, 4, 12, tzinfo=UTC)
 STUDY = """
@@ -287,8 +287,12 @@ def withdrawn(bases: Path, work: Path, rng: random.Random) -> Outcome:
     """Ask who has withdrawn, finish a withdrawal that was begun, and take a lease in such a folder."""
     sound = bases / FOLDER
     (work / ".leases").mkdir()
-    kind = rng.randrange(4)
-    if kind == 0:
+    kind = rng.randrange(5)
+    if kind == 4:
+        line = json.loads((sound / "data" / LOG_NAME).read_bytes().splitlines()[0])
+        memory = json.dumps({"highest": {"p": 7}, "withdrawn": [line]}).encode()
+        (work / NAMES_NAME).write_bytes(spoil_json(memory, rng))
+    elif kind == 0:
         (work / LOG_NAME).write_bytes(spoil_lines((sound / "data" / LOG_NAME).read_bytes(), rng))
     elif kind == 1:
         (work / INTENT_NAME).write_bytes(spoil_json((sound / INTENT_NAME).read_bytes(), rng))
