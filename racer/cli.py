@@ -12,6 +12,7 @@ import sys
 import tempfile
 import traceback
 from contextlib import suppress
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -169,12 +170,26 @@ def _report_defect(error: Exception) -> str:
         print(f"racer {__version__}", *_without_values(sys.argv[1:]), file=log)
         each: BaseException | None = error
         while each is not None:
-            print(*traceback.format_tb(each.__traceback__), type(each).__name__, sep="", file=log)
+            print(*_places(each), type(each).__name__, sep="\n", file=log)
             each = each.__cause__ or (None if each.__suppress_context__ else each.__context__)
     return (
         f"something went wrong inside Racer ({f'{type(error).__name__}: {error}'[:200]}); nothing that was recorded is "
         f"lost; please report it with the details, which name nobody, in {log.name}"
     )
+
+
+def _places(error: BaseException) -> list[str]:
+    """Return where an error passed, as lines without messages and without folders that may be called like a person."""
+    passed = [(frame.filename, frame.lineno, frame.name) for frame in traceback.extract_tb(error.__traceback__)]
+    # What `concurrent.futures` brings from another process: a traceback as text.
+    passed += re.findall(r'^ *File "(.*)", line (\d+), in (\S+)$', getattr(error, "tb", "") or "", re.MULTILINE)
+    places = []
+    for name, line, function in passed:
+        path = Path(name)
+        above = [Path(entry) for entry in sys.path if entry and path.is_relative_to(entry)]
+        nearest = max(above, key=lambda entry: len(entry.parts), default=path.parent)
+        places.append(f"  {path.relative_to(nearest).as_posix()}, line {line}, in {function}")
+    return places
 
 
 def _without_values(arguments: list[str]) -> list[str]:

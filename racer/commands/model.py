@@ -278,9 +278,10 @@ def model_show(
 
     from compression.errors import WeightsError
     from compression.model.latent_model import load_model
+    from racer.errors import ConfigError
     from racer.training.models import CARD, RECONSTRUCTIONS, TRAVERSALS, read_card
     from racer.training.sheets import draw_reconstructions, draw_traversals
-    from racer.training.train import refuse_existing, write_new
+    from racer.training.train import write_new
     from racer.training.tuning import PICTURE
 
     card = read_card(folder)
@@ -291,7 +292,8 @@ def model_show(
         if not (folder / RECONSTRUCTIONS).is_file() and (frames := _frames_of(card, model)) is not None:
             drawn[pictures.with_name(f"{pictures.stem}_{RECONSTRUCTIONS}")] = draw_reconstructions(model, frames)
     for name in drawn:
-        refuse_existing(name)
+        if name.exists():
+            raise ConfigError(f"{name} exists and was left as it is; give another name with --pictures")
     for name, data in drawn.items():
         write_new(name, data)
     found = [str(folder / name) for name in (RECONSTRUCTIONS, TRAVERSALS, PICTURE) if (folder / name).is_file()]

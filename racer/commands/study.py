@@ -237,10 +237,12 @@ def study_report(
     from dataclasses import asdict
 
     from racer.errors import ConfigError
+    from racer.recordings.models import refuse_other_model
     from racer.report.study import report_study
     from racer.report.terminal import print_report
     from racer.report.write import write_report
     from racer.study.amendments import read_amendments
+    from sessions import find_recordings
 
     found = find_data(data)
     amendments = read_amendments(found.recordings.parent)
@@ -249,6 +251,7 @@ def study_report(
     if mask and out is None:
         raise ConfigError("--mask is for the matrix of the whole report: add --out report.html")
     finish_begun(found.recordings)
+    refuse_other_model(model, find_recordings(found.recordings), all_of_them=False)
     if out is None:
         report, written = report_study(found.recordings, found.beforehand, amendments, version), None
     else:

@@ -22,7 +22,7 @@ from packaging.specifiers import SpecifierSet
 
 import sessions
 from disk.reading import read_plain
-from disk.writing import scratch_folder
+from disk.writing import make_folder, scratch_folder
 from racer.errors import RacerError
 from racer.sitting.leases import Leases
 from sessions import TaskRecord
@@ -188,7 +188,9 @@ def check_folder(folder: Path) -> Check:
     place = existing(folder)
     try:
         with scratch_folder(place) as scratch:
-            leases, session_id = Leases(scratch), secrets.token_hex(3)
+            data = scratch / "data"  # of its own: the scratch folder is locked by whoever made it
+            make_folder(data)
+            leases, session_id = Leases(data), secrets.token_hex(3)
             with leases.lease(session_id, None, "evaluation", orders=1):
                 held = leases.is_live(session_id)
             works = held and not leases.is_live(session_id)

@@ -58,7 +58,7 @@ class AcceptedEpisodes:
     def __init__(self, paths: Iterable[Path], model: Path | None) -> None:
         use_one_thread()
         recordings, unreadable = choose_recordings(paths)
-        refuse_other_model(model, recordings)
+        refuse_other_model(model, recordings, all_of_them=False)
         self._model = model
         self.recordings, self.held = len(recordings), {}
         self.left_out = {str(path): reason for path, reason in unreadable.items()}

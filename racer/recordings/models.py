@@ -51,38 +51,44 @@ def find_model(info: SessionInfo, folder: Path | None = None) -> LatentModel:
 
     Args:
         info: About the session.
-        folder: Holds it; the task, which is then not needed, has it if left out.
+        folder: May hold it; looked at before the task, which is not needed where it does.
 
     Raises:
-        NotHereError: If it is not here, or `folder` holds another.
+        NotHereError: If it is not here.
         WeightsError: If `folder` holds none that can be used.
     """
-    here: LatentModel | None = None
-    if folder is not None:
-        here = load_model(folder)
-    elif not _reads_folders(info.task):  # no model comes with the user's own pictures
+    named = None if folder is None else load_model(folder)
+    if named is not None and named.sha256 == info.model_sha256:
+        return _fitting(named, info.task)
+    own, problem = None, ""
+    if not _reads_folders(info.task):  # no model comes with the user's own pictures
         try:
-            here = load_task_model(find_task(info).spec)
+            own = load_task_model(find_task(info).spec)
         except NotHereError as error:
             raise NotHereError(f"{error}, or name the folder of its latent model with --model") from error
-        except (ConfigError, WeightsError):
-            here = None  # as where there is another
-    if here is not None and here.sha256 == info.model_sha256:
-        return _fitting(here, info.task)
-    found = here.sha256[:12] if here is not None else "none"
+        except (ConfigError, WeightsError) as error:
+            problem = f": {error}"
+    if own is not None and own.sha256 == info.model_sha256:
+        return _fitting(own, info.task)
+    here = ", ".join(model.sha256[:12] for model in (named, own) if model is not None) or "none"
     raise NotHereError(
-        f"recorded with other weights (latent model {info.model_sha256[:12]}, here {found}): name the folder of those "
-        "with --model"
+        f"recorded with other weights (latent model {info.model_sha256[:12]}, here {here}{problem}): name the folder "
+        "of those with --model"
     )
 
 
-def refuse_other_model(folder: Path | None, recordings: Iterable[Path]) -> None:
-    """Refuse a folder that somebody named where it does not hold the latent model of all recordings.
+def refuse_other_model(folder: Path | None, recordings: Iterable[Path], *, all_of_them: bool = True) -> None:
+    """Refuse a folder that somebody named where it does not hold the latent model of the recordings.
 
     Recordings that cannot be read are left to whoever reads them.
 
+    Args:
+        folder: The folder; None is never refused.
+        recordings: Files.
+        all_of_them: Whether each must have been made with it; else one is enough.
+
     Raises:
-        ConfigError: If it holds another one than any was made with.
+        ConfigError: If it holds another one.
         WeightsError: If it holds none that can be used.
     """
     if folder is None:
@@ -92,12 +98,12 @@ def refuse_other_model(folder: Path | None, recordings: Iterable[Path]) -> None:
         with suppress(sessions.RecordingError), sessions.open(path) as session:
             made_with[path] = session.info.model_sha256
     others = [path for path, hashed in made_with.items() if hashed != here]
-    if others:
+    if others and (all_of_them or len(others) == len(made_with)):
         more = f" and {len(others) - _MOST_NAMED} more" if len(others) > _MOST_NAMED else ""
         of = f" ({len(others)} of {len(paths)} recordings)" if len(paths) > 1 else ""
         raise ConfigError(
             f"{', '.join(map(str, others[:_MOST_NAMED]))}{more}{of}: recorded with another latent model "
-            f"({made_with[others[0]][:12]}) than {folder} holds ({here[:12]}); nothing was written: name the folder of "
+            f"({made_with[others[0]][:12]}) than {folder} holds ({here[:12]}); nothing was done: name the folder of "
             "theirs with --model, or leave --model out where it is the task's own"
         )
 

@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 from sessions import Episode, SessionInfo
 
+_LONGEST_NS = 1_000_000_000
+"""That a frame stays."""
 SPEEDS = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
 """Multiples of the recorded pace that the keys choose from."""
 
@@ -68,21 +70,21 @@ class Playhead:
 def step_times(info: SessionInfo, episode: Episode) -> NDArray[np.int64]:
     """Return when each frame of an episode is due in a replay, int64[n_steps], nanoseconds from the first.
 
-    As recorded, but pauses are cut to a second, and frames that were shown together follow one another: until the next
-    ones each has as long. A session without a window ran as fast as the machine allowed: its steps get the pace it was
-    set to.
+    As recorded, but no frame stays for more than a second, and frames that were shown together follow one another:
+    until the next ones each has as long. A session without a window ran as fast as the machine allowed: its steps get
+    the pace it was set to.
     """
     if not episode.n_steps:
         return np.zeros(0, np.int64)
-    pace = recorded_pace(info)
     if info.config.get("headless") is True:
-        return np.round(np.arange(episode.n_steps) * (1e9 / pace)).astype(np.int64)
+        return np.round(np.arange(episode.n_steps) * (1e9 / recorded_pace(info))).astype(np.int64)
     # As Python's numbers: those of a damaged file may be further apart than 64 bits reach.
-    gaps = [min(max(later - earlier, 0), 1_000_000_000) for earlier, later in pairwise(episode.time_ns.tolist())]
-    times = np.cumsum([0, *gaps], dtype=np.int64)
-    first = np.flatnonzero(np.diff(times, prepend=-1))  # of those shown together
-    end = times[-1:] + (episode.n_steps - first[-1:]) * (1e9 / pace)
-    due = np.interp(np.arange(episode.n_steps), np.append(first, episode.n_steps), np.append(times[first], end))
+    gaps = [max(later - earlier, 0) for earlier, later in pairwise(episode.time_ns.tolist())]
+    first = [0, *(step for step, gap in enumerate(gaps, start=1) if gap)]  # of those shown together
+    pages = zip(pairwise(first), filter(None, gaps), strict=True)
+    lasted = [min(gap, _LONGEST_NS * (end - begun)) for (begun, end), gap in pages]
+    lasted.append(_LONGEST_NS * (episode.n_steps - first[-1]))
+    due = np.interp(np.arange(episode.n_steps), [*first, episode.n_steps], np.cumsum([0, *lasted]))
     rounded: NDArray[np.int64] = np.round(due).astype(np.int64)
     return rounded
 

@@ -132,7 +132,7 @@ def verify_recordings(
         ConfigError: If the public key is none, or recordings have another latent model than the folder.
         WeightsError: If the folder holds no latent model.
     """
-    refuse_other_model(model, paths)
+    refuse_other_model(model, paths, all_of_them=False)
     live = {path: recording for path in paths if (recording := _still_recorded(path, running))}
     for recording in live.values():
         on_recording(recording)

@@ -86,7 +86,7 @@ def make_video(config: VideoConfig, progress: Progress = lambda done, total: Non
     """
     ffmpeg = import_extra("imageio_ffmpeg", "imageio-ffmpeg", "a video")
     use_one_thread()
-    refuse_other_model(config.model, config.recordings)
+    refuse_other_model(config.model, config.recordings, all_of_them=False)
     with ExitStack() as opened:
         reels = [
             opened.enter_context(closing(Reel(path, config.episode, config.beside, config.model)))

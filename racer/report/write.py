@@ -67,7 +67,8 @@ def write_report(
         overwrite: Whether to replace a page, or files, that are no report's.
         progress: Told in a few words what is being done.
         item_texts: Wording of questionnaire items by (questionnaire, item id), where known.
-        model: Folder of the latent model that the recordings were made with; None for the one that comes with the task.
+        model: Folder that may hold the latent model that the recordings were made with, besides the one that comes with
+            the task.
         beforehand: What was preregistered, if anything was.
         amendments: Of the study.
         version: Only who took part after so many amendments; everybody if None.
@@ -77,16 +78,12 @@ def write_report(
         NothingToReportError: If there is nothing to analyse; nothing is written.
         ReportFileError: If it cannot be written; what was there before is as it was.
         RecordingError: If a recording that was readable a moment ago no longer is.
-        ConfigError: If `model` holds another latent model than theirs.
         WeightsError: If `model` holds no latent model.
     """
-    from racer.recordings.models import refuse_other_model
-
     files = out.with_name(f"{out.stem}_files")
     _refuse_foreign(out, files, overwrite)
     progress("reading recordings")
     evaluations = read_evaluations(folder, amendments, version)
-    refuse_other_model(model, evaluations.people[0].sitting.paths)
     report = analyse(evaluations, folder, beforehand)
     progress("drawing figures")
     pictures = draw_pictures(evaluations, report, model, masks, progress)

@@ -28,7 +28,7 @@ class Marking(Screen):
     """A page of pictures, none marked at first; SPACE, Enter or the button leaves it.
 
     The arrow keys, or a gamepad's directions, move a ring over the pictures and the button: then SPACE marks the
-    picture that has it, and Enter alone leaves the page.
+    picture that has it, and Enter alone leaves the page. A click or a number takes the ring away.
 
     Args:
         frames: uint8[H, W, C] each, at most as many as there are keys.
@@ -73,11 +73,13 @@ class Marking(Screen):
             self._ringed = _next(self._areas, self._ringed, _WAYS[event.key])
         elif accepts(event):
             self._choose(onward if self._ringed is None or event.key != pygame.K_SPACE else self._ringed)
-        elif event.type == pygame.KEYDOWN:
-            self._choose(_KEYS.get(pygame.key.name(event.key), -1))
+        elif event.type == pygame.KEYDOWN and pygame.key.name(event.key) in _KEYS:
+            self._ringed = None
+            self._choose(_KEYS[pygame.key.name(event.key)])
         elif clicks(event) and (under := Rect(event.pos, (1, 1)).collidelist(self._areas)) >= 0:
             if under < onward or self.settled:  # not a double click on the page before
                 self._tell("click", "continue" if under == onward else f"picture {under + 1}")
+            self._ringed = None
             self._choose(under)
 
     def _choose(self, place: int) -> None:

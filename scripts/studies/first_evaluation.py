@@ -35,6 +35,17 @@ def sit(config: StartConfig) -> None:
     start_session(config)
 
 
+def complete(folder: Path) -> set[str]:
+    """Return who has a complete sitting in a folder; one that was cut short must be taken away by hand."""
+    there = set()
+    for path in sessions.find_recordings(folder):
+        with sessions.open(path) as session:
+            if session.status != "complete":
+                raise SystemExit(f"{path} was cut short: remove it, and start again")
+            there.add(session.info.participant)
+    return there
+
+
 def main() -> None:
     """Run a setting; sittings that are there already are not repeated."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -53,14 +64,13 @@ def main() -> None:
         )
 
     if not mask.exists():
-        start_session(config("pilot01", ProtocolConfig("pilot", steps=150), out / "pilot"))
+        if not complete(out / "pilot"):
+            start_session(config("pilot01", ProtocolConfig("pilot", steps=150), out / "pilot"))
         summary = train("pico", sessions.find_recordings(out / "pilot"), mask, PicoConfig())
         assert isinstance(summary, TrainingSummary)
         print("share of the pilot's steps in which each block would be sent:", *summary.block_frequency)
-    there = {path.name.split("_")[0] for path in sessions.find_recordings(people)}
     protocol = ProtocolConfig("evaluation", practice=0, evaluation=15, steps=150)
-    numbers = range(1, PEOPLE + 1)
-    missing = [number for number in numbers if f"person{number:02d}" not in there]
+    missing = [n for n in range(1, PEOPLE + 1) if f"person{n:02d}" not in complete(people)]
     with ProcessPoolExecutor(arguments.jobs) as pool:
         list(pool.map(sit, [config(f"person{n:02d}", protocol, people, n % ORDERS) for n in missing]))
     print_report(report_study(people))

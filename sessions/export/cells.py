@@ -11,6 +11,8 @@ digits and `_`, beginning with a letter. Any other text stands in quotation mark
   whatever is quoted (RFC 4180 knows commas alone). Blanks and quotation marks before it are passed over.
 
 Both are undone by `text_of`.
+
+JSON stays JSON: where its texts hold a sign after a semicolon, that sign is written as JSON escapes it.
 """
 
 from __future__ import annotations
@@ -30,8 +32,18 @@ _ESCAPED = re.compile(r"\\(?:\\|n|r|t|x[0-9a-f]{2}|u[0-9a-f]{4}|U[0-9a-f]{8})")
 _STEERING = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 
 
+_STEERING_JSON = re.compile('(;[\\s"]*)([=+\\-@])|(\x7f)')
+
+
+class Json(str):
+    """An object as `json.dumps` writes it: in ASCII, on one line."""
+
+
 def text_cell(text: str) -> str:
     """Return a text as a cell, in quotation marks unless it is a word or empty."""
+    if isinstance(text, Json):
+        escaped = _STEERING_JSON.sub(lambda found: f"{found[1] or ''}\\u{ord(found[2] or found[3]):04x}", text)
+        return '"{}"'.format(escaped.replace('"', '""'))
     if _WORD.fullmatch(text):
         return text
     visible = "".join(map(_visible, text))

@@ -31,7 +31,7 @@ every column means, its unit and its range.
 - In CSV files texts are quoted and numbers are not. An apostrophe stands before what a spreadsheet would take for the
   beginning of a formula, at the beginning of a text and after a semicolon. What cannot be seen is written as Python
   does, a line break as `\\n`, a backslash as two. Where Racer is installed, `sessions.export.text_of` gives a text back
-  as it was.
+  as it was. JSON (`config`, `software`, `task_settings`) stays JSON: read it with any JSON library.
 - Floating-point numbers are written so that reading them in their own precision gives the recorded bits.
 """
 

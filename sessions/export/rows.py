@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sessions.export.cells import Json
 from sessions.export.tables import parts
 from sessions.reader import Episode, Session
 from sessions.schema import FRAME, Answer, Event
@@ -31,12 +32,12 @@ def table_rows(session: Session) -> Iterator[tuple[str, Values]]:
             {
                 **vars(info),
                 "task": info.task.name,
-                "task_settings": json.dumps(info.task.settings),
+                "task_settings": Json(json.dumps(info.task.settings)),
                 "session_status": session.status,
                 "episodes": len(session.episodes),
                 "schema_version": session.schema_version,
-                "config": json.dumps(info.config),
-                "software": json.dumps(info.software),
+                "config": Json(json.dumps(info.config)),
+                "software": Json(json.dumps(info.software)),
                 # A name in no encoding at all is still a name.
                 "recording": session.path.name.encode(errors="replace").decode(),
             }

@@ -33,8 +33,10 @@ _LINES = {
 _ANSWERS, _FOR = {"en": "Answers", "de": "Antworten"}, {"en": "for", "de": "für"}
 _QUOTED = {"en": "“{}”", "de": "„{}“"}
 _MARKS = {
-    "en": "Mark all pictures to which your answer is {}: click them, or press their numbers. SPACE goes on.",
-    "de": "Markieren Sie alle Bilder, zu denen Ihre Antwort {} ist: durch Klick oder Nummer. Weiter mit der Leertaste.",
+    "en": "Mark all pictures to which your answer is {}: click them, press their numbers, or use the arrow keys and "
+    "SPACE. Enter goes on.",
+    "de": "Markieren Sie alle Bilder, zu denen Ihre Antwort {} ist: durch Klick, Nummer oder Pfeiltasten und "
+    "Leertaste. Weiter mit der Eingabetaste.",
 }
 _KEYS_THEMSELVES = {
     "en": "Answer with the digit's key, in the row of digits or on the number pad.",

@@ -16,6 +16,7 @@ from racer.cli import app
 from racer.errors import ConfigError
 from racer.recordings.models import refuse_other_model
 from racer.recordings.study_file import study_model
+from racer.report.study import NothingToReportError
 from racer.software import TASK_PACKAGE, software
 from racer.tasks.registry import GROUP, make_task
 
@@ -57,7 +58,7 @@ def test_another_model_than_the_recording_s_is_refused_and_nothing_written(
     error = run(*words, "--model", other).exception
     assert isinstance(error, ConfigError)
     (line,) = str(error).splitlines()
-    assert str(recording) in line and str(other) in line and "nothing was written: name the folder" in line
+    assert str(recording) in line and str(other) in line and "nothing was done: name the folder" in line
     assert list(tmp_path.iterdir()) == []
 
 
@@ -67,6 +68,22 @@ def test_of_several_recordings_those_with_another_model_are_named(recording: Pat
         refuse_other_model(walk.model, [walk.path, recording])
     assert str(error.value).startswith(f"{recording} (1 of 2 recordings): recorded with another latent model")
     assert str(walk.path) not in str(error.value)
+    refuse_other_model(walk.model, [walk.path, recording], all_of_them=False)
+
+
+def test_recordings_of_several_models_are_verified_with_the_folder_of_one(
+    recording: Path, walk: Walk, tmp_path: Path
+) -> None:
+    for path in (recording, walk.path):
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    result = run("session", "verify", tmp_path, "--model", walk.model)
+    assert result.exit_code in (0, 3) and "weights" not in result.stdout
+
+
+def test_a_report_of_nothing_says_so_whatever_is_named(other: Path, tmp_path: Path) -> None:
+    error = run("study", "report", tmp_path, "--out", tmp_path / "report.html", "--model", other).exception
+    assert isinstance(error, NothingToReportError)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_study_s_model_is_taken_only_for_what_was_recorded_with_it(

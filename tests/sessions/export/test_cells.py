@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import re
 import shutil
 import subprocess
@@ -17,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sessions.export import text_of
-from sessions.export.cells import csv_bytes, csv_row, text_cell
+from sessions.export.cells import Json, csv_bytes, csv_row, text_cell
 
 OFFICE = shutil.which("soffice") or shutil.which("libreoffice")
 TEXTS = st.text(
@@ -78,6 +79,16 @@ def test_no_cell_begins_a_formula_whatever_separates_cells_and_no_character_stee
     for separator in SEPARATORS:
         assert not [cell for row in opened(data, separator) for cell in row if begins_a_formula(cell)]
     assert [text_of(cell) for cell in opened(data, ",")[1]] == texts
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.dictionaries(TEXTS, TEXTS, max_size=3))
+def test_json_stays_json_and_begins_no_formula(value: dict[str, str]) -> None:
+    data = csv_bytes(["config"], [[Json(json.dumps(value))]])
+    assert json.loads(opened(data, ",")[1][0]) == value
+    assert not [each for each in data.decode() if each != "\n" and unicodedata.category(each) in STEERING]
+    for separator in SEPARATORS:
+        assert not [cell for row in opened(data, separator) for cell in row if begins_a_formula(cell)]
 
 
 @settings(max_examples=60, deadline=None)

@@ -188,7 +188,8 @@ def test_a_column_of_a_table_belongs_to_one_column_of_the_recording() -> None:
 
 def test_a_hostile_recording_cannot_write_formulas_rows_or_paths(tmp_path: Path) -> None:
     evil = '=cmd|"/c calc"!A1\n../../x,1\r=2+2'
-    with sessions.Recorder(tmp_path, replace(SESSION, study=evil, driver=evil)) as recorder:
+    config = {"titled": 'Größe "A"; -b', "evil": evil}
+    with sessions.Recorder(tmp_path, replace(SESSION, study=evil, driver=evil, config=config)) as recorder:
         recorder.begin_episode(replace(EPISODE, phase=evil, condition=evil))
         recorder.append(random_steps(1)[0])
         recorder.event("@kind", "-", 0, 0, 0)
@@ -201,6 +202,7 @@ def test_a_hostile_recording_cannot_write_formulas_rows_or_paths(tmp_path: Path)
         assert [read(text) for text in READERS[form](out, "steps")["condition"]] == [evil]
         assert [read(text) for text in READERS[form](out, "answers")["answer"]] == [evil]
         assert [read(text) for text in READERS[form](out, "events")["detail"]] == ["-"]
+        assert [json.loads(text) for text in READERS[form](out, "sessions")["config"]] == [config]
         assert sorted(item.name for item in out.iterdir()) == ["README.md", "data", DESCRIPTION_NAME]
     export_arrays([path], tmp_path / "c" / "out")
     (file,) = (tmp_path / "c" / "out").iterdir()
