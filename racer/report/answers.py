@@ -16,6 +16,7 @@ import numpy as np
 from racer.loop.conditions import may_be_condition
 from racer.report.statistics import mean_se
 from racer.sitting.answers import CONSENT, NOTE
+from racer.sitting.questionnaires import Item
 
 if TYPE_CHECKING:
     from racer.report.recordings import Person
@@ -42,6 +43,8 @@ class ItemMean:
     mean: float
     """Of the points chosen, counted from 1."""
     se: float | None
+    points: int = 0
+    """Of the scale; 0 of a number that is no point of a scale."""
 
 
 @dataclass(frozen=True)
@@ -151,16 +154,23 @@ def read_answers(people: tuple[Person, ...], conditions: tuple[str, ...]) -> Ans
         elif own.get("kind") == "number" and all(map(_NUMBER.fullmatch, answered.values())):
             found.numbers.extend(_mean(key, answered))
         elif (phase, questionnaire, item) in rated and own.get("kind", "scale") == "scale":
-            found.ratings.extend(_mean(key, answered))
+            found.ratings.extend(_mean(key, answered, _points(own, questionnaire, answered)))
         else:
             found.comments.extend(Comment(name, *key, text) for name, text in answered.items())
     return found
 
 
-def _mean(key: _Key, answered: dict[str, str]) -> list[ItemMean]:
+def _points(own: dict[str, Any], questionnaire: str, answered: dict[str, str]) -> int:
+    """Return how many points an item's scale has; as many as were chosen where a damaged recording says fewer."""
+    said = own.get("points")
+    points = said if type(said) is int else NASA_TLX_POINTS if questionnaire == NASA_TLX else Item.points
+    return max([points, *map(int, answered.values())])
+
+
+def _mean(key: _Key, answered: dict[str, str], points: int = 0) -> list[ItemMean]:
     """Return the mean of the numbers that people answered; nothing where nobody did."""
     numbers = np.array([float(text) for text in answered.values()], np.float64)
-    return [ItemMean(*key, len(numbers), *mean_se(numbers))] if len(numbers) else []
+    return [ItemMean(*key, len(numbers), *mean_se(numbers), points)] if len(numbers) else []
 
 
 def _own_items(people: tuple[Person, ...]) -> dict[tuple[str, str], dict[str, Any]]:

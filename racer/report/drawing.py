@@ -127,11 +127,12 @@ def _place(condition: str) -> int:
 
 @contextmanager
 def canvas(
-    width: float, height: float, panels: int = 1, across: int | None = None
+    width: float, height: float, panels: int = 1, across: int | None = None, rows: Sequence[float] = ()
 ) -> Iterator[tuple[Figure, list[Axes]]]:
     """Give an empty figure of this size in inches with panels side by side, in the report's style.
 
-    Of many panels, `across` stand side by side in a row.
+    Of many panels, `across` stand side by side in a row. With `rows`, panels stand below each other, as high as these
+    are to each other.
 
     Whatever the user has configured matplotlib to do is back when the context ends; no window system is asked for.
     """
@@ -143,8 +144,11 @@ def canvas(
         matplotlib.rcParams.update(_STYLE)
         figure = figures.Figure(figsize=(width, height), layout="constrained")
         canvases.FigureCanvasAgg(figure)
+        if rows:
+            panels, across = len(rows), 1
         across = across or panels
-        every = list(figure.subplots(-(-panels // across), across, squeeze=False).flat)
+        ratios = {"height_ratios": rows} if rows else None
+        every = list(figure.subplots(-(-panels // across), across, squeeze=False, gridspec_kw=ratios).flat)
         for axes in every[panels:]:
             axes.remove()
         yield figure, every[:panels]

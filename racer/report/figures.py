@@ -171,56 +171,73 @@ def participants(report: StudyReport, film: FilmStrips | None = None) -> Illustr
 
 
 def questionnaires(ratings: list[ItemMean]) -> Illustration | None:
-    """Draw the mean of every rated item and condition with its standard error."""
+    """Draw the mean of every rated item and condition with its standard error; scales of as many points share axes."""
     if not ratings:
         return None
-    every = dict.fromkeys((rating.phase, rating.questionnaire, rating.item) for rating in ratings)
-    items = list(every)[:_MOST_ITEMS]
-    with canvas(6.6, 1.3 + 0.55 * len(items)) as (figure, (axes,)):
+    every = dict.fromkeys((rating.points, rating.phase, rating.questionnaire, rating.item) for rating in ratings)
+    items = sorted(list(every)[:_MOST_ITEMS], key=lambda item: item[0])
+    scales = {points: [item for item in items if item[0] == points] for points, *_ in items}
+    heights = [len(rows) for rows in scales.values()]
+    with canvas(6.6, 0.7 + 0.6 * len(scales) + 0.55 * len(items), rows=heights) as (figure, panels):
         conditions, parts = list(dict.fromkeys(rating.condition for rating in ratings)), Parts()
-        for row, condition in enumerate(conditions):
-            shift = (row - (len(conditions) - 1) / 2) * 0.13
-            placed = [
-                (rating, items.index(key) + shift)
-                for rating in ratings
-                if (key := (rating.phase, rating.questionnaire, rating.item)) in items and rating.condition == condition
-            ]
-            own, heights = [rating for rating, _ in placed], [height for _, height in placed]
-            name = "start or end" if condition == NO_CONDITION else label(condition)
-            points = axes.errorbar(
-                [rating.mean for rating in own],
-                heights,
-                xerr=[rating.se or 0.0 for rating in own],
-                fmt=marker_of(condition),
-                color=colour_of(condition),
-                markeredgecolor=INK,
-                ecolor=INK,
-                linewidth=1.1,
-                capsize=2.5,
-                markersize=6,
-                label=name,
-            )
-            parts.add_points(
-                points,
-                name,
-                [
-                    Mark(
-                        f"{name}, {label(r.item)}: mean {wording.number(r.mean, 2)} (SE {wording.number(r.se, 2)}), "
-                        f"{wording.counted(r.participants, 'participant')}"
-                    )
-                    for r in own
-                ],
-            )
-        labels = [f"{label(questionnaire)}{when(phase)}: {label(item)}" for phase, questionnaire, item in items]
-        axes.set_yticks(range(len(items)), labels)
-        axes.set_ylim(len(items) - 0.5, -0.5)
-        axes.set_xlabel("points chosen (mean and standard error)")
-        axes.grid(axis="x", color=FAINT, linewidth=0.4)
-        figure.legend(loc="outside upper left", ncols=6, fontsize=8.5, columnspacing=1.2)
-        rows = [(r.phase, r.questionnaire, r.item, r.condition, r.participants, r.mean, r.se) for r in ratings]
-        header = ("phase", "questionnaire", "item", "condition", "participants", "mean", "se")
+        for axes, (points, rows_of_scale) in zip(panels, scales.items(), strict=True):
+            for row, condition in enumerate(conditions):
+                _rated(axes, parts, ratings, condition, rows_of_scale, (row - (len(conditions) - 1) / 2) * 0.13)
+            labels = [f"{label(name)}{when(phase)}: {label(item)}" for _, phase, name, item in rows_of_scale]
+            axes.set_yticks(range(len(labels)), labels)
+            axes.set_ylim(len(labels) - 0.5, -0.5)
+            axes.set_xlim(0.7, points + 0.3)
+            axes.set_xticks([1, *range(1 + max(points // 4, 1), points, max(points // 4, 1)), points])
+            axes.set_xlabel(f"points chosen, of {points} (mean and standard error)")
+            axes.grid(axis="x", color=FAINT, linewidth=0.4)
+        handles = {name: each for axes in panels for each, name in zip(*axes.get_legend_handles_labels(), strict=True)}
+        figure.legend(handles.values(), handles, loc="outside upper left", ncols=6, fontsize=8.5, columnspacing=1.2)
+        rows = [
+            (r.phase, r.questionnaire, r.item, r.condition, r.participants, r.mean, r.se, r.points) for r in ratings
+        ]
+        header = ("phase", "questionnaire", "item", "condition", "participants", "mean", "se", "points")
         alt = f"Mean rating of {len(items)} questionnaire items under each condition, with standard errors."
         return render(figure, "questionnaires", alt, header, rows, parts)
+
+
+def _rated(
+    axes: Axes,
+    parts: Parts,
+    ratings: list[ItemMean],
+    condition: str,
+    items: list[tuple[int, str, str, str]],
+    shift: float,
+) -> None:
+    """Draw a condition's means of items of one scale, each in its row, a little above or below its middle."""
+    placed = [
+        (rating, items.index(key) + shift)
+        for rating in ratings
+        if (key := (rating.points, rating.phase, rating.questionnaire, rating.item)) in items
+        and rating.condition == condition
+    ]
+    if not placed:
+        return
+    own = [rating for rating, _ in placed]
+    name = "start or end" if condition == NO_CONDITION else label(condition)
+    points = axes.errorbar(
+        [rating.mean for rating in own],
+        [height for _, height in placed],
+        xerr=[rating.se or 0.0 for rating in own],
+        fmt=marker_of(condition),
+        color=colour_of(condition),
+        markeredgecolor=INK,
+        ecolor=INK,
+        linewidth=1.1,
+        capsize=2.5,
+        markersize=6,
+        label=name,
+    )
+    told = [
+        f"{name}, {label(r.item)}: mean {wording.number(r.mean, 2)} (SE {wording.number(r.se, 2)}), "
+        f"{wording.counted(r.participants, 'participant')}"
+        for r in own
+    ]
+    parts.add_points(points, name, list(map(Mark, told)))
 
 
 def blocks(report: StudyReport) -> Illustration | None:

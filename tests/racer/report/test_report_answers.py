@@ -6,6 +6,7 @@ import pytest
 from report_builders import SCORES, evaluation
 
 from racer.report.answers import NASA_TLX, NASA_TLX_ITEMS, NASA_TLX_POINTS, Answers, Comment, Note
+from racer.report.figures import questionnaires
 from racer.report.study import report_study
 from racer.window.texts import english
 
@@ -105,3 +106,19 @@ def test_choices_are_counted_and_numbers_averaged_as_the_study_asked_for_them(tm
     ]
     assert [(each.item, each.mean, each.participants) for each in found.numbers] == [("age", 19.0, 2)]
     assert (found.ratings, found.comments) == ([], [])
+
+
+def test_ratings_stand_on_axes_of_their_scale(tmp_path: Path) -> None:
+    items = [{"id": "sure", "kind": "scale", "points": 3}, {"id": "glad", "kind": "scale"}]
+    config = {"study": {"questionnaires": {"custom": [{"name": "mine", "items": items}]}}}
+    answers = [
+        (f"evaluation/1/pico/{item}", "2") for item in ("driving/control", "nasa-tlx/effort", "mine/sure", "mine/glad")
+    ]
+    evaluation(tmp_path, "p00", SCORES, 0, answers=answers, config=config)
+    ratings = report_study(tmp_path).answers.ratings
+    points = {rating.item: rating.points for rating in ratings}
+    assert points == {"control": 7, "effort": 21, "sure": 3, "glad": 7}
+    drawn = questionnaires(ratings)
+    assert drawn is not None
+    assert all(f"points chosen, of {each} (".encode() in drawn.svg for each in (3, 7, 21))
+    assert {row[2]: row[-1] for row in drawn.rows} == points
