@@ -3,7 +3,8 @@
     with FileLock(folder / "lock"):
         ...
 
-The file is a plain one with no other name, is never written to, and stays when the lock is given back.
+The file is a plain one, is never written to, and stays when the lock is given back. One that is empty may have other
+names, as a snapshot of hard links gives it; any other may be somebody's file elsewhere.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ class FileLock:
 
         Raises:
             HeldError: If somebody else still does.
-            NotPlainError: If the file is something else than a plain one with no other name.
+            NotPlainError: If the file is something else than a plain one, or has another name and is not empty.
             OSError: If it cannot be opened, or the file system has no locks.
         """
         until = time.monotonic() + patience_s
@@ -80,7 +81,7 @@ class FileLock:
 
     def _try(self) -> bool:
         with ExitStack() as opened:
-            file = opened.enter_context(open_single(self._path, self._rights))
+            file = opened.enter_context(open_single(self._path, self._rights, linked=True))
             try:
                 _lock(file, True)
             except OSError as error:
