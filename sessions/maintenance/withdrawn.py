@@ -129,19 +129,20 @@ def note_withdrawals(folder: Path, lines: Iterable[LogLine]) -> None:
     """
     data, memory = _read_log(folder), _read_memory(folder)
     known = _noted(folder, data, memory)
-    logged = _parsed(data)[0]
+    logged, damaged = _parsed(data)
     noted = tuple(dict.fromkeys((*known, *lines)))
     fresh = [line for line in noted if line not in logged]
-    data += b"\n" if fresh and data and not data.endswith(b"\n") else b""
-    data += "".join(f"{line.dumps()}\n" for line in fresh).encode()
-    if len({line.salt for line in noted}) > _MOST_SALTS or len(data) > _MOST_BYTES:
+    # What damaged lines said is remembered, as `_noted` has found; kept, they would stand for something else next time.
+    whole = [line for number, line in enumerate(data.splitlines(), 1) if number not in damaged]
+    log = b"".join(line + b"\n" for line in (*whole, *(line.dumps().encode() for line in fresh)))
+    if len({line.salt for line in noted}) > _MOST_SALTS or len(log) > _MOST_BYTES:
         raise RecordingError(
             f"{folder / LOG_NAME} would have more than {_MOST_SALTS} salts or {_MOST_BYTES} bytes; nothing was "
             "changed: look which folder's log of withdrawals is so long, and leave that folder out"
         )
     _write_memory(folder, memory, _Memory(memory.highest if memory else _highest(folder), noted))
-    if fresh:
-        write_whole(folder / LOG_NAME, data)
+    if fresh or damaged:
+        write_whole(folder / LOG_NAME, log)
 
 
 def highest_given(folder: Path) -> Mapping[str, int]:
@@ -267,6 +268,8 @@ def _parsed(data: bytes) -> tuple[dict[LogLine, None], list[int]]:
     lines: dict[LogLine, None] = {}
     damaged: list[int] = []
     for number, line in enumerate(data.splitlines(), 1):
+        if not line.strip():
+            continue
         try:
             value = json.loads(line)
             if not isinstance(value, dict) or value.keys() != _FORMER_KEYS:

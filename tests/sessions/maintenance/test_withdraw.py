@@ -120,9 +120,20 @@ def test_a_log_that_is_lost_or_damaged_forgets_nobody_and_the_next_withdrawal_wr
         (tmp_path / LOG_NAME).write_text(left[log])
     withdrawn = read_withdrawn(tmp_path)
     assert all(map(withdrawn.has_name, ("alice", "bob"))) and withdrawn.has_session("00000b")
-    recorded(tmp_path, "carol", "00000c")
-    withdraw(plan_withdrawal("carol", tmp_path), NOW)
-    assert set(lines) < set((tmp_path / LOG_NAME).read_text().splitlines())
+    for name, session_id in (("carol", "00000c"), ("dave", "00000d")):
+        recorded(tmp_path, name, session_id)
+        withdraw(plan_withdrawal(name, tmp_path), NOW)
+        assert set(lines) < set((tmp_path / LOG_NAME).read_text().splitlines())
+    assert len((tmp_path / LOG_NAME).read_text().splitlines()) == 4
+    (tmp_path / NAMES_NAME).unlink()
+    assert all(map(read_withdrawn(tmp_path).has_name, ("alice", "bob", "carol", "dave")))
+
+
+def test_blank_lines_of_a_log_say_nothing(tmp_path: Path) -> None:
+    lines = withdrawn_from(tmp_path)
+    (tmp_path / NAMES_NAME).unlink()
+    (tmp_path / LOG_NAME).write_text(f"{lines[0]}\n\n  \n{lines[1]}\n\n")
+    assert all(map(read_withdrawn(tmp_path).has_name, ("alice", "bob")))
 
 
 def test_where_neither_file_can_tell_who_has_withdrawn_nothing_goes_on(tmp_path: Path) -> None:
