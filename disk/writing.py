@@ -275,23 +275,6 @@ def hold(descriptor: int, *, shared: bool = False, wait: bool = False) -> bool:
     return True
 
 
-@contextmanager
-def alone(folder: Path) -> Iterator[None]:
-    """Keep whoever else asks for the same folder waiting until the block has ended, where the system locks folders.
-
-    Raises:
-        OSError: If there is no such folder.
-    """
-    descriptor = os.open(folder, os.O_RDONLY) if fcntl else None
-    try:
-        if descriptor is not None:
-            hold(descriptor, wait=True)
-        yield
-    finally:
-        if descriptor is not None:
-            os.close(descriptor)
-
-
 def left_over(path: Path) -> bool:
     """Return whether something was being made here by a process that has ended."""
     with _ownerless(path) as left:

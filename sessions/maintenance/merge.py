@@ -8,10 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from disk.writing import (
-    alone,
-    make_folder,
-)
+from disk.locking import alone
+from disk.writing import make_folder
 from sessions.comparison import first_difference
 from sessions.errors import RecordingError, StorageError
 from sessions.ledger import note_recorded, read_ledger, sha256_of

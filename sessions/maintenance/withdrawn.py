@@ -23,8 +23,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from disk.locking import alone
 from disk.reading import read_plain
-from disk.writing import alone, write_whole
+from disk.writing import write_whole
 from sessions.errors import RecordingError, StorageError
 from sessions.ledger import Ledger, LedgerError, read_ledger
 from sessions.names import PREFIXES, SUFFIX, find_recordings
