@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from disk.locking import FileLock, HeldError
-from disk.reading import read_plain
+from disk.reading import NotPlainError, read_plain
 from disk.writing import write_whole
 from sessions.errors import RecordingError, StorageError
 from sessions.ledger import Ledger, LedgerError, read_ledger
@@ -222,6 +222,8 @@ def _locked(folder: Path) -> Iterator[None]:
             f"another Racer command has kept {path} locked for {_PATIENCE_S:g} seconds; recordings are as they were: "
             "wait for it or end it, then try again"
         ) from error
+    except NotPlainError as error:
+        raise StorageError(f"cannot lock {path}: {error.strerror}; recordings are as they were: remove it") from error
     except OSError as error:
         if error.errno not in _NO_LOCKS:
             raise
