@@ -1,17 +1,22 @@
-"""A lock on a file of its own, which the operating system gives back when the process ends, however it ends.
+"""Locks on files of their own and on folders, given back by the system when the process ends, however it ends.
 
     with FileLock(folder / "lock"):
         ...
+    with alone(folder):
+        ...
 
-The file is a plain one with no other name, is never written to, and stays when the lock is given back.
+The file of a lock is a plain one, is never written to, and stays when the lock is given back. One that is empty may
+have other names, as a snapshot of hard links gives it; any other may be somebody's file elsewhere.
 """
 
 from __future__ import annotations
 
 import errno
+import os
 import sys
 import time
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from io import FileIO
 from pathlib import Path
 from types import TracebackType
@@ -26,10 +31,46 @@ else:
 
 _POLL_S = 0.02
 _HELD = {errno.EAGAIN, errno.EACCES, errno.EDEADLK}
+FOLDER_PATIENCE_S = 60.0
+"""Seconds to wait for a folder; whoever has it may be reading all recordings in it."""
 
 
 class HeldError(Exception):
     """Somebody else holds the lock."""
+
+
+class FolderHeldError(OSError):
+    """A folder stayed locked."""
+
+    def __init__(self, folder: Path, patience_s: float) -> None:
+        super().__init__(errno.EAGAIN, f"another Racer command has kept {folder} locked for {patience_s:g} seconds")
+
+
+@contextmanager
+def alone(folder: Path, patience_s: float = FOLDER_PATIENCE_S) -> Iterator[None]:
+    """Keep whoever else asks for the same folder waiting until the block has ended, where the system locks folders.
+
+    Args:
+        folder: That nobody has locked in this process: not even that one may lock it again.
+        patience_s: Seconds to wait for whoever holds it.
+
+    Raises:
+        FolderHeldError: If somebody still does.
+        OSError: If there is no such folder.
+    """
+    if sys.platform == "win32":
+        yield
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        until = time.monotonic() + patience_s
+        while not _taken(descriptor):
+            if time.monotonic() >= until:
+                raise FolderHeldError(folder, patience_s)
+            time.sleep(_POLL_S)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 class FileLock:
@@ -53,7 +94,7 @@ class FileLock:
 
         Raises:
             HeldError: If somebody else still does.
-            NotPlainError: If the file is something else than a plain one with no other name.
+            NotPlainError: If the file is something else than a plain one, or has another name and is not empty.
             OSError: If it cannot be opened, or the file system has no locks.
         """
         until = time.monotonic() + patience_s
@@ -80,7 +121,7 @@ class FileLock:
 
     def _try(self) -> bool:
         with ExitStack() as opened:
-            file = opened.enter_context(open_single(self._path, self._rights))
+            file = opened.enter_context(open_single(self._path, self._rights, linked=True))
             try:
                 _lock(file, True)
             except OSError as error:
@@ -93,6 +134,17 @@ class FileLock:
             opened.pop_all()
             self._file = file
             return True
+
+
+def _taken(descriptor: int) -> bool:
+    """Return whether a folder was locked, or cannot be."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # a file system without such locks
+        pass
+    return True
 
 
 def _lock(file: FileIO, take: bool) -> None:

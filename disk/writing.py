@@ -166,7 +166,9 @@ def open_to_append(path: Path) -> FileIO:
     return open_single(path, append=True)
 
 
-def open_single(path: Path, rights: int | None = None, *, append: bool = False, make: bool = True) -> FileIO:
+def open_single(
+    path: Path, rights: int | None = None, *, append: bool = False, make: bool = True, linked: bool = False
+) -> FileIO:
     """Open a file to read and write, unbuffered, never through a link.
 
     Args:
@@ -174,6 +176,7 @@ def open_single(path: Path, rights: int | None = None, *, append: bool = False, 
         rights: It gets these, if they are its owner's to give; if None, those of everything that is made here.
         append: Whether everything is written at its end.
         make: Whether it is made if missing.
+        linked: Whether it may have other names while it is empty; its rights then stay as they are.
 
     Raises:
         NotPlainError: If it is not a plain file, or has other names.
@@ -184,13 +187,14 @@ def open_single(path: Path, rights: int | None = None, *, append: bool = False, 
         if found.st_nlink > 1:  # as a process leaves it that is killed while it gives a file its name
             sweep(path.parent)
             found = os.stat(path, follow_symlinks=False)
-        _refuse_shared(found)
+        _refuse_shared(found, linked)
     flags = _SINGLE | os.O_APPEND if append else _SINGLE
     mode = _mode(path.parent) if rights is None else rights
     file = FileIO(path, "a+" if append else "r+", opener=lambda name, _: os.open(name, flags, mode))
     try:
-        _refuse_shared(os.fstat(file.fileno()))
-        if rights is not None and os.name == "posix":
+        found = os.fstat(file.fileno())
+        _refuse_shared(found, linked)
+        if rights is not None and os.name == "posix" and found.st_nlink == 1:
             with suppress(PermissionError):  # somebody else's
                 os.fchmod(file.fileno(), rights)
     except BaseException:
@@ -199,12 +203,12 @@ def open_single(path: Path, rights: int | None = None, *, append: bool = False, 
     return file
 
 
-def _refuse_shared(found: os.stat_result) -> None:
+def _refuse_shared(found: os.stat_result, linked: bool) -> None:
     if stat.S_ISLNK(found.st_mode):
         raise NotPlainError("it is a link, which Racer does not follow")
     if not stat.S_ISREG(found.st_mode):
         raise NotPlainError("it is not a plain file")
-    if found.st_nlink > 1:
+    if found.st_nlink > 1 and not (linked and found.st_size == 0):
         raise NotPlainError("it has another name (hard link), perhaps elsewhere")
 
 
@@ -269,23 +273,6 @@ def hold(descriptor: int, *, shared: bool = False, wait: bool = False) -> bool:
     except OSError:
         return False
     return True
-
-
-@contextmanager
-def alone(folder: Path) -> Iterator[None]:
-    """Keep whoever else asks for the same folder waiting until the block has ended, where the system locks folders.
-
-    Raises:
-        OSError: If there is no such folder.
-    """
-    descriptor = os.open(folder, os.O_RDONLY) if fcntl else None
-    try:
-        if descriptor is not None:
-            hold(descriptor, wait=True)
-        yield
-    finally:
-        if descriptor is not None:
-            os.close(descriptor)
 
 
 def left_over(path: Path) -> bool:

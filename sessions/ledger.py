@@ -19,8 +19,9 @@ from io import BufferedReader
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from disk.locking import alone
 from disk.reading import open_plain, read_plain
-from disk.writing import alone, write_whole
+from disk.writing import write_whole
 from sessions.errors import RecordingError, StorageError
 from sessions.names import SUFFIX, find_recordings
 

@@ -184,7 +184,7 @@ class Leases:
     def _no_locks(self, path: Path, error: OSError) -> LeaseError:
         reason = error.strerror or str(error)
         if isinstance(error, NotPlainError):
-            return LeaseError(f"cannot lock {path}: {reason}; nothing was recorded: remove it")
+            return LeaseError(f"cannot lock {path}: {reason}; nothing was recorded: remove it when no session runs")
         return LeaseError(
             f"cannot lock {path}: {reason}; nothing was recorded: choose a data folder that you may write to, on a "
             "file system with locks"

@@ -8,10 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from disk.writing import (
-    alone,
-    make_folder,
-)
+from disk.writing import make_folder
 from sessions.comparison import first_difference
 from sessions.errors import RecordingError, StorageError
 from sessions.ledger import note_recorded, read_ledger, sha256_of
@@ -98,8 +95,7 @@ def merge(
     if (gone.lines or given) and not dry_run:
         try:
             make_folder(into)
-            with alone(into):
-                note_withdrawals(into, gone.lines)
+            note_withdrawals(into, gone.lines)
             note_given(into, given)
         except OSError as error:
             raise StorageError(f"cannot write to {into}: {error.strerror}; nothing was copied: merge again") from error

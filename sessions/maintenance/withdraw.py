@@ -16,8 +16,9 @@ from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
+from disk.locking import alone
 from disk.reading import read_plain
-from disk.writing import alone, left_over, sync_folder, write_whole
+from disk.writing import left_over, sync_folder, write_whole
 from sessions.errors import RecordingError, StorageError
 from sessions.ledger import add_entries, read_ledger, sha256_of
 from sessions.maintenance.withdrawn import LogLine, newest_salt, note_withdrawals

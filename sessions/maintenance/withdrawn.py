@@ -2,7 +2,8 @@
 
 Each withdrawal leaves a line in `withdrawals.jsonl`: the date, the number of sessions, and salted hashes of the
 person's name and session ids. `names.json` holds every line once more, so that either file may be lost or damaged, and
-the highest number given of names such as p07, which outlives recordings that are deleted by hand.
+the highest number given of names such as p07, which outlives recordings that are deleted by hand. Whoever writes them
+has `.names.lock` locked for these milliseconds, and asks for no other lock meanwhile.
 
 The hashes keep the list from being read, not from being searched: whoever has the file checks a guess in a few
 milliseconds. Names such as p01 fall in 0.2 s; all session ids, of which there are 2^24, in about 18 core hours. Only a
@@ -11,26 +12,31 @@ name that nobody can guess stays hidden.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import re
 import secrets
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, date, datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from disk.reading import read_plain
-from disk.writing import alone, write_whole
+from disk.locking import FileLock, HeldError
+from disk.reading import NotPlainError, read_plain
+from disk.writing import write_whole
 from sessions.errors import RecordingError, StorageError
 from sessions.ledger import Ledger, LedgerError, read_ledger
 from sessions.names import PREFIXES, SUFFIX, find_recordings
 
 LOG_NAME = "withdrawals.jsonl"
 NAMES_NAME = "names.json"
+LOCK_NAME = ".names.lock"
+_PATIENCE_S = 30.0
+_NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}
 _MOST_BYTES = 2**24
 _ROUNDS = 10_000
 """Of PBKDF2: a few milliseconds for each name that is looked up."""
@@ -111,7 +117,8 @@ def read_withdrawn(folder: Path) -> Withdrawn:
         RecordingError: If that cannot be read, or is damaged or lost and not kept a second time: a name might be given
             twice. Or if it has more than 256 salts.
     """
-    lines = tuple(_noted(folder, _read_log(folder), _read_memory(folder)))
+    data = _read_log(folder)
+    lines = tuple(_noted(folder, data, _read_memory(folder, data)))
     if len({line.salt for line in lines}) > _MOST_SALTS:
         raise RecordingError(
             f"{folder / LOG_NAME}, which says who has withdrawn, has more than {_MOST_SALTS} salts: Racer wrote no "
@@ -121,27 +128,36 @@ def read_withdrawn(folder: Path) -> Withdrawn:
 
 
 def note_withdrawals(folder: Path, lines: Iterable[LogLine]) -> None:
-    """Put lines on the device that are not noted yet, in both files. Keep the folder `alone` meanwhile.
+    """Put lines on the device that are not noted yet, in both files.
 
     Raises:
         OSError: If the disk refuses.
+        StorageError: If another process keeps writing them.
         RecordingError: If what is noted cannot be read, or would have more than 256 salts or 16 MiB.
     """
-    data, memory = _read_log(folder), _read_memory(folder)
+    with _locked(folder):
+        _note_withdrawals(folder, lines)
+
+
+def _note_withdrawals(folder: Path, lines: Iterable[LogLine]) -> None:
+    data = _read_log(folder)
+    memory = _read_memory(folder, data)
     known = _noted(folder, data, memory)
-    logged = _parsed(data)[0]
+    logged, damaged = _parsed(data)
     noted = tuple(dict.fromkeys((*known, *lines)))
     fresh = [line for line in noted if line not in logged]
-    data += b"\n" if fresh and data and not data.endswith(b"\n") else b""
-    data += "".join(f"{line.dumps()}\n" for line in fresh).encode()
-    if len({line.salt for line in noted}) > _MOST_SALTS or len(data) > _MOST_BYTES:
+    # What damaged lines said is remembered, as `_noted` has found; kept, they would stand for something else next time.
+    whole = [line for number, line in enumerate(data.splitlines(), 1) if number not in damaged]
+    log = b"".join(line + b"\n" for line in (*whole, *(line.dumps().encode() for line in fresh)))
+    if len({line.salt for line in noted}) > _MOST_SALTS or len(log) > _MOST_BYTES:
         raise RecordingError(
             f"{folder / LOG_NAME} would have more than {_MOST_SALTS} salts or {_MOST_BYTES} bytes; nothing was "
             "changed: look which folder's log of withdrawals is so long, and leave that folder out"
         )
-    _write_memory(folder, memory, _Memory(memory.highest if memory else _highest(folder), noted))
-    if fresh:
-        write_whole(folder / LOG_NAME, data)
+    if (highest := memory.highest if memory else _highest(folder)) is not None:
+        _write_memory(folder, memory, _Memory(highest, noted))
+    if fresh or damaged:
+        write_whole(folder / LOG_NAME, log)
 
 
 def highest_given(folder: Path) -> Mapping[str, int]:
@@ -153,31 +169,68 @@ def highest_given(folder: Path) -> Mapping[str, int]:
     Raises:
         RecordingError: If it cannot be read.
     """
-    memory = _read_memory(folder)
-    return memory.highest if memory else _highest(folder)
+    memory = _read_memory(folder, _read_log(folder))
+    return memory.highest if memory else _highest(folder) or {}
 
 
 def note_given(folder: Path, names: Iterable[str]) -> None:
     """Remember names that are about to stand for somebody, or do; of those that Racer would not give, nothing is kept.
 
     Raises:
-        StorageError: If the disk refuses.
+        StorageError: If the disk refuses, or another process keeps writing what is remembered.
         RecordingError: If what is remembered cannot be read.
     """
+    names = list(names)
     try:
-        with alone(folder):
-            memory = _read_memory(folder)
-            highest = dict(memory.highest if memory else _highest(folder))
-            for name in names:
-                if (match := _NUMBERED.fullmatch(name)) and int(match[2]) > highest.get(match[1], 0):
-                    highest[match[1]] = int(match[2])
-            if memory or highest:
-                _write_memory(folder, memory, _Memory(highest, tuple(_noted(folder, _read_log(folder), memory))))
+        if not _grown(folder, names):
+            return
+        with _locked(folder):
+            if grown := _grown(folder, names):
+                _write_memory(folder, None, grown)
     except OSError as error:
         raise StorageError(
             f"cannot remember names in {folder / NAMES_NAME}: {error.strerror}; recordings are as they were, and "
             "nothing new was begun: make room, or choose a data folder that you may write to"
         ) from error
+
+
+def _grown(folder: Path, names: Iterable[str]) -> _Memory | None:
+    """Return what is to be remembered; None if it is already, or the ledger is damaged and cannot tell what was."""
+    data = _read_log(folder)
+    memory = _read_memory(folder, data)
+    noted = tuple(_noted(folder, data, memory))
+    known = memory.highest if memory else _highest(folder)
+    if known is None:
+        return None
+    highest = dict(known)
+    for name in names:
+        if (match := _NUMBERED.fullmatch(name)) and int(match[2]) > highest.get(match[1], 0):
+            highest[match[1]] = int(match[2])
+    grown = _Memory(highest, noted)
+    return grown if grown != (memory or _Memory()) else None
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Keep others from writing either file meanwhile, on whatever machine, where the file system has locks."""
+    path = folder / LOCK_NAME
+    lock = FileLock(path, folder.stat().st_mode & 0o666 | 0o600)
+    try:
+        lock.acquire(_PATIENCE_S)
+    except HeldError as error:
+        raise StorageError(
+            f"another Racer command has kept {path} locked for {_PATIENCE_S:g} seconds; recordings are as they were: "
+            "wait for it or end it, then try again"
+        ) from error
+    except NotPlainError as error:
+        raise StorageError(f"cannot lock {path}: {error.strerror}; recordings are as they were: remove it") from error
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def newest_salt(folder: Path) -> str:
@@ -200,7 +253,8 @@ class _Memory:
                 raise ValueError("numbers must be those of names that Racer gives")
 
 
-def _read_memory(folder: Path) -> _Memory | None:
+def _read_memory(folder: Path, log: bytes) -> _Memory | None:
+    """Return what is remembered; None if it is lost, or damaged while the log is whole and says who has withdrawn."""
     path = folder / NAMES_NAME
     try:
         value = json.loads(read_plain(path, 2 * _MOST_BYTES))
@@ -208,10 +262,12 @@ def _read_memory(folder: Path) -> _Memory | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        if not isinstance(error, OSError) and log.strip() and not _parsed(log)[1]:
+            return None
         reason = (isinstance(error, OSError) and error.strerror) or "it is damaged"
         raise RecordingError(
             f"cannot read {path}, which remembers the names that were given: {reason}; nothing was changed: put back a "
-            f"copy of it, or remove it if {LOG_NAME} is whole and no recording was deleted by hand"
+            "copy of it, or remove it if nobody has withdrawn and no recording was deleted by hand"
         ) from error
 
 
@@ -220,17 +276,14 @@ def _write_memory(folder: Path, former: _Memory | None, memory: _Memory) -> None
         write_whole(folder / NAMES_NAME, f"{json.dumps(asdict(memory))}\n".encode())
 
 
-def _highest(folder: Path) -> dict[str, int]:
-    ledger = _ledger(folder)
+def _highest(folder: Path) -> dict[str, int] | None:
+    """Return what may have been given as far as the ledger tells; None if that is damaged."""
+    try:
+        ledger = read_ledger(folder) or Ledger()
+    except LedgerError:  # says so where it is needed itself
+        return None
     finished = sum(path.name.endswith(SUFFIX) for path in find_recordings(folder))
     return dict.fromkeys(PREFIXES.values(), len(ledger.hashes("recorded"))) if len(ledger.held) > finished else {}
-
-
-def _ledger(folder: Path) -> Ledger:
-    """Return what the ledger holds; one that is damaged says so where it is needed itself."""
-    with suppress(LedgerError):
-        return read_ledger(folder) or Ledger()
-    return Ledger()
 
 
 def _read_log(folder: Path) -> bytes:
@@ -254,7 +307,7 @@ def _noted(folder: Path, data: bytes, memory: _Memory | None) -> dict[LogLine, N
             f"line {damaged[0]} of {folder / LOG_NAME}, which says who has withdrawn, is damaged; {what}, or, if there "
             "is none, delete that line and make sure yourself that the person's name is not given again"
         )
-    if not data and memory is None and _ledger(folder).hashes("withdrawn"):
+    if not data and memory is None and _has_withdrawn(folder):
         raise RecordingError(
             f"{folder / LOG_NAME}, which says who has withdrawn, is gone, and somebody has; {what}, or, if there is "
             "none, record to another folder with --data"
@@ -262,11 +315,22 @@ def _noted(folder: Path, data: bytes, memory: _Memory | None) -> dict[LogLine, N
     return dict.fromkeys((*lines, *kept))
 
 
+def _has_withdrawn(folder: Path) -> bool:
+    """Return whether the ledger says that somebody has; a damaged one says nothing."""
+    try:
+        ledger = read_ledger(folder)
+    except LedgerError:
+        return False
+    return ledger is not None and bool(ledger.hashes("withdrawn"))
+
+
 def _parsed(data: bytes) -> tuple[dict[LogLine, None], list[int]]:
     """Return the lines of a log, and the numbers, from 1, of those that are damaged."""
     lines: dict[LogLine, None] = {}
     damaged: list[int] = []
     for number, line in enumerate(data.splitlines(), 1):
+        if not line.strip():
+            continue
         try:
             value = json.loads(line)
             if not isinstance(value, dict) or value.keys() != _FORMER_KEYS:

@@ -6,7 +6,8 @@ import os
 import threading
 import zlib
 from array import array
-from collections.abc import Iterator, Mapping
+from collections import deque
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from io import FileIO
 from pathlib import Path
@@ -16,8 +17,8 @@ from sessions.storage.journal import PAGE, pack_journal
 
 Pages = Mapping[int, bytes | bytearray]
 """Number of a page to its bytes, PAGE each."""
-_BLOCK = 256
-"""Pages read or copied at once."""
+_BLOCK = 64
+"""Pages read or copied at once; other threads have their turn after each."""
 _MOST_HELD = 2**14
 """Pages kept in memory: 64 MiB, about an hour at 50 steps a second."""
 _LONGEST_REST = 63
@@ -41,9 +42,10 @@ class CommittedFile:
     It looks at the file's size and times, too: if they are not those that its own last write left, everything committed
     is read back and compared with the CRC-32 of each page. What something else has changed or cut off is written again
     from the latest pages, which stay in memory; what was appended is cut off. Where a change has hit a page that is
-    no longer in memory, nothing is written, and the commit is refused until the file is as it was. On a file system
-    that changes the times later by itself, readings that find nothing become rarer. A change in the same tick of its
-    clock as a commit is noticed with the next one, or when the file is read back at the end.
+    neither in memory nor part of the commit, nothing is written, and that is refused until the file is as it was. On a
+    file system that changes the times later by itself, readings that find nothing become rarer. A change while a commit
+    writes, or in the tick of the clock after, may be noticed with the next one only, or when the file is read back at
+    the end.
 
     Its file is locked against other writers that ask for a lock, as HDF5 does.
 
@@ -71,7 +73,9 @@ class CommittedFile:
         self._doubtful = self._damaged = False
         """Whether something may have changed it, and whether something has that could not be made good."""
         self._rest, self._next_rest = 0, 0
-        self._mends: list[str] = []
+        self._mending: set[int] = set()
+        """Pages written again that have not reached the device."""
+        self._mends: deque[str] = deque()
         self.committed = 0
         """Bytes of the file on disk that belong to the last commit."""
 
@@ -117,11 +121,11 @@ class CommittedFile:
                 the file then holds all or none of them, and the same pages, or later versions of them, must be part of
                 the next commit.
         """
-        self._reattach()
+        self._reattach(pages)
         self._notice()
         try:
             self._make_changes()
-            self._examine()
+            awaited = self._examine(pages)
             end = min(self.committed, size)
             whole = self._whole(pages, size)
             changes = {page * PAGE: whole[page][: end - page * PAGE] for page in sorted(pages) if page * PAGE < end}
@@ -139,13 +143,15 @@ class CommittedFile:
                 raise
             self._unmade = size, changes, whole
             self._make_changes()
+            if awaited:
+                self._damaged = False
+                self._tell_written_again(awaited)
         finally:
             self._seen = self._look()
 
     def take_mends(self) -> list[str]:
         """Return what was made good since the last call, a line of at most 128 bytes each."""
-        mends, self._mends = self._mends, []
-        return mends
+        return [self._mends.popleft() for _ in range(len(self._mends))]  # while a commit may add to them
 
     @property
     def in_place(self) -> bool:
@@ -229,31 +235,47 @@ class CommittedFile:
         if now is not None and seen is not None and now[0] > seen[0]:
             self._mends.append(f"{now[0] - seen[0]} bytes that something else had appended were cut off")
 
-    def _examine(self) -> None:
+    def _examine(self, coming: Collection[int] = ()) -> int:
         """Read a doubtful file back, and make good what is not as it was committed.
 
+        Args:
+            coming: Pages that are about to be written whole.
+
+        Returns:
+            How many of those it is left to.
+
         Raises:
-            OSError: If that is no longer in memory; nothing was written then.
+            OSError: If what is wrong is neither in memory nor coming; nothing was written then.
         """
+        awaited = 0
         size = os.fstat(self._file.fileno()).st_size
         if self._doubtful and not self._rest:
-            wrong = self._wrong_pages(self._file)
-            pages = {page: self._held.get(page) for page in wrong}
-            for page in wrong:
-                if self._checksums[page] == _EMPTY:
-                    pages[page] = bytes(PAGE)
-            lost = sum(data is None for data in pages.values())
+            count = len(self._checksums)
+            wrong = {*self._wrong_pages(self._file), *(page for page in self._mending if page < count)}
+            pages = {page: data for page in sorted(wrong) if (data := self._kept(page)) is not None}
+            lost = len(wrong - pages.keys() - set(coming))
             if lost:
                 self._damaged = True
                 raise OSError(f"{_CHANGED}: {lost} pages of {PAGE} bytes, which are no longer in memory")
+            self._mending.update(pages)
             for page, data in pages.items():
                 self._file.seek(page * PAGE)
-                write_all(self._file, (data or b"")[: self.committed - page * PAGE])
-            self._doubtful = self._damaged = False
-            if wrong or size < self.committed:
-                self._file.truncate(self.committed)
-                self._sync()
-                self._mends.append(f"{len(wrong)} pages that something else had changed or cut off were written again")
+                write_all(self._file, data[: self.committed - page * PAGE])
+            awaited = len(wrong) - len(pages)
+            self._doubtful = False  # here, since the next wait for the device may bring new doubt
+            if pages or size < self.committed:
+                try:
+                    self._file.truncate(self.committed)
+                    self._sync()
+                except OSError:
+                    self._doubtful = True
+                    raise
+                self._mending.clear()
+                self._tell_written_again(len(pages))
+                self._next_rest = 0
+            self._damaged = awaited > 0
+            if awaited:  # until they are written
+                self._doubtful = True
                 self._next_rest = 0
             self._rest, self._next_rest = self._next_rest, min(2 * self._next_rest + 1, _LONGEST_REST)
         elif self._doubtful:
@@ -262,6 +284,14 @@ class CommittedFile:
             self._next_rest = 0
         if size > self.committed:
             self._file.truncate(self.committed)
+        return awaited
+
+    def _kept(self, page: int) -> bytes | None:
+        """Return a committed page as far as it is known without the file."""
+        return bytes(PAGE) if self._checksums[page] == _EMPTY else self._held.get(page)
+
+    def _tell_written_again(self, count: int) -> None:
+        self._mends.append(f"{count} pages that something else had changed or cut off were written again")
 
     def _wrong_pages(self, file: FileIO) -> list[int]:
         """Return the pages of a file that hold something other than what was committed."""
@@ -277,14 +307,14 @@ class CommittedFile:
     def _behind_a_link(self) -> bool:
         return Path(os.path.realpath(self._path)) != self._path
 
-    def _reattach(self) -> None:
+    def _reattach(self, coming: Collection[int]) -> None:
         """Make sure that commits go to the file of this name; OSError if there is no way to it for now."""
         if self._behind_a_link:
             raise OSError("a link has taken its place or its folder's, and is not followed")
         try:
             mine = os.fstat(self._file.fileno())
         except OSError:
-            self._open_again()
+            self._open_again(coming)
             return
         try:
             named = os.stat(self._path, follow_symlinks=False)
@@ -294,13 +324,21 @@ class CommittedFile:
         if not os.path.samestat(mine, named):
             raise OSError("another file has taken its name")
 
-    def _open_again(self) -> None:
+    def _open_again(self, coming: Collection[int]) -> None:
         file = open_single(self._path, make=False)
-        changing = {offset // PAGE for offset in self._unmade[1]} if self._unmade else set()
-        if os.fstat(file.fileno()).st_size < self.committed or not changing.issuperset(self._wrong_pages(file)):
+        wrong = set(self._wrong_pages(file))
+        if self._unmade:
+            lost = wrong - {offset // PAGE for offset in self._unmade[1]}
+            refused = bool(lost) or os.fstat(file.fileno()).st_size < self.committed
+        else:
+            # Some of it must be this file: one that only has its name is not to be overwritten.
+            lost = {page for page in wrong if page not in coming and self._kept(page) is None}
+            refused = bool(lost) or 2 * len(wrong) > len(self._checksums)
+        if refused:
             file.close()
             raise OSError("it has lost part of what was written to it")
         self._replace(file)
+        self._doubtful, self._rest = True, 0
 
     def _write_anew(self) -> None:
         make_folder(self._path.parent)

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 import disk.locking
-from disk.locking import FileLock, HeldError
+from disk.locking import FileLock, FolderHeldError, HeldError, alone
 from disk.reading import NotPlainError
+from disk.writing import scratch_folder
 
 CHILD = """
 import sys
@@ -42,6 +43,16 @@ def test_the_lock_of_a_process_that_is_killed_is_free(tmp_path: Path) -> None:
         child.kill()
         child.wait()
         FileLock(path).acquire(10.0).release()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="folders are not locked there")
+def test_a_folder_that_this_very_process_has_locked_is_given_up_and_named(tmp_path: Path) -> None:
+    with scratch_folder(tmp_path) as folder:
+        with pytest.raises(FolderHeldError) as refused, alone(folder, patience_s=0):
+            pass
+        assert refused.value.strerror == f"another Racer command has kept {folder} locked for 0 seconds"
+    with alone(tmp_path, patience_s=0), pytest.raises(FolderHeldError), alone(tmp_path, patience_s=0):
+        pass
 
 
 def test_a_lock_that_was_given_back_is_free_in_what_was_forked_meanwhile(tmp_path: Path) -> None:

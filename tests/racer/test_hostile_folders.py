@@ -38,6 +38,7 @@ from sessions.ledger import Ledger, note_recorded
 from sessions.maintenance.merge import merge
 from sessions.maintenance.repair import repair
 from sessions.maintenance.withdraw import plan_withdrawal
+from sessions.maintenance.withdrawn import note_given
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 NAME = sessions.recording_name("p09", "pilot", NOW, "0000aa")
@@ -100,6 +101,7 @@ PLACES: dict[str, tuple[str, Callable[[Path], object]]] = {
     "lock of all leases": (".leases/lock", leased),
     "lock of a lease": (".leases/0a1b2c.lock", leased),
     "lock of a study that is simulated": ("recordings/.simulating.lock", simulated),
+    "lock of names": (".names.lock", lambda folder: note_given(folder, ["p07"])),
     "lock of a sweep": (".cells.jsonl.lock", swept),
     "results of a sweep": ("cells.jsonl", swept),
     "memory of leases": (".leases/recordings.json", leased),
@@ -191,7 +193,7 @@ def test_hard_link_to_a_file_elsewhere_is_neither_locked_nor_added_to(tmp_path: 
     (tmp_path / "outside").chmod(0o640)
     before = (tmp_path / "outside").read_bytes()
     os.link(tmp_path / "outside", path)
-    with at_once(), pytest.raises(RacerError, match="another name"):
+    with at_once(), pytest.raises((RacerError, sessions.RecordingError), match="another name"):
         act(tmp_path / "study")
     assert (tmp_path / "outside").read_bytes() == before
     assert stat.S_IMODE((tmp_path / "outside").stat().st_mode) == 0o640

@@ -32,7 +32,7 @@ from sessions.export.dictionary import DESCRIPTION_NAME
 from sessions.export.export import export_arrays, export_tables
 from sessions.ledger import LEDGER_NAME, note_recorded
 from sessions.maintenance.withdraw import interrupted
-from sessions.maintenance.withdrawn import LOG_NAME, NAMES_NAME
+from sessions.maintenance.withdrawn import LOCK_NAME, LOG_NAME, NAMES_NAME
 
 PROTOCOL = ProtocolConfig("pilot", practice=0, calibration=1, exploration=1, steps=3)
 NASTY = "[bold red]me[/bold red]\x1b[31m:dog:"
@@ -514,7 +514,7 @@ def test_only_a_yes_removes(data: Path, run: Racer, monkeypatch: pytest.MonkeyPa
     assert run("withdraw", "p01", "--data", data, answer="n\n").exit_code == 1
     assert everything(data) == before
     assert run("withdraw", "p01", "--data", data, answer="y\n").exit_code == 0
-    assert {path.name for path in everything(data)} == {LOG_NAME, NAMES_NAME, LEDGER_NAME}
+    assert {path.name for path in everything(data)} == {LOG_NAME, NAMES_NAME, LOCK_NAME, LEDGER_NAME}
 
 
 def test_masks_trained_on_the_persons_data_are_named(

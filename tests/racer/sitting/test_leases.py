@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections import Counter
@@ -367,6 +368,18 @@ def test_a_session_id_that_runs_already_is_refused_and_its_lease_stays(tmp_path:
         with pytest.raises(LeaseError, match="ffffff is already running"):
             next_lease(tmp_path, "p02")
         assert Leases(tmp_path).live() == [lease]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs links")
+def test_a_snapshot_of_hard_links_stops_no_desk_and_ends_no_session(tmp_path: Path) -> None:
+    folder, snapshot = tmp_path / "recordings", tmp_path / "snapshot"
+    with Leases(folder).lease("0a1b2c", "p01", "evaluation", ORDERS) as lease:
+        shutil.copytree(folder, snapshot, copy_function=os.link)
+        assert next_lease(folder).participant == "p02"
+        assert Leases(folder).live() == [lease]
+        assert Leases(folder).is_live("0a1b2c")
+    assert not Leases(folder).is_live("0a1b2c")
+    assert sorted(path.name for path in (folder / ".leases").iterdir()) == ["lock"]
 
 
 # Damage and malice --------------------------------------------------------------------------------------------------

@@ -23,7 +23,7 @@ from racer.sitting.protocol import ProtocolConfig, condition_order, plan_episode
 from racer.sitting.start import StartConfig, resolved, start_session
 from racer.tasks.registry import make_task, task_settings
 from sessions.ledger import LEDGER_NAME, note_recorded, read_ledger, sha256_of
-from sessions.maintenance.withdrawn import NAMES_NAME
+from sessions.maintenance.withdrawn import LOCK_NAME, NAMES_NAME
 
 PILOT = ProtocolConfig("pilot", practice=1, calibration=1, exploration=1, steps=2)
 EVALUATION = ProtocolConfig("evaluation", practice=0, evaluation=1, steps=1, conditions=("raw", "random", "full"))
@@ -119,7 +119,7 @@ def test_a_pilot_is_recorded_with_all_that_is_needed_to_repeat_it(tmp_path: Path
         ]
         assert [e.info.bits_per_step for e in session.episodes] == [170, 170, 60]
         assert {(e.info.mask_interval, e.info.fill) for e in session.episodes} == {("step", "prior")}
-    assert files(tmp_path / "data") == [LEDGER_NAME, NAMES_NAME, result.path.name]
+    assert files(tmp_path / "data") == [LOCK_NAME, LEDGER_NAME, NAMES_NAME, result.path.name]
     result.path.unlink()
     (tmp_path / "data" / LEDGER_NAME).unlink()
     with Leases(tmp_path / "data").lease("ffffff", None, "evaluation", 1) as lease:

@@ -20,7 +20,7 @@ from sessions.ledger import LEDGER_NAME, read_ledger, sha256_of
 from sessions.maintenance.merge import Merged, merge
 from sessions.maintenance.repair import repair
 from sessions.maintenance.withdraw import plan_withdrawal, withdraw
-from sessions.maintenance.withdrawn import LOG_NAME, LogLine, highest_given, note_given, read_withdrawn
+from sessions.maintenance.withdrawn import LOCK_NAME, LOG_NAME, LogLine, highest_given, note_given, read_withdrawn
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -247,7 +247,7 @@ def test_logs_that_together_have_too_many_salts_are_refused_before_anything_is_c
     recorded(tmp_path / "desk", "00000a")
     with pytest.raises(RecordingError, match="would have more than 256 salts"):
         merge([tmp_path / "desk"], tmp_path / "all")
-    assert [path.name for path in (tmp_path / "all").iterdir()] == [LOG_NAME]
+    assert {path.name for path in (tmp_path / "all").iterdir()} == {LOCK_NAME, LOG_NAME}
     assert (tmp_path / "all" / LOG_NAME).read_text() == log_of(range(200))
 
 

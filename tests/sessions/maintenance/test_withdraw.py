@@ -17,16 +17,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from session_builders import write_recording
 
+from disk.locking import FileLock, alone
 from sessions import ParticipantNameError, RecordingError, StorageError
 from sessions.ledger import LEDGER_NAME, LedgerError, note_recorded
 from sessions.maintenance.withdraw import INTENT_NAME, interrupted, plan_withdrawal, withdraw
-from sessions.maintenance.withdrawn import LOG_NAME, NAMES_NAME, highest_given, note_given, read_withdrawn
+from sessions.maintenance.withdrawn import LOCK_NAME, LOG_NAME, NAMES_NAME, highest_given, note_given, read_withdrawn
 
 NOW = datetime(2026, 3, 4, 23, 30, tzinfo=timezone(timedelta(hours=-5)))
 
 
 def names(folder: Path) -> set[str]:
-    return {str(path.relative_to(folder)) for path in folder.rglob("*")}
+    """Return the names of all that lies in a folder, but for the lock that is left where names were remembered."""
+    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.name != LOCK_NAME}
 
 
 def recorded(folder: Path, participant: str, session_id: str, protocol: str = "pilot", resumes: str = "") -> Path:
@@ -120,9 +122,20 @@ def test_a_log_that_is_lost_or_damaged_forgets_nobody_and_the_next_withdrawal_wr
         (tmp_path / LOG_NAME).write_text(left[log])
     withdrawn = read_withdrawn(tmp_path)
     assert all(map(withdrawn.has_name, ("alice", "bob"))) and withdrawn.has_session("00000b")
-    recorded(tmp_path, "carol", "00000c")
-    withdraw(plan_withdrawal("carol", tmp_path), NOW)
-    assert set(lines) < set((tmp_path / LOG_NAME).read_text().splitlines())
+    for name, session_id in (("carol", "00000c"), ("dave", "00000d")):
+        recorded(tmp_path, name, session_id)
+        withdraw(plan_withdrawal(name, tmp_path), NOW)
+        assert set(lines) < set((tmp_path / LOG_NAME).read_text().splitlines())
+    assert len((tmp_path / LOG_NAME).read_text().splitlines()) == 4
+    (tmp_path / NAMES_NAME).unlink()
+    assert all(map(read_withdrawn(tmp_path).has_name, ("alice", "bob", "carol", "dave")))
+
+
+def test_blank_lines_of_a_log_say_nothing(tmp_path: Path) -> None:
+    lines = withdrawn_from(tmp_path)
+    (tmp_path / NAMES_NAME).unlink()
+    (tmp_path / LOG_NAME).write_text(f"{lines[0]}\n\n  \n{lines[1]}\n\n")
+    assert all(map(read_withdrawn(tmp_path).has_name, ("alice", "bob")))
 
 
 def test_where_neither_file_can_tell_who_has_withdrawn_nothing_goes_on(tmp_path: Path) -> None:
@@ -153,7 +166,25 @@ def test_where_neither_file_can_tell_who_has_withdrawn_nothing_goes_on(tmp_path:
         '{"highest": {}, "withdrawn": [{}]}',
     ],
 )
-def test_damaged_memory_of_names_is_refused_in_one_line_and_stays(tmp_path: Path, text: str) -> None:
+def test_where_names_are_damaged_a_whole_log_speaks_and_they_are_written_anew(tmp_path: Path, text: str) -> None:
+    withdrawn_from(tmp_path)
+    deleted = recorded(tmp_path, "p02", "00000c")
+    note_recorded(tmp_path)
+    deleted.unlink()
+    (tmp_path / NAMES_NAME).write_text(text)
+    assert all(map(read_withdrawn(tmp_path).has_name, ("alice", "bob")))
+    # As where the memory is lost: as many numbers may have been given as the ledger ever held recordings.
+    assert highest_given(tmp_path)["p"] == 3
+    note_given(tmp_path, ["p05"])
+    assert json.loads((tmp_path / NAMES_NAME).read_text())["highest"]["p"] == 5
+    (tmp_path / LOG_NAME).unlink()
+    assert all(map(read_withdrawn(tmp_path).has_name, ("alice", "bob")))
+
+
+@pytest.mark.parametrize("text", ["", '{"highest": {"p": 0}, "withdrawn": []}'])
+def test_damaged_memory_of_names_without_a_whole_log_is_refused_in_one_line_and_stays(
+    tmp_path: Path, text: str
+) -> None:
     (tmp_path / NAMES_NAME).write_text(text)
     for ask in (read_withdrawn, highest_given, lambda folder: note_given(folder, ["p01"])):
         with pytest.raises(RecordingError, match="put back a copy of it, or remove it") as refused:
@@ -167,6 +198,38 @@ def test_of_names_that_racer_does_not_give_nothing_is_remembered(tmp_path: Path)
     assert names(tmp_path) == set()
     note_given(tmp_path, ["p07", "smith85", "pilot02", "p03"])
     assert json.loads((tmp_path / NAMES_NAME).read_text()) == {"highest": {"p": 7, "pilot": 2}, "withdrawn": []}
+
+
+def test_while_the_ledger_is_damaged_what_it_may_have_held_is_not_forgotten(tmp_path: Path) -> None:
+    paths = [recorded(tmp_path, f"p0{number}", f"00000{number}") for number in (1, 2, 3)]
+    note_recorded(tmp_path)
+    for path in paths:
+        path.unlink()
+    ledger = (tmp_path / LEDGER_NAME).read_bytes()
+    (tmp_path / LEDGER_NAME).write_text("damaged\n")
+    note_given(tmp_path, ["p01"])
+    (tmp_path / LEDGER_NAME).write_bytes(ledger)
+    assert highest_given(tmp_path)["p"] == 3
+
+
+@pytest.mark.skipif(os.name != "posix", reason="folders are not locked there")
+def test_names_are_remembered_while_somebody_keeps_the_folder_locked(tmp_path: Path) -> None:
+    with alone(tmp_path):
+        note_given(tmp_path, ["p07"])
+    assert highest_given(tmp_path)["p"] == 7
+
+
+def test_numbers_given_at_the_same_time_are_all_remembered(tmp_path: Path) -> None:
+    given = ["p05", "pilot07", "p09", "pilot03"]
+    with ThreadPoolExecutor(len(given)) as at_once:
+        list(at_once.map(lambda name: note_given(tmp_path, [name]), given))
+    assert highest_given(tmp_path) == {"p": 9, "pilot": 7}
+
+
+def test_whoever_keeps_names_locked_is_named_by_that_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sessions.maintenance.withdrawn._PATIENCE_S", 0.0)
+    with FileLock(tmp_path / LOCK_NAME), pytest.raises(StorageError, match=rf"kept .*{LOCK_NAME} locked for 0 seconds"):
+        note_given(tmp_path, ["p07"])
 
 
 KILLED = """

@@ -259,6 +259,56 @@ def test_change_during_a_commit_is_noticed_with_the_next(tmp_path: Path, monkeyp
     assert (tmp_path / "file").read_bytes() == b"a" * 8_000 + b"b" + b"a" * 999
 
 
+def filled(*letters: bytes) -> dict[int, bytes]:
+    """Return pages of one letter each."""
+    return {page: letter * PAGE for page, letter in enumerate(letters)}
+
+
+def test_page_that_is_lost_and_written_by_this_very_commit_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sessions.storage.committed_file._MOST_HELD", 1)
+    path = tmp_path / "file"
+    file = CommittedFile(FileIO(path, "x+"))
+    file.commit(filled(b"a", b"b"), 2 * PAGE)
+    invert(path, 0)
+    later(path)
+    with pytest.raises(OSError, match="no longer in memory"):
+        file.commit({1: b"c" * PAGE}, 2 * PAGE)
+    with monkeypatch.context() as full:
+        full.setattr(os, "fsync", refuse)
+        with pytest.raises(OSError, match="no room"):
+            file.commit(filled(b"d", b"c"), 2 * PAGE)
+    assert not file.in_place
+    file.commit(filled(b"d", b"c"), 2 * PAGE)
+    assert file.in_place
+    assert path.read_bytes() == b"d" * PAGE + b"c" * PAGE
+    assert file.take_mends() == ["1 pages that something else had changed or cut off were written again"]
+    assert file.take_mends() == []
+
+
+def test_what_is_written_again_is_told_once_it_is_on_the_device(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "file"
+    file = CommittedFile(FileIO(path, "x+"))
+    file.commit(filled(b"a", b"b"), 2 * PAGE)
+    invert(path, 0)
+    later(path)
+    with monkeypatch.context() as full:
+        full.setattr(os, "fsync", refuse)
+        with pytest.raises(OSError, match="no room"):
+            file.commit(filled(b"a", b"c"), 2 * PAGE)
+    assert file.take_mends() == []
+    file.commit(filled(b"a", b"c"), 2 * PAGE)
+    assert file.take_mends() == ["1 pages that something else had changed or cut off were written again"]
+    assert path.read_bytes() == b"a" * PAGE + b"c" * PAGE
+
+
+def refuse(descriptor: int) -> None:
+    raise OSError("no room")
+
+
 def test_file_whose_times_change_by_themselves_is_read_back_ever_more_rarely_but_always_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

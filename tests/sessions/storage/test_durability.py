@@ -23,6 +23,8 @@ from session_builders import EPISODE, SESSION, Clock, assert_holds, random_steps
 import sessions
 from sessions import Recorder, StorageError, StorageWaitError, UnreadableRecordingError, find_recordings
 from sessions.recorder import FLUSH_NS
+from sessions.storage.committed_file import CommittedFile
+from sessions.storage.journal import PAGE
 
 CHILD = Path(recording_child.__file__)
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(sessions.__file__).parents[1])}
@@ -401,6 +403,20 @@ def test_recorder_takes_no_file_for_its_own_that_has_lost_something(
     assert check_recording(recorder.path, "running") == 0
 
 
+def test_what_a_drive_that_went_away_has_lost_is_written_again_from_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "file"
+    file = CommittedFile(StaleFile(path, "x+"))
+    pages = {page: bytes([page]) * PAGE for page in range(5)}
+    file.commit({page: pages[page] for page in range(4)}, 4 * PAGE)
+    os.truncate(path, 3 * PAGE)
+    monkeypatch.setattr(StaleFile, "gone", True)
+    file.commit({4: pages[4]}, 5 * PAGE)
+    assert path.read_bytes() == b"".join(pages.values())
+    assert file.take_mends() == ["1 pages that something else had changed or cut off were written again"]
+
+
 def test_recorder_goes_on_through_no_link_that_took_the_place_of_its_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -413,7 +429,7 @@ def test_recorder_goes_on_through_no_link_that_took_the_place_of_its_file(
     monkeypatch.setattr(StaleFile, "gone", True)
     for put in (recorder.path.symlink_to, recorder.path.hardlink_to):
         put(outside)
-        with pytest.raises(StorageWaitError, match=r"it is a link|another name"):
+        with pytest.raises(StorageWaitError, match=r"a link has taken its place|another name"):
             recorder.retry()
         recorder.path.unlink()
     assert outside.read_bytes() == before
