@@ -12,6 +12,7 @@ from contextlib import suppress
 from io import FileIO
 from pathlib import Path
 
+from disk.reading import open_plain
 from disk.writing import as_owner, hold, make_folder, open_single, sync_folder, write_all
 from sessions.storage.journal import PAGE, pack_journal
 
@@ -59,7 +60,7 @@ class CommittedFile:
         # A link that is on the way now is meant; one that comes later is not followed.
         self._path = Path(os.path.realpath(os.fsdecode(file.name)))
         # Of its own position, so that reading need not wait while a commit writes.
-        self._reader = FileIO(self._path, opener=as_owner)
+        self._reader = open_plain(self._path)
         self._reading = threading.Lock()
         hold(file.fileno(), shared=True)
         self._checksums = array("I")
@@ -359,7 +360,7 @@ class CommittedFile:
         self._mends.append("the file was gone from its place, and was written there anew")
 
     def _replace(self, file: FileIO) -> None:
-        reader = FileIO(self._path, opener=as_owner)
+        reader = open_plain(self._path)
         hold(file.fileno(), shared=True)
         with self._reading:
             self.close()

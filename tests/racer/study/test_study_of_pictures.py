@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 
 import numpy as np
@@ -90,10 +91,10 @@ def test_a_study_of_pictures_goes_from_its_file_to_its_report(folder: Path) -> N
     page = written.page.read_text(encoding="utf-8")
     assert all(f'id="{name}"' in page for name in ("agreement_over_budgets", "samples", "figure6_strips"))
     assert 'id="task_matrix"' not in page and "How many bits does an answer take?" in page
-    numbers = (written.files / "agreement_over_budgets.csv").read_text(encoding="utf-8")
-    assert {"png", "jpeg", "first-blocks", "random", "pico for thickness"} <= {
-        line.split(",")[1] for line in numbers.splitlines()[1:]
-    }
+    with (written.files / "agreement_over_budgets.csv").open(encoding="utf-8", newline="") as numbers:
+        assert {"png", "jpeg", "first-blocks", "random", "pico for thickness"} <= {
+            row[1] for row in csv.reader(numbers)
+        }
 
     verified = verify_recordings(list(run.recordings), jobs=1, model=folder / "model").recordings
     failed = [found.detail for each in verified for found in each.findings if found.outcome == "fail"]

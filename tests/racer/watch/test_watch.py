@@ -65,8 +65,8 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def test_a_look_says_who_sits_and_who_is_unfinished_and_changes_nothing(study: Study) -> None:
-    before = contents(study.recordings)
     with sitting(study, "p03", "000004"):
+        before = contents(study.recordings)
         seen = take_snapshot(study, NOW)
     assert [(each.participant, each.state, each.rounds) for each in seen.sittings] == [
         ("p03", "running", 1),

@@ -40,7 +40,7 @@ def test_letters_need_no_package_that_a_machine_which_only_records_lacks() -> No
 
 
 def test_what_no_font_has_is_named_once_in_the_order_met() -> None:
-    assert Fonts().unshown(["a\ue123b", "\U0010fff0 \ue123"]) == ["\ue123", "\U0010fff0"]
+    assert Fonts().unshown(["a\U000ffff0b", "\U0010fff0 \U000ffff0"]) == ["\U000ffff0", "\U0010fff0"]
     assert named(["\u0939"]) == "U+0939 (DEVANAGARI LETTER HA)"
     assert named(["\ue123"] * 10).endswith(" and 2 more")
 
