@@ -196,7 +196,7 @@ def make_bases(folder: Path) -> None:
         recorder.abandon()
     recorder.path.rename(folder / recorder.path.name)
     recorder.path.parent.rmdir()
-    for path in [*folder.glob(".*"), *folder.glob("*.lock"), *folder.glob("*.json*")]:
+    for path in {*folder.glob(".*"), *folder.glob("*.lock"), *folder.glob("*.json*")}:
         path.unlink() if path.is_file() else shutil.rmtree(path)
 
 
