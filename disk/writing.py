@@ -132,13 +132,13 @@ def scratch_folder(parent: Path) -> Iterator[Path]:
 
 
 def open_new(path: Path) -> FileIO:
-    """Open a file that must not be there yet, for writing, unbuffered: in a folder that appears whole.
+    """Make a file that must not be there yet, to read and write, unbuffered: one that need not appear whole.
 
     Raises:
         FileExistsError: If the name is taken, by a link as well.
         OSError: If it cannot be made.
     """
-    return FileIO(path, "x", opener=lambda name, flags: os.open(name, _NEW, _mode(path.parent)))
+    return FileIO(path, "x+", opener=lambda name, flags: os.open(name, _NEW, _mode(path.parent)))
 
 
 def make_folder(path: Path) -> None:
@@ -150,15 +150,6 @@ def make_folder(path: Path) -> None:
     for each in (*reversed(path.parents), path):
         if not each.is_dir():
             each.mkdir(_mode(each.parent, 0o700), exist_ok=True)
-
-
-def as_owner(name: str, flags: int) -> int:
-    """Open a file; if it is made, with the rights that everything here has. An `opener` for FileIO.
-
-    Raises:
-        OSError: If it cannot be opened, or is a link.
-    """
-    return os.open(name, flags | getattr(os, "O_NOFOLLOW", 0), _mode(Path(name).parent))
 
 
 def open_to_append(path: Path) -> FileIO:

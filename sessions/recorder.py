@@ -24,7 +24,7 @@ from typing import Any, Self
 import h5py
 import numpy as np
 
-from disk.writing import as_owner, make_folder, rename_without_overwriting, sync_folder
+from disk.writing import make_folder, open_new, rename_without_overwriting, sync_folder
 from sessions.attributes import encode_info
 from sessions.errors import RecordingError, RecordingExistsError, StorageError, StorageWaitError, reason_of
 from sessions.names import PARTIAL_SUFFIX, SUFFIX, recording_name
@@ -67,6 +67,7 @@ class Recorder:
         durable: Whether what is written waits for the device; not where the file is one to be read and thrown away.
         on_whole: Told of the file at `path` when every byte of it is on the device and was read back, before it gets
             its name; told again where that is tried again.
+        make_file: Makes the file that is written: one that was not there, to read and write, unbuffered.
 
     Raises:
         RecordingExistsError: If the file or its `.partial` exists.
@@ -91,6 +92,7 @@ class Recorder:
         in_background: bool = False,
         durable: bool = True,
         on_whole: Callable[[Path], None] = lambda path: None,
+        make_file: Callable[[Path], FileIO] = open_new,
     ) -> None:
         attributes = encode_info(info)
         name = recording_name(info.participant, info.protocol, info.created, info.session_id)
@@ -111,7 +113,7 @@ class Recorder:
         # Sealed: HDF5 has finished with the file, which is complete but for a commit and its name.
         self._sealed = self._closed = False
         with interrupts_held():
-            self._staged = self._create()
+            self._staged = self._create(make_file)
             # The oldest format whose structures carry checksums, and one that every HDF5 since 2008 reads.
             self._file = h5py.File(self._staged, "w", libver=("v108", "v108"))
             try:
@@ -279,7 +281,7 @@ class Recorder:
         else:
             self.close("complete" if error is None else "aborted")
 
-    def _create(self) -> StagedFile:
+    def _create(self, make_file: Callable[[Path], FileIO]) -> StagedFile:
         """Make the empty file, never over another one."""
         if os.path.lexists(self.final_path) or os.path.lexists(self.path):
             raise RecordingExistsError(
@@ -287,7 +289,7 @@ class Recorder:
             )
         try:
             make_folder(self.path.parent)
-            return StagedFile(FileIO(self.path, "x+", opener=as_owner), self._durable)
+            return StagedFile(make_file(self.path), self._durable)
         except OSError as error:
             raise StorageError(
                 f"cannot create {self.path}: {error.strerror}; nothing was recorded: choose another folder"

@@ -15,6 +15,9 @@ Status = Literal["complete", "aborted"]
 class PatientRecorder:
     """A recorder whose calls come back once they are done, however long the disk refuses.
 
+    Apart from the recorder, which knows files and neither windows nor whoever gives up: repairs, simulations and tests
+    that must not wait take it as it is.
+
     Args:
         recorder: Does the work.
         wait: Called each time the disk refuses; returns when it may have room again. Raises EndSession to give up.

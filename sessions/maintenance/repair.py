@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import ExitStack, suppress
+from io import FileIO
 from pathlib import Path
 from typing import Any
 
-from disk.writing import make_folder, rename_without_overwriting, scratch_folder, sync_folder
+from disk.writing import make_folder, open_new, rename_without_overwriting, scratch_folder, sync_folder
 from sessions.comparison import first_difference
 from sessions.errors import RecordingError, RecordingExistsError, StorageError
 from sessions.ledger import note_recorded, read_ledger, sha256_of
@@ -32,7 +34,7 @@ def repaired_path(path: Path, folder: Path | None = None) -> Path:
     return (folder or path.parent) / (path.name.removesuffix(PARTIAL_SUFFIX) + SUFFIX)
 
 
-def repair(path: Path, folder: Path | None = None) -> Path:
+def repair(path: Path, folder: Path | None = None, *, make_file: Callable[[Path], FileIO] = open_new) -> Path:
     """Write what a killed session's file holds as a finished recording, and return its path.
 
     What was running is marked as aborted, and its columns are cut to the length that all of them have. Everything is
@@ -43,6 +45,7 @@ def repair(path: Path, folder: Path | None = None) -> Path:
     Args:
         path: `.h5.partial`; never changed.
         folder: Where the repaired recording goes; beside the original if left out.
+        make_file: See `Recorder`.
 
     Raises:
         UnreadableRecordingError: If nothing can be read from the file.
@@ -59,7 +62,7 @@ def repair(path: Path, folder: Path | None = None) -> Path:
     if _lacks_its_name(path):
         copy_recording(path, target)
     else:
-        _repair(path, target)
+        _repair(path, target, make_file)
     note_recorded(target.parent, [target])
     return target
 
@@ -73,7 +76,7 @@ def _lacks_its_name(path: Path) -> bool:
         return False
 
 
-def _repair(path: Path, target: Path) -> None:
+def _repair(path: Path, target: Path, make_file: Callable[[Path], FileIO]) -> None:
     with Session(path) as killed, ExitStack() as opened:
         try:
             make_folder(target.parent)
@@ -82,7 +85,7 @@ def _repair(path: Path, target: Path) -> None:
             raise StorageError(
                 f"cannot write to {target.parent}: {error.strerror}; {path} was not changed: choose another folder"
             ) from error
-        copy = _write_anew(killed, workplace)
+        copy = _write_anew(killed, workplace, make_file)
         with Session(copy) as written:
             if difference := first_difference(killed, written):
                 raise RepairError(f"{path} cannot be repaired: {difference} came out differently; it was not changed")
@@ -98,12 +101,12 @@ def _note_if_cut_short(path: Path, target: Path) -> None:
             note_recorded(target.parent, [target])
 
 
-def _write_anew(killed: Session, folder: Path) -> Path:
+def _write_anew(killed: Session, folder: Path, make_file: Callable[[Path], FileIO]) -> Path:
     """Record everything again, with the time standing still so that full blocks alone decide when it is written."""
     frames = any(FRAME in episode.columns for episode in killed.episodes)
     status: EndStatus = "complete" if killed.status == "complete" else "aborted"
     try:
-        with Recorder(folder, killed.info, clock=lambda: 0, keep_frames=frames) as recorder:
+        with Recorder(folder, killed.info, clock=lambda: 0, keep_frames=frames, make_file=make_file) as recorder:
             for event in killed.events():
                 recorder.event(event.kind, event.detail, event.time_ns, event.episode, event.step)
             for answer in killed.answers():

@@ -13,7 +13,7 @@ from io import FileIO
 from pathlib import Path
 
 from disk.reading import open_plain
-from disk.writing import as_owner, hold, make_folder, open_single, sync_folder, write_all
+from disk.writing import hold, make_folder, open_new, open_single, sync_folder, write_all
 from sessions.storage.journal import PAGE, pack_journal
 
 Pages = Mapping[int, bytes | bytearray]
@@ -343,7 +343,7 @@ class CommittedFile:
 
     def _write_anew(self) -> None:
         make_folder(self._path.parent)
-        file = FileIO(self._path, "x+", opener=as_owner)
+        file = open_new(self._path)
         try:
             if self._behind_a_link:
                 raise OSError("a link has taken the place of its folder")

@@ -98,11 +98,7 @@ ALLOWED = {
     },
     "sessions/extras.py": {"importlib.import_module": "a package that the caller names"},
     "sessions/reader.py": {"h5py.File": "reads through a ReadOnlyFile, which a door has opened"},
-    "sessions/recorder.py": {
-        "h5py.File": "writes to a StagedFile",
-        "io.FileIO": "makes the recording anew (O_EXCL), for a CommittedFile",
-    },
-    "sessions/storage/committed_file.py": {"io.FileIO": "makes its own file anew (O_EXCL)"},
+    "sessions/recorder.py": {"h5py.File": "writes to a StagedFile"},
     "sessions/storage/interrupts.py": {"signal.*": "a signal"},
     "sessions/storage/plugins.py": {"ctypes.CDLL": "the library that h5py has loaded"},
 }

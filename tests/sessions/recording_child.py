@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 from session_builders import EPISODE, SESSION, Clock, random_steps
 
@@ -17,11 +18,11 @@ from sessions import Recorder, RecordingError
 STEPS = 40
 
 
-def record(folder: Path) -> None:
+def record(folder: Path, **options: Any) -> None:
     """Record without end."""
     clock = Clock()
     total = 0
-    with Recorder(folder, SESSION, clock=clock) as recorder:
+    with Recorder(folder, SESSION, clock=clock, **options) as recorder:
         for index in range(10_000):
             recorder.begin_episode(EPISODE)
             for step in random_steps(STEPS, seed=index):

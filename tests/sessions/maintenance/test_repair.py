@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import errno
 import shutil
-from io import FileIO
 from pathlib import Path
 
 import h5py
 import pytest
+from fake_disk import FakeDisk, apply
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from session_builders import EPISODE, SESSION, Clock, assert_holds, random_steps, write_recording
@@ -84,37 +83,22 @@ def test_repaired_recording_takes_the_finished_name_and_leaves_nothing_else(tmp_
         assert first_difference(one, other) == ""
 
 
-class Tape(FileIO):
-    """A file that keeps what it was like after every write."""
-
-    images: list[bytes]
-
-    def write(self, data: memoryview) -> int:  # type: ignore[override]
-        count = super().write(data)
-        self.images.append(Path(str(self.name)).read_bytes())
-        return count
-
-
-def test_changes_that_a_kill_kept_from_being_made_are_in_the_repaired_recording(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    images: list[bytes] = []
-    monkeypatch.setattr(Tape, "images", images, raising=False)
-    monkeypatch.setattr("sessions.recorder.FileIO", Tape)
-    recorder = Recorder(tmp_path / "running", SESSION, clock=Clock())
+def test_changes_that_a_kill_kept_from_being_made_are_in_the_repaired_recording(tmp_path: Path) -> None:
+    disk = FakeDisk()
+    recorder = Recorder(tmp_path / "running", SESSION, clock=Clock(), make_file=disk.make)
     recorder.begin_episode(EPISODE)
     for step in random_steps(9):
         recorder.append(step)
     recorder.end_episode("complete")
     path = tmp_path / recorder.path.name
-    pending = []
-    for image in images:
+    pending, image = [], bytearray()
+    for change in disk.log:
+        apply(image, change)
         path.write_bytes(image)
         with path.open("rb") as file:
             if read_journal(file)[1]:
-                pending.append(image)
+                pending.append(bytes(image))
     recorder.close("complete")
-    monkeypatch.undo()
     assert pending
     path.write_bytes(pending[-1])
     repaired = repair(path)
@@ -197,23 +181,13 @@ def test_what_no_recorder_writes_is_not_repaired_into_a_recording(tmp_path: Path
     assert not repaired_path(path).exists()
 
 
-class SmallDisk(FileIO):
-    """A file on a disk with room for 40,000 bytes."""
-
-    def write(self, data: memoryview) -> int:  # type: ignore[override]
-        if self.tell() + len(data) > 40_000:
-            raise OSError(errno.ENOSPC, "No space left on device")
-        return super().write(data)
-
-
-def test_full_disk_leaves_the_original_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_full_disk_leaves_the_original_and_nothing_else(tmp_path: Path) -> None:
     path = killed(tmp_path, (140, 140))
     before = path.read_bytes()
-    monkeypatch.setattr("sessions.recorder.FileIO", SmallDisk)
     with pytest.raises(
         StorageError, match=r"No space left on device; .* was not changed: make room and repair it again"
     ):
-        repair(path)
+        repair(path, make_file=FakeDisk(room=40_000).make)
     assert path.read_bytes() == before
     assert [entry for entry in tmp_path.iterdir() if entry.name != "running"] == [path]
 

@@ -9,15 +9,14 @@ import shutil
 import signal
 import subprocess
 import sys
-import threading
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
-from io import FileIO
 from pathlib import Path
 
 import pytest
 import recording_child
+from fake_disk import FakeDisk, apply
 from session_builders import EPISODE, SESSION, Clock, assert_holds, random_steps
 
 import sessions
@@ -74,47 +73,28 @@ def test_killed_or_interrupted_process_leaves_every_flushed_step(tmp_path: Path,
         assert check_recording(path, "aborted") >= flushed
 
 
-class Tape(FileIO):
-    """A file that remembers every change made to it, in order: (offset, bytes), or (size, None) for a truncation."""
-
-    changes: list[tuple[int, bytes | None]]
-
-    def write(self, data: memoryview) -> int:  # type: ignore[override]
-        self.changes.append((self.tell(), bytes(data)))
-        return super().write(data)
-
-    def truncate(self, size: int) -> int:  # type: ignore[override]
-        self.changes.append((size, None))
-        return super().truncate(size)
-
-
-def test_kill_between_any_two_writes_leaves_what_was_flushed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_kill_between_any_two_writes_leaves_what_was_flushed(tmp_path: Path) -> None:
     """Rebuild the file as it was after every write, and within it, and read it."""
-    changes: list[tuple[int, bytes | None]] = []
-    monkeypatch.setattr(Tape, "changes", changes, raising=False)
-    monkeypatch.setattr("sessions.recorder.FileIO", Tape)
-    clock = Clock()
-    recorder = Recorder(tmp_path, SESSION, clock=clock)
-    readable = [(len(changes), 0)]
+    disk, clock = FakeDisk(), Clock()
+    recorder = Recorder(tmp_path, SESSION, clock=clock, make_file=disk.make)
+    readable = [(len(disk.log), 0)]
     for index in range(2):
         recorder.begin_episode(EPISODE)
         for number, step in enumerate(random_steps(recording_child.STEPS, seed=index)):
             clock.now_ns += 60_000_000
             recorder.append(step)
             recorder.event("step", str(40 * index + number), 0, 0, 0)
-            readable.append((len(changes), check_recording(recorder.path, "running")))
+            readable.append((len(disk.log), check_recording(recorder.path, "running")))
         recorder.end_episode("complete")
-        readable.append((len(changes), 40 * (index + 1)))
+        readable.append((len(disk.log), 40 * (index + 1)))
 
     image = bytearray()
     cut = tmp_path / "cut.h5"
     random_number = random.Random(0)
-    for count, (offset, data) in enumerate(changes):
-        before = bytes(image)
-        if data is None:
-            image[offset:] = bytes(max(0, offset - len(image)))
-        else:
-            image[offset : offset + len(data)] = data
+    for count, change in enumerate(disk.log):
+        assert change is not None
+        before, (offset, data) = bytes(image), change
+        apply(image, change)
         half = random_number.randrange(len(data)) if data else 0
         for written, content in (
             (count + 1, bytes(image)),
@@ -130,24 +110,10 @@ def test_kill_between_any_two_writes_leaves_what_was_flushed(tmp_path: Path, mon
                 assert check_recording(cut, "running") in (least, most)
 
 
-class SmallDisk(FileIO):
-    """A file on a disk with room for so many bytes; the write that does not fit is done in part."""
-
-    room: int
-
-    def write(self, data: memoryview) -> int:  # type: ignore[override]
-        fits = min(len(data), self.room - self.tell())
-        if fits <= 0 < len(data):
-            raise OSError(errno.ENOSPC, "No space left on device")
-        return super().write(data[:fits])
-
-
 @pytest.mark.parametrize("room", [1_000, 40_000, *range(90_000, 700_000, 41_003)])
-def test_full_disk_leaves_every_flushed_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, room: int) -> None:
-    monkeypatch.setattr(SmallDisk, "room", room, raising=False)
-    monkeypatch.setattr("sessions.recorder.FileIO", SmallDisk)
+def test_full_disk_leaves_every_flushed_step(tmp_path: Path, room: int) -> None:
     with pytest.raises(StorageError, match="No space left on device") as refusal:
-        recording_child.record(tmp_path)
+        recording_child.record(tmp_path, make_file=FakeDisk(room=room).make)
     assert len(str(refusal.value).splitlines()) == 1
     recordings = find_recordings(tmp_path)
     if not recordings:
@@ -159,10 +125,8 @@ def test_full_disk_leaves_every_flushed_step(tmp_path: Path, monkeypatch: pytest
         assert str(recordings[0]) in str(refusal.value)
 
 
-def test_after_a_full_disk_every_call_says_so_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(SmallDisk, "room", 50_000, raising=False)
-    monkeypatch.setattr("sessions.recorder.FileIO", SmallDisk)
-    recorder = Recorder(tmp_path, SESSION, clock=(clock := Clock()))
+def test_after_a_full_disk_every_call_says_so_again(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path, SESSION, clock=(clock := Clock()), make_file=FakeDisk(room=50_000).make)
     recorder.begin_episode(EPISODE)
     steps = random_steps(128)
     for step in steps[:-1]:
@@ -187,11 +151,8 @@ def test_after_a_full_disk_every_call_says_so_again(tmp_path: Path, monkeypatch:
 
 
 @pytest.mark.parametrize("room", range(60_000, 560_000, 37_003))
-def test_once_a_full_disk_has_room_again_nothing_is_missing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, room: int
-) -> None:
-    monkeypatch.setattr(SmallDisk, "room", room, raising=False)
-    monkeypatch.setattr("sessions.recorder.FileIO", SmallDisk)
+def test_once_a_full_disk_has_room_again_nothing_is_missing(tmp_path: Path, room: int) -> None:
+    disk = FakeDisk(room=room)
     refused = 0
 
     def patiently(call: Callable[[], object], retry: Callable[[], object]) -> None:
@@ -202,10 +163,10 @@ def test_once_a_full_disk_has_room_again_nothing_is_missing(
             refused += 1
             with pytest.raises(StorageWaitError):
                 retry()
-            monkeypatch.setattr(SmallDisk, "room", 10**9)
+            disk.room = 10**9
             retry()
 
-    recorder = Recorder(tmp_path, SESSION, clock=(clock := Clock()))
+    recorder = Recorder(tmp_path, SESSION, clock=(clock := Clock()), make_file=disk.make)
     for index in range(3):
         recorder.begin_episode(EPISODE)
         for step in random_steps(150, seed=index):
@@ -261,57 +222,26 @@ def test_full_file_system_ends_the_process_cleanly_and_leaves_every_flushed_step
     assert check_recording(path, "running") >= int(result.stdout.split()[-1])
 
 
-class BlockedDisk(FileIO):
-    """A file on a disk that stops writing until it is let."""
-
-    gate: threading.Event
-
-    def write(self, data: memoryview) -> int:  # type: ignore[override]
-        self.gate.wait()
-        return super().write(data)
-
-
-def test_step_loop_does_not_wait_for_a_disk_that_has_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    gate = threading.Event()
-    gate.set()
-    monkeypatch.setattr(BlockedDisk, "gate", gate, raising=False)
-    monkeypatch.setattr("sessions.recorder.FileIO", BlockedDisk)
-    recorder = Recorder(tmp_path, SESSION, clock=(clock := Clock()), in_background=True)
+def test_step_loop_does_not_wait_for_a_disk_that_has_stopped(tmp_path: Path) -> None:
+    disk = FakeDisk()
+    recorder = Recorder(tmp_path, SESSION, clock=(clock := Clock()), in_background=True, make_file=disk.make)
     recorder.begin_episode(EPISODE)
-    gate.clear()
+    disk.working.clear()
     for step in random_steps(300):
         clock.now_ns += 100_000_000
         recorder.append(step)
         recorder.event("step", "", 0, 0, 0)
-    gate.set()
+    disk.working.set()
     recorder.end_episode("complete")
     with sessions.open(recorder.close("complete")) as session:
         assert_holds(session.episodes[0], random_steps(300))
         assert len(session.events()) == 300
 
 
-class StaleFile(FileIO):
-    """A file on a drive that can go away, after which its descriptor is dead."""
-
-    gone = False
-
-    def fileno(self) -> int:
-        if self.gone:
-            raise OSError(errno.ESTALE, "Stale file handle")
-        return super().fileno()
-
-    def write(self, data: memoryview) -> int:  # type: ignore[override]
-        if self.gone:
-            raise OSError(errno.ESTALE, "Stale file handle")
-        return super().write(data)
-
-
 @pytest.mark.parametrize("in_background", [False, True])
-def test_recording_goes_on_in_its_file_once_a_drive_that_went_away_is_back(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, in_background: bool
-) -> None:
-    monkeypatch.setattr("sessions.recorder.FileIO", StaleFile)
-    recorder = Recorder(tmp_path / "drive", SESSION, clock=(clock := Clock()), in_background=in_background)
+def test_recording_goes_on_in_its_file_once_a_drive_that_went_away_is_back(tmp_path: Path, in_background: bool) -> None:
+    disk, clock = FakeDisk(), Clock()
+    recorder = Recorder(tmp_path / "drive", SESSION, clock=clock, in_background=in_background, make_file=disk.make)
     recorder.begin_episode(EPISODE)
     steps = random_steps(150)
     for step in steps[:100]:
@@ -319,7 +249,7 @@ def test_recording_goes_on_in_its_file_once_a_drive_that_went_away_is_back(
         recorder.append(step)
     recorder._staged.wait()
     taken = 100
-    monkeypatch.setattr(StaleFile, "gone", True)
+    disk.gone = True
     (tmp_path / "drive").rename(tmp_path / "elsewhere")
     with pytest.raises(StorageWaitError, match=r"Stale file handle|No such file"):
         for step in steps[100:]:
@@ -385,15 +315,13 @@ def test_recording_that_vanishes_while_its_final_name_is_refused_is_written_anew
         assert_holds(session.episodes[0], random_steps(5))
 
 
-def test_recorder_takes_no_file_for_its_own_that_has_lost_something(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("sessions.recorder.FileIO", StaleFile)
-    recorder = Recorder(tmp_path, SESSION)
+def test_recorder_takes_no_file_for_its_own_that_has_lost_something(tmp_path: Path) -> None:
+    disk = FakeDisk()
+    recorder = Recorder(tmp_path, SESSION, make_file=disk.make)
     recorder.begin_episode(EPISODE)
     mine = recorder.path.rename(tmp_path / "mine")
     recorder.path.write_text("precious")
-    monkeypatch.setattr(StaleFile, "gone", True)
+    disk.gone = True
     with pytest.raises(StorageWaitError, match="it has lost part of what was written"):
         recorder.retry()
     assert recorder.path.read_text() == "precious"
@@ -403,30 +331,26 @@ def test_recorder_takes_no_file_for_its_own_that_has_lost_something(
     assert check_recording(recorder.path, "running") == 0
 
 
-def test_what_a_drive_that_went_away_has_lost_is_written_again_from_memory(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = tmp_path / "file"
-    file = CommittedFile(StaleFile(path, "x+"))
+def test_what_a_drive_that_went_away_has_lost_is_written_again_from_memory(tmp_path: Path) -> None:
+    path, disk = tmp_path / "file", FakeDisk()
+    file = CommittedFile(disk.make(path))
     pages = {page: bytes([page]) * PAGE for page in range(5)}
     file.commit({page: pages[page] for page in range(4)}, 4 * PAGE)
     os.truncate(path, 3 * PAGE)
-    monkeypatch.setattr(StaleFile, "gone", True)
+    disk.gone = True
     file.commit({4: pages[4]}, 5 * PAGE)
     assert path.read_bytes() == b"".join(pages.values())
     assert file.take_mends() == ["1 pages that something else had changed or cut off were written again"]
 
 
-def test_recorder_goes_on_through_no_link_that_took_the_place_of_its_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("sessions.recorder.FileIO", StaleFile)
-    recorder = Recorder(tmp_path / "data", SESSION)
+def test_recorder_goes_on_through_no_link_that_took_the_place_of_its_file(tmp_path: Path) -> None:
+    disk = FakeDisk()
+    recorder = Recorder(tmp_path / "data", SESSION, make_file=disk.make)
     recorder.begin_episode(EPISODE)
     mine = recorder.path.rename(tmp_path / "mine")
     outside = tmp_path / "outside"
     outside.write_bytes(before := b"precious" * 10_000)
-    monkeypatch.setattr(StaleFile, "gone", True)
+    disk.gone = True
     for put in (recorder.path.symlink_to, recorder.path.hardlink_to):
         put(outside)
         with pytest.raises(StorageWaitError, match=r"a link has taken its place|another name"):

@@ -5,38 +5,16 @@ from __future__ import annotations
 import os
 import random
 from collections.abc import Iterator
-from io import FileIO
 from pathlib import Path
 
 import pytest
 import recording_child
+from fake_disk import FakeDisk, apply
 from session_builders import EPISODE, SESSION, Clock, random_steps
 from test_durability import check_recording
 
 from sessions import Recorder
 from sessions.storage.journal import PAGE
-
-Change = tuple[int, bytes | None] | None
-"""(offset, bytes) written, (size, None) cut, or None: all before has reached the device."""
-
-
-class LoggedFile(FileIO):
-    """A file that notes what is done to it, in order."""
-
-    log: list[Change]
-
-    def write(self, data: memoryview) -> int:  # type: ignore[override]
-        self.log.append((self.tell(), bytes(data)))
-        return super().write(data)
-
-    def truncate(self, size: int) -> int:  # type: ignore[override]
-        self.log.append((size, None))
-        return super().truncate(size)
-
-
-def put(image: bytearray, offset: int, data: bytes) -> None:
-    image.extend(bytes(max(0, offset - len(image))))
-    image[offset : offset + len(data)] = data
 
 
 def pages(offset: int, data: bytes) -> Iterator[tuple[int, bytes]]:
@@ -64,7 +42,7 @@ def after_power_loss(durable: bytes, changes: list[tuple[int, bytes | None]], rn
             length = max(length, offset + len(data))
         for start, page in pages(offset, data):
             if rng.random() < share:
-                put(image, start, page)
+                apply(image, (start, page))
     return bytes(image[:length].ljust(length, b"\0"))
 
 
@@ -72,11 +50,9 @@ def after_power_loss(durable: bytes, changes: list[tuple[int, bytes | None]], rn
 def test_power_loss_at_any_moment_leaves_all_that_was_committed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int
 ) -> None:
-    log: list[Change] = []
-    monkeypatch.setattr(LoggedFile, "log", log, raising=False)
-    monkeypatch.setattr("sessions.recorder.FileIO", LoggedFile)
+    log = (disk := FakeDisk()).log
     monkeypatch.setattr(os, "fsync", lambda descriptor: log.append(None))
-    recorder = Recorder(tmp_path, SESSION, clock=(clock := Clock()))
+    recorder = Recorder(tmp_path, SESSION, clock=(clock := Clock()), make_file=disk.make)
     committed = [(len(log), 0)]
     total = 0
     for index in range(3):
@@ -101,12 +77,7 @@ def test_power_loss_at_any_moment_leaves_all_that_was_committed(
         last_sync = max((i + 1 for i in range(at) if log[i] is None), default=0)
         image = bytearray()
         for change in log[:last_sync]:
-            if change is not None:
-                offset, data = change
-                if data is None:
-                    del image[offset:]
-                else:
-                    put(image, offset, data)
+            apply(image, change)
         ruin.write_bytes(after_power_loss(bytes(image), [c for c in log[last_sync:at] if c is not None], rng))
         steps = check_recording(ruin, "running")
         assert steps >= max(number for done, number in committed if done <= at)

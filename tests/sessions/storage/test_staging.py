@@ -1,12 +1,11 @@
 from __future__ import annotations
 
-import errno
 import shutil
-import threading
 from io import SEEK_END, FileIO
 from pathlib import Path
 
 import pytest
+from fake_disk import FakeDisk
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -60,24 +59,10 @@ def test_file_gets_shorter_at_a_commit(tmp_path: Path) -> None:
     assert (tmp_path / "file").read_bytes() == b"a" * 5_999 + b"b"
 
 
-class FailingDisk(FileIO):
-    """A file on a disk that refuses the n-th write, having taken half of it, and every later one."""
-
-    writes_left = 10**9
-
-    def write(self, data: memoryview) -> int:  # type: ignore[override]
-        self.writes_left -= 1
-        if self.writes_left >= 0:
-            return super().write(data)
-        if self.writes_left == -1:
-            return super().write(data[: len(data) // 2])
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-
 @pytest.mark.parametrize("writes", range(4))
 def test_refused_commit_leaves_all_or_nothing(tmp_path: Path, writes: int) -> None:
-    disk = FailingDisk(tmp_path / "file", "x+")
-    staged = StagedFile(disk)
+    disk = FakeDisk()
+    staged = StagedFile(disk.make(tmp_path / "file"))
     old = b"a" * 9_000
     staged.write(old)
     staged.commit()
@@ -100,8 +85,8 @@ def test_refused_commit_leaves_all_or_nothing(tmp_path: Path, writes: int) -> No
 def test_a_refused_commit_is_made_whole_by_the_next_with_what_was_written_meanwhile(
     tmp_path: Path, writes: int
 ) -> None:
-    disk = FailingDisk(tmp_path / "file", "x+")
-    staged = StagedFile(disk)
+    disk = FakeDisk()
+    staged = StagedFile(disk.make(tmp_path / "file"))
     staged.write(b"a" * 9_000)
     staged.commit()
     for offset in (100, 5_000, 8_999):
@@ -121,21 +106,10 @@ def test_a_refused_commit_is_made_whole_by_the_next_with_what_was_written_meanwh
     assert read_journal(FileIO(tmp_path / "file")) == (12_005, {})
 
 
-class BlockedDisk(FileIO):
-    """A file on a disk that writes nothing until it is let."""
-
-    def __init__(self, path: Path, mode: str) -> None:
-        super().__init__(path, mode)
-        self.gate = threading.Event()
-
-    def write(self, data: memoryview) -> int:  # type: ignore[override]
-        self.gate.wait()
-        return super().write(data)
-
-
 def test_writes_go_on_while_the_disk_takes_its_time_and_all_are_committed_in_the_end(tmp_path: Path) -> None:
-    disk = BlockedDisk(tmp_path / "file", "x+")
-    staged = StagedFile(disk)
+    disk = FakeDisk()
+    disk.working.clear()
+    staged = StagedFile(disk.make(tmp_path / "file"))
     staged.write(b"a" * 9_000)
     staged.commit_in_background(mark=1)
     for place in (100, 8_999):
@@ -146,7 +120,7 @@ def test_writes_go_on_while_the_disk_takes_its_time_and_all_are_committed_in_the
     expected = staged.read(9_001)
     assert expected == b"a" * 100 + b"bb" + b"a" * 8_897 + b"bb"
     assert (staged.mark, staged.failure) == (0, None)
-    disk.gate.set()
+    disk.working.set()
     staged.wait()
     assert staged.mark == 1
     assert (tmp_path / "file").read_bytes() == b"a" * 9_000
@@ -157,8 +131,8 @@ def test_writes_go_on_while_the_disk_takes_its_time_and_all_are_committed_in_the
 
 
 def test_refused_commit_in_the_background_is_told_and_made_whole_by_the_next(tmp_path: Path) -> None:
-    disk = FailingDisk(tmp_path / "file", "x+")
-    staged = StagedFile(disk)
+    disk = FakeDisk()
+    staged = StagedFile(disk.make(tmp_path / "file"))
     staged.write(b"a" * 9_000)
     disk.writes_left = 0
     staged.commit_in_background(mark=1)
@@ -224,24 +198,16 @@ def test_file_that_was_replaced_is_not_written_on(tmp_path: Path) -> None:
 
 
 def test_copy_that_the_disk_refuses_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    class FullDisk(FileIO):
-        def write(self, data: memoryview) -> int:  # type: ignore[override]
-            return super().write(data[:1_000]) if not self.tell() else _refuse()
-
     path = tmp_path / "file"
     staged = StagedFile(FileIO(path, "x+"))
     staged.write(b"a" * 9_000)
     staged.commit()
     path.unlink()
     with monkeypatch.context() as context:
-        context.setattr("sessions.storage.committed_file.FileIO", FullDisk)
+        context.setattr("sessions.storage.committed_file.open_new", FakeDisk(room=1_000).make)
         with pytest.raises(OSError, match="No space left"):
             staged.commit()
     assert not path.exists()
     staged.commit()
     assert path.read_bytes() == b"a" * 9_000
     staged.close()
-
-
-def _refuse() -> int:
-    raise OSError(errno.ENOSPC, "No space left on device")
