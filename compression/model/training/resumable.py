@@ -60,11 +60,16 @@ class Work:
             raise TrainingError(f"cannot use {folder}: {error.strerror}; remove it, or give another folder") from error
 
     def stage(self, name: str, make: Callable[[], Tensors]) -> Tensors:
-        """Return what a stage came to: what it left, or what it makes now."""
+        """Return what a stage came to: what it left, or what it makes now.
+
+        Both as they are in its file: tensors laid out otherwise in memory would be summed up in another order by all
+        that follows.
+        """
         tensors = self.read(name)
         if tensors is None:
-            tensors = make()
-            self.write(name, tensors)
+            self.write(name, make())
+            tensors = self.read(name)
+            assert tensors is not None
         (self._folder / f"{name}-checkpoint.safetensors").unlink(missing_ok=True)
         return tensors
 
@@ -72,7 +77,9 @@ class Work:
         """Return tensors that were written; None if there are none. Raises TrainingError if they are damaged."""
         path = self._folder / f"{name}.safetensors"
         try:
-            return load(read_plain(path, _MOST_STAGE)) if path.exists() else None
+            # Copied out of the file's bytes, to where PyTorch would have put them.
+            kept = load(read_plain(path, _MOST_STAGE)) if path.exists() else None
+            return None if kept is None else {key: tensor.clone() for key, tensor in kept.items()}
         except (OSError, SafetensorError) as error:
             raise self.damaged(name) from error
 

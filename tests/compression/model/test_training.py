@@ -22,6 +22,7 @@ from compression.errors import TrainingError
 from compression.model.header import FILE_NAME
 from compression.model.latent_model import load_model
 from compression.model.training import Split, TrainingConfig, TrainingData, train_model
+from compression.model.training.resumable import Work
 
 ROOT = Path(compression.__file__).parents[1]
 BRIEF = TrainingConfig(
@@ -174,6 +175,16 @@ def test_a_training_that_was_killed_again_and_again_ends_with_the_same_files(
         )
         assert child.returncode == code, child.stderr
     assert files_of(tmp_path / "out") == files_of(trained[0])
+
+
+def test_a_stage_lies_the_same_in_memory_whether_it_was_made_or_read(tmp_path: Path) -> None:
+    """Kernels sum up weights in the order in which they lie: other last bits, and a card that a kill changes."""
+    weights = torch.rand(4, 3, 5, 5).contiguous(memory_format=torch.channels_last)
+    made, kept = (Work(tmp_path, {}).stage("one", lambda: {"weights": weights})["weights"] for _ in range(2))
+    assert torch.equal(made, weights)
+    assert torch.equal(kept, weights)
+    assert made.stride() == kept.stride()
+    assert made.data_ptr() % 64 == kept.data_ptr() % 64 == 0
 
 
 def test_a_finished_training_is_not_repeated(tmp_path: Path) -> None:
