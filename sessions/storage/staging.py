@@ -6,9 +6,7 @@ longer opens, and after a failed flush h5py crashes the interpreter on its way o
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from io import SEEK_END, SEEK_SET, FileIO
 from typing import Any
@@ -60,17 +58,20 @@ class StagedFile:
 
     def read(self, count: int) -> bytes:
         """Return the next `count` bytes, zeros where none were written."""
-        data = bytes(count)
-        with self._noting():
+        try:
             data = b"".join(self._page(page)[start:stop] for page, start, stop in pieces(self._position, count))
+        except (OSError, MemoryError) as error:
+            self.broken, data = error, bytes(count)
         self._position += count
         return data
 
     def write(self, data: Any) -> int:
         """Keep `data` (any bytes-like object) for the next commit; return its length in bytes."""
         view = memoryview(data).cast("B")
-        with self._noting():
+        try:
             self._stage(view)
+        except (OSError, MemoryError) as error:
+            self.broken = error
         self._position += len(view)
         self._size = max(self._size, self._position)
         return len(view)
@@ -190,20 +191,12 @@ class StagedFile:
         self._under_way = None
 
     def _stage(self, view: memoryview) -> None:
-        at = 0
+        at, pages = 0, self._pages
         for page, start, stop in pieces(self._position, len(view)):
-            if page not in self._pages:
-                self._pages[page] = bytearray(self._page(page))
-            self._pages[page][start:stop] = view[at : at + stop - start]
+            if page not in pages:
+                pages[page] = bytearray(self._page(page))
+            pages[page][start:stop] = view[at : at + stop - start]
             at += stop - start
-
-    @contextmanager
-    def _noting(self) -> Iterator[None]:
-        """Keep a failure in `broken`: HDF5 goes on after it whatever it is told, and crashes the interpreter."""
-        try:
-            yield
-        except (OSError, MemoryError) as error:
-            self.broken = error
 
     def _page(self, page: int) -> bytes | bytearray:
         if page in self._pages:
