@@ -150,10 +150,13 @@ def _answering(
     sent: list[Sent] = []
     spec = task.spec
     spots, corner = _places(task)
-    while not _shows(desk, corner, GREY):
+    pressed = 0.0
+    while not _shows(desk, corner, GREY):  # looked for more often than the 300 ms that it lasts
         assert process.poll() is None
-        time.sleep(0.5)
-        desk.do("key space")
+        if time.monotonic() - pressed > 0.5:
+            desk.do("key space")
+            pressed = time.monotonic()
+        time.sleep(0.01)
     for trial in range(trials):
         _until(lambda: _shows(desk, corner, GREY))
         _until(lambda: not _shows(desk, corner, GREY))
