@@ -11,9 +11,9 @@ from disk.reading import read_plain
 from racer.errors import ConfigError
 
 MOST_BYTES = 20_000_000
-"""Of a file."""
+"""Largest file that is read, bytes."""
 MOST_ROWS, MOST_COLUMNS, MOST_LETTERS = 200_000, 100, 500
-"""Of a table; letters of a cell."""
+"""Most rows and columns of a table, and most letters of a cell."""
 _FORMULA = ("=", "@", "+", "-")
 """What a cell starts with that spreadsheets take for a formula, unless it is a number."""
 

@@ -44,7 +44,7 @@ class Entry:
 
     kind: Kind
     sha256: str
-    """Of its file, 64 hexadecimal digits."""
+    """SHA-256 of its file, 64 hexadecimal digits."""
 
     def __post_init__(self) -> None:
         if self.kind not in get_args(Kind) or not isinstance(self.sha256, str) or not _SHA256.fullmatch(self.sha256):

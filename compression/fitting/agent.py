@@ -112,7 +112,7 @@ class AgentFit:
     """What came of a training."""
 
     tensors: dict[str, NDArray[np.floating[Any]]]
-    """Of the fitted file."""
+    """Tensors of the fitted file."""
     rate_model: RateModel
     """As it was learned, for its cross-entropy; its coordinates are in the file's order."""
     alpha: float

@@ -64,7 +64,7 @@ class Classifiers:
 
     members: list[ActionDiscriminator]
     curve: tuple[LossPoint, ...] = ()
-    """Of their fit."""
+    """Loss curve of their fit."""
 
     @property
     def sizes(self) -> Sizes:

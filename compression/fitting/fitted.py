@@ -57,7 +57,7 @@ class FittedRecord:
     sessions: tuple[str, ...]
     """Session ids; empty where the task was done for the fit alone."""
     seeds: tuple[int, ...]
-    """Of the trials that they did."""
+    """Seeds of the trials that they did."""
     config: dict[str, Any]
     """Settings of the fit, seed included."""
     interval: str = ""
@@ -67,7 +67,7 @@ class FittedRecord:
     task: str = ""
     """Name of the task; empty in files of version 0.1.0, which knew only car-racing."""
     settings: dict[str, Any] = field(default_factory=dict)
-    """Of the task, such as what was asked; empty where the file does not say."""
+    """The task's settings, such as what was asked; empty where the file does not say."""
     drivers: tuple[str, ...] = ()
     """Who drove: families of simulated people, `keyboard` for people; empty where the file does not say."""
 

@@ -83,7 +83,7 @@ class InteractionSummary:
     """Share of the steps in which the action is the one on seeing the original."""
     agreement_foreseen: float
     agreement_correlation: float
-    """Of whether they agree with the probability foreseen; 0 where one of the two does not vary."""
+    """Correlation between agreeing and the predicted probability of it; 0 where one of the two does not vary."""
     calibration_error: float
     """Expected calibration error of the probability of agreeing."""
     kept: float | None

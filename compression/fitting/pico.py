@@ -67,7 +67,7 @@ class TrainingSummary:
     block_frequency: tuple[float, ...]
     """How often each block is sent."""
     curve: tuple[LossPoint, ...] = ()
-    """Of the fit, network by network."""
+    """Loss curve of the fit, network by network."""
 
 
 @dataclass(frozen=True)

@@ -47,11 +47,11 @@ class RateSummary:
     calibration_error: float
     """Expected calibration error of the same."""
     levels: dict[int, tuple[int, ...]]
-    """Of each feature or component, by the slot in bits; 1: not sent."""
+    """Quantiser levels of each feature or component, by slot in bits; 1 means not sent."""
     quantised: str = "feature"
     """What has levels: `feature` or `component`."""
     curve: tuple[LossPoint, ...] = ()
-    """Of the fit of the model of the driver."""
+    """Loss curve of the driver model's fit."""
 
 
 def fit_pico_rate(

@@ -24,7 +24,7 @@ from compression.model.world_model import WorldModel
 
 Report = Callable[[str], None]
 LEAST_STEPS = 4
-"""Of a drive."""
+"""Fewest steps of a drive."""
 _SETTLING = 20
 """Steps at a drive's beginning that the dynamics are not measured on, if it has more than these."""
 
@@ -40,7 +40,7 @@ class PredictiveConfig:
     window: int = 40
     """Steps that a gradient reaches back."""
     learning_rate: float = 7e-4
-    """Of Adam at first; falls to a tenth."""
+    """Initial learning rate of Adam; it falls to a tenth."""
     refit_each: int = 25
     """Rounds between two measurements of the dynamics."""
     measured: int = 48

@@ -56,8 +56,8 @@ class TuningConfig:
     """Settings of a tuning."""
 
     weight: float = 3.0
-    """Of what is wished for, beside staying where the untuned decoder is: one nat against 30 dB. At 30 families that
-    R never saw did anything from better to much worse (docs/results.md)."""
+    """Weight of what is to be achieved against staying where the untuned decoder is: one nat against 30 dB. At 30,
+    families that R never saw did anything from better to much worse (docs/results.md)."""
     keeping: float = 0.0
     """Weight of keeping, beside agreeing; see `InteractionModel.rates`."""
     steps: int = 400
@@ -65,7 +65,7 @@ class TuningConfig:
     batch: int = 32
     """Pictures per step."""
     learning_rate: float = 1e-4
-    """Of Adam, a tenth of what latent models are trained at."""
+    """Learning rate of Adam, a tenth of that for latent models."""
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -158,7 +158,7 @@ class Tuned:
 
     decoder: Decoder
     interaction: InteractionSummary
-    """Of the R that was followed."""
+    """Summary of the R that was followed."""
     held_out: dict[str, Any]
     """What the member of R that was not followed foresees of steps of people that nothing was tuned on, as they were
     shown (`before`) and as the tuned decoder draws them (`after`)."""

@@ -28,7 +28,7 @@ class StudyData:
     recordings: Path
     """Their folder."""
     wording: Mapping[tuple[str, str], str] = field(default_factory=dict)
-    """Of questionnaire items, by questionnaire and item id."""
+    """Wording of questionnaire items, by questionnaire and item id."""
     model: Path | None = None
     """Folder of the latent model, where the study names one."""
     beforehand: Beforehand | None = None

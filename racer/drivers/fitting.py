@@ -40,7 +40,7 @@ _LIKELY = 1.92
 _OTHERS = 40
 """People drawn from the family, whom the fitted one is to beat."""
 _FEW_OTHERS = 2
-"""Of each family, in what is pressed on the same frames."""
+"""People drawn from each family, for what is pressed on the same frames."""
 REPLICATES = 40
 """As many that to lie outside all of them has a chance of 2 in 41."""
 

@@ -91,11 +91,12 @@ class HeldOut(_Strict):
     log_likelihood: float
     """Per step, nats."""
     family_log_likelihood: float
-    """Of the family before it was fitted: the mean likelihood of people drawn from it."""
+    """Log-likelihood of the family before the fit: from the mean likelihood of people drawn from it."""
     frequencies_log_likelihood: float
-    """Of guessing by how often each key was pressed."""
+    """Log-likelihood of guessing by how often each key was pressed."""
     families: dict[Text, float]
-    """Of guessing by what people of each family press on the same frames, and how often the person then did what."""
+    """Log-likelihood, by family, of guessing by what its people press on the same frames, and how often the person then
+    did what."""
 
 
 class PersonFile(_Strict):

@@ -40,7 +40,7 @@ BUILT_IN: dict[str, str] = {
 }
 """Where each family is found: loaded when asked for."""
 _MOST_DIGITS = 18
-"""Of a seed that a driver's name ends in."""
+"""Most digits of the seed that a driver's name ends in."""
 
 
 def family_names() -> tuple[str, ...]:

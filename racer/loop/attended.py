@@ -138,7 +138,7 @@ class EpisodeRun:
         self.begun = self.step = 0
         self._before = self._total = 0
         self._marks: list[Mark] = []
-        """Of the pictures on the screen that are still to be recorded."""
+        """Marks on the pictures on the screen that are still to be recorded."""
 
     def run(self, plan: EpisodePlan, heading: str, before: int = 0, total: int = 0) -> EpisodeResult:
         """Drive one episode to its end.

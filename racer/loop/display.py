@@ -65,7 +65,7 @@ class Hud:
     mark: str = ""
     """A visible mark such as `TRIAL RUN`; empty for none."""
     count: tuple[int, int] | None = None
-    """Of a task that waits for answers: which picture it is, from 1, and of how many."""
+    """Which picture it is, from 1, and of how many, in a task that waits for answers; None for none."""
     photodiode: tuple[int, bool] | None = None
     """Side, pixels, of the square that a photodiode looks at, and whether it is white; None for none."""
 

@@ -14,7 +14,7 @@ from racer.rates.resampling import TAIL, Table, interval_of
 from racer.report.statistics import Interval
 
 SHARES = (0.95, 0.99)
-"""Of the merit on raw frames that a coder is asked to keep."""
+"""Shares of the merit on raw frames that a coder is asked to keep."""
 _LEAST_DEFINED = 0.95
 """Share of the resamples in which two curves must overlap for their rate difference to have an interval."""
 

@@ -64,7 +64,7 @@ class Point:
     lost: float
     """Fraction of the steps whose packet was lost."""
     metrics: dict[str, Estimate]
-    """Of each metric that is compared, by name."""
+    """Each metric that is compared, by name."""
     of_raw: Estimate | None
     """Merit as a share of that on raw frames at this place; None where it has none, or nobody gets anywhere there."""
     normalised: Estimate | None
@@ -102,7 +102,7 @@ class Curve:
     fitted_on: tuple[str, ...] | None = ()
     """Families, or drivers of one's own, whose driving the coder was fitted to; None where its file does not say."""
     chosen: tuple[str, ...] = ()
-    """Of the rows `best-fixed` and `worst-fixed`: what always sends the same blocks and was chosen, by point."""
+    """Fixed mask chosen for each point of the rows `best-fixed` and `worst-fixed`; empty for all other rows."""
 
     @property
     def flat(self) -> bool:

@@ -26,7 +26,7 @@ class CellScore:
 
     cell: Cell
     seeds: tuple[int, ...]
-    """Of each episode."""
+    """Seed of each episode."""
     episodes: tuple[Score, ...]
 
 
@@ -40,7 +40,7 @@ class Plan:
     files: Carried
     """Those that it cannot find by itself."""
     settings: tuple[tuple[str, str | int], ...]
-    """Of the process that began the sweep."""
+    """Settings of the process that began the sweep."""
     hashes: tuple[tuple[str, str], ...] = ()
     """What each coder and driver brings along; see `hashes_of`."""
 

@@ -24,7 +24,7 @@ class Estimate:
     cells: int
     episodes: int
     steps: int
-    """Of all episodes, if none ends early."""
+    """Steps of all episodes, if none ends early."""
     seconds: float
     """With all workers busy, as on this machine."""
 

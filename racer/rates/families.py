@@ -1,4 +1,4 @@
-"""Of several families of drivers the one that a coder serves least."""
+"""The family of drivers that a coder serves worst."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class WorstFamily:
     held_out: bool | None
     """Whether the coder was fitted on none of those compared; None where nobody knows."""
     normalised: Estimate
-    """Of that driver; its interval knows nothing of having been chosen as the lowest."""
+    """Normalised score with that driver; its interval ignores that the driver was chosen as the lowest."""
     kept: Kept | None
     """Whether that lies within the margin of 1; None for a single person."""
 

@@ -46,7 +46,7 @@ class Noise:
 
     kind: NoiseName = "none"
     rate: float = 0.0
-    """Of flips and erasures their probability, of Gaussian noise its standard deviation; 0 only without noise."""
+    """Probability of a flip or an erasure, or standard deviation of the Gaussian noise; 0 only without noise."""
 
     def __post_init__(self) -> None:
         check_noise(self.kind, self.rate)
@@ -128,9 +128,9 @@ class RatesConfig:
     task: str
     """Its name."""
     settings: tuple[TaskSettings, ...]
-    """Of the task; everything is driven under each."""
+    """The task's settings; everything is driven under each."""
     steps: int
-    """Of an episode, 1 to 100000."""
+    """Steps per episode, 1 to 100000."""
     drivers: tuple[str, ...]
     """Whose driving: families of simulated people, or the user's own as `package.module:factory`."""
     bits: tuple[int, ...] = DEFAULT_BITS
@@ -140,7 +140,7 @@ class RatesConfig:
     participants: int = 12
     """Simulated people, 1 to 10000."""
     episodes: int = 5
-    """Of each of them, 1 to 1000; no two people meet the same seeds."""
+    """Episodes per person, 1 to 1000; no two people meet the same seeds."""
     seed: int = 0
     """People, seeds of episodes, noise and random masks follow from it, 0 or more."""
     mask_interval: MaskInterval = "episode"

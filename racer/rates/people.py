@@ -21,7 +21,7 @@ class Person:
     seed: int
     """Fixes the traits."""
     seeds: tuple[int, ...]
-    """Of the first trial of each episode, each different."""
+    """Seed of the first trial of each episode, all different."""
     dice: tuple[int, ...]
     """A seed for each episode: of the person's chances, of random masks and of what happens to packets."""
 

@@ -35,7 +35,7 @@ class Measure:
     """What a figure shows of every point."""
 
     name: str
-    """Of the figure."""
+    """Name of the figure."""
     title: str
     heading: str
     scale: float

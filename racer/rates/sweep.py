@@ -53,7 +53,7 @@ class Sweep:
     plan: Plan
     grid: Grid
     spec: TaskSpec
-    """Of the task."""
+    """The task's specification."""
     fitted_on: tuple[tuple[str, tuple[str, ...]], ...] = ()
     """Families, or drivers of one's own, that a coder was fitted to, by coder; none where its file does not say."""
 
@@ -83,7 +83,7 @@ class Driven:
     """A sweep that is finished."""
 
     scores: tuple[CellScore, ...]
-    """Of every cell of the grid, in order."""
+    """Scores of every cell of the grid, in order."""
     driven: int
     """Cells driven by this run; the others were there."""
     damaged: int

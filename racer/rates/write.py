@@ -52,7 +52,8 @@ _CODERS_HEADER = (
 
 
 _KEPT = ("within_margin_p", "within_margin_p_flip")
-"""Of the two one-sided tests that the normalised score lies within the margin of 1; see `racer.report.equivalence`."""
+"""Columns for the two one-sided tests that the normalised score is within the margin of 1; see
+`racer.report.equivalence`."""
 _OVER = tuple(f"over_{name}" for name in COMPARED_NULLS)
 """Normalised score less that of a null row in the same slot."""
 _FAMILIES_HEADER = (

@@ -33,7 +33,7 @@ from sessions.export.folder import new_folder
 from sessions.extras import import_extra
 
 VERSION: Final = "v3.0"
-"""Of the format."""
+"""Version of LeRobot's dataset format."""
 _CHUNK_FILES: Final = 1000
 _FILE_MB: Final = 100
 """After which a file of frames is followed by another one."""

@@ -27,7 +27,7 @@ from sessions.verify import Check, Columns, Finding
 
 _RANDOM = "random"
 _FORMER_NAMES = {"tracks": "seeds"}
-"""Of settings of the protocol in version 0.1.0."""
+"""Present names of the protocol's settings, by their names in version 0.1.0."""
 _MOST_PASSED_OVER = 16
 """Seeds among those drawn that a mask may have been trained on: of a million, a hundred were."""
 

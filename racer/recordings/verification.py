@@ -39,11 +39,11 @@ class Verified:
     """Empty where the file cannot be read."""
     resumes: str = ""
     digest: str = ""
-    """Of what was done, without who did it; empty where nothing was."""
+    """Digest of what was done, without who did it; empty where nothing was done."""
     accepted: Counts | None = None
     planned: Counts | None = None
     sha256: str = ""
-    """Of the file; empty where it cannot be read, or is still written."""
+    """SHA-256 of the file; empty where it cannot be read or is still being written."""
 
     @property
     def outcome(self) -> Outcome:
@@ -66,7 +66,7 @@ class Verification:
     expected: int | None
     """Complete sittings there should be."""
     ledgers: tuple[LedgerFound, ...] = ()
-    """Of the folders that the recordings lie in."""
+    """Ledgers of the folders that the recordings lie in."""
 
     @property
     def passed(self) -> bool:

@@ -41,10 +41,10 @@ class ItemMean:
     participants: int
     """Those who answered."""
     mean: float
-    """Of the points chosen, counted from 1."""
+    """Mean of the points chosen, counted from 1."""
     se: float | None
     points: int = 0
-    """Of the scale; 0 of a number that is no point of a scale."""
+    """Points of the scale; 0 for a number that is not a point of a scale."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ class Answers:
     consents: dict[str, str]
     """Last answer to the consent page, by participant; those who were shown one."""
     numbers: list[ItemMean] = field(default_factory=list)
-    """Of items that are answered with a number: means of the numbers themselves."""
+    """Items that are answered with a number: means of the numbers themselves."""
     choices: list[Choice] = field(default_factory=list)
     """In the order in which the options were shown."""
 

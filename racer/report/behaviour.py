@@ -62,7 +62,8 @@ class BlockFrequency:
 
     condition: str
     sent: tuple[float, ...]
-    """Of each block, fraction of an episode's steps, in [0, 1]: mean over a person's episodes, then over people."""
+    """Fraction of an episode's steps in which each block is sent, in [0, 1]: mean over a person's episodes, then over
+    people."""
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from racer.report.statistics import sign_flip
 
 MARGIN = 0.05
-"""Of the score on raw frames; a claim beyond it wants more people."""
+"""Equivalence margin, as a share of the score on raw frames; a narrower one needs more people."""
 _ROUNDING = 1e-12
 
 Values = NDArray[np.float64]

@@ -25,7 +25,7 @@ class PrimaryResult:
     share: float | None
     """The difference as a share of the subtrahend's mean, its sign kept; None where that is zero."""
     kept: Kept | None
-    """Of the claim `keeps`: the two one-sided tests; None of the other, and for a single participant."""
+    """The two one-sided tests of the claim `keeps`; None for the other claim, and for a single participant."""
 
     @property
     def p(self) -> float | None:

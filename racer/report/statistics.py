@@ -51,7 +51,7 @@ class Anova:
     p_corrected: float | None = None
     """With both degrees of freedom multiplied by `epsilon`."""
     mauchly_w: float | None = None
-    """Of the test of sphericity; None for two conditions or too few participants to test."""
+    """W of Mauchly's test of sphericity; None for two conditions or too few participants to test."""
     mauchly_chi2: float | None = None
     mauchly_df: int | None = None
     mauchly_p: float | None = None
@@ -70,14 +70,14 @@ class PairedDifference:
     mean: float
     se: float | None
     t: float | None
-    """Of the paired t-test; None where all participants differ by the same amount."""
+    """Statistic of the paired t-test; None where all participants differ by the same amount."""
     df: int
     p: float | None
     """Two-sided."""
     dz: float | None = None
     """Cohen's: the mean difference in standard deviations of the differences."""
     interval: Interval | None = None
-    """Of the mean difference."""
+    """Confidence interval of the mean difference."""
     wilcoxon: float | None = None
     """Smaller sum of signed ranks; None where all differences are zero."""
     wilcoxon_p: float | None = None

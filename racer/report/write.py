@@ -26,7 +26,7 @@ from racer.study.amendments import Amendment
 NUMBERS = "report.json"
 _MOST_NUMBERS = 2**28
 _HEAD_BYTES = 4096
-"""Of a page in which its generator is named."""
+"""Bytes at the head of a page within which its generator is named."""
 
 
 class ReportFileError(RacerError):

@@ -22,7 +22,7 @@ _GROUP = {"pilot": 1, "evaluation": 6}
 """Frames that pass the model together, by protocol, wherever and beside whom a sitting is had. There is often a single
 pilot; three conditions have six balanced orders, so that people come in sixes, and six save most of what sixteen do."""
 _MOST_BYTES = 2**31
-"""Of a recording."""
+"""Largest recording, bytes."""
 
 
 def deciding_software(task: Task) -> dict[str, str]:

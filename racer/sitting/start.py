@@ -54,9 +54,9 @@ class StudyMark:
 
     title: str
     sha256: str
-    """Of the study file's bytes."""
+    """SHA-256 of the study file."""
     settings_sha256: str
-    """Of those of its settings that decide how people are recorded."""
+    """SHA-256 of the settings that decide how people are recorded."""
     settings: dict[str, Any]
     """All that the file says, JSON, but for the experimenter's code."""
 
@@ -86,7 +86,7 @@ class StartConfig:
     """Mask files; each serves the condition it was trained for. The shipped mask serves `pico` where none is given."""
     data: Path = Path("recordings")
     seed: int = 0
-    """Of the study: seeds of trials follow from it and the participant's name."""
+    """Seed of the study: seeds of trials follow from it and the participant's name."""
     pace: float | None = None
     """Steps per second, 1 to 50; as many as the task says if None. A task that waits for answers has no pace."""
     headless: bool = False

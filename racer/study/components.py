@@ -39,13 +39,13 @@ class Driven:
     """One person who drove: what the components are fitted to."""
 
     values: tuple[Array, Array]
-    """Of each accepted episode in the outcome's metric: under the minuend, under the subtrahend."""
+    """The outcome in each accepted episode: under the minuend, under the subtrahend."""
     paired: bool
     """Whether both were met from the same seeds, in the same order."""
     means: Array
     """float64[conditions]: under every condition of the study."""
     places: tuple[int, ...]
-    """Of each condition, from 1."""
+    """Place of each condition in the sitting, from 1."""
     study: int
     """Which of the folders it is from."""
 
@@ -56,7 +56,7 @@ class Components:
 
     people: int
     episodes: float
-    """Of each person under each condition; the harmonic mean."""
+    """Episodes per person and condition; the harmonic mean."""
     mean: Array
     """float64[2], without the effects of places."""
     measured: Array

@@ -59,7 +59,7 @@ RECORDINGS = "recordings"
 MASKS = "masks"
 """Folder of the masks trained from its pilots."""
 _FEWEST_EPISODES = 2
-"""Of each kind that a mask can be trained on: one is held out."""
+"""Fewest episodes of each kind that a mask can be trained on: one is held out."""
 MOST_SETTINGS = 100_000
 """Bytes of a study's settings as JSON, which every recording keeps."""
 
@@ -88,7 +88,7 @@ class StudyFile(Section):
     pilots: Annotated[int, Field(ge=0, le=100)] = 1
     """Pilot users, whose recordings train the masks, 0 to 100."""
     language: Name = "en"
-    """Of the screens: a built-in one, `en` or `de`, or the name of a `.toml` file in the study's folder."""
+    """Language of the screens: a built-in one, `en` or `de`, or the name of a `.toml` file in the study's folder."""
     font: Name = ""
     """An installed font to write the screens with, such as `Noto Sans`; empty: DejaVu Sans. What it lacks is taken from
     the machine's other fonts."""
@@ -221,7 +221,7 @@ class Study:
     folder: Path
     file: StudyFile
     sha256: str
-    """Of the file's bytes, 64 hexadecimal digits."""
+    """SHA-256 of the file, 64 hexadecimal digits."""
     language: Language
     """What the screens say, and the built-in questionnaires."""
 

@@ -24,7 +24,7 @@ from racer.study.outcome import LEVEL, Outcome
 MOST_PEOPLE = 200
 """Studies of up to as many are simulated."""
 _DRAWS = 200
-"""Of the components, for intervals."""
+"""Draws of the components, for intervals."""
 _STUDIES_A_DRAW = 300
 """Simulated for each of them, at most."""
 

@@ -80,12 +80,12 @@ class Preregistration(_Strict):
     evaluated_before: Annotated[int, Field(ge=0)]
     """How many had taken part in an evaluation before it was written; nobody, where it is worth its name."""
     study_sha256: Sha256
-    """Of the study file's bytes."""
+    """SHA-256 of the study file."""
     model_sha256: Sha256
     fitted: dict[Text, Sha256 | None]
-    """Of what was fitted, by condition; None of what is still to be trained on the study's pilots."""
+    """SHA-256 of what was fitted, by condition; None where it is still to be trained on the study's pilots."""
     code_sha256: Sha256
-    """Of the code of Racer, the analysis included."""
+    """SHA-256 of Racer's code, the analysis included."""
     software: dict[Text, Text]
     """Versions."""
     settings: dict[str, Any]
@@ -113,7 +113,7 @@ class Promise:
 
     written_utc: str
     sha256: str
-    """Of the file's bytes: compare it with the deposited copy's."""
+    """SHA-256 of the file: compare it with the deposited copy's."""
     evaluated_before: int
     """How many had been evaluated before it was written, by its own word."""
     exclusions: tuple[str, ...]

@@ -35,7 +35,7 @@ BEGINNING = datetime(2000, 1, 1, tzinfo=UTC)
 """When simulated studies take place."""
 BETWEEN_SITTINGS = timedelta(minutes=30)
 MOST_PILOTS = 100
-"""Of a study, as its file allows."""
+"""Most pilots in a study, as its file allows."""
 LOCK = ".simulating.lock"
 _FORMER = ".simulating"
 """Folder of sittings that were under way when a run of version 0.1.0 was killed: they are simulated again."""
@@ -50,7 +50,7 @@ class StudyRun:
     """What a simulated study came to."""
 
     recordings: tuple[Path, ...]
-    """Of all its sittings, pilots first."""
+    """Recordings of all its sittings, pilots first."""
     recorded: int
     """Sittings recorded by this run; the others were there already."""
     masks: tuple[Path, ...]

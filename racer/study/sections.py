@@ -88,7 +88,7 @@ PageText = Annotated[str, Field(max_length=20_000), AfterValidator(_page)]
 Line = Annotated[str, Field(max_length=200), AfterValidator(_line)]
 Title = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_line)]
 Name = Annotated[str, Field(max_length=200)]
-"""Of a file, or of something built in."""
+"""Name of a file, or of something built in."""
 Question = Annotated[str, Field(max_length=500), AfterValidator(_page)]
 Integer = Annotated[int, Field(ge=-MOST_INTEGER, le=MOST_INTEGER)]
 # TOML has lists where the models have tuples: only the container is converted, never what it holds.
@@ -146,22 +146,22 @@ class Episodes(Section):
     practice: Integer = ProtocolConfig.practice
     """Practice rounds at the start of every sitting, shown `full`, 0 to 1000."""
     calibration: Integer = ProtocolConfig.calibration
-    """Of a pilot: rounds shown `full`, from which it is learnt what people do, 0 to 1000."""
+    """Rounds in which a pilot is shown `full`, from which it is learnt what people do, 0 to 1000."""
     exploration: Integer = ProtocolConfig.exploration
-    """Of a pilot: rounds shown `explore`, 0 to 1000."""
+    """Rounds in which a pilot is shown `explore`, 0 to 1000."""
     explore: str = ProtocolConfig.explore
     """Condition of the exploration: `random`; in a second round of training `pico` or `perceptual`."""
     mixed: bool = ProtocolConfig.mixed
-    """Of a pilot: whether chance decides round by round what is shown, instead of calibration before exploration, so
-    that learning and fatigue cannot pass for the effect of what was shown. Always so where trials stand alone."""
+    """Whether chance decides round by round what a pilot is shown, instead of calibration before exploration, so that
+    learning and fatigue cannot pass for the effect of what was shown. Always so where trials stand alone."""
     evaluation: Integer = ProtocolConfig.evaluation
-    """Of an evaluated participant: rounds per condition, 0 to 1000."""
+    """Rounds per condition of an evaluated participant, 0 to 1000."""
     catch: Integer = ProtocolConfig.catch
-    """Of an evaluated participant, in tasks that wait for answers: single originals at chance places, 0 to 1000; the
-    report says how many were answered rightly."""
+    """In tasks that wait for answers, single originals that an evaluated participant meets at chance places, 0 to 1000;
+    the report says how many were answered correctly."""
     repeats: Integer = ProtocolConfig.repeats
-    """Of an evaluated participant, in tasks that wait for answers: pictures met under `raw` that are met once more, 0
-    to 1000; the report says how many were answered alike."""
+    """In tasks that wait for answers, pictures met under `raw` that an evaluated participant meets once more, 0 to
+    1000; the report says how many were answered alike."""
     steps: Integer | None = None
     """Steps per round, 1 to 100,000; as many as the task says if left out. Divided by the pace, seconds."""
     pace: float | None = None
@@ -269,8 +269,8 @@ class Training(Section):
     """What the action discriminator learns. `released`: was this done on seeing the original? `paper`: p(T = 1 | a, x),
     was it the original that was seen?"""
     negative_label: float | None = None
-    """Of what was done on seeing something else, 0 to 1, with labels `released` alone; that of the constants if left
-    out."""
+    """Label of what was done on seeing something else, 0 to 1, with labels `released` alone; that of the constants if
+    left out."""
 
     @model_validator(mode="after")
     def _can_be_trained(self) -> Self:
@@ -325,16 +325,16 @@ class CustomItem(Section):
     high: Line = ""
     """What its last point means, up to 200 characters."""
     points: Integer | None = None
-    """Of the scale, 2 to 21; 7 if left out."""
+    """Points of the scale, 2 to 21; 7 if left out."""
     options: dict[str, Title] = Field(default={}, max_length=1000)
-    """Of a choice, 2 to 20, as in `options.daily = "Every day"`: what is recorded, a letter and then up to 39 of a-z,
-    0-9, `_`, `-`, and the words shown."""
+    """Options of a choice, 2 to 20, as in `options.daily = "Every day"`: what is recorded, a letter and then up to 39
+    of a-z, 0-9, `_`, `-`, and the words shown."""
     least: float | None = None
-    """Of a number, from -10^9."""
+    """Smallest number accepted, from -10^9."""
     most: float | None = None
-    """Of a number, up to 10^9."""
+    """Largest number accepted, up to 10^9."""
     decimals: Integer = 0
-    """Of a number, at most, 0 to 6."""
+    """Most decimals of a number, 0 to 6."""
     required: bool | None = None
     """Whether nobody can go on without an answer; if left out, all but those of kind `text` are."""
 

@@ -63,7 +63,7 @@ class TaskText:
     """What people are told of a task, in one language."""
 
     title: str
-    """Of the instructions, such as `Keep the car on the road`."""
+    """Title of the instructions, such as `Keep the car on the road`."""
     lines: tuple[str, ...]
     """Paragraphs of the instructions. `{trials}` stands for how many there are, and the name of an action, hyphens as
     underscores, for the names of its keys."""

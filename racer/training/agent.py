@@ -40,7 +40,7 @@ from racer.tasks.task import Task, TaskSpec
 FIRST_TRAINED, FIRST_HELD_OUT = 3_000_000, 4_000_000
 """Seeds of trials and people."""
 MOST_TRIALS = 1000
-"""Of a round."""
+"""Most trials in a round."""
 LENGTH = 2
 """How long trials are, in lengths of a round."""
 WANDER, BURST = 0.02, (3, 15)
@@ -57,7 +57,7 @@ class AgentTraining:
     out: Path
     """File to write."""
     settings: Mapping[str, Any] = field(default_factory=dict)
-    """Of the task, the same in all trials; others follow its training points."""
+    """The task's settings, the same in all trials; others follow its training points."""
     model: Path | None = None
     """Folder of the latent model that the file is for; None for the task's."""
     driver: str = SIMULATED

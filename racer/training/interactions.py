@@ -50,7 +50,7 @@ class Recorded:
     model: LatentModel
     data: Interactions
     record: FittedRecord
-    """Of what is fitted to them; its settings are still empty."""
+    """Provenance of what is fitted to them; its settings are still empty."""
 
 
 @dataclass(frozen=True, eq=False)

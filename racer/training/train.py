@@ -54,7 +54,7 @@ class TrainingSet:
     task: str
     """Its name."""
     settings: dict[str, Any]
-    """Of the task."""
+    """The task's settings."""
     episodes: list[RecordedEpisode]
     interval: MaskInterval
     """How often the exploration's masks were chosen."""
@@ -65,7 +65,7 @@ class TrainingSet:
     participants: tuple[str, ...]
     sessions: tuple[str, ...]
     seeds: tuple[int, ...]
-    """Of the trials."""
+    """Seeds of the recorded trials."""
     drivers: tuple[str, ...]
     """Who drove; see `compression.fitting.fitted.FittedRecord`."""
 

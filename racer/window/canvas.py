@@ -54,7 +54,7 @@ class FieldArea:
     leading: int
     """Distance of lines, pixels."""
     width: Callable[[str], int]
-    """Of a text, pixels."""
+    """Returns the width of a text, pixels."""
     wrap: Callable[[str], list[tuple[int, str]]]
 
     def holding(self, text: str) -> FieldArea:

@@ -57,7 +57,7 @@ class Marking(Screen):
         self._changed: dict[int, int] = {}
         """When a picture was last marked or the mark taken away, less the interruptions before."""
         self._areas: list[Rect] = []
-        """Of the pictures, and of the button."""
+        """Areas of the pictures, then of the button."""
         self._ringed: int | None = None
         """The area that has the ring."""
 

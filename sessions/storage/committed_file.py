@@ -64,7 +64,7 @@ class CommittedFile:
         self._reading = threading.Lock()
         hold(file.fileno(), shared=True)
         self._checksums = array("I")
-        """Of each committed page, filled up with zeros."""
+        """CRC-32 of each committed page, padded with zeros."""
         self._held: dict[int, bytes] = {}
         """The pages committed last, filled up with zeros, the latest at the end."""
         self._unmade: tuple[int, dict[int, bytes], dict[int, bytes]] | None = None

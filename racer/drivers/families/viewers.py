@@ -26,7 +26,7 @@ from racer.tasks.task import Task
 Answers = NDArray[np.float64]
 """Probabilities, float64[N, answers]."""
 _FIRST_SEED = 1_000_000
-"""Of the pictures that are learnt from; see `racer.tasks.pictures.parts`."""
+"""Seed of the first picture that is learnt from; see `racer.tasks.pictures.parts`."""
 _APART = 300_000
 """Seeds from one family's first picture to the next one's."""
 _LEARNT = 4_000

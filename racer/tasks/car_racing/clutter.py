@@ -26,7 +26,7 @@ LEAST_CONTRAST = 80.0
 _MOST_CONTRAST = 103.0
 """Distance in RGB between the road and the ground without its texture: what fills the picture is not the road."""
 _BRIGHTEST = 210.0
-"""Of a channel of a new colour, as in Gymnasium's `domain_randomize`."""
+"""Highest channel value of a new colour, as in Gymnasium's `domain_randomize`."""
 _LIGHTER = 20.0
 """Added to one channel on every other square of the ground, as in Gymnasium's `domain_randomize`."""
 _STILL, _DRIFTING = 90.0, 65.0
@@ -40,7 +40,7 @@ _PERIOD = 10 * stock.GRASS_DIM
 _SWELLS = 8
 """Random values along that edge: swells of 21 track units, a third of the screen."""
 _SHARPNESS = 2.5
-"""Of the swells' edges: 1 gives slopes, more gives patches."""
+"""Sharpness of the swells' edges: 1 gives slopes, more gives patches."""
 
 _SPACING = 11.0
 """Track units between the places of things."""

@@ -44,9 +44,9 @@ class FolderWorld:
     traits: tuple[str, ...]
     questions: tuple[Question, ...]
     sha256: str
-    """Of the labels and of every picture, 64 hexadecimal digits."""
+    """SHA-256 of the labels and every picture, 64 hexadecimal digits."""
     names: tuple[str, ...]
-    """Of the pictures' files, in order."""
+    """File names of the pictures, in order."""
     frames: NDArray[np.uint8]
     """uint8[N, H, W, C]"""
     told: tuple[Traits, ...]
@@ -54,7 +54,7 @@ class FolderWorld:
     members: Mapping[Part, NDArray[np.intp]]
     """Which pictures belong to each part of them; none is empty."""
     parts: tuple[str, ...] = ()
-    """Of what a picture shows: nobody knows."""
+    """Names of what a picture's pixels show: none, since nobody knows."""
 
     def picture(self, seed: int) -> Picture:
         """Return the picture of a seed."""
@@ -87,7 +87,7 @@ class Folder(Pictures):
     """Each with `column`, `text` and `answers`, which have `value`, `keys` and `button`; if left out, every column of
     2 to 10 values is one."""
     sha256: str = ""
-    """Of labels and pictures, which must then be these; any if empty."""
+    """SHA-256 that labels and pictures must have, 64 hexadecimal digits; any if empty."""
     place: str = field(default="", init=False, repr=False, compare=False)
     """Where the folder was found; no setting."""
     world_name: ClassVar[str] = "folder"
@@ -253,7 +253,7 @@ class _Asked:
     question: Question
     column: str
     values: tuple[str, ...]
-    """Of the column, by answer."""
+    """Values of the column, one for each answer."""
 
     @classmethod
     def of(cls, given: Mapping[str, Any], labels: Table) -> _Asked:
