@@ -71,7 +71,7 @@ class Ledger:
 
     @property
     def head(self) -> str:
-        """The last one."""
+        """The latest head."""
         return self.heads[-1]
 
     def hashes(self, kind: Kind) -> dict[str, int]:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 NAME = "agent"
 TABLES = ("lowest", "frequencies", "rungs")
 _MOST = 1e9
-"""Beyond whatever a table holds."""
+"""Bound of latents before they are rounded, beyond what any table holds."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +38,7 @@ class FittedAgent:
     acting: Acting
     ladder: Ladder
     step: float
-    """What a latent's numbers count."""
+    """Quantiser step: latents are rounded to whole multiples of it."""
     decoder: Decoder
 
     def numbers(self, latents: NDArray[np.float32]) -> NDArray[np.int64]:

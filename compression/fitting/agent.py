@@ -31,7 +31,7 @@ from compression.model.vae import Decoder
 
 DecoderLoss = Literal["mse", "latent", "both"]
 Progress = Callable[[str, float], None]
-"""Told what is under way and the share of it that is done."""
+"""Callback (stage, fraction of the whole that is done, in [0, 1])."""
 _CLIP, _DECODER_CLIP = 10.0, 50.0
 _PRIOR_COUNTS = 50.0
 """Frames that the learned prior counts for in the tables, beside those that were seen."""
@@ -109,14 +109,14 @@ Gather = Callable[[int, Acting | None], Gathered]
 
 @dataclass(frozen=True)
 class AgentFit:
-    """What came of a training."""
+    """Result of a training."""
 
     tensors: dict[str, NDArray[np.floating[Any]]]
     """Tensors of the fitted file."""
     rate_model: RateModel
-    """As it was learned, for its cross-entropy; its coordinates are in the file's order."""
+    """Learned rate model, for its cross-entropy; its coordinates are in the file's order."""
     alpha: float
-    """Where it ended."""
+    """Final value of alpha."""
 
 
 def train_agent(

@@ -17,7 +17,7 @@ from compression.fitting.discriminators import ActionDiscriminator
 from compression.model.sizes import Sizes
 
 Progress = Callable[[str, float], None]
-"""Told the stage and the fraction of the whole training that is done, in [0, 1]."""
+"""Callback (stage, fraction of the whole training that is done, in [0, 1])."""
 
 
 STAGES = 4
@@ -30,7 +30,7 @@ CHECKED_EVERY = 25
 
 @dataclass(frozen=True)
 class LossPoint:
-    """How far the fit of one network had come."""
+    """A point of the loss curve of one network."""
 
     stage: str
     """Such as `mask policy`."""
@@ -68,7 +68,7 @@ class Classifiers:
 
     @property
     def sizes(self) -> Sizes:
-        """Those of the latent model."""
+        """Sizes of the latent model."""
         return self.members[0].sizes
 
     def probabilities(self, x: Tensor) -> Tensor:

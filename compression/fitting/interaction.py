@@ -74,7 +74,7 @@ class Interactions:
 
 @dataclass(frozen=True)
 class InteractionSummary:
-    """What came of a fit. All is measured on steps of people whom the members that are asked have not met."""
+    """Result of a fit, measured on the steps of people whom the members that are asked have not met."""
 
     steps: int
     people: int

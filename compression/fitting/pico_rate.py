@@ -28,7 +28,7 @@ from compression.model.quantizer import MOST_LEVELS
 _TRIED = (1, 2, 3, 4, 6, 8, 12, 16, 32, 64)
 """Levels whose cost is measured; between them it is interpolated."""
 _MOST_STEPS = 1500
-"""Steps that it is averaged over."""
+"""Most steps that the cost is averaged over."""
 _FITTED = 0.7
 """Share of the time that fitting the model of the driver takes, about."""
 _SUMMARISED = (12, 85)
@@ -37,15 +37,15 @@ _SUMMARISED = (12, 85)
 
 @dataclass(frozen=True)
 class RateSummary:
-    """What came of a fit."""
+    """Result of a fit."""
 
     steps: int
     """Steps that the model of the driver was fitted to."""
     held_out_episodes: int
     action_accuracy: float
-    """On the held-out episodes, over the actions, balanced."""
+    """Accuracy on the held-out episodes, balanced over the actions."""
     calibration_error: float
-    """Expected calibration error of the same."""
+    """Expected calibration error on the same episodes."""
     levels: dict[int, tuple[int, ...]]
     """Quantiser levels of each feature or component, by slot in bits; 1 means not sent."""
     quantised: str = "feature"

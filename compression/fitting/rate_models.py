@@ -13,7 +13,7 @@ RateModelName = Literal["normal", "factorised"]
 _MIXED = 5
 """Logistic distributions that make up one of a coordinate's."""
 _REACH = 8.0
-"""How far from 0 they lie at first."""
+"""Initial distance from 0 of the outermost ones."""
 _FAST = 40.0
 """How much faster than a network's weights their parameters move."""
 

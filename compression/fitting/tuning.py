@@ -154,7 +154,7 @@ def tuned_file(model: LatentModel, decoder: Decoder, record: FittedRecord) -> by
 
 @dataclass(frozen=True, eq=False)
 class Tuned:
-    """What came of a tuning."""
+    """Result of a tuning."""
 
     decoder: Decoder
     interaction: InteractionSummary

@@ -38,11 +38,11 @@ _LONGEST_MS = 600
 _LIKELY = 1.92
 """Nats within which two reaction times cannot be told apart (95 %, one degree of freedom)."""
 _OTHERS = 40
-"""People drawn from the family, whom the fitted one is to beat."""
+"""People drawn from the family, whom the fitted one should beat."""
 _FEW_OTHERS = 2
 """People drawn from each family, for what is pressed on the same frames."""
 REPLICATES = 40
-"""As many that to lie outside all of them has a chance of 2 in 41."""
+"""Replicates: a value lies outside all of them with a chance of 2 in 41."""
 
 
 def fit_person(

@@ -50,10 +50,10 @@ class Drive:
 
 @dataclass(frozen=True, eq=False)
 class Seen:
-    """One episode as the likelihood wants it."""
+    """One episode as the likelihood needs it."""
 
     bearings: dict[int, Floats]
-    """By row looked at, float64[T]."""
+    """Bearing of the road, float64[T], by the row that is looked at."""
     actions: NDArray[np.int64]
 
 
@@ -64,7 +64,7 @@ class Fit:
     delay: int
     """Reaction time, steps."""
     row: int
-    """Looked at, before the nose."""
+    """Row that is looked at, counted from the nose."""
     values: Floats
     """float64[5], as `BOUNDS`."""
     likelihood: float

@@ -42,17 +42,17 @@ class Traits(_Strict):
     """
 
     reaction_ms: Annotated[float, Field(ge=0, le=2000)]
-    """From seeing to pressing."""
+    """Time from seeing to pressing, milliseconds."""
     look_ahead: Annotated[float, Field(ge=4, le=40)]
-    """Frame rows."""
+    """Look-ahead distance, frame rows."""
     gain: Positive
     damping: Annotated[float, Field(ge=0, le=1000)]
     anticipation: Annotated[float, Field(ge=0, le=1000)]
     dead_zone: Positive
     noise: Annotated[float, Field(ge=0, le=10)]
-    """Radians, of every look."""
+    """Standard deviation of the noise of every look, radians."""
     lapses: Annotated[float, Field(ge=0, le=100)]
-    """Per second."""
+    """Lapses per second."""
 
     def at(self, pace: float) -> PursuitTraits:
         """Return them as steps of a pace, steps per second."""
@@ -76,7 +76,7 @@ class Check(_Strict):
     name: Text
     unit: Text
     observed: float | None
-    """None where the recordings have none of it."""
+    """What the person did; None where the recordings have none of it."""
     low: float | None
     """Least and most of the replicates."""
     high: float | None
@@ -85,11 +85,11 @@ class Check(_Strict):
 
 
 class HeldOut(_Strict):
-    """How well steps are foretold that nothing was fitted to."""
+    """How well held-out steps are predicted."""
 
     steps: Annotated[int, Field(ge=1)]
     log_likelihood: float
-    """Per step, nats."""
+    """Log-likelihood per step, nats."""
     family_log_likelihood: float
     """Log-likelihood of the family before the fit: from the mean likelihood of people drawn from it."""
     frequencies_log_likelihood: float
@@ -113,7 +113,7 @@ class PersonFile(_Strict):
     pace: Positive
     """Steps per second of the recordings."""
     episodes: Annotated[int, Field(ge=1)]
-    """Fitted to."""
+    """Episodes that it was fitted to."""
     steps: Annotated[int, Field(ge=1)]
     sessions: Annotated[tuple[Text, ...], Field(strict=False, max_length=1000)] = ()
     """Ids of the recordings that it was fitted to, so that whoever withdraws takes it along; of files made before this

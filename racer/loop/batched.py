@@ -59,7 +59,7 @@ class Score:
 
     steps: int
     metrics: dict[str, float]
-    """What it came to, by metric."""
+    """Result in each metric."""
     bits_mean: float
     """Bits charged per step, averaged over the steps."""
     bits_most: int

@@ -61,7 +61,7 @@ class Hud:
     score: str = ""
     """How they do so far, such as `12 %`."""
     score_share: float | None = None
-    """The same as a fraction of what can be reached, in [0, 1]; None where there is no telling."""
+    """The same as a fraction of what can be reached, in [0, 1]; None where that is unknown."""
     mark: str = ""
     """A visible mark such as `TRIAL RUN`; empty for none."""
     count: tuple[int, int] | None = None
@@ -95,7 +95,7 @@ class Display(Protocol):
     """Shows frames and pages, and passes time."""
 
     listener: EventListener | None
-    """Told about every key and window event; set by the session."""
+    """Called with every key and window event; set by the session."""
 
     def page(self, page: Page) -> None:
         """Show a page until the participant goes on. Raises EndSession and RedoEpisode, as do all that wait."""

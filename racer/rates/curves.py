@@ -66,7 +66,8 @@ class Point:
     metrics: dict[str, Estimate]
     """Each metric that is compared, by name."""
     of_raw: Estimate | None
-    """Merit as a share of that on raw frames at this place; None where it has none, or nobody gets anywhere there."""
+    """Merit as a share of that on raw frames at this place; None where it has none, or where nobody makes any progress
+    there."""
     normalised: Estimate | None
     """(p - blind) / (raw - blind); None where raw frames bring nobody further than none, or `blind` was not driven."""
     over: dict[str, Estimate]
@@ -78,7 +79,7 @@ class Point:
     agreement: Estimate | None
     """Share of the steps in which the original frame would have led to the same action; None where it was not asked."""
     finished: Estimate | None
-    """Share of the trials done to their end, such as whole laps; None where the task's have none."""
+    """Share of the trials driven to their end, such as whole laps; None where the task's trials have no end."""
 
 
 @dataclass(frozen=True)
@@ -94,11 +95,11 @@ class Curve:
     points: tuple[Point, ...]
     """By bits, ascending."""
     least_bits: tuple[LeastBits, ...]
-    """For each of SHARES of the merit on raw frames; empty for `raw`, `full` and where nothing is sent."""
+    """Least bits for each of SHARES of the merit on raw frames; empty for `raw`, `full` and where nothing is sent."""
     least_bits_normalised: tuple[LeastBits, ...]
-    """For each of SHARES of the normalised score; empty likewise."""
+    """Least bits for each of SHARES of the normalised score; empty likewise."""
     difference: Difference | None
-    """None for the same, for the anchor itself, and where the anchor was not driven."""
+    """Rate difference to the anchor; None likewise, for the anchor itself, and where the anchor was not driven."""
     fitted_on: tuple[str, ...] | None = ()
     """Families, or drivers of one's own, whose driving the coder was fitted to; None where its file does not say."""
     chosen: tuple[str, ...] = ()

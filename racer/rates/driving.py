@@ -22,7 +22,7 @@ from racer.tasks.task import Task
 
 @dataclass(frozen=True)
 class CellScore:
-    """What a cell came to."""
+    """Result of a cell."""
 
     cell: Cell
     seeds: tuple[int, ...]
@@ -38,7 +38,7 @@ class Plan:
     coders: tuple[str, ...]
     """`raw`, `full` and the coders of the sweep."""
     files: Carried
-    """Those that it cannot find by itself."""
+    """Files that it cannot find by itself."""
     settings: tuple[tuple[str, str | int], ...]
     """Settings of the process that began the sweep."""
     hashes: tuple[tuple[str, str], ...] = ()

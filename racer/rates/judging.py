@@ -43,7 +43,7 @@ PICTURES, PEOPLE = 100, 3
 """Held-out pictures (the paper's), and people of each family."""
 FIRST_BLOCKS, RANDOM, FULL = "first-blocks", "random", "full"
 FILES = ("jpeg", "png")
-"""Coders that are charged their own bytes, for scale."""
+"""Coders that are charged the bytes of their own files, for scale."""
 SAMPLES, SAMPLED = 3, 2
 """Draws of what one packet may stand for, and pictures of which they are kept."""
 PAPER_STEP = 0.1
@@ -116,7 +116,7 @@ class Agreed:
     slot: int
     """Bits that a picture may take; 0 for what does not obey a slot."""
     bits: float
-    """Charged for a picture, on average."""
+    """Mean bits charged for a picture."""
     people: NDArray[np.float64]
     """float64[people], mean over the pictures, in [0, 1]."""
     paper_bits: float | None = None

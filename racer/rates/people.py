@@ -19,7 +19,7 @@ class Person:
     """One simulated person."""
 
     seed: int
-    """Fixes the traits."""
+    """Seed of the traits."""
     seeds: tuple[int, ...]
     """Seed of the first trial of each episode, all different."""
     dice: tuple[int, ...]

@@ -42,7 +42,7 @@ class Measure:
     lowest: float
     of: Callable[[Point], Estimate | None]
     told: Callable[[float], str]
-    """Writes a value for those who cannot see the figure."""
+    """Writes a value, for those who cannot see the figure."""
 
     @classmethod
     def metric(cls, metric: Metric) -> Measure:

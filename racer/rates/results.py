@@ -201,7 +201,7 @@ class ResultsFile:
             )
 
     def _take(self, line: bytes) -> None:
-        """Believe a line, or count it among the damaged."""
+        """Accept a line, or count it among the damaged."""
         try:
             score, brought_sha256 = _score(_Line.model_validate_json(_unpacked(line)))
             for episode in score.episodes:

@@ -43,7 +43,7 @@ from racer.tasks.registry import make_task
 from racer.tasks.task import Task, TaskSpec
 
 Progress = Callable[[int, int], None]
-"""Told how many cells are there, and of how many."""
+"""Callback (cells done, cells in all)."""
 
 
 @dataclass(frozen=True)

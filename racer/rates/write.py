@@ -30,7 +30,7 @@ from sessions.export.cells import Cell, csv_bytes
 EPISODES, POINTS, CODERS, NUMBERS = "rates.csv", "rates_summary.csv", "rates_coders.csv", "rates.json"
 PAGE = "rates.html"
 FAMILIES = "rates_families.csv"
-"""Written where several families drove."""
+"""File written where several families drove."""
 _PLACE_HEADER = ("driver", "noise", "noise_rate", "coder")
 _EPISODES_HEADER = ("bits", "participant", "episode", "seed", "steps")
 _BITS_HEADER = ("bits_mean", "bits_most", "uplink_bits", "lost")
@@ -70,7 +70,7 @@ class Written:
     files: tuple[Path, ...]
     curves: tuple[Curve, ...]
     worst: tuple[WorstFamily, ...]
-    """Empty where one family drove."""
+    """Worst families; empty where one family drove."""
 
 
 def write_rates(

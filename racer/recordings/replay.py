@@ -75,7 +75,7 @@ class Replay:
     footage: Footage
     """The episode on the screen."""
     playhead: Playhead
-    """Where it stands."""
+    """Position in that episode."""
 
     def __init__(
         self,

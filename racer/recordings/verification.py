@@ -47,7 +47,7 @@ class Verified:
 
     @property
     def outcome(self) -> Outcome:
-        """The worst one."""
+        """The worst outcome of all findings."""
         return max((finding.outcome for finding in self.findings), key=OUTCOMES.index, default="ok")
 
     def adding(self, finding: Finding) -> Verified:

@@ -51,9 +51,9 @@ class Agreement:
     kappa_participants: int
     """Those for whom it is defined: it is not for somebody who always did the same."""
     bits: float = 0.0
-    """Sent in a step under the condition, on average."""
+    """Mean bits sent per step under the condition."""
     uplink_bits: float = 0.0
-    """Sent back in a step, of the action, on average."""
+    """Mean bits sent back per step, for the action."""
 
 
 @dataclass(frozen=True)

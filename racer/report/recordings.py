@@ -46,7 +46,7 @@ class EvaluatedEpisode:
     stage_us: NDArray[np.uint32]
     """uint32[T, 4]: time in environment, sender, receiver and display."""
     bits: float
-    """Sent in a step, on average; 0 of what crosses no channel."""
+    """Mean bits sent per step; 0 where nothing crosses a channel."""
     path: Path
     """The recording that holds it, and its place there."""
     index: int

@@ -45,11 +45,11 @@ class Anova:
     df_condition: float
     df_error: float
     p: float | None
-    """Assuming sphericity."""
+    """p under sphericity."""
     epsilon: float | None = None
-    """Greenhouse-Geisser's, in [1 / (k - 1), 1]; 1 for two conditions."""
+    """Greenhouse and Geisser's epsilon, in [1 / (k - 1), 1]; 1 for two conditions."""
     p_corrected: float | None = None
-    """With both degrees of freedom multiplied by `epsilon`."""
+    """p with both degrees of freedom multiplied by `epsilon`."""
     mauchly_w: float | None = None
     """W of Mauchly's test of sphericity; None for two conditions or too few participants to test."""
     mauchly_chi2: float | None = None
@@ -73,15 +73,15 @@ class PairedDifference:
     """Statistic of the paired t-test; None where all participants differ by the same amount."""
     df: int
     p: float | None
-    """Two-sided."""
+    """Two-sided p of the paired t-test."""
     dz: float | None = None
-    """Cohen's: the mean difference in standard deviations of the differences."""
+    """Cohen's d_z: the mean difference in standard deviations of the differences."""
     interval: Interval | None = None
     """Confidence interval of the mean difference."""
     wilcoxon: float | None = None
     """Smaller sum of signed ranks; None where all differences are zero."""
     wilcoxon_p: float | None = None
-    """Two-sided."""
+    """Two-sided p of Wilcoxon's signed-rank test."""
     p_holm: float | None = None
     """`p` corrected for all pairs of the analysis (Holm, 1979)."""
     studentised: Interval | None = None

@@ -144,9 +144,9 @@ class Seated:
     conditions: tuple[str, ...]
     """In the order in which they are met; what is explored, of a pilot."""
     rounds: int
-    """That are left."""
+    """Rounds that are left."""
     minutes: float
-    """That these take, without pages, questions and breaks; 0 where nobody can tell."""
+    """Minutes that these take, without pages, questions and breaks; 0 where that is unknown."""
     resumed: bool
 
     def __str__(self) -> str:
@@ -194,7 +194,7 @@ def sit(
     who: Callable[[SimulatedClock], Driver] | None = None,
     durable: bool = True,
 ) -> Stepwise[SittingResult]:
-    """Do the same with the latent model, and leave it to whoever goes through this to encode and decode.
+    """Do the same with the latent model, as a generator whose caller encodes and decodes.
 
     `durable` is that of the recorder, in simulated time.
     """

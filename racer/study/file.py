@@ -106,7 +106,7 @@ class StudyFile(Section):
     markers: Marked = Marked()
     experimenter: Experimenter = Experimenter()
     _folder: Path = PrivateAttr(default=Path())
-    """The study's."""
+    """Folder of the study."""
 
     @field_validator("conditions")
     @classmethod

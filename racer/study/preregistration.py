@@ -28,12 +28,12 @@ from racer.study.outcome import Claim, Outcome
 from racer.study.sections import PILOT
 
 PREREGISTRATION = "preregistration.json"
-"""Beside the study file."""
+"""Name of the file, beside the study file."""
 _MOST_BYTES = 1_000_000
 _MOST_SOURCE = 2**26
 _PACKAGES = ("racer", "compression", "sessions", "disk")
 _SOURCES = ("py", "j2", "js", "html", "c")
-"""Endings of what is code."""
+"""Suffixes of source files."""
 LEFT_OUT = (
     "trial runs",
     "sittings that were not completed, and people who declined",
@@ -87,7 +87,7 @@ class Preregistration(_Strict):
     code_sha256: Sha256
     """SHA-256 of Racer's code, the analysis included."""
     software: dict[Text, Text]
-    """Versions."""
+    """Versions of Racer, Python and packages."""
     settings: dict[str, Any]
     """All that the study file says, defaults included."""
 

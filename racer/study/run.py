@@ -42,19 +42,19 @@ _FORMER = ".simulating"
 """Among the recordings."""
 
 Progress = Callable[[str, int, int], None]
-"""Told what is under way, how many parts are done and of how many."""
+"""Callback (what is under way, parts done, parts in all)."""
 
 
 @dataclass(frozen=True)
 class StudyRun:
-    """What a simulated study came to."""
+    """Result of a simulated study."""
 
     recordings: tuple[Path, ...]
     """Recordings of all its sittings, pilots first."""
     recorded: int
     """Sittings recorded by this run; the others were there already."""
     masks: tuple[Path, ...]
-    """Trained by this run."""
+    """Masks trained by this run."""
 
 
 def run_study(

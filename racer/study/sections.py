@@ -307,7 +307,7 @@ class Screens(Section):
     break_seconds: Annotated[int, Field(ge=0, le=3600)] = 0
     """The least that a break lasts, seconds, 0 to 3600."""
     countdown: Annotated[int, Field(ge=0, le=10)] = 3
-    """Before every episode, seconds, 0 to 10."""
+    """Countdown before every episode, seconds, 0 to 10."""
 
 
 class CustomItem(Section):
@@ -388,11 +388,12 @@ class Questionnaires(Section):
     """What is asked, and when: names of built-in or custom questionnaires, up to 20 each time."""
 
     start: Annotated[Names, AfterValidator(_once_each)] = ()
-    """Before the first drive."""
+    """Asked before the first drive."""
     after_condition: Annotated[Names, AfterValidator(_once_each)] = ("driving",)
-    """After the rounds of each condition. Where the task is another, its own default: `nasa-tlx`, of pictures none."""
+    """Asked after the rounds of each condition. Other tasks have defaults of their own: `nasa-tlx`, or none for
+    pictures."""
     end: Annotated[Names, AfterValidator(_once_each)] = ()
-    """After the last drive."""
+    """Asked after the last drive."""
     custom: Annotated[tuple[CustomQuestionnaire, ...], Field(strict=False, max_length=100)] = ()
     """Questionnaires of the study's own, up to 100."""
 
@@ -442,7 +443,7 @@ class Experimenter(Section):
     """What the experimenter can do at the participant's machine."""
 
     code: str = ""
-    """Typed to leave full screen or open the experimenter's menu: 4 to 32 letters and digits; empty: no code."""
+    """Code typed to leave full screen or open the experimenter's menu: 4 to 32 letters and digits; empty: no code."""
     fullscreen: bool = True
     """Whether the window fills the screen."""
 

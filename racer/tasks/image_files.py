@@ -21,9 +21,9 @@ MOST_BYTES = 200_000_000
 MOST_PIXELS = 50_000_000
 """Largest picture that is opened, pixels."""
 LABELS = "labels.csv"
-"""Beside pictures, what is known of each."""
+"""Name of the file beside pictures that describes each."""
 FEWEST_PICTURES = 20
-"""That anything is learnt from."""
+"""Fewest pictures that anything is learnt from."""
 
 
 def read_picture(path: Path, size: int, grey: bool) -> NDArray[np.uint8]:

@@ -37,7 +37,7 @@ MOST_SEED = 2**31 - 1
 """Seeds of trials lie between 0 and this."""
 MOST_LABELS = 16
 MOST_TOGETHER = 9
-"""Each has a digit for its key."""
+"""Most pictures shown together: each has a digit as its key."""
 LATER: Mapping[str, bool] = MappingProxyType({"later": True})
 """Metadata of a setting that came after a task had been recorded without it: kept only where it is not its default."""
 _TASK_NAME = re.compile(r"[a-z][a-z0-9-]{0,39}", re.ASCII)

@@ -63,7 +63,7 @@ class AgentTraining:
     driver: str = SIMULATED
     """Who is imitated."""
     trials: int = 24
-    """In each round."""
+    """Trials in each round."""
     held_out_trials: int = 16
     config: AgentConfig = field(default_factory=AgentConfig)
     work: Path | None = None
@@ -79,11 +79,11 @@ class AgentTraining:
 
 @dataclass(frozen=True)
 class Done:
-    """Some trials, done."""
+    """Trials that were driven."""
 
     seen: Gathered
     metrics: dict[str, float]
-    """What they came to, by metric, averaged over trials."""
+    """Result in each metric, averaged over trials."""
 
 
 def plan(training: AgentTraining) -> dict[str, Any]:

@@ -46,7 +46,7 @@ _SHOWN_RUNS, _SHOWN_STEPS = 3, 50
 """Trials, and steps of each, from which frames to look at are taken."""
 _MOST_SETTINGS = 2**20
 Progress = Callable[[float], None]
-"""Told the fraction that is done, in [0, 1]."""
+"""Callback (fraction done, in [0, 1])."""
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,7 @@ from racer.training.train import TrainingDataError, check_usable, model_of, refu
 from sessions.reader import trial_starts
 
 MOST_STEPS = 12_000
-"""Whose pictures are held at once; of more recorded steps every second, third and so on is taken."""
+"""Most steps whose pictures are held at once; of more recorded steps every second, third and so on is taken."""
 ORIGINALS = ("full", "raw")
 """Conditions under which people see all that there is to see."""
 _READ = 0.5

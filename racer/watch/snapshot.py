@@ -38,7 +38,7 @@ class Watched:
     """Condition of the running episode, or else of the last one; empty before the first."""
     phase: str
     rounds: int
-    """Accepted and complete."""
+    """Rounds accepted and complete."""
     rounds_planned: int
     """0 where the study's file does not say."""
     steps: int

@@ -28,7 +28,7 @@ _CACHED_TEXTS = 512
 
 @dataclass(frozen=True)
 class Typed:
-    """What stands in a field: a text, its caret, and what of it is selected."""
+    """Content of a text field: its text, its caret, and what of it is selected."""
 
     text: str
     caret: int

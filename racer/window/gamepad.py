@@ -25,7 +25,7 @@ MEANT: Final = {
     "pad 2": pygame.K_BACKSPACE,
     "pad 3": pygame.K_RETURN,
 }
-"""The keys that pages, questions and menus take them for."""
+"""Keys that pages, questions and menus take a gamepad's buttons for."""
 
 
 class Gamepads:

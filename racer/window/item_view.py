@@ -53,7 +53,7 @@ class ItemAreas:
     """Where a question can be clicked."""
 
     rect: Rect
-    """All of it."""
+    """The whole area."""
     points: tuple[Rect, ...] = ()
     """Areas of a scale's points or of the options, in order."""
     field: FieldArea | None = None

@@ -83,7 +83,7 @@ class Window:
 
     @property
     def listener(self) -> EventListener | None:
-        """Told about every key and window event."""
+        """Called with every key and window event."""
         return self._stage.listener
 
     @listener.setter

@@ -42,7 +42,7 @@ def table_path(table: Table, suffix: str) -> str:
 
 
 def whose(sessions: Iterable[SessionInfo]) -> dict[str, list[str]]:
-    """Return what a description says of whom an export holds, so that it is found when somebody withdraws."""
+    """Return the part of a description that says whose data an export holds, so that a withdrawal finds it."""
     sessions = list(sessions)
     return {
         "participants": sorted({info.participant for info in sessions}),

@@ -41,7 +41,7 @@ _MOST_BYTES = 2**24
 _ROUNDS = 10_000
 """Iterations of PBKDF2: a few milliseconds for each name that is looked up."""
 _MOST_SALTS = 256
-"""In one log: each makes every look-up a few milliseconds longer."""
+"""Most salts in one log: each makes every look-up a few milliseconds longer."""
 _HASH = re.compile(r"[0-9a-f]{32}", re.ASCII)
 _NUMBERED = re.compile(rf"({'|'.join(PREFIXES.values())})(\d{{1,6}})", re.ASCII)
 _MOST_IDS = 10_000
@@ -55,9 +55,9 @@ class LogLine:
     """One withdrawal. Malformed fields raise ValueError."""
 
     date_utc: str
-    """Such as `2026-01-31`."""
+    """UTC date, such as `2026-01-31`."""
     sessions: int
-    """How many were removed."""
+    """How many recordings were removed."""
     salt: str
     """Salt of the hashes, 32 hexadecimal digits."""
     name: str

@@ -28,7 +28,7 @@ _ENCODED = 256
 """Frames that are encoded at a time."""
 
 Done = Callable[[float], None]
-"""Told the share of a stage that is done, in [0, 1]."""
+"""Callback (fraction of a stage that is done, in [0, 1])."""
 
 
 def train_vae(

@@ -50,7 +50,7 @@ class EdgeFollowingTraits:
     """Standard deviation of the perceived direction of the edge, radians."""
     reaction_ms: float
     lapses: float
-    """Per second; see `racer.drivers.wheel.Hand`."""
+    """Lapses per second; see `racer.drivers.wheel.Hand`."""
     lapse_ms: float
 
     @classmethod

@@ -141,9 +141,9 @@ class ViewerTraits:
     """What makes one simulated person differ from another of the family."""
 
     temperature: float
-    """By which the log odds are divided."""
+    """Divisor of the log odds."""
     lapses: float
-    """Probability to press any key."""
+    """Probability of pressing a random key."""
     grain: float
     """Standard deviation of the noise on everything seen, in [0, 1]."""
 

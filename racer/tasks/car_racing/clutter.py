@@ -32,7 +32,7 @@ _LIGHTER = 20.0
 _STILL, _DRIFTING = 90.0, 65.0
 """Distances in RGB by which a texture that lies still and one that drifts change the ground, in two directions each."""
 _DRIFT = 12.0
-"""Track units per simulated second."""
+"""Speed of the drifting texture, track units per simulated second."""
 _TILE = 256
 """Cells along an edge of a texture, which repeats."""
 _PERIOD = 10 * stock.GRASS_DIM
@@ -45,7 +45,7 @@ _SHARPNESS = 2.5
 _SPACING = 11.0
 """Track units between the places of things."""
 _RADIUS = (2.0, 5.0)
-"""Track units; a column of the frame is about 1 of them."""
+"""Radius of a thing, track units; a column of the frame is about 1 of them."""
 _ROAM = (0.0, 5.0)
 """Track units that a thing goes away from its place."""
 _RATE = (2.0, 6.0)

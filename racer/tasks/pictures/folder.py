@@ -50,7 +50,7 @@ class FolderWorld:
     frames: NDArray[np.uint8]
     """uint8[N, H, W, C]"""
     told: tuple[Traits, ...]
-    """What is known of each."""
+    """What is known of each picture."""
     members: Mapping[Part, NDArray[np.intp]]
     """Which pictures belong to each part of them; none is empty."""
     parts: tuple[str, ...] = ()
