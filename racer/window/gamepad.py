@@ -16,7 +16,7 @@ _AXES: Final = {0: ("pad left", "pad right"), 1: ("pad up", "pad down")}
 """Names of what the ends of the left stick's axes press, by SDL's axis number."""
 _HATS: Final = {0: ("pad left", "pad right"), 1: ("pad down", "pad up")}
 """Names of what the directional pad presses where its first or second number is -1 or 1."""
-MEANT: Final = {
+PAGE_KEYS: Final = {
     "pad left": pygame.K_LEFT,
     "pad right": pygame.K_RIGHT,
     "pad up": pygame.K_UP,

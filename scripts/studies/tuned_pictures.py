@@ -35,7 +35,7 @@ from compression.fitting.interaction import (
     interaction_of,
     left_out,
 )
-from compression.fitting.tuning import TuningConfig, Wish, by_interaction, by_pixels, drawn, tune_decoder
+from compression.fitting.tuning import Reward, TuningConfig, drawn, interaction_reward, pixel_reward, tune_decoder
 from compression.model.latent_model import LatentModel, use_one_thread
 from compression.model.training.resumable import Work
 from compression.model.vae import VAE, Decoder
@@ -211,16 +211,16 @@ class Study:
         if variant.name == "untuned":
             return self._model.vae.decoder
         arguments, (followed, seen) = self._arguments, self._followed()
-        wish: Wish
+        reward: Reward
         if variant.name.startswith("pixels"):
-            wish = by_pixels(decoded(self._model, seen.latents))
+            reward = pixel_reward(decoded(self._model, seen.latents))
         elif variant.name.startswith("shuffled"):
-            wish = by_interaction(self._shuffled(), seen, variant.keeping)
+            reward = interaction_reward(self._shuffled(), seen, variant.keeping)
         else:
-            wish = by_interaction(followed, seen, variant.keeping)
+            reward = interaction_reward(followed, seen, variant.keeping)
         config = TuningConfig(variant.weight, variant.keeping, arguments.gradient_steps, seed=arguments.seed)
         work = self._work(variant.name.replace(" ", "_"), asdict(config))
-        return tune_decoder(self._model, seen.received, wish, config, work)
+        return tune_decoder(self._model, seen.received, reward, config, work)
 
     def _shuffled(self) -> InteractionModel:
         """Return R's followed members, fitted to what was done in other steps of the same person."""
