@@ -15,10 +15,10 @@ from compression.errors import CompressionError
 from compression.fitting.fitted import FittedModel
 from compression.model.latent_model import LatentModel, use_one_thread
 from compression.uplink import uplink_bits
-from racer.carried import Carried
 from racer.drivers.registry import SIMULATED, family_of, was_fitted_on
 from racer.engines import Engine
 from racer.errors import ConfigError
+from racer.file_bundle import FileBundle
 from racer.loop.conditions import ChannelConfig, build_channel, check_use, load_fitted_models, read_fitted
 from racer.loop.episode import POOL, block_seeds
 from racer.loop.lockstep import LANES
@@ -149,7 +149,7 @@ def prepare_sweep(
     plan = Plan(
         config,
         grid.coders,
-        Carried.read(masks, folder),
+        FileBundle.read(masks, folder),
         tuple(settings_of(config, task.spec, model).items()),
         tuple(hashes_of(config.drivers, task, found, fitted).items()),
     )

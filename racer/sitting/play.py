@@ -23,7 +23,7 @@ from racer.loop.switching import Switch
 from racer.sitting.agenda import Screens, make_agenda
 from racer.sitting.protocol import SESSION_SEEDS, EpisodePlan
 from racer.sitting.run import Sitting, SittingResult, SittingRun
-from racer.sitting.seat import open_display, open_driver
+from racer.sitting.workstation import open_display, open_driver
 from racer.tasks.latent_model import load_task_model
 from racer.tasks.registry import make_task
 from racer.tasks.task import Task

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from disk.reading import read_plain
 from disk.writing import scratch_folder
-from racer.carried import Carried, mixed_versions
+from racer.file_bundle import FileBundle, mixed_versions
 from racer.loop.lockstep import in_lockstep
 from racer.sitting.start import StartConfig, sit
 from racer.software import software
@@ -33,7 +33,7 @@ def deciding_software(task: Task) -> dict[str, str]:
 
 
 def record_sittings(
-    decided: Mapping[str, str], files: Carried, configs: Iterable[StartConfig]
+    decided: Mapping[str, str], files: FileBundle, configs: Iterable[StartConfig]
 ) -> Iterator[tuple[str, bytes]]:
     """Have sittings in lockstep and yield the name and the bytes of each recording, in order.
 
@@ -57,7 +57,7 @@ def record_sittings(
     if differing := [name for name, version in decided.items() if mine.get(name) != version]:
         raise mixed_versions(", ".join(differing))
     here = place if place.is_dir() else Path(tempfile.gettempdir())
-    with files.laid_out() as (fitted, folder), scratch_folder(here) as scratch:
+    with files.unpacked() as (fitted, folder), scratch_folder(here) as scratch:
         model = load_task_model(task.spec, folder)
         given = [replace(config, masks=fitted, model=folder, data=scratch) for config in configs]
         work, group = (sit(config, model, durable=False) for config in given), _GROUP[configs[0].protocol.protocol]

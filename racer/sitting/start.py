@@ -32,7 +32,7 @@ from racer.sitting.markers import Markers, MarkersConfig
 from racer.sitting.protocol import EpisodePlan, ProtocolConfig, balanced_rows, plan_episodes
 from racer.sitting.resume import Earlier, find_earlier, fitted_hashes
 from racer.sitting.run import Sitting, SittingResult, SittingRun
-from racer.sitting.seat import open_display, open_driver, take_seat
+from racer.sitting.workstation import open_display, open_driver, require_display
 from racer.software import software
 from racer.tasks.latent_model import load_task_model
 from racer.tasks.record import record_of
@@ -215,7 +215,7 @@ def sit(
         config = replace(config, participant=earlier.participant, order=earlier.order)
     if not config.simulated:
         config.markers.require()
-        take_seat(headless=config.headless, locked=config.locked)
+        require_display(headless=config.headless, locked=config.locked)
     clock: Callable[[], int] = time.monotonic_ns
     simulated_clock = SimulatedClock()
     if config.simulated:

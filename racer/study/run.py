@@ -15,10 +15,10 @@ from pathlib import Path
 
 from disk.locking import FileLock, HeldError
 from disk.writing import make_folder, write_whole
-from racer.carried import Carried
 from racer.drivers.registry import KEYBOARD, SIMULATED, make_driver
 from racer.engines import Engine
 from racer.errors import ConfigError
+from racer.file_bundle import FileBundle
 from racer.sitting.fitted import load_fitted
 from racer.sitting.protocol import ProtocolName, balanced_rows
 from racer.sitting.simulated import TOGETHER, deciding_software, record_sittings
@@ -142,7 +142,7 @@ def _simulate(
         )
         for each in missing
     ]
-    work = partial(record_sittings, deciding_software(common.task), Carried.read(common.masks, common.model))
+    work = partial(record_sittings, deciding_software(common.task), FileBundle.read(common.masks, common.model))
     for name, data in engine.spread(work, configs, TOGETHER, "a sitting"):
         write_whole(study.recordings / name, data, overwrite=False)
         done += 1

@@ -17,10 +17,10 @@ from compression.coders import BUILT_IN
 from compression.coders.coder import find_coder
 from compression.errors import CoderError
 from compression.model.latent_model import LatentModel
-from racer.carried import MixedVersionsError
 from racer.drivers.driver import DriverError
 from racer.engines import Engine, LocalEngine
 from racer.errors import ConfigError
+from racer.file_bundle import MixedVersionsError
 from racer.loop.lockstep import LANES
 from racer.rates.driving import drive, drive_all
 from racer.rates.estimate import spread

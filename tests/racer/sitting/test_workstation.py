@@ -5,26 +5,30 @@ import sys
 
 import pytest
 
-from racer.sitting import seat
+from racer.sitting import workstation
 from racer.sitting.start import Seated
 
-TAKES_A_SEAT = "from racer.sitting.seat import hold_seat; hold_seat(); print('sits', flush=True); input()"
+LOCKS = (
+    "from racer.sitting.workstation import lock_display; lock_display(); print('sits', flush=True); input()"
+)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="the name of a seat ends with its process on Linux")
+@pytest.mark.skipif(sys.platform != "linux", reason="the lock of a display ends with its process on Linux")
 def test_two_sittings_on_one_display_are_refused_until_the_first_has_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DISPLAY", ":racer-test")
     monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
-    monkeypatch.setattr(seat, "_held", [])
-    command = [sys.executable, "-c", TAKES_A_SEAT]
+    monkeypatch.setattr(workstation, "_held", [])
+    command = [sys.executable, "-c", LOCKS]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as first:
         assert first.stdout is not None and first.stdout.readline() == "sits\n"
-        with pytest.raises(seat.SeatTakenError, match=r"another sitting runs on this display \(:racer-test\)"):
-            seat.hold_seat()
+        with pytest.raises(
+            workstation.DisplayInUseError, match=r"another sitting runs on this display"
+        ):
+            workstation.lock_display()
         first.kill()
-    seat.hold_seat()
-    seat.hold_seat()
-    for held in seat._held:
+    workstation.lock_display()
+    workstation.lock_display()
+    for held in workstation._held:
         held.close()
 
 
