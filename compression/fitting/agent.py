@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from compression.coders.ladder import MOST_NUMBERS, RUNGS, TOTAL, Ladder, fit_rungs, frequencies_of
 from compression.errors import TrainingError
 from compression.fitting.rate_models import RATE_MODELS, RateModel, RateModelName
-from compression.model.agent import LAG, Acting, Agent, agent_sizes
+from compression.model.agent import LAG, Agent, QuantisedAgent, agent_sizes
 from compression.model.latent_model import images_from_frames
 from compression.model.sizes import Sizes
 from compression.model.training.resumable import Trainer, Work
@@ -103,7 +103,7 @@ class Gathered:
         return np.maximum(np.arange(len(self.frames)) - LAG, begins)
 
 
-Gather = Callable[[int, Acting | None], Gathered]
+Gather = Callable[[int, QuantisedAgent | None], Gathered]
 """Gathers a round, given its number and the agent; None in the first round, which somebody else does."""
 
 
@@ -194,9 +194,9 @@ class Pupil(nn.Module):
         self.alpha: Tensor
         self.register_buffer("alpha", torch.tensor(alpha))
 
-    def acting(self) -> Acting:
+    def acting(self) -> QuantisedAgent:
         """Return the agent as it is used."""
-        return Acting(self.agent, self.rate_model.step)
+        return QuantisedAgent(self.agent, self.rate_model.step)
 
     def reorder(self, order: NDArray[np.intp]) -> None:
         """Give the latents another order, in place."""
@@ -217,7 +217,7 @@ def _new_pupil(sizes: Sizes, config: AgentConfig) -> Pupil:
         return Pupil(sizes, config.rate_model, config.alpha)
 
 
-def _gathered(work: Work, number: int, gather: Gather, acting: Acting | None) -> Gathered:
+def _gathered(work: Work, number: int, gather: Gather, acting: QuantisedAgent | None) -> Gathered:
     def make() -> dict[str, Tensor]:
         return {name: torch.from_numpy(array) for name, array in vars(gather(number, acting)).items()}
 

@@ -161,7 +161,7 @@ def session_start(
     with progress_bar("episodes", shown=headless and not as_json) as advance:
         result = start_session(
             config,
-            on_seat=quiet if as_json else lambda seated: print(seated, flush=True),
+            on_briefing=quiet if as_json else lambda seated: print(seated, flush=True),
             on_ready=lambda path, episodes: advance(0, episodes),
             on_episode=lambda episode: advance(1, None),
             on_trouble=lambda line: print(f"racer: {line}", file=sys.stderr),

@@ -70,7 +70,7 @@ class Traits(_Strict):
         )
 
 
-class Check(_Strict):
+class PredictiveCheck(_Strict):
     """What fitted people do, driven again, beside what the person did."""
 
     name: Text
@@ -121,7 +121,7 @@ class PersonFile(_Strict):
     of_a_person: bool
     """Whether somebody drove by keyboard, and no program."""
     held_out: HeldOut
-    checks: Annotated[tuple[Check, ...], Field(strict=False, max_length=20)]
+    checks: Annotated[tuple[PredictiveCheck, ...], Field(strict=False, max_length=20)]
     human_like: bool
     """Whether it was fitted to a person and passed every check."""
 

@@ -15,7 +15,7 @@ from compression.fitting.fitted import FittedModel
 from racer.drivers.driver import Driver, TimedDriver
 from racer.drivers.keyboard import KeyboardDriver
 from racer.loop.conditions import ChannelConfig, build_channel
-from racer.loop.display import Display, Hud, Mark
+from racer.loop.display import Display, Hud, PictureMark
 from racer.loop.episode import Act, Acted, Decode, Encode, Row, Tally, episode
 from racer.loop.lockstep import Stepwise, alone
 from racer.loop.pacing import Pacer
@@ -137,7 +137,7 @@ class EpisodeRun:
         self._on_shown = on_shown
         self.begun = self.step = 0
         self._before = self._total = 0
-        self._marks: list[Mark] = []
+        self._marks: list[PictureMark] = []
         """Marks on the pictures on the screen that are still to be recorded."""
 
     def run(self, plan: EpisodePlan, heading: str, before: int = 0, total: int = 0) -> EpisodeResult:

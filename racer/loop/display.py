@@ -81,7 +81,7 @@ class Reply:
 
 
 @dataclass(frozen=True)
-class Mark:
+class PictureMark:
     """What somebody made of one of several pictures that were shown together."""
 
     marked: bool
@@ -133,7 +133,7 @@ class Display(Protocol):
             gone_ns: When, monotonic nanoseconds; pauses move it.
         """
 
-    def mark(self, frames: Sequence[NDArray[np.uint8]], hud: Hud) -> tuple[Mark, ...]:
+    def mark(self, frames: Sequence[NDArray[np.uint8]], hud: Hud) -> tuple[PictureMark, ...]:
         """Show pictures together until the participant, who can mark them, goes on; raise as `wait`.
 
         Args:
@@ -182,10 +182,10 @@ class NoDisplay:
         """Return at once: nobody sits there to answer."""
         return 0
 
-    def mark(self, frames: Sequence[NDArray[np.uint8]], hud: Hud) -> tuple[Mark, ...]:
+    def mark(self, frames: Sequence[NDArray[np.uint8]], hud: Hud) -> tuple[PictureMark, ...]:
         """Mark nothing: nobody sits there."""
         now = self._clock()
-        return tuple(Mark(False, now, now) for _ in frames)
+        return tuple(PictureMark(False, now, now) for _ in frames)
 
     def close(self) -> None:
         """Do nothing."""

@@ -37,7 +37,7 @@ from racer.rates.grid import (
 )
 from racer.rates.means import Means, means_by_point, worst_of
 from racer.rates.resampling import Estimate, Table, drawings, mean_of, ratio_of
-from racer.report.equivalence import MARGIN, Kept, kept
+from racer.report.equivalence import MARGIN, EquivalenceTest, kept
 from racer.report.statistics import RESAMPLES
 from racer.tasks.task import TaskSpec
 
@@ -72,7 +72,7 @@ class Point:
     """(p - blind) / (raw - blind); None where raw frames bring nobody further than none, or `blind` was not driven."""
     over: dict[str, Estimate]
     """Normalised score less that of a null row in the same slot, by null row; empty likewise, and without a slot."""
-    kept: Kept | None
+    kept: EquivalenceTest | None
     """Whether the normalised score lies within the margin of 1; None likewise, and for a single person."""
     of_clean: Estimate | None
     """Merit as a share of the same coder's without noise; None likewise, and without noise."""
@@ -207,7 +207,7 @@ class _Scale:
             margin,
         )
 
-    def normalised(self, merit: Table, drawn: Table) -> tuple[Estimate | None, Kept | None]:
+    def normalised(self, merit: Table, drawn: Table) -> tuple[Estimate | None, EquivalenceTest | None]:
         """Return (merit - blind) / (raw - blind), and whether it lies within the margin of 1."""
         if self.blind is None or self.top is None:
             return None, None

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from racer.rates.curves import Curve, Point
 from racer.rates.grid import RAW, Noise, TaskSettings
 from racer.rates.resampling import Estimate
-from racer.report.equivalence import Kept
+from racer.report.equivalence import EquivalenceTest
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class WorstFamily:
     """Whether the coder was fitted on none of those compared; None where nobody knows."""
     normalised: Estimate
     """Normalised score with that driver; its interval ignores that the driver was chosen as the lowest."""
-    kept: Kept | None
+    kept: EquivalenceTest | None
     """Whether that lies within the margin of 1; None for a single person."""
 
 

@@ -79,7 +79,7 @@ class Sweep:
 
 
 @dataclass(frozen=True)
-class Driven:
+class SweepResult:
     """A sweep that is finished."""
 
     scores: tuple[CellScore, ...]
@@ -166,7 +166,7 @@ def prepare_sweep(
     return Sweep(plan, replace(grid, skipped=grid.skipped + left_out), task.spec, tuple(families.items()))
 
 
-def run_sweep(sweep: Sweep, out: Path, engine: Engine, progress: Progress = lambda done, total: None) -> Driven:
+def run_sweep(sweep: Sweep, out: Path, engine: Engine, progress: Progress = lambda done, total: None) -> SweepResult:
     """Drive what is missing, and return the scores of the whole grid.
 
     Args:
@@ -193,7 +193,7 @@ def run_sweep(sweep: Sweep, out: Path, engine: Engine, progress: Progress = lamb
         scores = tuple(
             replace(results.scores[cell][0], cell=cell) for cell in sorted(cells, key=lambda cell: cell.order)
         )
-        return Driven(scores, len(missing), results.damaged, len(results.scores) - len(cells))
+        return SweepResult(scores, len(missing), results.damaged, len(results.scores) - len(cells))
 
 
 def _missing(sweep: Sweep, results: ResultsFile) -> list[Cell]:

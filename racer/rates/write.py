@@ -20,9 +20,9 @@ from racer.rates.plot import NORMALISED, draw_figures, figure_name
 from racer.rates.resampling import Estimate
 from racer.rates.results import RESULTS, ResultsError
 from racer.rates.sealed import Opened
-from racer.rates.sweep import Driven, Sweep
+from racer.rates.sweep import Sweep, SweepResult
 from racer.report.drawing import Illustration
-from racer.report.equivalence import MARGIN, Kept
+from racer.report.equivalence import MARGIN, EquivalenceTest
 from racer.report.statistics import Interval
 from racer.tasks.task import TaskSpec
 from sessions.export.cells import Cell, csv_bytes
@@ -74,7 +74,7 @@ class Written:
 
 
 def write_rates(
-    sweep: Sweep, driven: Driven, out: Path, margin: float = MARGIN, opened: Opened | None = None
+    sweep: Sweep, driven: SweepResult, out: Path, margin: float = MARGIN, opened: Opened | None = None
 ) -> Written:
     """Write the files of a finished sweep, in place of those of an earlier one.
 
@@ -248,7 +248,7 @@ def _known(value: bool | None) -> Cell:
     return None if value is None else int(value)
 
 
-def _kept(kept: Kept | None) -> tuple[Cell, Cell]:
+def _kept(kept: EquivalenceTest | None) -> tuple[Cell, Cell]:
     return (None, None) if kept is None else (kept.p, kept.p_flip)
 
 

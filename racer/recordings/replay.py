@@ -50,7 +50,7 @@ _TURNS: Final = {
 }
 
 
-class Replay:
+class ReplayWindow:
     """Plays the episodes of a recording that have steps, one after the other as its viewer chooses.
 
     Args:

@@ -32,7 +32,7 @@ _MOST_PASSED_OVER = 16
 """Seeds among those drawn that a mask may have been trained on: of a million, a hundred were."""
 
 
-class Schedule(Check):
+class ScheduleCheck(Check):
     """The episodes come in the order, on the trials and with the random masks that follow from name, seed and order."""
 
     name = "schedule"

@@ -14,11 +14,11 @@ from typing import Any, Literal
 import sessions
 from compression.model.latent_model import use_one_thread
 from racer.recordings.deposit import Deposited, LedgerFound, check_ledgers
-from racer.recordings.expectation import Counts, Pace, Plan, Weights
+from racer.recordings.expectation import Counts, PaceCheck, PlanCheck, WeightsCheck
 from racer.recordings.models import refuse_other_model
-from racer.recordings.recomputation import Packets, Received, Replay
-from racer.recordings.schedule import Schedule
-from racer.recordings.study_file import StudyFile, study_model
+from racer.recordings.recomputation import PacketsCheck, ReceivedCheck, ReplayCheck
+from racer.recordings.schedule import ScheduleCheck
+from racer.recordings.study_file import StudyFileCheck, study_model
 from racer.workers import in_parallel
 from sessions.ledger import sha256_of
 from sessions.names import PARTIAL_SUFFIX
@@ -158,9 +158,17 @@ def verify_recording(path: Path, replay: bool = True, model: Path | None = None)
     """Check one recording by itself; it must not be written meanwhile. See `verify_recordings`."""
     use_one_thread()
     model = model or study_model(path)
-    plan, contents = Plan(), _Contents()
-    checks: list[Check] = [plan, StudyFile(), Schedule(), Weights(model), Packets(model), Received(model), Pace()]
-    findings = verify(path, [*checks, Replay() if replay else _NotReplayed(), contents])
+    plan, contents = PlanCheck(), _Contents()
+    checks: list[Check] = [
+        plan,
+        StudyFileCheck(),
+        ScheduleCheck(),
+        WeightsCheck(model),
+        PacketsCheck(model),
+        ReceivedCheck(model),
+        PaceCheck(),
+    ]
+    findings = verify(path, [*checks, ReplayCheck() if replay else _NotReplayed(), contents])
     try:
         sha256 = sha256_of(path)
     except OSError:
@@ -182,7 +190,7 @@ def verify_recording(path: Path, replay: bool = True, model: Path | None = None)
 class _NotReplayed(Check):
     """Stands for the replay where nobody wants it."""
 
-    name = Replay.name
+    name = ReplayCheck.name
 
     def session(self, session: sessions.Session) -> Iterator[Finding]:
         yield self.found("skipped", "left out, as was asked for")

@@ -64,7 +64,7 @@ class Total:
 
 
 @dataclass(frozen=True)
-class Choice:
+class OptionCount:
     """How many chose an option of an item under one condition."""
 
     phase: str
@@ -113,7 +113,7 @@ class Answers:
     """Last answer to the consent page, by participant; those who were shown one."""
     numbers: list[ItemMean] = field(default_factory=list)
     """Items that are answered with a number: means of the numbers themselves."""
-    choices: list[Choice] = field(default_factory=list)
+    choices: list[OptionCount] = field(default_factory=list)
     """In the order in which the options were shown."""
 
 
@@ -148,7 +148,7 @@ def read_answers(people: tuple[Person, ...], conditions: tuple[str, ...]) -> Ans
         if own.get("kind") in ("choice", "choices") and isinstance(options, dict):
             taken = [text.split() for text in answered.values()]
             found.choices.extend(
-                Choice(*key, name, str(words), sum(name in each for each in taken), len(taken))
+                OptionCount(*key, name, str(words), sum(name in each for each in taken), len(taken))
                 for name, words in options.items()
             )
         elif own.get("kind") == "number" and all(map(_NUMBER.fullmatch, answered.values())):

@@ -50,7 +50,7 @@ _STYLE: Any = {
 
 
 @dataclass(frozen=True)
-class Mark:
+class FigurePoint:
     """A point of a figure, as a page tells of it when it is pointed at."""
 
     words: str
@@ -64,7 +64,7 @@ class Part:
 
     name: str
     """Condition, coder or rule that it belongs to; empty for none."""
-    marks: tuple[Mark, ...]
+    marks: tuple[FigurePoint, ...]
     """Its points in the order in which they were drawn; none of what is only taken away."""
 
 
@@ -74,12 +74,12 @@ class Parts:
     def __init__(self) -> None:
         self.drawn: list[Part] = []
 
-    def add(self, artist: Artist, name: str, marks: Sequence[Mark] = ()) -> None:
+    def add(self, artist: Artist, name: str, marks: Sequence[FigurePoint] = ()) -> None:
         """Take note of what was drawn; see `Part`."""
         artist.set_gid(f"part{len(self.drawn)}")
         self.drawn.append(Part(name, tuple(marks)))
 
-    def add_points(self, points: ErrorbarContainer, name: str, marks: Sequence[Mark] = ()) -> None:
+    def add_points(self, points: ErrorbarContainer, name: str, marks: Sequence[FigurePoint] = ()) -> None:
         """Take note of points, or a single one, with their error bars."""
         line, caps, bars = points.lines
         if line is not None:

@@ -162,7 +162,7 @@ class StudyReport:
 
 
 @dataclass(frozen=True)
-class Beforehand:
+class StudyContext:
     """What a study's folder says besides its recordings."""
 
     promised: Preregistration
@@ -174,7 +174,7 @@ class Beforehand:
 
 def report_study(
     folder: Path,
-    beforehand: Beforehand | None = None,
+    beforehand: StudyContext | None = None,
     amendments: tuple[Amendment, ...] = (),
     version: int | None = None,
 ) -> StudyReport:
@@ -193,7 +193,7 @@ def report_study(
     return analyse(read_evaluations(folder, amendments, version), folder, beforehand)
 
 
-def analyse(evaluations: Evaluations, folder: Path, beforehand: Beforehand | None = None) -> StudyReport:
+def analyse(evaluations: Evaluations, folder: Path, beforehand: StudyContext | None = None) -> StudyReport:
     """Return the analysis of what `read_evaluations` found in a folder.
 
     Raises:
@@ -275,7 +275,7 @@ def analyse(evaluations: Evaluations, folder: Path, beforehand: Beforehand | Non
 
 
 def _outcome(
-    evaluations: Evaluations, tables: dict[str, NDArray[np.float64]], beforehand: Beforehand | None
+    evaluations: Evaluations, tables: dict[str, NDArray[np.float64]], beforehand: StudyContext | None
 ) -> PrimaryResult | None:
     """Return what came of the outcome that was promised, or else of the one that the first recording names."""
     config = evaluations.people[0].sitting.info.config

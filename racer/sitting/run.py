@@ -23,7 +23,7 @@ from sessions import Recorder, StorageWaitError
 
 
 @dataclass(frozen=True)
-class Sitting:
+class SittingSetup:
     """Everything that decides how a sitting runs."""
 
     agenda: tuple[AgendaItem, ...]
@@ -66,7 +66,7 @@ class SittingRun:
 
     def __init__(
         self,
-        sitting: Sitting,
+        sitting: SittingSetup,
         driver: Driver,
         display: Display,
         recorder: Recorder | Unrecorded,

@@ -31,7 +31,7 @@ from racer.sitting.leases import Leases
 from racer.sitting.markers import Markers, MarkersConfig
 from racer.sitting.protocol import EpisodePlan, ProtocolConfig, balanced_rows, plan_episodes
 from racer.sitting.resume import Earlier, find_earlier, fitted_hashes
-from racer.sitting.run import Sitting, SittingResult, SittingRun
+from racer.sitting.run import SittingResult, SittingRun, SittingSetup
 from racer.sitting.workstation import open_display, open_driver, require_display
 from racer.software import software
 from racer.tasks.latent_model import load_task_model
@@ -137,8 +137,8 @@ class StartConfig:
 
 
 @dataclass(frozen=True)
-class Seated:
-    """Who sits down to what."""
+class Briefing:
+    """Who sits down, and what is ahead of them."""
 
     participant: str
     conditions: tuple[str, ...]
@@ -158,7 +158,7 @@ class Seated:
 
 def start_session(
     config: StartConfig,
-    on_seat: Callable[[Seated], None] = lambda seated: None,
+    on_briefing: Callable[[Briefing], None] = lambda briefing: None,
     on_ready: Callable[[Path, int], None] = lambda path, episodes: None,
     on_episode: Callable[[EpisodeResult], None] = lambda result: None,
     on_trouble: Callable[[str], None] = lambda line: None,
@@ -168,7 +168,7 @@ def start_session(
 
     Args:
         config: What to run.
-        on_seat: Told who sits down, before a window opens.
+        on_briefing: Told who sits down, before a window opens.
         on_ready: Told the file being written and the number of episodes, before the first one.
         on_episode: Told of each finished episode.
         on_trouble: Told in one line what keeps nobody from taking part: a recording that is saved and not noted.
@@ -181,13 +181,13 @@ def start_session(
 
     use_one_thread()
     model = load_task_model(config.task.spec, config.model)
-    return alone(sit(config, model, on_seat, on_ready, on_episode, on_trouble, who), model)
+    return alone(sit(config, model, on_briefing, on_ready, on_episode, on_trouble, who), model)
 
 
 def sit(
     config: StartConfig,
     model: LatentModel,
-    on_seat: Callable[[Seated], None] = lambda seated: None,
+    on_briefing: Callable[[Briefing], None] = lambda briefing: None,
     on_ready: Callable[[Path, int], None] = lambda path, episodes: None,
     on_episode: Callable[[EpisodeResult], None] = lambda result: None,
     on_trouble: Callable[[str], None] = lambda line: None,
@@ -233,7 +233,7 @@ def sit(
         driver = driver or open_driver(config.driver, config.task, driver_seed(participant), keys)
         sitting = _sitting(config, participant, plans, model, fitted, earlier)
         info = _session_info(config, session_id, model, fitted, order, earlier)
-        on_seat(_seated(config, participant, plans, earlier))
+        on_briefing(_briefing(config, participant, plans, earlier))
         display: Display
         if config.simulated:
             display = SimulatedDisplay(simulated_clock)
@@ -277,13 +277,13 @@ def sit(
                 markers.close()
 
 
-def _seated(config: StartConfig, participant: str, plans: list[EpisodePlan], earlier: Earlier | None) -> Seated:
+def _briefing(config: StartConfig, participant: str, plans: list[EpisodePlan], earlier: Earlier | None) -> Briefing:
     left = plans[earlier.done.episodes :] if earlier else plans
     phase = "evaluation" if config.protocol.protocol == "evaluation" else "exploration"
     conditions = tuple(dict.fromkeys(plan.condition for plan in plans if plan.phase == phase))
     seconds = sum(plan.steps / config.steps_per_second + config.countdown for plan in left)
     timed = config.task.spec.paced and not config.headless
-    return Seated(participant, conditions, len(left), seconds / 60 if timed else 0.0, earlier is not None)
+    return Briefing(participant, conditions, len(left), seconds / 60 if timed else 0.0, earlier is not None)
 
 
 def _note_before(path: Path) -> None:
@@ -367,7 +367,7 @@ def _sitting(
     model: LatentModel,
     fitted: dict[str, FittedModel],
     earlier: Earlier | None,
-) -> Sitting:
+) -> SittingSetup:
     attended, texts = config.driver == KEYBOARD, config.language.texts
     text = config.task.spec.text(config.language.code)
     keys = check_bindings(config.task.spec, config.keys)
@@ -389,7 +389,7 @@ def _sitting(
         photodiode=0 if config.headless else config.markers.photodiode,
     )
     respondent = None if attended else np.random.default_rng([seed, len(plans)])
-    return Sitting(agenda, setup, texts, respondent, windowed=not config.headless)
+    return SittingSetup(agenda, setup, texts, respondent, windowed=not config.headless)
 
 
 def _session_info(

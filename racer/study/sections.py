@@ -140,7 +140,7 @@ class TaskSection(BaseModel):
         return dict(self.model_extra or {})
 
 
-class Episodes(Section):
+class EpisodesSection(Section):
     """How many rounds, how long, and how fast."""
 
     practice: Integer = ProtocolConfig.practice
@@ -192,7 +192,7 @@ class Episodes(Section):
         return value
 
 
-class Channel(Section):
+class ChannelSection(Section):
     """What crosses from the game to the eye."""
 
     bits: Integer = ChannelConfig.bits
@@ -225,7 +225,7 @@ class Channel(Section):
         return value
 
 
-class Masks(Section):
+class MasksSection(Section):
     """Where the fitted masks come from: this study's pilots, the package, or a file in the study's folder."""
 
     pico: Name = PILOT
@@ -259,7 +259,7 @@ class Masks(Section):
         return in_the_folder(value)
 
 
-class Training(Section):
+class TrainingSection(Section):
     """How `pico`'s mask is trained from this study's pilots."""
 
     constants: Literal["racer", "digits", "cars", "faces", "driving"] = "racer"
@@ -281,7 +281,7 @@ class Training(Section):
         return self
 
 
-class Keys(BaseModel):
+class KeysSection(BaseModel):
     """The keys of the task's actions, by pygame's names: for each action a list, as in `left = ["left", "a"]`."""
 
     model_config = ConfigDict(frozen=True, extra="allow", strict=True)
@@ -293,7 +293,7 @@ class Keys(BaseModel):
         return dict(self.__pydantic_extra__ or {})
 
 
-class Screens(Section):
+class ScreensSection(Section):
     """What a participant sees besides the drives."""
 
     consent: PageText = ""
@@ -384,7 +384,7 @@ class CustomQuestionnaire(Section):
         return Questionnaire(self.name, tuple(item.item() for item in self.items), self.per_page)
 
 
-class Questionnaires(Section):
+class QuestionnairesSection(Section):
     """What is asked, and when: names of built-in or custom questionnaires, up to 20 each time."""
 
     start: Annotated[Names, AfterValidator(_once_each)] = ()
@@ -404,7 +404,7 @@ class Questionnaires(Section):
         return value
 
 
-class Marked(Section):
+class MarkersSection(Section):
     """What other devices are told while somebody takes part, and shown."""
 
     lsl: bool = False
@@ -439,7 +439,7 @@ class Marked(Section):
         return MarkersConfig(**self.model_dump())
 
 
-class Experimenter(Section):
+class ExperimenterSection(Section):
     """What the experimenter can do at the participant's machine."""
 
     code: str = ""

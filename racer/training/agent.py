@@ -24,7 +24,7 @@ from compression.errors import MaskError
 from compression.fitting.agent import AgentConfig, Gathered, Progress, open_work, train_agent
 from compression.fitting.agent_card import measure
 from compression.fitting.fitted import FittedModel, FittedRecord, dump_fitted
-from compression.model.agent import LAG, Acting, agent_sizes
+from compression.model.agent import LAG, QuantisedAgent, agent_sizes
 from compression.model.latent_model import LatentModel, use_one_thread
 from compression.model.training.train import chosen_device
 from compression.tensor_files import parse_tensors
@@ -122,7 +122,7 @@ def train(training: AgentTraining, progress: Progress = lambda stage, done: None
     work = open_work(training.work or training.out.with_name(training.out.name + ".work"), config, told)
     tasks = _tasks(training, spec)
 
-    def gather(number: int, acting: Acting | None) -> Gathered:
+    def gather(number: int, acting: QuantisedAgent | None) -> Gathered:
         seeds = _seeds(training, number)
         return do_trials(tasks, seeds, LENGTH * spec.steps, model, training.driver, acting).seen
 
@@ -177,7 +177,7 @@ def do_trials(
     steps: int,
     model: LatentModel,
     driver: str,
-    acting: Acting | None,
+    acting: QuantisedAgent | None,
     wander: float = WANDER,
 ) -> Done:
     """Do trials in lockstep; whoever is imitated says in every step what to do.

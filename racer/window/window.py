@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from racer.drivers.keyboard import HeldKeys
 from racer.errors import ConfigError
-from racer.loop.display import EndSession, EventListener, Hud, Mark, Page, Reply
+from racer.loop.display import EndSession, EventListener, Hud, Page, PictureMark, Reply
 from racer.sitting.questionnaires import Item
 from racer.tasks.task import TaskText
 from racer.window.experimenter_menu import ExperimenterMenu
@@ -160,7 +160,7 @@ class Window:
             paused += self.wait(self._clock() + TIMED_NS)
         return paused
 
-    def mark(self, frames: Sequence[NDArray[np.uint8]], hud: Hud) -> tuple[Mark, ...]:
+    def mark(self, frames: Sequence[NDArray[np.uint8]], hud: Hud) -> tuple[PictureMark, ...]:
         """Show pictures together, uint8[H, W, C] each, until the participant, who can mark them, goes on."""
         self.wait(self._clock())  # what was pressed before marks nothing
         stage, page = self._stage, Marking(frames, hud, self._clock, self._stage.tell)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sessions.export.tables import Table, TableColumn
+from sessions.export.tables import TableColumn, TableSchema
 from sessions.schema import ROW_MEANING, SCHEMA_VERSION, SessionInfo
 
 DESCRIPTION_NAME = "dataset_description.json"
@@ -36,7 +36,7 @@ every column means, its unit and its range.
 """
 
 
-def table_path(table: Table, suffix: str) -> str:
+def table_path(table: TableSchema, suffix: str) -> str:
     """Return where a table lies in the export's folder."""
     return f"data/description-{table.name}_data{suffix}"
 
@@ -50,7 +50,7 @@ def whose(sessions: Iterable[SessionInfo]) -> dict[str, list[str]]:
     }
 
 
-def describe_tables(tables: Sequence[Table], sessions: Sequence[SessionInfo]) -> dict[str, Any]:
+def describe_tables(tables: Sequence[TableSchema], sessions: Sequence[SessionInfo]) -> dict[str, Any]:
     """Return the content of `dataset_description.json`.
 
     Args:

@@ -38,7 +38,7 @@ from racer.doctor.doctor import (
     verdict,
 )
 from racer.doctor.machine import (
-    Check,
+    CheckResult,
     bytes_per_step,
     check_clock,
     check_disk,
@@ -235,7 +235,7 @@ def test_late_steps_are_told(summary: PaceSummary, status: str) -> None:
     [(["ok", "ok"], "ok"), (["ok", "warn"], "warn"), (["warn", "fail", "ok"], "fail"), ([], "ok")],
 )
 def test_the_verdict_is_the_worst_status(statuses: list[Any], worst: str) -> None:
-    assert verdict([Check("name", status, "value") for status in statuses]) == worst
+    assert verdict([CheckResult("name", status, "value") for status in statuses]) == worst
 
 
 # Keys ---------------------------------------------------------------------------------------------------------------
