@@ -1,4 +1,4 @@
-"""R: what somebody does on seeing a picture, and whether it goes well; a small ensemble, split by person.
+"""The interaction model R: what people do on seeing a picture, and whether it goes well; an ensemble split by person.
 
 After Lampinen, So, Eck and Bertsch, "Improving image generative models with human interactions" (2017), section 2.1.3:
 a model of behaviour that is frozen and then followed. There it rates an image by itself. Here it sees what was shown,

@@ -1,4 +1,4 @@
-"""Models of what latents are likely: they say what a latent costs, in bits, and are learned along with the latents."""
+"""Rate models: how likely latents are, and so what they cost in bits; they are learned along with the latents."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""How many bits a coder needs: the fewest that keep a share of the merit, and more or fewer than the anchor's."""
+"""How many bits a coder needs: the fewest that keep a share of the merit, and how many more or fewer than the
+anchor."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The statistics of a sweep: what the metrics come to and what that costs in bits, with intervals over the people.
+"""The statistics of a sweep: each metric and its cost in bits, with intervals over the people.
 
 An interval is a 95 % percentile bootstrap: people are drawn again with replacement, the same ones for all coders, so
 that a ratio or a difference of two coders is one between the same people and the same trials.

@@ -1,4 +1,4 @@
-"""Sittings of simulated people: several in lockstep, wherever there is a processor, and home as bytes."""
+"""Sittings of simulated people: several in lockstep, on whatever machine, returned as bytes."""
 
 from __future__ import annotations
 

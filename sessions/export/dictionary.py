@@ -1,4 +1,4 @@
-"""What stands beside exported tables: their data dictionary, in the form that Psych-DS asks for, and how to read them.
+"""The files beside exported tables: their data dictionary, in the form that Psych-DS asks for, and how to read them.
 
 Psych-DS (psych-ds.github.io, schema 1.5) wants `dataset_description.json` with one entry per column in
 `variableMeasured`, and data files named by keywords: `data/description-steps_data.csv`.

@@ -1,4 +1,4 @@
-"""Looking at HDF5 that anyone may have written: what a recording never holds is refused before it is touched."""
+"""Reading HDF5 that anyone may have written: what a recording never holds is refused before it is touched."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where there are only so many pictures: which of them a seed may show, so that nothing is shown that was trained on.
+"""Splits of a limited number of pictures: which of them a seed may show, so that none is shown that was trained on.
 
 Seeds are kept apart by what they are for (`racer.training.collect`, `racer.training.labelled`,
 `racer.sitting.protocol`, `racer.rates.people`); pictures follow the seeds: latent models, coders and simulated people
