@@ -45,7 +45,7 @@ class LossPoint:
     quality: float
     """On them, in [0, 1]: of a classifier how often its likeliest action is the one taken, averaged over the actions;
     of the image discriminator 1 less its mean error; of the mask policy the mean D(p, x) under its masks; of an
-    interaction model how often it foretells rightly whether what the original asks for is done."""
+    interaction model how often it predicts rightly whether what the original asks for is done."""
 
 
 @dataclass(frozen=True)

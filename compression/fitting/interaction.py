@@ -2,8 +2,8 @@
 
 After Lampinen, So, Eck and Bertsch, "Improving image generative models with human interactions" (2017), section 2.1.3:
 a model of behaviour that is frozen and then followed. There it rates an image by itself. Here it sees what was shown,
-the last actions and what is done on seeing the original of the same state, and foretells whether that is done, so that
-a picture gains by saying what there is, and not by looking easy. It also foretells, from what was shown and the last
+the last actions and what is done on seeing the original of the same state, and predicts whether that is done, so that
+a picture gains by saying what there is, and not by looking easy. It also predicts, from what was shown and the last
 actions alone, whether nothing fails in the next second.
 """
 
@@ -248,7 +248,7 @@ def interaction_of(tensors: Mapping[str, NDArray[np.float32]], sizes: Sizes) -> 
     return InteractionModel(tuple(networks))
 
 
-def foreseen(
+def predicted_rates(
     interaction: InteractionModel, shown: NDArray[np.uint8], data: Interactions
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Return the probabilities of agreeing and of keeping, float32[N] each, on seeing frames uint8[N, H, W, C]."""
@@ -261,7 +261,7 @@ def foreseen(
 
 
 def summarise(fitted: InteractionModel, shown: NDArray[np.uint8], data: Interactions) -> InteractionSummary:
-    """Return how well each member foretells what people do whom it has not met.
+    """Return how well each member predicts what people do whom it has not met.
 
     Args:
         fitted: Fitted to just these steps.
@@ -272,7 +272,7 @@ def summarise(fitted: InteractionModel, shown: NDArray[np.uint8], data: Interact
     agreeing, keeping = np.zeros((2, len(shown)), np.float32)
     for number, member in enumerate(fitted.members):
         held = np.flatnonzero(left_out(data, number, count))
-        agreeing[held], keeping[held] = foreseen(InteractionModel((member,)), shown[held], data.part(held))
+        agreeing[held], keeping[held] = predicted_rates(InteractionModel((member,)), shown[held], data.part(held))
     known = ~np.isnan(data.kept)
     agreed = data.agreement()
     return InteractionSummary(
@@ -311,12 +311,12 @@ class _Batch:
         return loss
 
     def right(self, network: InteractionNetwork, index: Tensor) -> float:
-        """Return how often the network foretells rightly whether what the original asks for is done, in [0, 1]."""
+        """Return how often the network predicts rightly whether what the original asks for is done, in [0, 1]."""
         at = self._chosen[index.numpy()]
         recent, wanted = _told(self._data, at)
-        foretold = network(images_of(self._shown[at]), recent)[0] > 0
+        predicted = network(images_of(self._shown[at]), recent)[0] > 0
         done = functional.one_hot(torch.from_numpy(self._data.actions[at]), network.actions).bool()
-        return float((wanted * (foretold == done)).sum(1).mean())
+        return float((wanted * (predicted == done)).sum(1).mean())
 
 
 def _told(data: Interactions, at: NDArray[np.intp]) -> tuple[Tensor, Tensor]:

@@ -130,7 +130,7 @@ def fit_drivers(
     return FittedDrivers(drivers, trained, held, count)
 
 
-def foretold(
+def predicted_actions(
     originals: list[RecordedEpisode], episodes: list[RecordedEpisode], model: LatentModel, config: PicoConfig
 ) -> list[NDArray[np.float32]]:
     """Return how likely each action is on seeing the original frames of episodes, float32[T, actions] each.

@@ -188,18 +188,18 @@ def _run(
 def _learn(shown: Tensor, truth: Tensor, reading: Reading) -> Tensor:
     """Return what is shown after a reading, float32[N, latents]: `predictive.dequantise` of batches, with gradients."""
     direction, gain = torch.from_numpy(reading.direction), torch.from_numpy(reading.gain)
-    foreseen, actual = shown @ direction, truth @ direction
-    centre = foreseen.detach() if reading.centre is None else torch.full_like(foreseen, reading.centre)
+    predicted, actual = shown @ direction, truth @ direction
+    centre = predicted.detach() if reading.centre is None else torch.full_like(predicted, reading.centre)
     symbol = ((actual - centre) / reading.step).floor().add(reading.levels // 2).clamp(0, reading.levels - 1)
     middle = (symbol - reading.levels // 2 + 0.5) * reading.step
     if reading.centre is None:
         # Quantisation has no slope; on average a reading tells this part of the difference.
-        difference = actual - foreseen
+        difference = actual - predicted
         said = middle + (1 - LEFT_OVER[reading.depth - 1]) * (difference - difference.detach())
     else:
         low = torch.where(symbol == 0, -torch.inf, centre + middle - reading.step / 4)
         high = torch.where(symbol == reading.levels - 1, torch.inf, centre + middle + reading.step / 4)
-        said = torch.minimum(torch.maximum(foreseen, low), high) - foreseen
+        said = torch.minimum(torch.maximum(predicted, low), high) - predicted
     return shown + said[:, None] * gain
 
 

@@ -29,10 +29,10 @@ from compression.fitting.interaction import (
     InteractionSummary,
     decoded,
     fit_interaction,
-    foreseen,
     interaction_of,
     left_out,
     members_of,
+    predicted_rates,
     summarise,
 )
 from compression.model.header import FILE_NAME, LARGEST_FILE
@@ -160,7 +160,7 @@ class Tuned:
     interaction: InteractionSummary
     """Summary of the R that was followed."""
     held_out: dict[str, Any]
-    """What the member of R that was not followed foresees of steps of people that nothing was tuned on, as they were
+    """What the member of R that was not followed predicts of steps of people that nothing was tuned on, as they were
     shown (`before`) and as the tuned decoder draws them (`after`)."""
     whole: NDArray[np.uint8]
     """uint8[N, H, W, C], those steps as the untuned decoder draws all their features."""
@@ -226,7 +226,7 @@ def tune(
         "psnr_to_untuned_db": float(10 * np.log10(255**2 / error)) if error else None,
     }
     for name, frames in (("before", before), ("after", after)):
-        agreeing, keeping = foreseen(judge, frames, unseen)
+        agreeing, keeping = predicted_rates(judge, frames, unseen)
         held_out[f"agreement_{name}"] = float(agreeing.mean())
         if not np.isnan(unseen.kept).any():
             held_out[f"kept_{name}"] = float(keeping.mean())

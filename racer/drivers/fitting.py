@@ -1,6 +1,6 @@
 """Fitting a person of the family `pursuit` to what somebody did on seeing what they were shown.
 
-The most likely person (`racer.drivers.likelihood`) is told together with how well episodes are foretold that nothing
+The most likely person (`racer.drivers.likelihood`) is told together with how well episodes are predicted that nothing
 was fitted to, and with what replicates make of the same drives (`racer.drivers.checks`). Whole episodes are held out.
 """
 
@@ -125,7 +125,7 @@ def _held_out(
     task: Task,
     longest: int,
 ) -> HeldOut:
-    """Return how well the steps of episodes are foretold that nothing was fitted to."""
+    """Return how well the steps of episodes are predicted that nothing was fitted to."""
     decide = decisions(held_out, fit.delay, fit.row, longest)
     steps = len(decide[0])
     others = []
@@ -146,11 +146,11 @@ def _held_out(
         log_likelihood=log_likelihood(fit.values, *decide) / steps,
         family_log_likelihood=(top + math.log(float(np.mean(np.exp(np.array(others) - top))))) / steps,
         frequencies_log_likelihood=float(shares[decide[3].astype(int) + STRAIGHT].mean()),
-        families={name: _foretold(name, drives, held, task) for name in names},
+        families={name: _family_log_likelihood(name, drives, held, task) for name in names},
     )
 
 
-def _foretold(family: str, drives: Sequence[Drive], held: Sequence[bool], task: Task) -> float:
+def _family_log_likelihood(family: str, drives: Sequence[Drive], held: Sequence[bool], task: Task) -> float:
     """Return the log likelihood per held-out step of guessing by what a family's people press on the same frames.
 
     How often the person pressed what when those did what is counted in the other episodes, one added to each count.

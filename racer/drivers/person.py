@@ -1,7 +1,7 @@
 """One person fitted to recordings: a small JSON file that is a driver wherever there are drivers.
 
 The file holds traits of the family `pursuit` in units that no pace changes (a reaction time in milliseconds, lapses per
-second), how well they foretell steps that they were not fitted to, and which predictive checks they passed. It names
+second), how well they predict steps that they were not fitted to, and which predictive checks they passed. It names
 nobody, but for the ids of the recordings that it came from. `racer.drivers.fitting` makes it.
 """
 

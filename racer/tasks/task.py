@@ -96,7 +96,7 @@ class TaskSpec:
     paced: bool = True
     """Whether the task moves on by itself; one that does not waits for every answer."""
     sequential: bool | None = None
-    """Whether a frame follows from the last one and from what was done, which a latent model then learns to foresee; as
+    """Whether a frame follows from the last one and from what was done, which a latent model then learns to predict; as
     `paced` if None. A task that waits for answers and whose trials go on for several sets it."""
     together: Literal["neutral", "latest"] = "latest"
     """What holding the keys of two actions means: the neutral action, or that whose key went down last."""
