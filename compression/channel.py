@@ -37,18 +37,18 @@ Clock = Callable[[], int]
 
 @dataclass(frozen=True)
 class Downlink:
-    """What the sender's end has for the receiver's."""
+    """A message from the sender's end to the receiver's."""
 
     step: int
     """Number of the frame in its episode, from 0."""
     packet: bytes | None
-    """In the width that is recorded; None where it was lost on the way."""
+    """The packet, padded to its recorded width; None where it was lost on the way."""
     action: int
-    """The one that the task applied before this frame."""
+    """Index of the action that the task applied before this frame."""
     bits: int
     """Bits charged. Where they are fewer than the packet has room for, only its first bytes cross."""
     slots: int = 1
-    """Slots that the packet is made of, each of as many bits."""
+    """Slots of equal size that the packet is made of."""
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from compression.errors import NoiseError
 NoiseName = Literal["none", "flips", "erasures", "gaussian"]
 NOISES: tuple[str, ...] = get_args(NoiseName)
 MOST_DEVIATION = 100.0
-"""Of Gaussian noise: 40 dB below it nothing of a signal is left."""
+"""Largest standard deviation of Gaussian noise: 40 dB below it nothing of a signal is left."""
 
 
 def check_noise(kind: str, rate: float) -> None:

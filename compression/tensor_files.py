@@ -1,4 +1,5 @@
-"""Files of tensors that nobody need trust: safetensors, so they can run no code, with a header written always alike."""
+"""Files of tensors that need not be trusted: safetensors, so they can run no code, with a header always written
+alike."""
 
 from __future__ import annotations
 

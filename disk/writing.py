@@ -274,7 +274,8 @@ def left_over(path: Path) -> bool:
 
 @contextmanager
 def _ownerless(path: Path) -> Iterator[bool]:
-    """Tell whether nobody makes what lies here; if so, whoever has just begun to waits until the block has ended."""
+    """Tell whether the process that was making this has ended; if so, keep others from beginning until the block has
+    ended."""
     if fcntl is None or not _UNFINISHED.fullmatch(path.name):
         yield False
         return

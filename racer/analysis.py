@@ -7,7 +7,7 @@ from typing import Any
 from sessions.extras import import_extra
 
 PACKAGES = ("bjontegaard", "jinja2", "matplotlib", "pandas", "statsmodels")
-"""Of the extra."""
+"""Packages of the extra `analysis`."""
 
 
 def analysis(module: str) -> Any:

@@ -11,15 +11,15 @@ from disk.reading import read_plain
 from racer.errors import ConfigError
 
 MOST_BYTES = 20_000_000
-"""Of a file."""
+"""Largest file that is read, bytes."""
 MOST_ROWS, MOST_COLUMNS, MOST_LETTERS = 200_000, 100, 500
-"""Of a table; letters of a cell."""
+"""Most rows and columns of a table, and most letters of a cell."""
 _FORMULA = ("=", "@", "+", "-")
 """What a cell starts with that spreadsheets take for a formula, unless it is a number."""
 
 
 @dataclass(frozen=True)
-class Table:
+class CsvTable:
     """What a CSV file holds: text without spaces around it, no formulas, as many cells in each row as columns."""
 
     path: Path
@@ -38,7 +38,7 @@ class Table:
         return tuple(row[place] for row in self.rows)
 
 
-def read_table(path: Path) -> Table:
+def read_table(path: Path) -> CsvTable:
     """Return the table in a file, its cells separated by commas or, as some spreadsheets have it, by semicolons.
 
     Raises:
@@ -63,7 +63,7 @@ def read_table(path: Path) -> Table:
     columns = rows[0]
     if "" in columns or len(set(columns)) < len(columns):
         raise _wrong(path, lines[0], "must name every column, each differently")
-    return Table(path, columns, tuple(rows[1:]), tuple(lines[1:]))
+    return CsvTable(path, columns, tuple(rows[1:]), tuple(lines[1:]))
 
 
 def _rows(path: Path, text: str) -> Iterator[tuple[int, tuple[str, ...]]]:

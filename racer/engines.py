@@ -2,7 +2,7 @@
 
 The work is a function that goes through tasks and yields what each comes to, such as the cells of a sweep or the
 sittings of a study; function, tasks and results are picklable, and no result depends on what is done beside it. It
-finds its files where it is done: `Carried` brings them along.
+finds its files where it is done: `FileBundle` brings them along.
 """
 
 from __future__ import annotations

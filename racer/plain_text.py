@@ -1,4 +1,4 @@
-"""Text that comes from files and other people, and leaves for a terminal or a page: nothing in it steers what shows it.
+"""Text from files and other people, made safe for a terminal or a page: nothing in it controls what displays it.
 
 Escape sequences move the cursor and recolour a terminal, and bidirectional controls show a name the other way round.
 """

@@ -9,7 +9,7 @@ from typing import Any
 from racer.errors import ConfigError
 
 MOST_BYTES = 1_000_000
-"""Of a file; a study with long texts takes about 50,000."""
+"""Largest file that is read, bytes; a study with long texts takes about 50,000."""
 
 _MOST_DOTS = 16
 """In one line outside of text and comments; a key needs two. tomllib's time and memory grow with their square."""

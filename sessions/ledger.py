@@ -39,12 +39,12 @@ class LedgerError(RecordingError):
 
 
 @dataclass(frozen=True)
-class Entry:
+class LedgerEntry:
     """What became of a recording. Malformed fields raise ValueError."""
 
     kind: Kind
     sha256: str
-    """Of its file, 64 hexadecimal digits."""
+    """SHA-256 of its file, 64 hexadecimal digits."""
 
     def __post_init__(self) -> None:
         if self.kind not in get_args(Kind) or not isinstance(self.sha256, str) or not _SHA256.fullmatch(self.sha256):
@@ -59,7 +59,7 @@ class Entry:
 class Ledger:
     """The entries of a ledger, oldest first."""
 
-    entries: tuple[Entry, ...] = ()
+    entries: tuple[LedgerEntry, ...] = ()
 
     @cached_property
     def heads(self) -> tuple[str, ...]:
@@ -71,7 +71,7 @@ class Ledger:
 
     @property
     def head(self) -> str:
-        """The last one."""
+        """The latest head."""
         return self.heads[-1]
 
     def hashes(self, kind: Kind) -> dict[str, int]:
@@ -98,12 +98,12 @@ def read_ledger(folder: Path) -> Ledger | None:
         return None
     except OSError as error:
         raise LedgerError(f"cannot read {path}: {error.strerror}; recordings are as they were") from error
-    entries: list[Entry] = []
+    entries: list[LedgerEntry] = []
     head = BEGINNING
     for number, line in enumerate(data.splitlines(), 1):
         try:
             value: dict[str, Any] = json.loads(line)
-            entry = Entry(value["kind"], value["sha256"])
+            entry = LedgerEntry(value["kind"], value["sha256"])
             head = entry.after(head)
             if value["head"] != head:
                 raise ValueError("another head")
@@ -168,7 +168,7 @@ def add_entries(folder: Path, kind: Kind, hashes: Iterable[str]) -> None:
     """
     ledger = read_ledger(folder) or Ledger()
     known = ledger.hashes(kind)
-    fresh = tuple(Entry(kind, sha256) for sha256 in dict.fromkeys(hashes) if sha256 not in known)
+    fresh = tuple(LedgerEntry(kind, sha256) for sha256 in dict.fromkeys(hashes) if sha256 not in known)
     if not fresh:
         return
     grown = Ledger(ledger.entries + fresh)

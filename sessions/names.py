@@ -12,10 +12,10 @@ from sessions.errors import ParticipantNameError, RecordingError
 
 SUFFIX = ".h5"
 PARTIAL_SUFFIX = ".h5.partial"
-"""Of a recording that is being written, or whose writer was killed."""
+"""Suffix of a recording that is being written, or whose writer was killed."""
 
 PREFIXES = {"evaluation": "p", "pilot": "pilot", "trial run": "trial"}
-"""Of the names that Racer gives, such as `p01`, by protocol; of trial runs of either, one of their own."""
+"""Prefixes of the names that Racer gives, such as `p01`, by protocol; trial runs of either have their own."""
 
 _TIME_FORMAT = "%Y%m%dT%H%M%SZ"
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,63}", re.ASCII)

@@ -39,7 +39,7 @@ from sessions.schema import (
 )
 from sessions.seal import ATTRIBUTE
 from sessions.storage.readonly import ReadOnlyFile
-from sessions.storage.untrusted import Table, open_group, refusing
+from sessions.storage.untrusted import UntrustedTable, open_group, refusing
 from sessions.task_record import TaskRecord
 
 ScalarT = TypeVar("ScalarT", bound=np.generic)
@@ -126,7 +126,7 @@ class Session:
         """Return the bytes of all rows of a table, `events` or `answers`."""
         dtype, chunk = {"events": (EVENT_DTYPE, EVENT_CHUNK), "answers": (ANSWER_DTYPE, ANSWER_CHUNK)}[name]
         with refusing(self.path):
-            table = Table(self._file, name, dtype, (), chunk, MOST_TABLE_ROWS, self._size)
+            table = UntrustedTable(self._file, name, dtype, (), chunk, MOST_TABLE_ROWS, self._size)
             return table.load(0, table.rows).tobytes()
 
     def close(self) -> None:
@@ -145,7 +145,7 @@ class Session:
     def _rows(self, name: str, dtype: np.dtype[Any], chunk: tuple[int]) -> list[list[Any]]:
         """Return the rows of a compound dataset, texts decoded."""
         with refusing(self.path):
-            table = Table(self._file, name, dtype, (), chunk, MOST_TABLE_ROWS, self._size)
+            table = UntrustedTable(self._file, name, dtype, (), chunk, MOST_TABLE_ROWS, self._size)
             return [
                 [value.decode() if isinstance(value, bytes) else value for value in row]
                 for row in table.load(0, table.rows).tolist()
@@ -220,7 +220,7 @@ class Episode:
             frames = group.id.links.exists(FRAME.encode())
             self.columns = episode_columns(self.task, self.info.packet_bytes, self.info.linked, frames)
             self._tables = {
-                name: Table(
+                name: UntrustedTable(
                     group, name, column.dtype, column.shape, column.chunk, MOST_STEPS, most_bytes, column.deflated
                 )
                 for name, column in (version1.stored_columns(self.columns, self.info) if old else self.columns).items()

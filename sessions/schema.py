@@ -85,7 +85,7 @@ class Column:
     name: str
     dtype: np.dtype[Any]
     shape: tuple[int, ...]
-    """Of one row."""
+    """Shape of one row."""
     meaning: str
     unit: str
     """Unit, range or set of values."""
@@ -93,7 +93,7 @@ class Column:
     """The least that a number in it can be, where that is more than its type says."""
     high: float | None = None
     better: str | None = None
-    """Of a metric: `higher`, `lower` or empty; None for a column that is no metric."""
+    """Which direction of a metric is better: `higher`, `lower` or empty; None for a column that is not a metric."""
 
     @property
     def chunk(self) -> tuple[int, ...]:
@@ -189,9 +189,9 @@ class SessionInfo:
     software: dict[str, str]
     """Versions, git commit, platform."""
     model_sha256: str
-    """Of the latent model's file, hexadecimal."""
+    """SHA-256 of the latent model's file, hexadecimal."""
     fitted_sha256: str
-    """Of what was fitted for the conditions, hexadecimal, with spaces between; empty where there is nothing."""
+    """SHA-256 of the files fitted for the conditions, hexadecimal, with spaces between; empty where there are none."""
     driver: str
     """`keyboard`, a family of simulated people, or `package.module:factory`."""
     task: TaskRecord
@@ -225,7 +225,7 @@ class EpisodeInfo:
     condition: str
     """What the participant sees: `raw`, `full`, or the name of a coder, such as `random`, `perceptual`, `pico`."""
     seed: int
-    """Of the trial, or of the first of a block of them."""
+    """Seed of the trial, or of the first in a block of several."""
     bits_per_step: int
     """The most bits that a packet may be charged; 0 for `raw`."""
     mask_interval: str

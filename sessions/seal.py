@@ -16,7 +16,8 @@ from typing import Any
 from sessions.schema import EpisodeInfo, SessionInfo
 
 ATTRIBUTE = "seal"
-"""Of the file: 64 hexadecimal digits; missing in recordings of killed sessions and of earlier versions."""
+"""File attribute that holds the seal, 64 hexadecimal digits; missing in recordings of killed sessions and of earlier
+versions."""
 
 
 class Chain:

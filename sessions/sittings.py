@@ -18,13 +18,13 @@ class Sitting:
     paths: tuple[Path, ...]
     """Oldest first."""
     infos: tuple[SessionInfo, ...]
-    """Of each path."""
+    """Session info of each recording."""
     status: Status
-    """Of the last path; the earlier ones were cut short."""
+    """Status of the last recording; the earlier ones were cut short."""
 
     @property
     def info(self) -> SessionInfo:
-        """Of the recording that began the sitting."""
+        """Session info of the recording that began the sitting."""
         return self.infos[0]
 
 

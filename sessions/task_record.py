@@ -39,7 +39,7 @@ class Metric:
     """A number that every step comes to, and a column of the recording. Malformed ones raise ValueError."""
 
     name: str
-    """Of the column: 1 to 40 of a-z, 0-9 and underscores, and none of `RESERVED_METRICS`."""
+    """Name of the column: 1 to 40 of a-z, 0-9 and underscores, and none of `RESERVED_METRICS`."""
     meaning: str
     """What it says, in a few words, such as `road progress after the step`."""
     unit: str

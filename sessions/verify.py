@@ -115,10 +115,10 @@ def verify(path: Path, more: Iterable[Check] = ()) -> list[Finding]:
 
 def structure_checks() -> list[Check]:
     """Return fresh checks of what a recording must be whatever software made it."""
-    return [Name(), State(), Times(), Values(), Bits(), Masks(), Seal()]
+    return [NameCheck(), StateCheck(), TimesCheck(), ValuesCheck(), BitsCheck(), MasksCheck(), SealCheck()]
 
 
-class Name(Check):
+class NameCheck(Check):
     """The file's name says who took part, when, and which session it is."""
 
     name = "name"
@@ -131,7 +131,7 @@ class Name(Check):
             yield self.found("warn", f"the file was renamed; its session is {expected}")
 
 
-class State(Check):
+class StateCheck(Check):
     """Session and episodes have ended, and a finished recording holds all that an unfinished twin beside it does."""
 
     name = "state"
@@ -167,7 +167,7 @@ class State(Check):
             yield self.found("fail", f"{twin.name} beside it holds what this file does not: {difference}")
 
 
-class Times(Check):
+class TimesCheck(Check):
     """Time passes: within episodes, from one to the next, and never a day at once."""
 
     name = "times"
@@ -199,7 +199,7 @@ class Times(Check):
             yield self.failed(episode, "response_ns is not near time_ns")
 
 
-class Values(Check):
+class ValuesCheck(Check):
     """Numbers are finite and lie in their range."""
 
     name = "values"
@@ -217,7 +217,7 @@ class Values(Check):
                     break
 
 
-class Bits(Check):
+class BitsCheck(Check):
     """No step was charged more bits than may cross, nor fewer than a packet's bytes can be; what is lost is empty."""
 
     name = "bits"
@@ -237,7 +237,7 @@ class Bits(Check):
             yield self.failed(episode, f"packet at step {np.flatnonzero(lost)[0]} was lost where nothing can be")
 
 
-class Masks(Check):
+class MasksCheck(Check):
     """An episode with one mask has one, and an episode that sends everything says so."""
 
     name = "masks"
@@ -260,7 +260,7 @@ class Masks(Check):
             yield self.failed(episode, "received differs from latent in condition raw")
 
 
-class Seal(Check):
+class SealCheck(Check):
     """What the file holds is what was recorded when it was sealed."""
 
     name = "seal"

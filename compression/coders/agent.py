@@ -21,24 +21,24 @@ from compression.fitting.fitted import FittedModel, require_shapes
 from compression.model.sizes import Sizes
 
 if TYPE_CHECKING:
-    from compression.model.agent import Acting
+    from compression.model.agent import QuantisedAgent
     from compression.model.latent_model import LatentModel
     from compression.model.vae import Decoder
 
 NAME = "agent"
 TABLES = ("lowest", "frequencies", "rungs")
 _MOST = 1e9
-"""Beyond whatever a table holds."""
+"""Bound of latents before they are rounded, beyond what any table holds."""
 
 
 @dataclass(frozen=True, eq=False)
 class FittedAgent:
     """A file's agent, its tables and its decoder."""
 
-    acting: Acting
+    acting: QuantisedAgent
     ladder: Ladder
     step: float
-    """What a latent's numbers count."""
+    """Quantiser step: latents are rounded to whole multiples of it."""
     decoder: Decoder
 
     def numbers(self, latents: NDArray[np.float32]) -> NDArray[np.int64]:
@@ -87,7 +87,7 @@ def check_agent(fitted: FittedModel, sizes: Sizes) -> None:
 @lru_cache(maxsize=8)
 def fitted_agent(fitted: FittedModel, sizes: Sizes) -> FittedAgent:
     """Return what a file of an agent holds, for a latent model of these sizes. It has no state."""
-    from compression.model.agent import Acting, Agent, agent_sizes, filled, unfilled
+    from compression.model.agent import Agent, QuantisedAgent, agent_sizes, filled, unfilled
     from compression.model.vae import Decoder
 
     networks = {
@@ -97,7 +97,7 @@ def fitted_agent(fitted: FittedModel, sizes: Sizes) -> FittedAgent:
     agent, decoder = networks["agent"], networks["decoder"]
     assert isinstance(agent, Agent) and isinstance(decoder, Decoder)
     step = float(fitted.tensors["step"][0])
-    return FittedAgent(Acting(agent, step), _ladder(fitted), step, decoder)
+    return FittedAgent(QuantisedAgent(agent, step), _ladder(fitted), step, decoder)
 
 
 def _ladder(fitted: FittedModel) -> Ladder:

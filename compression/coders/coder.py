@@ -241,9 +241,9 @@ class CoderSettings:
     bits: int
     """Slot: the most bits that may cross per step."""
     mask_interval: MaskInterval
-    """For coders that choose blocks: once per episode, or in every step."""
+    """How often coders that choose blocks choose them: once per episode, or in every step."""
     fill: FillName
-    """Where coders that leave features out take them from."""
+    """Where the features that a coder leaves out come from."""
     rng: np.random.Generator
     """For senders that draw by chance. A receiver's generator is seeded alike in every episode."""
     fitted: FittedModel | None = None
@@ -277,9 +277,9 @@ class Coder:
     source: str
     """Who published it where, and what differs here."""
     sender: Callable[[LatentModel, CoderSettings], Sender]
-    """Makes the near end."""
+    """Makes the sender."""
     receiver: Callable[[LatentModel, CoderSettings], Receiver]
-    """Makes the far end. Never given anything of the sender's."""
+    """Makes the receiver. It is never given anything of the sender's."""
     least_bits: Callable[[Sizes], int] = any_size
     """The smallest slot that it can use with a model of these sizes."""
     packet_bytes: Callable[[Sizes], int] | None = None

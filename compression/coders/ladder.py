@@ -25,7 +25,7 @@ from compression.errors import PacketError
 TOTAL = 8192
 """Sum of the frequencies of a table: with 16 bits the shortest code of the rarest number is 13 bits."""
 MOST_NUMBERS = 255
-"""Of a table."""
+"""Most numbers in a table."""
 STEPS = (1, 2, 4, 8, 16, 32, 64)
 """How many neighbouring numbers are merged, about."""
 SHARES = 8, 4, 2, 1

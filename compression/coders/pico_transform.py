@@ -58,7 +58,7 @@ class Transform:
 
     def __init__(self, fitted: FittedModel, bits: int) -> None:
         self.levels = allocate(fitted.tensors["losses"].astype(np.float64), bits)
-        """Of each component; 1: not sent."""
+        """Quantiser levels of each component; 1 means not sent."""
         self._mean = fitted.tensors["mean"].astype(np.float64)
         self._analysis = fitted.tensors["analysis"].astype(np.float64)
         self._synthesis = fitted.tensors["synthesis"].astype(np.float64)

@@ -1,4 +1,4 @@
-"""The predictive coder: both ends foresee the next latent, and only what neither could foresee is sent.
+"""The predictive coder: both ends predict the next latent, and only what they missed is sent.
 
 Closed-loop prediction (differential pulse code modulation; Cutler, US patent 2605361, 1952) with a recurrent network as
 the predictor and a Kalman filter's bookkeeping (Kalman, 1960) in place of an allocation that would have to be sent.
@@ -97,17 +97,17 @@ class Forecast:
         return self._schedule[self._step]
 
     def advance(self, action: int) -> tuple[Reading, ...]:
-        """Foresee the next step and return its readings; `action` is the last one applied."""
+        """Predict the next step and return its readings; `action` is the last one applied."""
         import torch
 
         readings = self.readings
         if self._step:
             with torch.inference_mode():
                 # One row at a time at both ends: a batch may be summed in another order.
-                self._hidden, foreseen = self._world_model(
+                self._hidden, predicted = self._world_model(
                     torch.from_numpy(self.latent)[None], torch.tensor([action]), self._hidden
                 )
-            self.latent = foreseen[0].numpy().clip(-REACH, REACH)
+            self.latent = predicted[0].numpy().clip(-REACH, REACH)
         self._step += 1
         return readings
 
@@ -117,14 +117,14 @@ class Forecast:
         self.latent = self.latent + np.float32(said) * reading.gain
 
 
-def quantise(reading: Reading, foreseen: float, actual: float) -> int:
-    """Return the symbol, in [0, levels), of a projection that was foreseen otherwise."""
-    centre = foreseen if reading.centre is None else reading.centre
+def quantise(reading: Reading, predicted: float, actual: float) -> int:
+    """Return the symbol, in [0, levels), of a projection that was predicted otherwise."""
+    centre = predicted if reading.centre is None else reading.centre
     return min(max(int(np.floor((actual - centre) / reading.step)) + reading.levels // 2, 0), reading.levels - 1)
 
 
-def dequantise(reading: Reading, symbol: int, foreseen: float) -> float:
-    """Return how far the projection lies from where it was foreseen.
+def dequantise(reading: Reading, symbol: int, predicted: float) -> float:
+    """Return how far the projection lies from where it was predicted.
 
     Of an absolute reading that is no further than to the inner half of the cell, whose outermost ones are open.
     """
@@ -133,7 +133,7 @@ def dequantise(reading: Reading, symbol: int, foreseen: float) -> float:
         return middle
     low = -np.inf if symbol == 0 else reading.centre + middle - reading.step / 4
     high = np.inf if symbol == reading.levels - 1 else reading.centre + middle + reading.step / 4
-    return float(min(max(foreseen, low), high)) - foreseen
+    return float(min(max(predicted, low), high)) - predicted
 
 
 class PredictiveSender(LatentSender):
@@ -153,15 +153,15 @@ class PredictiveSender(LatentSender):
         """Return the packet for a latent, float32[latents]."""
         value = 0
         for reading in self._replica.advance(action):
-            foreseen = float(reading.direction @ self._replica.latent)
-            symbol = quantise(reading, foreseen, float(reading.direction @ latent))
+            predicted = float(reading.direction @ self._replica.latent)
+            symbol = quantise(reading, predicted, float(reading.direction @ latent))
             self._replica.learn(reading, symbol)
             value = value << reading.depth | symbol
         return packet_from_value(value, self._bits)
 
 
 class PredictiveReceiver(LatentReceiver):
-    """Foresees, and corrects itself by what arrives; what is lost stays as foreseen."""
+    """Predicts, and corrects itself by what arrives; what is lost stays as predicted."""
 
     def __init__(self, model: LatentModel, settings: CoderSettings) -> None:
         super().__init__(model)
@@ -234,7 +234,7 @@ def nearest_anchor(bits: int) -> int:
 
 PREDICTIVE = Coder(
     name=NAME,
-    summary="what a shared prediction did not foresee",
+    summary="what a shared prediction missed",
     source=(
         "Differential coding (Cutler, 1952) with a recurrent world model as predictor; a Kalman filter's covariance "
         "(Kalman, 1960), weighted by the sensitivity of a driver model, says which projections to send. Unlike either: "

@@ -166,7 +166,7 @@ menu_for = lru_cache(maxsize=16)(Menu)
 """The menu of a slot: it has no state, so that all who send through such a slot share it."""
 
 
-class Agent:
+class AllocationPolicy:
     """The policy, as plain arrays: a single state is too small to be worth a framework."""
 
     def __init__(self, fitted: FittedModel) -> None:
@@ -230,7 +230,7 @@ class AllocationSender(LatentSender):
 
     def __init__(self, model: LatentModel, settings: CoderSettings) -> None:
         super().__init__(model)
-        self._agent = Agent(settings.fitted_for(NAME))
+        self._agent = AllocationPolicy(settings.fitted_for(NAME))
         self._replica = _End(model, settings)
 
     def reset(self) -> None:

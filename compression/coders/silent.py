@@ -1,7 +1,7 @@
 """Coders that send nothing: what somebody does who sees nothing, and what the receiver knows by itself.
 
 Null rows. A coder is worth what it adds to these: somebody who keeps straight and sees nothing does a good part of many
-tasks, and a receiver that knows the game and the actions foresees some of it.
+tasks, and a receiver that knows the game and the actions predicts some of it.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ BLIND = Coder(
 )
 ZERO_BITS = Coder(
     name="zero-bits",
-    summary="what the receiver's world model foresees by itself",
+    summary="what the receiver's world model predicts by itself",
     source="A null row: fill `predict` from the first step on, of nothing but the actions; nothing is sent.",
     sender=SilentSender,
     receiver=partial(_receiver, fill="predict"),

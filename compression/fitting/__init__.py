@@ -1,4 +1,4 @@
-"""What is fitted to behaviour, and its file.
+"""Fitting to behaviour: masks, tables of coders and agents, and the file format that they share.
 
 It is given latents and actions as arrays, whoever recorded them. Coders and `racer` import it; of all packages here it
 imports coders and latent model alone.

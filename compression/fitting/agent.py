@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from compression.coders.ladder import MOST_NUMBERS, RUNGS, TOTAL, Ladder, fit_rungs, frequencies_of
 from compression.errors import TrainingError
 from compression.fitting.rate_models import RATE_MODELS, RateModel, RateModelName
-from compression.model.agent import LAG, Acting, Agent, agent_sizes
+from compression.model.agent import LAG, Agent, QuantisedAgent, agent_sizes
 from compression.model.latent_model import images_from_frames
 from compression.model.sizes import Sizes
 from compression.model.training.resumable import Trainer, Work
@@ -31,7 +31,7 @@ from compression.model.vae import Decoder
 
 DecoderLoss = Literal["mse", "latent", "both"]
 Progress = Callable[[str, float], None]
-"""Told what is under way and the share of it that is done."""
+"""Callback (stage, fraction of the whole that is done, in [0, 1])."""
 _CLIP, _DECODER_CLIP = 10.0, 50.0
 _PRIOR_COUNTS = 50.0
 """Frames that the learned prior counts for in the tables, beside those that were seen."""
@@ -103,20 +103,20 @@ class Gathered:
         return np.maximum(np.arange(len(self.frames)) - LAG, begins)
 
 
-Gather = Callable[[int, Acting | None], Gathered]
+Gather = Callable[[int, QuantisedAgent | None], Gathered]
 """Gathers a round, given its number and the agent; None in the first round, which somebody else does."""
 
 
 @dataclass(frozen=True)
 class AgentFit:
-    """What came of a training."""
+    """Result of a training."""
 
     tensors: dict[str, NDArray[np.floating[Any]]]
-    """Of the fitted file."""
+    """Tensors of the fitted file."""
     rate_model: RateModel
-    """As it was learned, for its cross-entropy; its coordinates are in the file's order."""
+    """Learned rate model, for its cross-entropy; its coordinates are in the file's order."""
     alpha: float
-    """Where it ended."""
+    """Final value of alpha."""
 
 
 def train_agent(
@@ -194,9 +194,9 @@ class Pupil(nn.Module):
         self.alpha: Tensor
         self.register_buffer("alpha", torch.tensor(alpha))
 
-    def acting(self) -> Acting:
+    def acting(self) -> QuantisedAgent:
         """Return the agent as it is used."""
-        return Acting(self.agent, self.rate_model.step)
+        return QuantisedAgent(self.agent, self.rate_model.step)
 
     def reorder(self, order: NDArray[np.intp]) -> None:
         """Give the latents another order, in place."""
@@ -217,7 +217,7 @@ def _new_pupil(sizes: Sizes, config: AgentConfig) -> Pupil:
         return Pupil(sizes, config.rate_model, config.alpha)
 
 
-def _gathered(work: Work, number: int, gather: Gather, acting: Acting | None) -> Gathered:
+def _gathered(work: Work, number: int, gather: Gather, acting: QuantisedAgent | None) -> Gathered:
     def make() -> dict[str, Tensor]:
         return {name: torch.from_numpy(array) for name, array in vars(gather(number, acting)).items()}
 

@@ -17,7 +17,7 @@ from compression.fitting.discriminators import ActionDiscriminator
 from compression.model.sizes import Sizes
 
 Progress = Callable[[str, float], None]
-"""Told the stage and the fraction of the whole training that is done, in [0, 1]."""
+"""Callback (stage, fraction of the whole training that is done, in [0, 1])."""
 
 
 STAGES = 4
@@ -30,7 +30,7 @@ CHECKED_EVERY = 25
 
 @dataclass(frozen=True)
 class LossPoint:
-    """How far the fit of one network had come."""
+    """A point of the loss curve of one network."""
 
     stage: str
     """Such as `mask policy`."""
@@ -45,7 +45,7 @@ class LossPoint:
     quality: float
     """On them, in [0, 1]: of a classifier how often its likeliest action is the one taken, averaged over the actions;
     of the image discriminator 1 less its mean error; of the mask policy the mean D(p, x) under its masks; of an
-    interaction model how often it foretells rightly whether what the original asks for is done."""
+    interaction model how often it predicts rightly whether what the original asks for is done."""
 
 
 @dataclass(frozen=True)
@@ -64,11 +64,11 @@ class Classifiers:
 
     members: list[ActionDiscriminator]
     curve: tuple[LossPoint, ...] = ()
-    """Of their fit."""
+    """Loss curve of their fit."""
 
     @property
     def sizes(self) -> Sizes:
-        """Those of the latent model."""
+        """Sizes of the latent model."""
         return self.members[0].sizes
 
     def probabilities(self, x: Tensor) -> Tensor:

@@ -32,7 +32,7 @@ class PicoConfig:
     batch: int = 256
     """Steps of recordings per gradient step."""
     learning_rate: float = 1e-3
-    """Of Adam (released code)."""
+    """Learning rate of Adam (released code)."""
     weight_decay: float = 1e-3
     """Decoupled; the recordings are few."""
     imagined: int = 8
@@ -42,7 +42,8 @@ class PicoConfig:
     was shown `negative_label`. `paper`: was x the original when this action was taken? 1 for originals, 0 for what was
     compressed, so that D(a, x) = p(T = 1 | a, x) (section 3.1)."""
     negative_label: float = 0.5
-    """Of an action taken on seeing what was compressed, for its original; with labels `released` alone, in [0, 1]."""
+    """Label, in [0, 1], of an original whose action was taken on seeing what was compressed; with labels `released`
+    alone."""
     held_out: float = 0.2
     """Fraction of the episodes of each kind held out whole, at least one of each."""
     seed: int = 0

@@ -46,10 +46,10 @@ Shapes = Mapping[str, tuple[int, ...]]
 
 @dataclass(frozen=True)
 class FittedRecord:
-    """What something was fitted to."""
+    """Provenance of a fitted file: what it was fitted to."""
 
     objective: str
-    """What for: `pico`, `perceptual`, or the name of a coder."""
+    """What it was fitted for: `pico`, `perceptual`, or the name of a coder."""
     model_sha256: str
     """Hash of the latent model through which the task was seen."""
     participants: tuple[str, ...]
@@ -57,17 +57,17 @@ class FittedRecord:
     sessions: tuple[str, ...]
     """Session ids; empty where the task was done for the fit alone."""
     seeds: tuple[int, ...]
-    """Of the trials that they did."""
+    """Seeds of the trials that they did."""
     config: dict[str, Any]
     """Settings of the fit, seed included."""
     interval: str = ""
     """How often a mask was chosen in the recordings, `episode` or `step`; empty where that does not matter."""
     fill: str = ""
-    """Where the features that were not sent came from in them; empty where that does not matter."""
+    """Fill of the recordings, which made up the features that were not sent; empty where that does not matter."""
     task: str = ""
     """Name of the task; empty in files of version 0.1.0, which knew only car-racing."""
     settings: dict[str, Any] = field(default_factory=dict)
-    """Of the task, such as what was asked; empty where the file does not say."""
+    """The task's settings, such as what was asked; empty where the file does not say."""
     drivers: tuple[str, ...] = ()
     """Who drove: families of simulated people, `keyboard` for people; empty where the file does not say."""
 

@@ -1,9 +1,9 @@
-"""R: what somebody does on seeing a picture, and whether it goes well; a small ensemble, split by person.
+"""The interaction model R: what people do on seeing a picture, and whether it goes well; an ensemble split by person.
 
 After Lampinen, So, Eck and Bertsch, "Improving image generative models with human interactions" (2017), section 2.1.3:
 a model of behaviour that is frozen and then followed. There it rates an image by itself. Here it sees what was shown,
-the last actions and what is done on seeing the original of the same state, and foretells whether that is done, so that
-a picture gains by saying what there is, and not by looking easy. It also foretells, from what was shown and the last
+the last actions and what is done on seeing the original of the same state, and predicts whether that is done, so that
+a picture gains by saying what there is, and not by looking easy. It also predicts, from what was shown and the last
 actions alone, whether nothing fails in the next second.
 """
 
@@ -74,7 +74,7 @@ class Interactions:
 
 @dataclass(frozen=True)
 class InteractionSummary:
-    """What came of a fit. All is measured on steps of people whom the members that are asked have not met."""
+    """Result of a fit, measured on the steps of people whom the members that are asked have not met."""
 
     steps: int
     people: int
@@ -83,7 +83,7 @@ class InteractionSummary:
     """Share of the steps in which the action is the one on seeing the original."""
     agreement_foreseen: float
     agreement_correlation: float
-    """Of whether they agree with the probability foreseen; 0 where one of the two does not vary."""
+    """Correlation between agreeing and the predicted probability of it; 0 where one of the two does not vary."""
     calibration_error: float
     """Expected calibration error of the probability of agreeing."""
     kept: float | None
@@ -248,7 +248,7 @@ def interaction_of(tensors: Mapping[str, NDArray[np.float32]], sizes: Sizes) -> 
     return InteractionModel(tuple(networks))
 
 
-def foreseen(
+def predicted_rates(
     interaction: InteractionModel, shown: NDArray[np.uint8], data: Interactions
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Return the probabilities of agreeing and of keeping, float32[N] each, on seeing frames uint8[N, H, W, C]."""
@@ -261,7 +261,7 @@ def foreseen(
 
 
 def summarise(fitted: InteractionModel, shown: NDArray[np.uint8], data: Interactions) -> InteractionSummary:
-    """Return how well each member foretells what people do whom it has not met.
+    """Return how well each member predicts what people do whom it has not met.
 
     Args:
         fitted: Fitted to just these steps.
@@ -272,7 +272,7 @@ def summarise(fitted: InteractionModel, shown: NDArray[np.uint8], data: Interact
     agreeing, keeping = np.zeros((2, len(shown)), np.float32)
     for number, member in enumerate(fitted.members):
         held = np.flatnonzero(left_out(data, number, count))
-        agreeing[held], keeping[held] = foreseen(InteractionModel((member,)), shown[held], data.part(held))
+        agreeing[held], keeping[held] = predicted_rates(InteractionModel((member,)), shown[held], data.part(held))
     known = ~np.isnan(data.kept)
     agreed = data.agreement()
     return InteractionSummary(
@@ -311,12 +311,12 @@ class _Batch:
         return loss
 
     def right(self, network: InteractionNetwork, index: Tensor) -> float:
-        """Return how often the network foretells rightly whether what the original asks for is done, in [0, 1]."""
+        """Return how often the network predicts rightly whether what the original asks for is done, in [0, 1]."""
         at = self._chosen[index.numpy()]
         recent, wanted = _told(self._data, at)
-        foretold = network(images_of(self._shown[at]), recent)[0] > 0
+        predicted = network(images_of(self._shown[at]), recent)[0] > 0
         done = functional.one_hot(torch.from_numpy(self._data.actions[at]), network.actions).bool()
-        return float((wanted * (foretold == done)).sum(1).mean())
+        return float((wanted * (predicted == done)).sum(1).mean())
 
 
 def _told(data: Interactions, at: NDArray[np.intp]) -> tuple[Tensor, Tensor]:

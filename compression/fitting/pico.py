@@ -67,7 +67,7 @@ class TrainingSummary:
     block_frequency: tuple[float, ...]
     """How often each block is sent."""
     curve: tuple[LossPoint, ...] = ()
-    """Of the fit, network by network."""
+    """Loss curve of the fit, network by network."""
 
 
 @dataclass(frozen=True)
@@ -273,7 +273,7 @@ class _Targets:
     """float32[N]."""
 
     def and_(self, other: _Targets) -> _Targets:
-        """Return both."""
+        """Return these targets followed by the others."""
         return _Targets(
             torch.cat([self.mask, other.mask]),
             torch.cat([self.x, other.x]),

@@ -28,7 +28,7 @@ from compression.model.quantizer import MOST_LEVELS
 _TRIED = (1, 2, 3, 4, 6, 8, 12, 16, 32, 64)
 """Levels whose cost is measured; between them it is interpolated."""
 _MOST_STEPS = 1500
-"""Steps that it is averaged over."""
+"""Most steps that the cost is averaged over."""
 _FITTED = 0.7
 """Share of the time that fitting the model of the driver takes, about."""
 _SUMMARISED = (12, 85)
@@ -37,21 +37,21 @@ _SUMMARISED = (12, 85)
 
 @dataclass(frozen=True)
 class RateSummary:
-    """What came of a fit."""
+    """Result of a fit."""
 
     steps: int
     """Steps that the model of the driver was fitted to."""
     held_out_episodes: int
     action_accuracy: float
-    """On the held-out episodes, over the actions, balanced."""
+    """Accuracy on the held-out episodes, balanced over the actions."""
     calibration_error: float
-    """Expected calibration error of the same."""
+    """Expected calibration error on the same episodes."""
     levels: dict[int, tuple[int, ...]]
-    """Of each feature or component, by the slot in bits; 1: not sent."""
+    """Quantiser levels of each feature or component, by slot in bits; 1 means not sent."""
     quantised: str = "feature"
     """What has levels: `feature` or `component`."""
     curve: tuple[LossPoint, ...] = ()
-    """Of the fit of the model of the driver."""
+    """Loss curve of the driver model's fit."""
 
 
 def fit_pico_rate(
@@ -130,7 +130,7 @@ def fit_drivers(
     return FittedDrivers(drivers, trained, held, count)
 
 
-def foretold(
+def predicted_actions(
     originals: list[RecordedEpisode], episodes: list[RecordedEpisode], model: LatentModel, config: PicoConfig
 ) -> list[NDArray[np.float32]]:
     """Return how likely each action is on seeing the original frames of episodes, float32[T, actions] each.

@@ -20,7 +20,7 @@ _MOST_STEPS = 3000
 _FITTED = 0.7
 """Share of the time that fitting the model of the driver takes, about."""
 _LEAST_VARIANCE = 1e-6
-"""Of the latents along any direction, as a share of the largest."""
+"""Least variance of the latents along any direction, as a share of the largest."""
 
 
 def fit_pico_transform(

@@ -24,7 +24,7 @@ from compression.model.world_model import WorldModel
 
 Report = Callable[[str], None]
 LEAST_STEPS = 4
-"""Of a drive."""
+"""Fewest steps of a drive."""
 _SETTLING = 20
 """Steps at a drive's beginning that the dynamics are not measured on, if it has more than these."""
 
@@ -40,7 +40,7 @@ class PredictiveConfig:
     window: int = 40
     """Steps that a gradient reaches back."""
     learning_rate: float = 7e-4
-    """Of Adam at first; falls to a tenth."""
+    """Initial learning rate of Adam; it falls to a tenth."""
     refit_each: int = 25
     """Rounds between two measurements of the dynamics."""
     measured: int = 48
@@ -188,18 +188,18 @@ def _run(
 def _learn(shown: Tensor, truth: Tensor, reading: Reading) -> Tensor:
     """Return what is shown after a reading, float32[N, latents]: `predictive.dequantise` of batches, with gradients."""
     direction, gain = torch.from_numpy(reading.direction), torch.from_numpy(reading.gain)
-    foreseen, actual = shown @ direction, truth @ direction
-    centre = foreseen.detach() if reading.centre is None else torch.full_like(foreseen, reading.centre)
+    predicted, actual = shown @ direction, truth @ direction
+    centre = predicted.detach() if reading.centre is None else torch.full_like(predicted, reading.centre)
     symbol = ((actual - centre) / reading.step).floor().add(reading.levels // 2).clamp(0, reading.levels - 1)
     middle = (symbol - reading.levels // 2 + 0.5) * reading.step
     if reading.centre is None:
         # Quantisation has no slope; on average a reading tells this part of the difference.
-        difference = actual - foreseen
+        difference = actual - predicted
         said = middle + (1 - LEFT_OVER[reading.depth - 1]) * (difference - difference.detach())
     else:
         low = torch.where(symbol == 0, -torch.inf, centre + middle - reading.step / 4)
         high = torch.where(symbol == reading.levels - 1, torch.inf, centre + middle + reading.step / 4)
-        said = torch.minimum(torch.maximum(foreseen, low), high) - foreseen
+        said = torch.minimum(torch.maximum(predicted, low), high) - predicted
     return shown + said[:, None] * gain
 
 

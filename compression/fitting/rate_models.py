@@ -1,4 +1,4 @@
-"""Models of what latents are likely: they say what a latent costs, in bits, and are learned along with the latents."""
+"""Rate models: how likely latents are, and so what they cost in bits; they are learned along with the latents."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ RateModelName = Literal["normal", "factorised"]
 _MIXED = 5
 """Logistic distributions that make up one of a coordinate's."""
 _REACH = 8.0
-"""How far from 0 they lie at first."""
+"""Initial distance from 0 of the outermost ones."""
 _FAST = 40.0
 """How much faster than a network's weights their parameters move."""
 

@@ -37,7 +37,7 @@ class AllocationConfig:
     codings: int = 12
     """Times that each frame is coded."""
     learning_rate: float = 2e-3
-    """Of Adam at first; falls to a tenth."""
+    """Initial learning rate of Adam; it falls to a tenth."""
     entropy: float = 0.3
     """Weight at first of the entropy of the allocation; falls to nothing."""
     rate_price: float = 1e-4
@@ -52,7 +52,7 @@ class AllocationConfig:
 
 
 _SMALLEST_DEVIATION = 1e-3
-"""Of returns that are told apart."""
+"""Least standard deviation of returns that are told apart."""
 
 
 class PolicyNetwork(nn.Module):

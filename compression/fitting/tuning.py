@@ -29,10 +29,10 @@ from compression.fitting.interaction import (
     InteractionSummary,
     decoded,
     fit_interaction,
-    foreseen,
     interaction_of,
     left_out,
     members_of,
+    predicted_rates,
     summarise,
 )
 from compression.model.header import FILE_NAME, LARGEST_FILE
@@ -47,8 +47,8 @@ _CLIP, _CHECKPOINT = 1.0, 50
 _FITTED = 0.6
 """Share of the time until R is fitted."""
 _PIECE = 256
-Wish = Callable[[Tensor, NDArray[np.intp]], Tensor]
-"""Says how good images float32[B, C, H, W] in [0, 1] are for the steps int[B], in nats."""
+Reward = Callable[[Tensor, NDArray[np.intp]], Tensor]
+"""Reward of images, float32[B, C, H, W] in [0, 1], for the steps int[B]: a mean in nats."""
 
 
 @dataclass(frozen=True)
@@ -56,8 +56,8 @@ class TuningConfig:
     """Settings of a tuning."""
 
     weight: float = 3.0
-    """Of what is wished for, beside staying where the untuned decoder is: one nat against 30 dB. At 30 families that
-    R never saw did anything from better to much worse (docs/results.md)."""
+    """Weight of the reward against staying where the untuned decoder is: one nat against 30 dB. At 30, families
+    that R never saw did anything from better to much worse (docs/results.md)."""
     keeping: float = 0.0
     """Weight of keeping, beside agreeing; see `InteractionModel.rates`."""
     steps: int = 400
@@ -65,7 +65,7 @@ class TuningConfig:
     batch: int = 32
     """Pictures per step."""
     learning_rate: float = 1e-4
-    """Of Adam, a tenth of what latent models are trained at."""
+    """Learning rate of Adam, a tenth of that for latent models."""
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -80,41 +80,41 @@ class TuningConfig:
             raise TrainingError(f"the learning rate must lie above 0 and at most at 1; got {self.learning_rate}")
 
 
-def by_interaction(interaction: InteractionModel, data: Interactions, keeping: float) -> Wish:
-    """Return the wish that R's log probability of agreeing is high, and `keeping` times that of keeping."""
+def interaction_reward(interaction: InteractionModel, data: Interactions, keeping: float) -> Reward:
+    """Return the reward: R's log probability of agreeing, and `keeping` times that of keeping."""
     recent, wanted = torch.from_numpy(data.recent), torch.from_numpy(data.wanted)
 
-    def wish(images: Tensor, index: NDArray[np.intp]) -> Tensor:
+    def reward(images: Tensor, index: NDArray[np.intp]) -> Tensor:
         at = torch.from_numpy(index)
         agreeing, kept = interaction.rates(images, recent[at], wanted[at])
         return (agreeing + keeping * kept).mean()
 
-    return wish
+    return reward
 
 
-def by_pixels(targets: NDArray[np.uint8]) -> Wish:
-    """Return the wish that pictures are like these frames, uint8[N, H, W, C]: a control without any behaviour."""
+def pixel_reward(targets: NDArray[np.uint8]) -> Reward:
+    """Return the reward for pictures like these frames, uint8[N, H, W, C]: a control without any behaviour."""
 
-    def wish(images: Tensor, index: NDArray[np.intp]) -> Tensor:
+    def reward(images: Tensor, index: NDArray[np.intp]) -> Tensor:
         return -functional.mse_loss(images, images_of(targets[index])) / _A_NAT
 
-    return wish
+    return reward
 
 
 def tune_decoder(
     model: LatentModel,
     received: NDArray[np.float32],
-    wish: Wish,
+    reward: Reward,
     config: TuningConfig,
     work: Work,
     progress: Callable[[float], None] = lambda done: None,
 ) -> Decoder:
-    """Return a decoder tuned to a wish, from the model's own. A tuning that was interrupted goes on where it was.
+    """Return a decoder tuned to a reward, from the model's own. A tuning that was interrupted goes on where it was.
 
     Args:
         model: Whose decoder it is; it is left as it is.
         received: float32[N, latents], what is decoded.
-        wish: What is wished for, by the numbers of these.
+        reward: Of pictures, by the index of their step in these.
         config: Settings.
         work: Keeps checkpoints.
         progress: Told the share that is done.
@@ -129,7 +129,7 @@ def tune_decoder(
             before = model.vae.decoder(latents)
         images = decoder(latents)
         left = functional.mse_loss(images, before) / _A_NAT
-        return left - config.weight * wish(images.clamp(0, 1), index)
+        return left - config.weight * reward(images.clamp(0, 1), index)
 
     def make() -> dict[str, Tensor]:
         with repeatable(config.seed):
@@ -154,13 +154,13 @@ def tuned_file(model: LatentModel, decoder: Decoder, record: FittedRecord) -> by
 
 @dataclass(frozen=True, eq=False)
 class Tuned:
-    """What came of a tuning."""
+    """Result of a tuning."""
 
     decoder: Decoder
     interaction: InteractionSummary
-    """Of the R that was followed."""
+    """Summary of the R that was followed."""
     held_out: dict[str, Any]
-    """What the member of R that was not followed foresees of steps of people that nothing was tuned on, as they were
+    """What the member of R that was not followed predicts of steps of people that nothing was tuned on, as they were
     shown (`before`) and as the tuned decoder draws them (`after`)."""
     whole: NDArray[np.uint8]
     """uint8[N, H, W, C], those steps as the untuned decoder draws all their features."""
@@ -211,7 +211,7 @@ def tune(
     decoder = tune_decoder(
         model,
         seen.received,
-        by_interaction(followed, seen, config.keeping),
+        interaction_reward(followed, seen, config.keeping),
         config,
         work,
         lambda done: progress("decoder", _FITTED + (1 - _FITTED) * done),
@@ -226,7 +226,7 @@ def tune(
         "psnr_to_untuned_db": float(10 * np.log10(255**2 / error)) if error else None,
     }
     for name, frames in (("before", before), ("after", after)):
-        agreeing, keeping = foreseen(judge, frames, unseen)
+        agreeing, keeping = predicted_rates(judge, frames, unseen)
         held_out[f"agreement_{name}"] = float(agreeing.mean())
         if not np.isnan(unseen.kept).any():
             held_out[f"kept_{name}"] = float(keeping.mean())

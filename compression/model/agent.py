@@ -88,7 +88,7 @@ class Agent(nn.Module):
 
 
 @dataclass(frozen=True, eq=False)
-class Acting:
+class QuantisedAgent:
     """An agent as it is used: its latents are whole multiples of a step."""
 
     agent: Agent

@@ -1,4 +1,4 @@
-"""What the file of a latent model says of itself, read without its weights: at once, and without torch."""
+"""The header of a latent model's file: what it says of itself, read without its weights and without torch."""
 
 from __future__ import annotations
 

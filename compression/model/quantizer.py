@@ -29,9 +29,9 @@ class Quantizer:
             raise ValueError(f"codebook must be finite float32[features, {CODEBOOK_WIDTH}]")
         features = len(codebook)
         self._tables = np.zeros((MOST_LEVELS + 1, features, MOST_LEVELS), np.float32)
-        """By levels and feature; only the first `levels` entries mean anything."""
+        """Table entries, by levels and feature; only the first `levels` of them mean anything."""
         self._edges = np.full((MOST_LEVELS + 1, features, MOST_LEVELS - 1), np.inf)
-        """Between the entries; there are none beyond the last."""
+        """Boundaries between the entries; there are none beyond the last."""
         for levels in _ALL_LEVELS:
             table = tables_of(codebook, levels)
             if (np.diff(table, axis=1) < 0).any():

@@ -11,7 +11,7 @@ from racer.commands.options import JsonOption
 from racer.commands.output import print_json
 
 if TYPE_CHECKING:
-    from racer.doctor.machine import Check
+    from racer.doctor.machine import CheckResult
 
 
 def doctor(
@@ -44,7 +44,7 @@ def doctor(
         raise typer.Exit(1)
 
 
-def _print_checks(checks: list[Check]) -> None:
+def _print_checks(checks: list[CheckResult]) -> None:
     from rich import box
     from rich.console import Console
     from rich.table import Table

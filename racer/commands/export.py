@@ -158,11 +158,11 @@ def replay(
     from contextlib import closing
 
     from racer.recordings.places import find_files
-    from racer.recordings.replay import KEYS, Replay
+    from racer.recordings.replay import KEYS, ReplayWindow
 
     paths = find_files(recording)
     for place, path in enumerate(paths, 1):
-        window = Replay(
+        window = ReplayWindow(
             path, episode, speed, beside=not no_original, folder=model, fullscreen=fullscreen, on_note=_note
         )
         with closing(window):

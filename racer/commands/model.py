@@ -344,14 +344,15 @@ def _tuned_lines(card: dict[str, Any]) -> list[str]:
         f"tuned to        {data['steps']} steps of {data['people']} people: {', '.join(data['drivers'])}",
         f"weight          {settings['weight']:g}, of no failure {settings['keeping']:g}",
         f"held out        {held_out['steps']} steps; action as on the original in "
-        f"{100 * held_out['agreement_measured']:.1f} %, foreseen {100 * held_out['agreement_before']:.1f} % before and "
+        f"{100 * held_out['agreement_measured']:.1f} %, "
+        f"predicted {100 * held_out['agreement_before']:.1f} % before and "
         f"{100 * held_out['agreement_after']:.1f} % after",
     ]
     if "kept_before" in held_out:
         before, after = (100 * held_out[f"kept_{name}"] for name in ("before", "after"))
-        lines.append(f"no failure      for a second, foreseen {before:.1f} % before and {after:.1f} % after")
+        lines.append(f"no failure      for a second, predicted {before:.1f} % before and {after:.1f} % after")
     told = "nothing changed" if moved is None else f"{moved:.1f} dB to what the untuned decoder draws"
-    return [*lines, f"moved           {told}", "What R foresees is no measurement: drive with people it has never met."]
+    return [*lines, f"moved           {told}", "What R predicts is no measurement: drive with people it has never met."]
 
 
 def _card_lines(card: dict[str, Any]) -> list[str]:
@@ -368,8 +369,8 @@ def _card_lines(card: dict[str, Any]) -> list[str]:
     nats = held_out["nats_per_feature"]
     lines.append(f"nats a feature  {' '.join(f'{value:.1f}' for value in nats)}")
     if "next_latent_squared_error" in held_out:
-        foreseen, still = held_out["next_latent_squared_error"], held_out["next_latent_squared_error_of_no_change"]
-        lines.append(f"next frame      squared error {foreseen:.4f} a feature; {still:.4f} if nothing changed")
+        predicted, still = held_out["next_latent_squared_error"], held_out["next_latent_squared_error_of_no_change"]
+        lines.append(f"next frame      squared error {predicted:.4f} a feature; {still:.4f} if nothing changed")
     if explained := held_out.get("explained"):
         lines.append(f"about           {explained['by']}, percent of each feature: {_percent(explained)}")
         for point in explained.get("at", ()):

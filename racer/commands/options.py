@@ -125,7 +125,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object 
 
 @contextmanager
 def chosen_engine(choice: EngineChoice, jobs: int | None, address: str | None) -> Iterator[Engine]:
-    """Give what the work is spread by.
+    """Yield the engine that the work is spread over.
 
     Raises:
         ConfigError: If an address is given where there is no cluster, or Ray is not installed.

@@ -30,7 +30,7 @@ from racer.commands.output import print_json, progress_bar
 from racer.commands.rates_table import print_rates
 
 if TYPE_CHECKING:
-    from racer.rates.sweep import Driven, Sweep
+    from racer.rates.sweep import Sweep, SweepResult
     from racer.rates.write import Written
     from racer.tasks.task import Task
 
@@ -336,7 +336,7 @@ def _print_unfair(sweep: Sweep) -> None:
             print(f"{coder} does not say whose driving it was fitted to: its rows may be of the same people")
 
 
-def _as_json(sweep: Sweep, driven: Driven, written: Written) -> dict[str, Any]:
+def _as_json(sweep: Sweep, driven: SweepResult, written: Written) -> dict[str, Any]:
     from dataclasses import asdict
 
     from racer.rates.write import curve_numbers, family_numbers

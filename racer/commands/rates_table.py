@@ -11,12 +11,12 @@ if TYPE_CHECKING:
     from racer.rates.curves import Curve
     from racer.rates.families import WorstFamily
     from racer.rates.resampling import Estimate
-    from racer.rates.sweep import Driven, Sweep
+    from racer.rates.sweep import Sweep, SweepResult
     from racer.rates.write import Written
     from racer.tasks.task import Metric
 
 
-def print_rates(sweep: Sweep, driven: Driven, written: Written, out: Path) -> None:
+def print_rates(sweep: Sweep, driven: SweepResult, written: Written, out: Path) -> None:
     """Print what a finished sweep came to, coder by coder, and what to look at next."""
     from racer.rates.curves import ANCHOR
     from racer.rates.plot import figure_name

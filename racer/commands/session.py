@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from racer.commands import care
+from racer.commands import maintenance
 from racer.commands.export import export, replay, video
 from racer.commands.options import (
     CONDITIONS_HELP,
@@ -157,11 +157,11 @@ def session_start(
             resume=resume,
             markers=MarkersConfig(lsl, mark_frames, serial, photodiode),
         )
-    care.finish_begun_or_say(config.data)
+    maintenance.finish_begun_or_say(config.data)
     with progress_bar("episodes", shown=headless and not as_json) as advance:
         result = start_session(
             config,
-            on_seat=quiet if as_json else lambda seated: print(seated, flush=True),
+            on_briefing=quiet if as_json else lambda seated: print(seated, flush=True),
             on_ready=lambda path, episodes: advance(0, episodes),
             on_episode=lambda episode: advance(1, None),
             on_trouble=lambda line: print(f"racer: {line}", file=sys.stderr),
@@ -288,7 +288,7 @@ def session_list(
     from racer.recordings.places import existing_folder
 
     data = existing_folder(data)
-    care.finish_begun_or_say(data)
+    maintenance.finish_begun_or_say(data)
     rows = list_sessions(data)
     if as_json:
         print_json({"sessions": rows})
@@ -315,10 +315,10 @@ def session_show(
         print_session(description)
 
 
-app.command("verify", epilog=care.VERIFY_EPILOG)(care.verify)
-app.command("repair", epilog=care.REPAIR_EPILOG)(care.repair)
+app.command("verify", epilog=maintenance.VERIFY_EPILOG)(maintenance.verify)
+app.command("repair", epilog=maintenance.REPAIR_EPILOG)(maintenance.repair)
 app.command(epilog="Example: racer session replay recordings/p01_*.h5 --speed 2")(replay)
 app.command(epilog="Example: racer session video recordings/p01_*.h5 --out p01.mp4")(video)
 app.command(epilog="Example: racer session export recordings --to csv --out tables")(export)
-app.command("merge", epilog=care.MERGE_EPILOG)(care.merge)
-app.command("withdraw", epilog=care.WITHDRAW_EPILOG)(care.withdraw)
+app.command("merge", epilog=maintenance.MERGE_EPILOG)(maintenance.merge)
+app.command("withdraw", epilog=maintenance.WITHDRAW_EPILOG)(maintenance.withdraw)

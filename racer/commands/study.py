@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from racer.commands.care import finish_begun, finish_begun_or_say
+from racer.commands.maintenance import finish_begun, finish_begun_or_say
 from racer.commands.options import (
     AddressOption,
     EngineChoice,

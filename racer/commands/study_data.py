@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from racer.report.study import Beforehand
+    from racer.report.study import StudyContext
 
 StudyArgument = Annotated[
     Path | None, typer.Argument(help="The study's folder, or its study.toml. Default: the study in the current folder.")
@@ -28,10 +28,10 @@ class StudyData:
     recordings: Path
     """Their folder."""
     wording: Mapping[tuple[str, str], str] = field(default_factory=dict)
-    """Of questionnaire items, by questionnaire and item id."""
+    """Wording of questionnaire items, by questionnaire and item id."""
     model: Path | None = None
     """Folder of the latent model, where the study names one."""
-    beforehand: Beforehand | None = None
+    beforehand: StudyContext | None = None
     """What was preregistered."""
     masks: tuple[Path, ...] = ()
     """Fitted files of its conditions, where the study names any."""
@@ -39,7 +39,7 @@ class StudyData:
 
 def find_data(data: Path | None) -> StudyData:
     """Return what is meant by a study's folder, a folder of recordings, or nothing."""
-    from racer.report.study import Beforehand
+    from racer.report.study import StudyContext
     from racer.study.file import RECORDINGS, STUDY_FILE, StudyFileError, find_study, load_study
     from racer.study.preregistration import PREREGISTRATION, read_preregistration
 
@@ -56,11 +56,11 @@ def find_data(data: Path | None) -> StudyData:
     except StudyFileError as error:
         # The recordings say all that is analysed; only the wording of the questions stands in the file.
         print(f"questions are named by their ids: {error}", file=sys.stderr)
-        return StudyData(path.parent / RECORDINGS, beforehand=Beforehand(*promised) if promised else None)
+        return StudyData(path.parent / RECORDINGS, beforehand=StudyContext(*promised) if promised else None)
     custom = {entry.name: entry.questionnaire() for entry in study.file.questionnaires.custom}
     known = {**study.language.questionnaires, **custom}
     texts = {(name, item.id): item.text for name, each in known.items() for item in each.items}
-    beforehand = Beforehand(*promised, settings=study.settings) if promised else None
+    beforehand = StudyContext(*promised, settings=study.settings) if promised else None
     masks = (study.mask_path(condition) for condition in study.file.masks_needed)
     there = tuple(mask for mask in masks if mask is not None and mask.is_file())
     return StudyData(study.recordings, texts, study.model, beforehand, there)

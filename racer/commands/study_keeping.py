@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from racer.commands.care import finish_begun
+from racer.commands.maintenance import finish_begun
 from racer.commands.options import JsonOption
 from racer.commands.output import print_json
 from racer.commands.study_data import DataArgument, StudyArgument, find_data

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from racer.commands.care import finish_begun
+from racer.commands.maintenance import finish_begun
 from racer.commands.options import FullscreenOption, JsonOption, Protocol
 from racer.commands.output import ask, print_json, progress_bar
 from racer.commands.study_data import StudyArgument

@@ -1,4 +1,4 @@
-"""`racer task`: what people can do."""
+"""`racer task`: the tasks that people can do."""
 
 from __future__ import annotations
 

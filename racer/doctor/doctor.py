@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from compression.errors import CompressionError
 from compression.model.latent_model import LatentModel, use_one_thread
 from disk.reading import read_plain
-from racer.doctor.machine import Check, CheckStatus, bytes_per_step, check_disk, check_machine, free_bytes
+from racer.doctor.machine import CheckResult, CheckStatus, bytes_per_step, check_disk, check_machine, free_bytes
 from racer.drivers.keyboard import HeldKeys
 from racer.drivers.registry import SIMULATED, make_driver
 from racer.errors import ConfigError, NoDisplayError, RacerError
@@ -87,38 +87,38 @@ class Needs:
         return self.task.spec.pace if self.pace is None else self.pace
 
 
-def examine(config: DoctorConfig) -> list[Check]:
+def examine(config: DoctorConfig) -> list[CheckResult]:
     """Look at everything and return what was found, in the order looked at."""
     use_one_thread()
     needs, checks = _read_study(config)
     checks += check_machine(needs.data)
     spec = needs.task.spec
     if spec.drawing:
-        checks.append(Check("drawing", "ok", spec.drawing()))
+        checks.append(CheckResult("drawing", "ok", spec.drawing()))
     try:
         model = load_task_model(spec, needs.model)
     except (CompressionError, RacerError) as error:
-        return [*checks, Check("model", "fail", "cannot be loaded", str(error))]
+        return [*checks, CheckResult("model", "fail", "cannot be loaded", str(error))]
     step_bytes = bytes_per_step(record_of(needs.task, model), spec.steps)
     checks += [check_disk(free_bytes(needs.data), step_bytes, needs.steps_per_second), check_model(model)]
     checks += [check_mask(condition, path, needs.channel, model) for condition, path in needs.masks.items()]
     try:
         unseen = _drive(needs, model, NoDisplay(), _UNPACED_STEPS)
     except (CompressionError, RacerError) as error:
-        return [*checks, Check("step", "fail", f"{spec.name} cannot be driven", str(error))]
+        return [*checks, CheckResult("step", "fail", f"{spec.name} cannot be driven", str(error))]
     checks += [check_steps(unseen)] if spec.paced else []
     if not config.headless:
         checks += _check_window(needs, model, config.keys)
     return checks
 
 
-def verdict(checks: list[Check]) -> CheckStatus:
+def verdict(checks: list[CheckResult]) -> CheckStatus:
     """Return the worst status."""
     found = {check.status for check in checks}
     return "fail" if "fail" in found else "warn" if "warn" in found else "ok"
 
 
-def check_model(model: LatentModel) -> Check:
+def check_model(model: LatentModel) -> CheckResult:
     """Compare a latent model with the hash on its data card."""
     assert model.folder is not None
     try:
@@ -127,78 +127,84 @@ def check_model(model: LatentModel) -> Check:
         card = {}
     if not isinstance(card, dict) or card.get("sha256") != model.sha256:
         advice = "install Racer again, or train the model again: recordings of different weights cannot be compared"
-        return Check("model", "fail", f"{model.sha256[:12]} is not what the card in {model.folder} says", advice)
-    return Check("model", "ok", model.sha256[:12])
+        return CheckResult("model", "fail", f"{model.sha256[:12]} is not what the card in {model.folder} says", advice)
+    return CheckResult("model", "ok", model.sha256[:12])
 
 
-def check_mask(condition: str, path: Path | None, channel: ChannelConfig, model: LatentModel) -> Check:
+def check_mask(condition: str, path: Path | None, channel: ChannelConfig, model: LatentModel) -> CheckResult:
     """Check that a mask file, or the one that comes with a model, serves a condition under a channel's settings."""
     name = f"{condition} mask"
     if path is None and (path := model.fitted_path(condition)) is None:
-        return Check(name, "warn", "none comes with the latent model", "record pilots and train it before evaluating")
+        return CheckResult(
+            name, "warn", "none comes with the latent model", "record pilots and train it before evaluating"
+        )
     if not path.exists():
-        return Check(name, "warn", f"{path} is not there yet", "record the pilots and train it before evaluating")
+        return CheckResult(name, "warn", f"{path} is not there yet", "record the pilots and train it before evaluating")
     try:
         mask = read_fitted(path, model)
     except CompressionError as error:
-        return Check(name, "fail", f"{path} cannot be used", str(error))
+        return CheckResult(name, "fail", f"{path} cannot be used", str(error))
     record = mask.record
     if record.objective != condition:
         advice = f"make one with `racer train --objective {condition}`"
-        return Check(name, "fail", f"{path} was trained for {record.objective}", advice)
+        return CheckResult(name, "fail", f"{path} was trained for {record.objective}", advice)
     if not record.interval:
-        return Check(name, "ok", mask.sha256[:12])
+        return CheckResult(name, "ok", mask.sha256[:12])
     if (record.interval, record.fill) != (channel.mask_interval, channel.fill):
         value = f"trained per {record.interval} with {record.fill} fill, used per {channel.mask_interval} with "
-        return Check(name, "fail", value + f"{channel.fill} fill", "train it again, or change the channel's settings")
-    return Check(name, "ok", f"{mask.sha256[:12]}, per {record.interval} with {record.fill} fill")
+        return CheckResult(
+            name, "fail", value + f"{channel.fill} fill", "train it again, or change the channel's settings"
+        )
+    return CheckResult(name, "ok", f"{mask.sha256[:12]}, per {record.interval} with {record.fill} fill")
 
 
-def check_steps(pace: PaceSummary) -> Check:
+def check_steps(pace: PaceSummary) -> CheckResult:
     """Judge what steps cost without a window and without waiting."""
     value = f"{pace.median_ms:.1f} ms without a window, 99 % within {pace.p99_ms:.1f} ms"
     period_ms = 1000 / pace.rate
     if pace.median_ms > period_ms:
-        return Check("step", "fail", f"{value}; a step has {period_ms:.0f} ms", _SLOW)
+        return CheckResult("step", "fail", f"{value}; a step has {period_ms:.0f} ms", _SLOW)
     if pace.p99_ms > _ROOM * period_ms:
-        return Check("step", "warn", f"{value}; a step has {period_ms:.0f} ms", _SLOW)
-    return Check("step", "ok", value)
+        return CheckResult("step", "warn", f"{value}; a step has {period_ms:.0f} ms", _SLOW)
+    return CheckResult("step", "ok", value)
 
 
-def check_drive(pace: PaceSummary) -> Check:
+def check_drive(pace: PaceSummary) -> CheckResult:
     """Judge how well a drive in the window kept its pace."""
     if not pace.steps:
-        return Check("pace", "warn", "the drive was ended before it could be timed", "run this again and let it drive")
+        return CheckResult(
+            "pace", "warn", "the drive was ended before it could be timed", "run this again and let it drive"
+        )
     late = pace.overruns / pace.steps
     if late > _MANY_LATE or pace.p99_ms > _FAR_TOO_LATE * 1000 / pace.rate:
-        return Check("pace", "fail", str(pace), _SLOW)
-    return Check("pace", "ok", str(pace)) if late <= _FEW_LATE else Check("pace", "warn", str(pace), _SLOW)
+        return CheckResult("pace", "fail", str(pace), _SLOW)
+    return CheckResult("pace", "ok", str(pace)) if late <= _FEW_LATE else CheckResult("pace", "warn", str(pace), _SLOW)
 
 
-def check_keys(wanted: list[tuple[str, ...]], delivered: list[tuple[str, ...]]) -> Check:
+def check_keys(wanted: list[tuple[str, ...]], delivered: list[tuple[str, ...]]) -> CheckResult:
     """Judge which combinations of keys the keyboard delivered; hands that move on hold two at a time."""
     missing = [keys for keys in wanted if keys not in delivered]
     if not missing:
-        return Check("keys", "ok", f"all {len(wanted)} combinations arrive")
+        return CheckResult("keys", "ok", f"all {len(wanted)} combinations arrive")
     value = "not seen together: " + ", ".join(" + ".join(keys) for keys in missing)
     advice = "use another keyboard, or other keys"
-    return Check("keys", "fail" if any(len(keys) == 2 for keys in missing) else "warn", value, advice)
+    return CheckResult("keys", "fail" if any(len(keys) == 2 for keys in missing) else "warn", value, advice)
 
 
-def check_letters(study: Study) -> Check:
+def check_letters(study: Study) -> CheckResult:
     """Check that everything that people read in a study can be shown here."""
     from racer.study.lettering import ADVICE, find_unshown
 
     try:
         unshown = find_unshown(study)
     except ConfigError as error:
-        return Check("letters", "fail", "the study's font is missing", str(error))
+        return CheckResult("letters", "fail", "the study's font is missing", str(error))
     if not unshown:
-        return Check("letters", "ok", "every text can be shown")
-    return Check("letters", "fail", "; ".join(map(str, unshown)), ADVICE)
+        return CheckResult("letters", "ok", "every text can be shown")
+    return CheckResult("letters", "fail", "; ".join(map(str, unshown)), ADVICE)
 
 
-def _read_study(config: DoctorConfig) -> tuple[Needs, list[Check]]:
+def _read_study(config: DoctorConfig) -> tuple[Needs, list[CheckResult]]:
     """Return what sessions need, and what was found out about the study file."""
     needs: dict[str, Any] = {}
     checks = []
@@ -208,9 +214,9 @@ def _read_study(config: DoctorConfig) -> tuple[Needs, list[Check]]:
         try:
             study = load_study(find_study(config.study))
         except RacerError as error:
-            checks = [Check("study", "fail", f"{config.study} cannot be used", str(error))]
+            checks = [CheckResult("study", "fail", f"{config.study} cannot be used", str(error))]
         else:
-            checks = [Check("study", "ok", f"{study.file.title} ({study.sha256[:12]})"), check_letters(study)]
+            checks = [CheckResult("study", "ok", f"{study.file.title} ({study.sha256[:12]})"), check_letters(study)]
             needs = _needs_of(study)
     if config.data is not None:
         needs["data"] = config.data
@@ -263,7 +269,7 @@ class _Resting:
         return self._action
 
 
-def _check_window(needs: Needs, model: LatentModel, with_keys: bool) -> list[Check]:
+def _check_window(needs: Needs, model: LatentModel, with_keys: bool) -> list[CheckResult]:
     from racer.doctor.rollover import combinations, try_keys
     from racer.window.window import Window
 
@@ -272,7 +278,7 @@ def _check_window(needs: Needs, model: LatentModel, with_keys: bool) -> list[Che
     try:
         window = Window(held, spec.text("en"), title="Racer doctor", countdown_from=0)
     except NoDisplayError as error:
-        return [Check("display", "fail", "no window can be opened", f"{error}; here, --headless leaves it out")]
+        return [CheckResult("display", "fail", "no window can be opened", f"{error}; here, --headless leaves it out")]
     try:
         steps = round(_DRIVE_S * needs.steps_per_second) + 1
         drive = _drive(needs, model, window, steps)
@@ -285,7 +291,7 @@ def _check_window(needs: Needs, model: LatentModel, with_keys: bool) -> list[Che
     return checks
 
 
-def _check_display() -> Check:
+def _check_display() -> CheckResult:
     """Describe the display that a window is open on."""
     import pygame
 
@@ -298,5 +304,5 @@ def _check_display() -> Check:
     ]
     value = f"{driver}: {', '.join(screens)}"
     if driver in ("dummy", "offscreen"):
-        return Check("display", "warn", value, "nobody sees this display: unset SDL_VIDEODRIVER")
-    return Check("display", "ok", value)
+        return CheckResult("display", "warn", value, "nobody sees this display: unset SDL_VIDEODRIVER")
+    return CheckResult("display", "ok", value)

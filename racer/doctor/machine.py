@@ -44,7 +44,7 @@ _RECORDING_TIME = re.compile(r"_(\d{8}T\d{6}Z)_[0-9a-f]{6}\.h5(?:\.partial)?$", 
 
 
 @dataclass(frozen=True)
-class Check:
+class CheckResult:
     """One thing looked at."""
 
     name: str
@@ -66,14 +66,14 @@ def required() -> tuple[str, list[str]]:
     return found["Requires-Python"] or "", metadata.requires("racer") or []
 
 
-def check_python(wanted: str, version: str) -> Check:
+def check_python(wanted: str, version: str) -> CheckResult:
     """Compare Python's version with a range such as `>=3.11,<3.14`."""
     if SpecifierSet(wanted).contains(version, prereleases=True):
-        return Check("python", "ok", version)
-    return Check("python", "fail", f"{version}, needs {wanted}", "install Racer with a Python of that range")
+        return CheckResult("python", "ok", version)
+    return CheckResult("python", "fail", f"{version}, needs {wanted}", "install Racer with a Python of that range")
 
 
-def check_packages(wanted: Iterable[str], installed: Callable[[str], str]) -> Check:
+def check_packages(wanted: Iterable[str], installed: Callable[[str], str]) -> CheckResult:
     """Compare the packages installed with those needed.
 
     Args:
@@ -94,11 +94,11 @@ def check_packages(wanted: Iterable[str], installed: Callable[[str], str]) -> Ch
         if not requirement.specifier.contains(version, prereleases=True):
             problems.append(f"{requirement.name} {version} is not {requirement.specifier}")
     if problems:
-        return Check("packages", "fail", "; ".join(problems), "install Racer again, in an environment of its own")
-    return Check("packages", "ok", f"all {count} as needed")
+        return CheckResult("packages", "fail", "; ".join(problems), "install Racer again, in an environment of its own")
+    return CheckResult("packages", "ok", f"all {count} as needed")
 
 
-def check_pygame() -> Check:
+def check_pygame() -> CheckResult:
     """Check that `pygame` is pygame-ce."""
     import pygame
 
@@ -107,11 +107,13 @@ def check_pygame() -> Check:
     try:
         require_pygame_ce()
     except RacerError as error:
-        return Check("pygame", "fail", "plain pygame", str(error))
-    return Check("pygame", "ok", f"pygame-ce {pygame.version.ver}, SDL {'.'.join(map(str, pygame.get_sdl_version()))}")
+        return CheckResult("pygame", "fail", "plain pygame", str(error))
+    return CheckResult(
+        "pygame", "ok", f"pygame-ce {pygame.version.ver}, SDL {'.'.join(map(str, pygame.get_sdl_version()))}"
+    )
 
 
-def check_clock(now: datetime, recorded: datetime | None) -> Check:
+def check_clock(now: datetime, recorded: datetime | None) -> CheckResult:
     """Check that the time of day can name a recording.
 
     Args:
@@ -121,10 +123,12 @@ def check_clock(now: datetime, recorded: datetime | None) -> Check:
     value = f"{now.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
     advice = "set the machine's clock: recordings are named and sorted by it"
     if now < _EARLIEST:
-        return Check("clock", "fail", f"{value}, which has passed long ago", advice)
+        return CheckResult("clock", "fail", f"{value}, which has passed long ago", advice)
     if recorded is not None and now < recorded:
-        return Check("clock", "fail", f"{value}, before the newest recording ({recorded:%Y-%m-%d %H:%M:%S})", advice)
-    return Check("clock", "ok", value)
+        return CheckResult(
+            "clock", "fail", f"{value}, before the newest recording ({recorded:%Y-%m-%d %H:%M:%S})", advice
+        )
+    return CheckResult("clock", "ok", value)
 
 
 def newest_recording(folder: Path) -> datetime | None:
@@ -144,7 +148,9 @@ def newest_recording(folder: Path) -> datetime | None:
     return max(times, default=None)
 
 
-def check_timer(clock: Callable[[], int] = time.monotonic_ns, sleep: Callable[[float], None] = time.sleep) -> Check:
+def check_timer(
+    clock: Callable[[], int] = time.monotonic_ns, sleep: Callable[[float], None] = time.sleep
+) -> CheckResult:
     """Measure how long a pause of 1 ms lasts: how precisely keys and frames can be timed."""
     lasted = []
     for _ in range(_SLEEPS):
@@ -154,8 +160,8 @@ def check_timer(clock: Callable[[], int] = time.monotonic_ns, sleep: Callable[[f
     median = statistics.median(lasted)
     value = f"a pause of 1 ms lasts {median:.1f} ms"
     if median > _LATE_SLEEP_MS:
-        return Check("timer", "warn", value, "close other programs and switch off power saving")
-    return Check("timer", "ok", value)
+        return CheckResult("timer", "warn", value, "close other programs and switch off power saving")
+    return CheckResult("timer", "ok", value)
 
 
 def bytes_per_step(task: TaskRecord, steps: int) -> float:
@@ -172,18 +178,18 @@ def bytes_per_step(task: TaskRecord, steps: int) -> float:
     return (stored + _EPISODE_BYTES) / steps
 
 
-def check_disk(free_bytes: int, step_bytes: float, pace: float) -> Check:
+def check_disk(free_bytes: int, step_bytes: float, pace: float) -> CheckResult:
     """Say for how many hours there is room, where a step takes so many bytes."""
     hours = free_bytes / (step_bytes * pace * 3600)
     value = f"{free_bytes / 1e9:.1f} GB free, {min(hours, 9999):.0f} hours at {pace:g} steps a second"
     if hours < _FEW_HOURS:
-        return Check("disk", "fail", value, "make room, or record to another disk with --data")
+        return CheckResult("disk", "fail", value, "make room, or record to another disk with --data")
     if hours < _MANY_HOURS:
-        return Check("disk", "warn", value, "make room before many sessions")
-    return Check("disk", "ok", value)
+        return CheckResult("disk", "warn", value, "make room before many sessions")
+    return CheckResult("disk", "ok", value)
 
 
-def check_folder(folder: Path) -> Check:
+def check_folder(folder: Path) -> CheckResult:
     """Check that a data folder can be written to, and that a lock held there is seen by others. Leaves nothing."""
     place = existing(folder)
     try:
@@ -197,14 +203,14 @@ def check_folder(folder: Path) -> Check:
     except OSError as error:
         reason = error.strerror or str(error)
         advice = "choose a data folder that you may write to, with --data"
-        return Check("data folder", "fail", f"{folder} cannot be written to: {reason}", advice)
+        return CheckResult("data folder", "fail", f"{folder} cannot be written to: {reason}", advice)
     except RacerError as error:
-        return Check("data folder", "fail", f"{folder} has no locks that work", str(error))
+        return CheckResult("data folder", "fail", f"{folder} has no locks that work", str(error))
     if not works:
         advice = "choose a data folder on a file system with locks: two desks would get one order of conditions"
-        return Check("data folder", "fail", f"{folder} has no locks that work", advice)
+        return CheckResult("data folder", "fail", f"{folder} has no locks that work", advice)
     made = "" if place == folder else ", will be made"
-    return Check("data folder", "ok", f"{folder}{made}; can be written to, locks work")
+    return CheckResult("data folder", "ok", f"{folder}{made}; can be written to, locks work")
 
 
 def existing(folder: Path) -> Path:
@@ -212,7 +218,7 @@ def existing(folder: Path) -> Path:
     return next((path for path in (folder, *folder.absolute().parents) if path.exists()), folder)
 
 
-def check_machine(data: Path) -> list[Check]:
+def check_machine(data: Path) -> list[CheckResult]:
     """Look at everything but the task, its model and the window; `data` is the folder for recordings, made or not."""
     python, packages = required()
     checks = [

@@ -14,7 +14,7 @@ from racer.drivers.keyboard import Bindings, HeldKeys
 from racer.loop.display import Page
 from racer.tasks.task import TaskSpec
 from racer.window.screens import Painter
-from racer.window.stage import Screen, Stage, Wish
+from racer.window.stage import Interruption, Screen, Stage
 from racer.window.texts import english
 
 Combination = tuple[str, ...]
@@ -72,13 +72,13 @@ class KeyTrial(Screen):
         elif event.type == pygame.KEYUP:
             self._held.discard(pygame.key.name(event.key))
 
-    def obeys(self, wish: Wish) -> bool:
+    def handles_interruption(self, interruption: Interruption) -> bool:
         """Leave a combination out, or all that are left."""
-        if wish == "escape":
+        if interruption == "escape":
             self._go_on()
-        elif wish == "close":
+        elif interruption == "close":
             self.done = True
-        elif wish == "focus":
+        elif interruption == "focus":
             self._held.clear()  # the window does not hear of releases
         return True
 
@@ -98,7 +98,7 @@ def try_keys(
     trial = KeyTrial(wanted)
     stage = Stage("Racer: keys", (960, 720), False, HeldKeys(spec), clock, english().texts, spec.text("en"))
     try:
-        stage.run(trial, lambda wish: None)
+        stage.run(trial, lambda interruption: None)
     finally:
         stage.close()
     return trial.delivered

@@ -25,7 +25,7 @@ from racer.drivers.families.pursuit import (
     runs_of,
 )
 from racer.drivers.likelihood import BOUNDS, Drive, Fit, traits_of
-from racer.drivers.person import Check
+from racer.drivers.person import PredictiveCheck
 from racer.loop.conditions import UNCODED, ChannelConfig, build_channel
 from racer.loop.episode import Act, Acted, Decode, Encode, Episode, Request, Row, episode
 from racer.loop.lockstep import in_groups
@@ -48,7 +48,7 @@ def predictive_checks(
     replicates: int,
     rng: np.random.Generator,
     progress: Callable[[str, int, int], None],
-) -> list[Check]:
+) -> list[PredictiveCheck]:
     """Return the predictive checks, of episodes under `raw` or `full`: what those show needs no fitted file."""
     checked = [drive for drive in drives if drive.condition in UNCODED][:_MOST_CHECKED]
     names = (
@@ -58,7 +58,10 @@ def predictive_checks(
         ("time to come back onto the road", "seconds"),
     )
     if not checked:
-        return [Check(name=name, unit=unit, observed=None, low=None, high=None, passed=None) for name, unit in names]
+        return [
+            PredictiveCheck(name=name, unit=unit, observed=None, low=None, high=None, passed=None)
+            for name, unit in names
+        ]
     observed = statistics_of(checked, task, pace)
     lows, highs = np.array(BOUNDS).T
     drawn = []
@@ -76,7 +79,7 @@ def predictive_checks(
         others = others[np.isfinite(others)]
         told = math.isfinite(own) and len(others) >= replicates / 2
         checks.append(
-            Check(
+            PredictiveCheck(
                 name=name,
                 unit=unit,
                 observed=own if math.isfinite(own) else None,

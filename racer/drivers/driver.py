@@ -33,7 +33,7 @@ class TimedDriver(Protocol):
 
     @property
     def pressed_ns(self) -> int | None:
-        """When it did last, monotonic nanoseconds; None where that was when it was asked."""
+        """When it last acted, monotonic nanoseconds; None if that was when it was asked."""
 
 
 @runtime_checkable

@@ -14,7 +14,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 _SIDE, _PATCH, _STRIDE = 32, 6, 3
-"""Of what is seen, of a filter, and between two places of it, pixels."""
+"""Side of what is seen, side of a filter, and distance between two of its positions, pixels."""
 _FILTERS, _REGIONS, _SPOTS = 64, 4, 8
 """How many filters, and in either direction regions over which they are summed and spots whose colour is seen."""
 _SAMPLED, _AT_ONCE = 20_000, 100

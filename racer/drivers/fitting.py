@@ -1,6 +1,6 @@
 """Fitting a person of the family `pursuit` to what somebody did on seeing what they were shown.
 
-The most likely person (`racer.drivers.likelihood`) is told together with how well episodes are foretold that nothing
+The most likely person (`racer.drivers.likelihood`) is told together with how well episodes are predicted that nothing
 was fitted to, and with what replicates make of the same drives (`racer.drivers.checks`). Whole episodes are held out.
 """
 
@@ -38,11 +38,11 @@ _LONGEST_MS = 600
 _LIKELY = 1.92
 """Nats within which two reaction times cannot be told apart (95 %, one degree of freedom)."""
 _OTHERS = 40
-"""People drawn from the family, whom the fitted one is to beat."""
+"""People drawn from the family, whom the fitted one should beat."""
 _FEW_OTHERS = 2
-"""Of each family, in what is pressed on the same frames."""
+"""People drawn from each family, for what is pressed on the same frames."""
 REPLICATES = 40
-"""As many that to lie outside all of them has a chance of 2 in 41."""
+"""Replicates: a value lies outside all of them with a chance of 2 in 41."""
 
 
 def fit_person(
@@ -125,7 +125,7 @@ def _held_out(
     task: Task,
     longest: int,
 ) -> HeldOut:
-    """Return how well the steps of episodes are foretold that nothing was fitted to."""
+    """Return how well the steps of episodes are predicted that nothing was fitted to."""
     decide = decisions(held_out, fit.delay, fit.row, longest)
     steps = len(decide[0])
     others = []
@@ -146,11 +146,11 @@ def _held_out(
         log_likelihood=log_likelihood(fit.values, *decide) / steps,
         family_log_likelihood=(top + math.log(float(np.mean(np.exp(np.array(others) - top))))) / steps,
         frequencies_log_likelihood=float(shares[decide[3].astype(int) + STRAIGHT].mean()),
-        families={name: _foretold(name, drives, held, task) for name in names},
+        families={name: _family_log_likelihood(name, drives, held, task) for name in names},
     )
 
 
-def _foretold(family: str, drives: Sequence[Drive], held: Sequence[bool], task: Task) -> float:
+def _family_log_likelihood(family: str, drives: Sequence[Drive], held: Sequence[bool], task: Task) -> float:
     """Return the log likelihood per held-out step of guessing by what a family's people press on the same frames.
 
     How often the person pressed what when those did what is counted in the other episodes, one added to each count.

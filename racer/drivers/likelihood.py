@@ -22,11 +22,11 @@ from racer.tasks.car_racing.task import STRAIGHT
 from racer.tasks.task import Task
 
 DEAD_ZONE = 0.1
-"""Of fitted people, by convention: only shares of it can be told."""
+"""Dead zone of fitted people, by convention: only ratios to it can be identified."""
 ROWS = range(8, 23)
 """Rows before the nose that may be looked at."""
 BOUNDS = ((0.05, 10.0), (0.0, 10.0), (0.0, 5.0), (0.002, 1.0), (1e-4, 0.5))
-"""Of gain, damping, anticipation, noise and lapses per step."""
+"""Bounds of gain, damping, anticipation, noise, and lapses per step."""
 _START = (1.0, 0.5, 0.8, 0.05, 0.02)
 
 Floats = NDArray[np.float64]
@@ -45,15 +45,15 @@ class Drive:
     failed: NDArray[np.bool_]
     """bool[T]: whether the car was off the road, after each step; see `TaskSpec.failure`."""
     session_id: str = ""
-    """Of its recording; empty where it was not recorded."""
+    """Session id of its recording; empty where it was not recorded."""
 
 
 @dataclass(frozen=True, eq=False)
 class Seen:
-    """One episode as the likelihood wants it."""
+    """One episode as the likelihood needs it."""
 
     bearings: dict[int, Floats]
-    """By row looked at, float64[T]."""
+    """Bearing of the road, float64[T], by the row that is looked at."""
     actions: NDArray[np.int64]
 
 
@@ -64,7 +64,7 @@ class Fit:
     delay: int
     """Reaction time, steps."""
     row: int
-    """Looked at, before the nose."""
+    """Row that is looked at, counted from the nose."""
     values: Floats
     """float64[5], as `BOUNDS`."""
     likelihood: float

@@ -1,7 +1,7 @@
 """One person fitted to recordings: a small JSON file that is a driver wherever there are drivers.
 
 The file holds traits of the family `pursuit` in units that no pace changes (a reaction time in milliseconds, lapses per
-second), how well they foretell steps that they were not fitted to, and which predictive checks they passed. It names
+second), how well they predict steps that they were not fitted to, and which predictive checks they passed. It names
 nobody, but for the ids of the recordings that it came from. `racer.drivers.fitting` makes it.
 """
 
@@ -42,17 +42,17 @@ class Traits(_Strict):
     """
 
     reaction_ms: Annotated[float, Field(ge=0, le=2000)]
-    """From seeing to pressing."""
+    """Time from seeing to pressing, milliseconds."""
     look_ahead: Annotated[float, Field(ge=4, le=40)]
-    """Frame rows."""
+    """Look-ahead distance, frame rows."""
     gain: Positive
     damping: Annotated[float, Field(ge=0, le=1000)]
     anticipation: Annotated[float, Field(ge=0, le=1000)]
     dead_zone: Positive
     noise: Annotated[float, Field(ge=0, le=10)]
-    """Radians, of every look."""
+    """Standard deviation of the noise of every look, radians."""
     lapses: Annotated[float, Field(ge=0, le=100)]
-    """Per second."""
+    """Lapses per second."""
 
     def at(self, pace: float) -> PursuitTraits:
         """Return them as steps of a pace, steps per second."""
@@ -70,13 +70,13 @@ class Traits(_Strict):
         )
 
 
-class Check(_Strict):
+class PredictiveCheck(_Strict):
     """What fitted people do, driven again, beside what the person did."""
 
     name: Text
     unit: Text
     observed: float | None
-    """None where the recordings have none of it."""
+    """What the person did; None where the recordings have none of it."""
     low: float | None
     """Least and most of the replicates."""
     high: float | None
@@ -85,17 +85,18 @@ class Check(_Strict):
 
 
 class HeldOut(_Strict):
-    """How well steps are foretold that nothing was fitted to."""
+    """How well held-out steps are predicted."""
 
     steps: Annotated[int, Field(ge=1)]
     log_likelihood: float
-    """Per step, nats."""
+    """Log-likelihood per step, nats."""
     family_log_likelihood: float
-    """Of the family before it was fitted: the mean likelihood of people drawn from it."""
+    """Log-likelihood of the family before the fit: from the mean likelihood of people drawn from it."""
     frequencies_log_likelihood: float
-    """Of guessing by how often each key was pressed."""
+    """Log-likelihood of guessing by how often each key was pressed."""
     families: dict[Text, float]
-    """Of guessing by what people of each family press on the same frames, and how often the person then did what."""
+    """Log-likelihood, by family, of guessing by what its people press on the same frames, and how often the person then
+    did what."""
 
 
 class PersonFile(_Strict):
@@ -112,7 +113,7 @@ class PersonFile(_Strict):
     pace: Positive
     """Steps per second of the recordings."""
     episodes: Annotated[int, Field(ge=1)]
-    """Fitted to."""
+    """Episodes that it was fitted to."""
     steps: Annotated[int, Field(ge=1)]
     sessions: Annotated[tuple[Text, ...], Field(strict=False, max_length=1000)] = ()
     """Ids of the recordings that it was fitted to, so that whoever withdraws takes it along; of files made before this
@@ -120,7 +121,7 @@ class PersonFile(_Strict):
     of_a_person: bool
     """Whether somebody drove by keyboard, and no program."""
     held_out: HeldOut
-    checks: Annotated[tuple[Check, ...], Field(strict=False, max_length=20)]
+    checks: Annotated[tuple[PredictiveCheck, ...], Field(strict=False, max_length=20)]
     human_like: bool
     """Whether it was fitted to a person and passed every check."""
 

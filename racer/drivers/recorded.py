@@ -19,7 +19,7 @@ from racer.recordings.models import find_model, find_task, refuse_other_model
 from racer.tasks.task import Task
 
 _MOST_STEPS = 30_000
-"""Whose frames are held at once: 370 MB."""
+"""Most steps whose frames are held at once: 370 MB."""
 
 
 def read_drives(

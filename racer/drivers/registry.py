@@ -21,9 +21,9 @@ from racer.tasks.task import Task, TaskSpec
 
 KEYBOARD = "keyboard"
 CROWD = "crowd"
-"""People whose answers came in a file; see `racer.study.crowd`."""
+"""Driver's name of people whose answers came in a file; see `racer.study.crowd`."""
 SIMULATED = "simulated"
-"""The family that the task names."""
+"""Driver's name that stands for the family that the task names."""
 GROUP = "racer.drivers"
 """Entry point group of installed families."""
 BUILT_IN: dict[str, str] = {
@@ -40,7 +40,7 @@ BUILT_IN: dict[str, str] = {
 }
 """Where each family is found: loaded when asked for."""
 _MOST_DIGITS = 18
-"""Of a seed that a driver's name ends in."""
+"""Most digits of the seed that a driver's name ends in."""
 
 
 def family_names() -> tuple[str, ...]:

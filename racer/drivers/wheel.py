@@ -77,12 +77,12 @@ class Hand:
     @property
     def wheel(self) -> float:
         """Angle of the front wheels, radians (right positive), when what is decided now is carried out."""
-        return self._foreseen()[0]
+        return self._predicted()[0]
 
     @property
     def coming(self) -> float:
         """Radians (right positive) that the car will have turned by then."""
-        return self._foreseen()[1]
+        return self._predicted()[1]
 
     def press(self, decided: int) -> int:
         """Return the key that is pressed in this step, given the one that is decided on."""
@@ -102,7 +102,7 @@ class Hand:
         wheel = self.wheel
         return min((STRAIGHT, LEFT, RIGHT), key=lambda action: abs(turned(wheel, action) - angle))
 
-    def _foreseen(self) -> tuple[float, float]:
+    def _predicted(self) -> tuple[float, float]:
         wheel, heading = self.now, 0.0
         for action in self.waiting:
             wheel = turned(wheel, action)

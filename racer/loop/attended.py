@@ -15,7 +15,7 @@ from compression.fitting.fitted import FittedModel
 from racer.drivers.driver import Driver, TimedDriver
 from racer.drivers.keyboard import KeyboardDriver
 from racer.loop.conditions import ChannelConfig, build_channel
-from racer.loop.display import Display, Hud, Mark
+from racer.loop.display import Display, Hud, PictureMark
 from racer.loop.episode import Act, Acted, Decode, Encode, Row, Tally, episode
 from racer.loop.lockstep import Stepwise, alone
 from racer.loop.pacing import Pacer
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 _GREY = 128
-"""Before a picture, and after one that is gone."""
+"""Grey level shown before a picture, and after one that is gone."""
 
 
 @dataclass(frozen=True)
@@ -47,11 +47,11 @@ class Setup:
     text: TaskText
     """What people are told of the task."""
     mark: str = ""
-    """Shown all the time, such as `TRIAL RUN`."""
+    """Mark shown all the time, such as `TRIAL RUN`."""
     beside: bool = False
     """Whether to show the original beside what was received."""
     switch: Switch | None = None
-    """By which keys switch between conditions while nothing is recorded; None: plans say what is shown."""
+    """Switches between conditions by keys while nothing is recorded; None: plans say what is shown."""
     photodiode: int = 0
     """Side, pixels, of a square that is white with the frames of even steps and black with those of odd ones. In tasks
     that show a cross it is black with the cross and white with the frame. 0 for none."""
@@ -64,7 +64,7 @@ class EpisodeResult:
     plan: EpisodePlan
     steps: int
     metrics: dict[str, float] = field(default_factory=dict)
-    """What it came to, by metric."""
+    """Result in each metric."""
 
 
 class Unrecorded:
@@ -137,8 +137,8 @@ class EpisodeRun:
         self._on_shown = on_shown
         self.begun = self.step = 0
         self._before = self._total = 0
-        self._marks: list[Mark] = []
-        """Of the pictures on the screen that are still to be recorded."""
+        self._marks: list[PictureMark] = []
+        """Marks on the pictures on the screen that are still to be recorded."""
 
     def run(self, plan: EpisodePlan, heading: str, before: int = 0, total: int = 0) -> EpisodeResult:
         """Drive one episode to its end.
@@ -155,7 +155,7 @@ class EpisodeRun:
         return alone(self.drive(plan, heading, before, total), self._setup.model)
 
     def drive(self, plan: EpisodePlan, heading: str, before: int = 0, total: int = 0) -> Stepwise[EpisodeResult]:
-        """Do the same, and leave it to whoever goes through this to encode and decode."""
+        """Do the same as a generator, whose caller encodes and decodes."""
         setup, self.step = self._setup, 0
         self._before, self._total = before, total or plan.steps
         self._marks.clear()

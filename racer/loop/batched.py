@@ -34,7 +34,7 @@ class Job:
     channel: ChannelConfig
     task: Task
     trial_seed: int
-    """Of its first trial."""
+    """Seed of its first trial."""
     driver: str
     """Name of a driver, as for `--driver`."""
     person: int
@@ -42,7 +42,7 @@ class Job:
     steps: int
     """The most rows, 1 or more."""
     seed: int
-    """Of this episode: what the driver, the sender and the noise draw by chance, 0 or more."""
+    """Seed of this episode, 0 or more: what the driver, the sender and the noise draw by chance."""
     shadow: bool = False
     """Whether the same driver with the same dice also answers the original frame of every step; see `Score`."""
 
@@ -59,7 +59,7 @@ class Score:
 
     steps: int
     metrics: dict[str, float]
-    """What it came to, by metric."""
+    """Result in each metric."""
     bits_mean: float
     """Bits charged per step, averaged over the steps."""
     bits_most: int

@@ -61,11 +61,11 @@ class Hud:
     score: str = ""
     """How they do so far, such as `12 %`."""
     score_share: float | None = None
-    """The same as a fraction of what can be reached, in [0, 1]; None where there is no telling."""
+    """The same as a fraction of what can be reached, in [0, 1]; None where that is unknown."""
     mark: str = ""
     """A visible mark such as `TRIAL RUN`; empty for none."""
     count: tuple[int, int] | None = None
-    """Of a task that waits for answers: which picture it is, from 1, and of how many."""
+    """Which picture it is, from 1, and of how many, in a task that waits for answers; None for none."""
     photodiode: tuple[int, bool] | None = None
     """Side, pixels, of the square that a photodiode looks at, and whether it is white; None for none."""
 
@@ -81,7 +81,7 @@ class Reply:
 
 
 @dataclass(frozen=True)
-class Mark:
+class PictureMark:
     """What somebody made of one of several pictures that were shown together."""
 
     marked: bool
@@ -95,7 +95,7 @@ class Display(Protocol):
     """Shows frames and pages, and passes time."""
 
     listener: EventListener | None
-    """Told about every key and window event; set by the session."""
+    """Called with every key and window event; set by the session."""
 
     def page(self, page: Page) -> None:
         """Show a page until the participant goes on. Raises EndSession and RedoEpisode, as do all that wait."""
@@ -133,7 +133,7 @@ class Display(Protocol):
             gone_ns: When, monotonic nanoseconds; pauses move it.
         """
 
-    def mark(self, frames: Sequence[NDArray[np.uint8]], hud: Hud) -> tuple[Mark, ...]:
+    def mark(self, frames: Sequence[NDArray[np.uint8]], hud: Hud) -> tuple[PictureMark, ...]:
         """Show pictures together until the participant, who can mark them, goes on; raise as `wait`.
 
         Args:
@@ -182,10 +182,10 @@ class NoDisplay:
         """Return at once: nobody sits there to answer."""
         return 0
 
-    def mark(self, frames: Sequence[NDArray[np.uint8]], hud: Hud) -> tuple[Mark, ...]:
+    def mark(self, frames: Sequence[NDArray[np.uint8]], hud: Hud) -> tuple[PictureMark, ...]:
         """Mark nothing: nobody sits there."""
         now = self._clock()
-        return tuple(Mark(False, now, now) for _ in frames)
+        return tuple(PictureMark(False, now, now) for _ in frames)
 
     def close(self) -> None:
         """Do nothing."""

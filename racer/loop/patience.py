@@ -1,4 +1,4 @@
-"""Recording that waits for a full disk: whoever sits there is told, and goes on once there is room."""
+"""Recording that waits while the disk is full: whoever sits there is told, and goes on once there is room."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""How many bits a coder needs: the fewest that keep a share of the merit, and more or fewer than the anchor's."""
+"""How many bits a coder needs: the fewest that keep a share of the merit, and how many more or fewer than the
+anchor."""
 
 from __future__ import annotations
 
@@ -14,7 +15,7 @@ from racer.rates.resampling import TAIL, Table, interval_of
 from racer.report.statistics import Interval
 
 SHARES = (0.95, 0.99)
-"""Of the merit on raw frames that a coder is asked to keep."""
+"""Shares of the merit on raw frames that a coder is asked to keep."""
 _LEAST_DEFINED = 0.95
 """Share of the resamples in which two curves must overlap for their rate difference to have an interval."""
 

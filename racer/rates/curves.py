@@ -1,4 +1,4 @@
-"""The statistics of a sweep: what the metrics come to and what that costs in bits, with intervals over the people.
+"""The statistics of a sweep: each metric and its cost in bits, with intervals over the people.
 
 An interval is a 95 % percentile bootstrap: people are drawn again with replacement, the same ones for all coders, so
 that a ratio or a difference of two coders is one between the same people and the same trials.
@@ -37,7 +37,7 @@ from racer.rates.grid import (
 )
 from racer.rates.means import Means, means_by_point, worst_of
 from racer.rates.resampling import Estimate, Table, drawings, mean_of, ratio_of
-from racer.report.equivalence import MARGIN, Kept, kept
+from racer.report.equivalence import MARGIN, EquivalenceTest, kept
 from racer.report.statistics import RESAMPLES
 from racer.tasks.task import TaskSpec
 
@@ -64,21 +64,22 @@ class Point:
     lost: float
     """Fraction of the steps whose packet was lost."""
     metrics: dict[str, Estimate]
-    """Of each metric that is compared, by name."""
+    """Each metric that is compared, by name."""
     of_raw: Estimate | None
-    """Merit as a share of that on raw frames at this place; None where it has none, or nobody gets anywhere there."""
+    """Merit as a share of that on raw frames at this place; None where it has none, or where nobody makes any progress
+    there."""
     normalised: Estimate | None
     """(p - blind) / (raw - blind); None where raw frames bring nobody further than none, or `blind` was not driven."""
     over: dict[str, Estimate]
     """Normalised score less that of a null row in the same slot, by null row; empty likewise, and without a slot."""
-    kept: Kept | None
+    kept: EquivalenceTest | None
     """Whether the normalised score lies within the margin of 1; None likewise, and for a single person."""
     of_clean: Estimate | None
     """Merit as a share of the same coder's without noise; None likewise, and without noise."""
     agreement: Estimate | None
     """Share of the steps in which the original frame would have led to the same action; None where it was not asked."""
     finished: Estimate | None
-    """Share of the trials done to their end, such as whole laps; None where the task's have none."""
+    """Share of the trials driven to their end, such as whole laps; None where the task's trials have no end."""
 
 
 @dataclass(frozen=True)
@@ -94,15 +95,15 @@ class Curve:
     points: tuple[Point, ...]
     """By bits, ascending."""
     least_bits: tuple[LeastBits, ...]
-    """For each of SHARES of the merit on raw frames; empty for `raw`, `full` and where nothing is sent."""
+    """Least bits for each of SHARES of the merit on raw frames; empty for `raw`, `full` and where nothing is sent."""
     least_bits_normalised: tuple[LeastBits, ...]
-    """For each of SHARES of the normalised score; empty likewise."""
+    """Least bits for each of SHARES of the normalised score; empty likewise."""
     difference: Difference | None
-    """None for the same, for the anchor itself, and where the anchor was not driven."""
+    """Rate difference to the anchor; None likewise, for the anchor itself, and where the anchor was not driven."""
     fitted_on: tuple[str, ...] | None = ()
     """Families, or drivers of one's own, whose driving the coder was fitted to; None where its file does not say."""
     chosen: tuple[str, ...] = ()
-    """Of the rows `best-fixed` and `worst-fixed`: what always sends the same blocks and was chosen, by point."""
+    """Fixed mask chosen for each point of the rows `best-fixed` and `worst-fixed`; empty for all other rows."""
 
     @property
     def flat(self) -> bool:
@@ -206,7 +207,7 @@ class _Scale:
             margin,
         )
 
-    def normalised(self, merit: Table, drawn: Table) -> tuple[Estimate | None, Kept | None]:
+    def normalised(self, merit: Table, drawn: Table) -> tuple[Estimate | None, EquivalenceTest | None]:
         """Return (merit - blind) / (raw - blind), and whether it lies within the margin of 1."""
         if self.blind is None or self.top is None:
             return None, None

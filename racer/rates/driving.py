@@ -10,7 +10,7 @@ from itertools import islice, tee
 from compression.coders.coder import find_coder
 from compression.fitting.fitted import FittedModel
 from compression.model.latent_model import LatentModel, use_one_thread
-from racer.carried import Carried, mixed_versions
+from racer.file_bundle import FileBundle, mixed_versions
 from racer.loop.batched import Job, Score, simulate
 from racer.loop.conditions import ChannelConfig, load_fitted_models
 from racer.rates.grid import Cell, RatesConfig, TaskSettings
@@ -22,11 +22,11 @@ from racer.tasks.task import Task
 
 @dataclass(frozen=True)
 class CellScore:
-    """What a cell came to."""
+    """Result of a cell."""
 
     cell: Cell
     seeds: tuple[int, ...]
-    """Of each episode."""
+    """Seed of each episode."""
     episodes: tuple[Score, ...]
 
 
@@ -37,10 +37,10 @@ class Plan:
     config: RatesConfig
     coders: tuple[str, ...]
     """`raw`, `full` and the coders of the sweep."""
-    files: Carried
-    """Those that it cannot find by itself."""
+    files: FileBundle
+    """Files that it cannot find by itself."""
     settings: tuple[tuple[str, str | int], ...]
-    """Of the process that began the sweep."""
+    """Settings of the process that began the sweep."""
     hashes: tuple[tuple[str, str], ...] = ()
     """What each coder and driver brings along; see `hashes_of`."""
 
@@ -93,7 +93,7 @@ def _ends(plan: Plan) -> tuple[LatentModel, dict[str, FittedModel]]:
     """Load what this process needs once."""
     use_one_thread()
     task = _task(plan.config.task, plan.config.settings[0])
-    with plan.files.laid_out() as (paths, folder):
+    with plan.files.unpacked() as (paths, folder):
         model = load_task_model(task.spec, folder)
         mine = settings_of(plan.config, task.spec, model)
         differing = [setting for setting, value in plan.settings if mine.get(setting) != value]

@@ -19,14 +19,14 @@ _FEW, _MORE = 5, 25
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a sweep comes to."""
+    """Estimated cost of a sweep."""
 
     cells: int
     episodes: int
     steps: int
-    """Of all episodes, if none ends early."""
+    """Steps of all episodes, if none ends early."""
     seconds: float
-    """With all workers busy, as on this machine."""
+    """Duration with all workers of this machine busy, seconds."""
 
 
 def spread(grid: Grid) -> list[Cell]:

@@ -1,4 +1,4 @@
-"""Of several families of drivers the one that a coder serves least."""
+"""The family of drivers that a coder serves worst."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from racer.rates.curves import Curve, Point
 from racer.rates.grid import RAW, Noise, TaskSettings
 from racer.rates.resampling import Estimate
-from racer.report.equivalence import Kept
+from racer.report.equivalence import EquivalenceTest
 
 
 @dataclass(frozen=True)
@@ -26,8 +26,8 @@ class WorstFamily:
     held_out: bool | None
     """Whether the coder was fitted on none of those compared; None where nobody knows."""
     normalised: Estimate
-    """Of that driver; its interval knows nothing of having been chosen as the lowest."""
-    kept: Kept | None
+    """Normalised score with that driver; its interval ignores that the driver was chosen as the lowest."""
+    kept: EquivalenceTest | None
     """Whether that lies within the margin of 1; None for a single person."""
 
 

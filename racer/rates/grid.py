@@ -23,7 +23,7 @@ from racer.tasks.registry import make_task, parse_settings, task_settings
 
 RAW, FULL = RESERVED
 BLIND = "blind"
-"""Who sees nothing: what a normalised score counts from."""
+"""Coder that shows nothing: the zero of normalised scores."""
 SLOTTED_NULLS = ("first-blocks", "rotation", "random", "random-step")
 """Null rows that fill the slot as others do."""
 NULLS = (BLIND, "zero-bits", *SLOTTED_NULLS)
@@ -46,7 +46,7 @@ class Noise:
 
     kind: NoiseName = "none"
     rate: float = 0.0
-    """Of flips and erasures their probability, of Gaussian noise its standard deviation; 0 only without noise."""
+    """Probability of a flip or an erasure, or standard deviation of the Gaussian noise; 0 only without noise."""
 
     def __post_init__(self) -> None:
         check_noise(self.kind, self.rate)
@@ -126,13 +126,13 @@ class RatesConfig:
     """What a sweep drives; the coders come on top."""
 
     task: str
-    """Its name."""
+    """Name of the task."""
     settings: tuple[TaskSettings, ...]
-    """Of the task; everything is driven under each."""
+    """The task's settings; everything is driven under each."""
     steps: int
-    """Of an episode, 1 to 100000."""
+    """Steps per episode, 1 to 100000."""
     drivers: tuple[str, ...]
-    """Whose driving: families of simulated people, or the user's own as `package.module:factory`."""
+    """Who drives: families of simulated people, or the user's own drivers as `package.module:factory`."""
     bits: tuple[int, ...] = DEFAULT_BITS
     """Slots, 1 bit or more each."""
     noise: tuple[Noise, ...] = ()
@@ -140,13 +140,13 @@ class RatesConfig:
     participants: int = 12
     """Simulated people, 1 to 10000."""
     episodes: int = 5
-    """Of each of them, 1 to 1000; no two people meet the same seeds."""
+    """Episodes per person, 1 to 1000; no two people meet the same seeds."""
     seed: int = 0
     """People, seeds of episodes, noise and random masks follow from it, 0 or more."""
     mask_interval: MaskInterval = "episode"
-    """For coders that choose blocks: once per episode, or in every step."""
+    """How often coders that choose blocks choose them: once per episode, or in every step."""
     fill: FillName = "hold"
-    """Where coders that leave features out take them from."""
+    """Where the features that a coder leaves out come from."""
     action_delay: int = 0
     """Steps after which senders learn of an action, 0 to 5."""
     action_loss: float = 0.0

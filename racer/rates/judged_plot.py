@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from racer.rates.judging import SAMPLES, Agreed, Judged, Sampled
-from racer.report.drawing import FAINT, INK, Illustration, Mark, Parts, canvas, colour_of, marker_of, render
+from racer.report.drawing import FAINT, INK, FigurePoint, Illustration, Parts, canvas, colour_of, marker_of, render
 from racer.report.statistics import bootstrap
 from racer.report.wording import counted, percent
 from racer.training.sheets import GAP, png_of, tiled
@@ -97,14 +97,14 @@ def _agreement(judged: Judged) -> Illustration:
         return render(figure, AGREEMENT, alt, _HEADER, table, parts)
 
 
-def _mark(judged: Judged, row: Agreed) -> Mark:
+def _mark(judged: Judged, row: Agreed) -> FigurePoint:
     """Return what a point says, and the first picture with what its packet may stand for under that rule and slot."""
     value, low, high = (percent(end) for end in _ends(row))
     judges = counted(len(row.people), "judge")
     words = f"{row.rule}, asked {row.question}, {row.bits:.0f} bits: {value} [{low}, {high}], {judges}"
     sample = judged.samples[0]
     shown = sample.shown.get((row.rule, row.slot))
-    return Mark(words, b"" if shown is None else png_of([[sample.original, *shown]]))
+    return FigurePoint(words, b"" if shown is None else png_of([[sample.original, *shown]]))
 
 
 def _samples(judged: Judged) -> Illustration:

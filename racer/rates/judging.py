@@ -43,12 +43,12 @@ PICTURES, PEOPLE = 100, 3
 """Held-out pictures (the paper's), and people of each family."""
 FIRST_BLOCKS, RANDOM, FULL = "first-blocks", "random", "full"
 FILES = ("jpeg", "png")
-"""Coders that are charged their own bytes, for scale."""
+"""Coders that are charged the bytes of their own files, for scale."""
 SAMPLES, SAMPLED = 3, 2
 """Draws of what one packet may stand for, and pictures of which they are kept."""
 PAPER_STEP = 0.1
-"""Of features, in standard deviations: 16 of them cost 85.9 bits on average at it, and 32 cost 171.8 (the paper says
-85 and 170)."""
+"""Quantiser step of the paper, in standard deviations of a feature: at it 16 features cost 85.9 bits on average, and 32
+cost 171.8 (the paper says 85 and 170)."""
 _FIRST_PERSON = 100
 _AT_ONCE = 64
 _OF_ANSWERS = ("pico", "pico-rate", "pico-transform")
@@ -73,7 +73,7 @@ class Rule:
     named: bool = True
     """Whether a packet has to say which blocks it holds."""
     fitted: FittedModel | None = None
-    """Of a coder without a policy."""
+    """What was fitted for a coder without a policy; None where nothing was."""
     name: str = ""
     """Where several are of one coder: what to call this one instead."""
 
@@ -116,7 +116,7 @@ class Agreed:
     slot: int
     """Bits that a picture may take; 0 for what does not obey a slot."""
     bits: float
-    """Charged for a picture, on average."""
+    """Mean bits charged for a picture."""
     people: NDArray[np.float64]
     """float64[people], mean over the pictures, in [0, 1]."""
     paper_bits: float | None = None

@@ -1,4 +1,4 @@
-"""What each person came to at an operating point of a sweep: means over episodes."""
+"""Means over the episodes of each person at an operating point of a sweep."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Means:
 
 
 def means_by_point(scores: Iterable[CellScore], spec: TaskSpec) -> dict[OperatingPoint, Means]:
-    """Return what people came to, by operating point."""
+    """Return the means of every operating point."""
     grouped: dict[OperatingPoint, list[CellScore]] = {}
     for score in sorted(scores, key=lambda score: score.cell.order):
         grouped.setdefault(score.cell.point, []).append(score)

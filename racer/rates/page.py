@@ -1,4 +1,4 @@
-"""The page of a sweep: its curves to point at, coders on and off; one file that needs nothing else."""
+"""The page of a sweep: interactive curves, coders on and off; one self-contained file."""
 
 from __future__ import annotations
 

@@ -19,9 +19,9 @@ class Person:
     """One simulated person."""
 
     seed: int
-    """Fixes the traits."""
+    """Seed of the traits."""
     seeds: tuple[int, ...]
-    """Of the first trial of each episode, each different."""
+    """Seed of the first trial of each episode, all different."""
     dice: tuple[int, ...]
     """A seed for each episode: of the person's chances, of random masks and of what happens to packets."""
 

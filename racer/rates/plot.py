@@ -35,14 +35,14 @@ class Measure:
     """What a figure shows of every point."""
 
     name: str
-    """Of the figure."""
+    """Name of the figure."""
     title: str
     heading: str
     scale: float
     lowest: float
     of: Callable[[Point], Estimate | None]
     told: Callable[[float], str]
-    """Writes a value for those who cannot see the figure."""
+    """Writes a value, for those who cannot see the figure."""
 
     @classmethod
     def metric(cls, metric: Metric) -> Measure:

@@ -37,7 +37,7 @@ from racer.tasks.task import Metric
 RESULTS = "cells.jsonl"
 FORMAT = 2
 _MOST_BYTES = 10_000_000
-"""Of a line that is believed: a thousand episodes of a task of sixty metrics take half of it."""
+"""Longest line that is accepted, bytes: a thousand episodes of a task of sixty metrics take half of it."""
 _ROUNDING = 1e-9
 """Share by which rounding may lead a mean out of the bounds of what it is the mean of."""
 _END = re.compile(rb',"crc32":"([0-9a-f]{8})"}\n')
@@ -201,7 +201,7 @@ class ResultsFile:
             )
 
     def _take(self, line: bytes) -> None:
-        """Believe a line, or count it among the damaged."""
+        """Accept a line, or count it among the damaged."""
         try:
             score, brought_sha256 = _score(_Line.model_validate_json(_unpacked(line)))
             for episode in score.episodes:

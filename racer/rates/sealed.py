@@ -41,7 +41,7 @@ class SealedSet(BaseModel):
     racer_sealed: Literal[1] = 1
     task: Text
     family: Text
-    """Whose driving: a family that nothing is fitted on."""
+    """Family that drives: nothing is fitted on it."""
     seed: Annotated[int, Field(ge=0, le=2**63 - 1)]
     sealed_utc: Text
     opened_utc: Text | None = None

@@ -15,10 +15,10 @@ from compression.errors import CompressionError
 from compression.fitting.fitted import FittedModel
 from compression.model.latent_model import LatentModel, use_one_thread
 from compression.uplink import uplink_bits
-from racer.carried import Carried
 from racer.drivers.registry import SIMULATED, family_of, was_fitted_on
 from racer.engines import Engine
 from racer.errors import ConfigError
+from racer.file_bundle import FileBundle
 from racer.loop.conditions import ChannelConfig, build_channel, check_use, load_fitted_models, read_fitted
 from racer.loop.episode import POOL, block_seeds
 from racer.loop.lockstep import LANES
@@ -43,7 +43,7 @@ from racer.tasks.registry import make_task
 from racer.tasks.task import Task, TaskSpec
 
 Progress = Callable[[int, int], None]
-"""Told how many cells are there, and of how many."""
+"""Callback (cells done, cells in all)."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Sweep:
     plan: Plan
     grid: Grid
     spec: TaskSpec
-    """Of the task."""
+    """The task's specification."""
     fitted_on: tuple[tuple[str, tuple[str, ...]], ...] = ()
     """Families, or drivers of one's own, that a coder was fitted to, by coder; none where its file does not say."""
 
@@ -79,11 +79,11 @@ class Sweep:
 
 
 @dataclass(frozen=True)
-class Driven:
+class SweepResult:
     """A sweep that is finished."""
 
     scores: tuple[CellScore, ...]
-    """Of every cell of the grid, in order."""
+    """Scores of every cell of the grid, in order."""
     driven: int
     """Cells driven by this run; the others were there."""
     damaged: int
@@ -149,7 +149,7 @@ def prepare_sweep(
     plan = Plan(
         config,
         grid.coders,
-        Carried.read(masks, folder),
+        FileBundle.read(masks, folder),
         tuple(settings_of(config, task.spec, model).items()),
         tuple(hashes_of(config.drivers, task, found, fitted).items()),
     )
@@ -166,7 +166,7 @@ def prepare_sweep(
     return Sweep(plan, replace(grid, skipped=grid.skipped + left_out), task.spec, tuple(families.items()))
 
 
-def run_sweep(sweep: Sweep, out: Path, engine: Engine, progress: Progress = lambda done, total: None) -> Driven:
+def run_sweep(sweep: Sweep, out: Path, engine: Engine, progress: Progress = lambda done, total: None) -> SweepResult:
     """Drive what is missing, and return the scores of the whole grid.
 
     Args:
@@ -193,7 +193,7 @@ def run_sweep(sweep: Sweep, out: Path, engine: Engine, progress: Progress = lamb
         scores = tuple(
             replace(results.scores[cell][0], cell=cell) for cell in sorted(cells, key=lambda cell: cell.order)
         )
-        return Driven(scores, len(missing), results.damaged, len(results.scores) - len(cells))
+        return SweepResult(scores, len(missing), results.damaged, len(results.scores) - len(cells))
 
 
 def _missing(sweep: Sweep, results: ResultsFile) -> list[Cell]:

@@ -20,9 +20,9 @@ from racer.rates.plot import NORMALISED, draw_figures, figure_name
 from racer.rates.resampling import Estimate
 from racer.rates.results import RESULTS, ResultsError
 from racer.rates.sealed import Opened
-from racer.rates.sweep import Driven, Sweep
+from racer.rates.sweep import Sweep, SweepResult
 from racer.report.drawing import Illustration
-from racer.report.equivalence import MARGIN, Kept
+from racer.report.equivalence import MARGIN, EquivalenceTest
 from racer.report.statistics import Interval
 from racer.tasks.task import TaskSpec
 from sessions.export.cells import Cell, csv_bytes
@@ -30,7 +30,7 @@ from sessions.export.cells import Cell, csv_bytes
 EPISODES, POINTS, CODERS, NUMBERS = "rates.csv", "rates_summary.csv", "rates_coders.csv", "rates.json"
 PAGE = "rates.html"
 FAMILIES = "rates_families.csv"
-"""Written where several families drove."""
+"""File written where several families drove."""
 _PLACE_HEADER = ("driver", "noise", "noise_rate", "coder")
 _EPISODES_HEADER = ("bits", "participant", "episode", "seed", "steps")
 _BITS_HEADER = ("bits_mean", "bits_most", "uplink_bits", "lost")
@@ -52,7 +52,8 @@ _CODERS_HEADER = (
 
 
 _KEPT = ("within_margin_p", "within_margin_p_flip")
-"""Of the two one-sided tests that the normalised score lies within the margin of 1; see `racer.report.equivalence`."""
+"""Columns for the two one-sided tests that the normalised score is within the margin of 1; see
+`racer.report.equivalence`."""
 _OVER = tuple(f"over_{name}" for name in COMPARED_NULLS)
 """Normalised score less that of a null row in the same slot."""
 _FAMILIES_HEADER = (
@@ -69,11 +70,11 @@ class Written:
     files: tuple[Path, ...]
     curves: tuple[Curve, ...]
     worst: tuple[WorstFamily, ...]
-    """Empty where one family drove."""
+    """Worst families; empty where one family drove."""
 
 
 def write_rates(
-    sweep: Sweep, driven: Driven, out: Path, margin: float = MARGIN, opened: Opened | None = None
+    sweep: Sweep, driven: SweepResult, out: Path, margin: float = MARGIN, opened: Opened | None = None
 ) -> Written:
     """Write the files of a finished sweep, in place of those of an earlier one.
 
@@ -247,7 +248,7 @@ def _known(value: bool | None) -> Cell:
     return None if value is None else int(value)
 
 
-def _kept(kept: Kept | None) -> tuple[Cell, Cell]:
+def _kept(kept: EquivalenceTest | None) -> tuple[Cell, Cell]:
     return (None, None) if kept is None else (kept.p, kept.p_flip)
 
 

@@ -21,7 +21,7 @@ from sessions import Episode, Session, SessionInfo, TaskRecord
 from sessions.export.folder import ExportError, choose_recordings
 
 Progress = Callable[[int, int], None]
-"""Told (episodes done, episodes in all)."""
+"""Callback (episodes done, episodes in all)."""
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ _LATE_ALLOWED = 0.05
 """Share of late steps that is no cause for a warning."""
 
 
-class Plan(Check):
+class PlanCheck(Check):
     """The episodes are those that the session's configuration plans."""
 
     name = "plan"
@@ -79,7 +79,7 @@ class ModelCheck(Check):
         self.folder = folder
 
 
-class Weights(ModelCheck):
+class WeightsCheck(ModelCheck):
     """Latent model and fitted files are named, and those here where anything is to be recomputed."""
 
     name = "weights"
@@ -114,7 +114,7 @@ class Weights(ModelCheck):
             yield self.found("fail", f"it shows {', '.join(sorted(self._needing))} and names {self._fitted} masks")
 
 
-class Pace(Check):
+class PaceCheck(Check):
     """Not too many steps came late."""
 
     name = "pace"

@@ -33,10 +33,10 @@ from sessions.export.folder import new_folder
 from sessions.extras import import_extra
 
 VERSION: Final = "v3.0"
-"""Of the format."""
+"""Version of LeRobot's dataset format."""
 _CHUNK_FILES: Final = 1000
 _FILE_MB: Final = 100
-"""After which a file of frames is followed by another one."""
+"""Size of a file of frames, MB, after which another one follows."""
 _FILE = "chunk-{chunk_index:03d}/file-{file_index:03d}.parquet"
 _IMAGE = "observation.image"
 DESCRIPTION = """Task {task}, done by what a latent channel transmits, recorded with Racer. One episode per accepted
@@ -179,9 +179,9 @@ class _Tables:
     """
 
     episodes: list[dict[str, Any]]
-    """A row of `meta/episodes` each."""
+    """One row of `meta/episodes` per episode."""
     frames: int
-    """Written so far."""
+    """Frames written so far."""
 
     def __init__(self, arrow: Any, parquet: Any, folder: Path, features: dict[str, dict[str, Any]]) -> None:
         self._arrow, self._parquet, self._folder, self._features = arrow, parquet, folder, features

@@ -1,4 +1,4 @@
-"""Which recordings are meant where files, folders and studies are named."""
+"""Which recordings the files, folders and studies on a command line stand for."""
 
 from __future__ import annotations
 

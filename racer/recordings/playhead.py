@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from sessions import Episode, SessionInfo
 
 _LONGEST_NS = 1_000_000_000
-"""That a frame stays."""
+"""Longest time that a frame stays, nanoseconds."""
 SPEEDS = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
 """Multiples of the recorded pace that the keys choose from."""
 
@@ -28,7 +28,7 @@ class Playhead:
         # A float: at an eighth of the pace, a nanosecond of the clock is an eighth of one here.
         self._now = 0.0
         self.step = 0
-        """On the screen."""
+        """Step on the screen."""
         self.speed = speed
         self.paused = False
 

@@ -28,7 +28,7 @@ from racer.recordings.receiving import (
     receiver_end,
     recorded_sizes,
 )
-from racer.recordings.rerun import applied_actions, do_again, first_difference
+from racer.recordings.rerun import applied_actions, first_difference, rerun_episode
 from racer.software import software
 from racer.tasks.registry import TaskError
 from racer.tasks.task import Task
@@ -42,7 +42,7 @@ _ROUNDING = 1e-3
 _OTHER_FORMAT = f"recorded with another packet format than this version's {CHANNEL_FORMAT}"
 
 
-class Packets(ModelCheck):
+class PacketsCheck(ModelCheck):
     """Each packet decodes, costs what was charged and no more than its slots, and holds what the sender saw."""
 
     name = "packets"
@@ -141,7 +141,7 @@ class Packets(ModelCheck):
         return ""
 
 
-class Received(ModelCheck):
+class ReceivedCheck(ModelCheck):
     """The receiver's latents come out of packets and actions alone, bit for bit."""
 
     name = "received"
@@ -204,7 +204,7 @@ class Received(ModelCheck):
             yield self.failed(episode, detail)
 
 
-class Replay(Check):
+class ReplayCheck(Check):
     """The metrics of every step come out again when its episode is done again, without drawing it."""
 
     name = "replay"
@@ -228,7 +228,7 @@ class Replay(Check):
         if self._task is None:
             return
         try:
-            again = do_again(self._task, episode.info, columns)
+            again = rerun_episode(self._task, episode.info, columns)
         except TaskError as error:
             yield self.found("skipped", f"episode {episode.index}: {error}")
             return

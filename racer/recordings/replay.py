@@ -50,7 +50,7 @@ _TURNS: Final = {
 }
 
 
-class Replay:
+class ReplayWindow:
     """Plays the episodes of a recording that have steps, one after the other as its viewer chooses.
 
     Args:
@@ -75,7 +75,7 @@ class Replay:
     footage: Footage
     """The episode on the screen."""
     playhead: Playhead
-    """Where it stands."""
+    """Position in that episode."""
 
     def __init__(
         self,

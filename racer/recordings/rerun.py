@@ -34,7 +34,7 @@ class RerunError(Exception):
 
 
 @dataclass(frozen=True)
-class Again:
+class RerunResult:
     """What came of doing an episode again."""
 
     difference: str
@@ -43,7 +43,7 @@ class Again:
     """Whether a trial ended with the last step."""
 
 
-def do_again(task: Task, info: EpisodeInfo, columns: Columns) -> Again:
+def rerun_episode(task: Task, info: EpisodeInfo, columns: Columns) -> RerunResult:
     """Do an episode again, without drawing it, and compare every metric of every step.
 
     Args:
@@ -56,19 +56,19 @@ def do_again(task: Task, info: EpisodeInfo, columns: Columns) -> Again:
     """
     actions, seeds = applied_actions(info, columns).tolist(), columns["stimulus"].tolist()
     if not actions:
-        return Again("")
+        return RerunResult("")
     if max(actions) >= len(task.spec.actions):
-        return Again("it holds actions that there are not")
+        return RerunResult("it holds actions that there are not")
     if seeds[0] != info.seed or not 0 <= min(seeds) <= max(seeds) <= MOST_SEED:
-        return Again("stimulus holds seeds that are none of its trials")
+        return RerunResult("stimulus holds seeds that are none of its trials")
     metrics: dict[str, list[float]] = {metric.name: [] for metric in task.spec.metrics}
     over = True
     with closing(_Run(task, seeds, actions)) as run:
         for step, seed in enumerate(seeds):
             if step and over and task.spec.paced:
-                return Again(f"it goes on after its end at step {step - 1} (action)")
+                return RerunResult(f"it goes on after its end at step {step - 1} (action)")
             if step and not over and seed != seeds[step - 1]:
-                return Again(f"stimulus changes at step {step} within a trial")
+                return RerunResult(f"stimulus changes at step {step} within a trial")
             outcome = run.advance()
             over = outcome.over
             for name, values in metrics.items():
@@ -80,8 +80,8 @@ def do_again(task: Task, info: EpisodeInfo, columns: Columns) -> Again:
             differing.append((wrong, name))
     if differing:
         step, name = min(differing, key=lambda each: each[0])
-        return Again(f"{name} at step {step} does not follow from seed and actions")
-    return Again("", over)
+        return RerunResult(f"{name} at step {step} does not follow from seed and actions")
+    return RerunResult("", over)
 
 
 class Rerun:
@@ -105,7 +105,7 @@ class Rerun:
     def __init__(self, info: SessionInfo, episode: Episode, recording: Path | None = None) -> None:
         try:
             self._task = find_task(info, recording)
-            again = do_again(self._task, episode.info, episode)
+            again = rerun_episode(self._task, episode.info, episode)
         except (NotHereError, TaskError) as error:
             raise RerunError(str(error)) from error
         if again.difference:

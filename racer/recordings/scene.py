@@ -26,21 +26,21 @@ class View:
 
     heading: str
     remark: str
-    """At the right of the heading; empty for none."""
+    """Text at the right of the heading; empty for none."""
     facts: str
-    """Beside the actions."""
+    """Text beside the actions."""
     shown: NDArray[np.uint8]
     """uint8[H, W, C]."""
     original: NDArray[np.uint8] | None
     """uint8[H, W, C]; None where there is none."""
     actions: tuple[str, ...]
-    """What could be done."""
+    """Names of the task's actions."""
     action: int
-    """Index of what was done."""
+    """Index of the action taken."""
     steps_done: float | None
     """Fraction of the episode's steps, in [0, 1]; None where something else tells."""
     score: float | None
-    """How far the primary metric lies between its least and its most, in [0, 1]; None where nobody knows."""
+    """How far the primary metric lies between its least and its most, in [0, 1]; None where these are unknown."""
 
 
 def scene_size(frame: tuple[int, int, int], scale: int, beside: bool) -> tuple[int, int]:

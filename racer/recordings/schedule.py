@@ -27,12 +27,12 @@ from sessions.verify import Check, Columns, Finding
 
 _RANDOM = "random"
 _FORMER_NAMES = {"tracks": "seeds"}
-"""Of settings of the protocol in version 0.1.0."""
+"""Present names of the protocol's settings, by their names in version 0.1.0."""
 _MOST_PASSED_OVER = 16
 """Seeds among those drawn that a mask may have been trained on: of a million, a hundred were."""
 
 
-class Schedule(Check):
+class ScheduleCheck(Check):
     """The episodes come in the order, on the trials and with the random masks that follow from name, seed and order."""
 
     name = "schedule"

@@ -22,7 +22,7 @@ from sessions import Session
 from sessions.verify import Check, Finding
 
 
-class StudyFile(Check):
+class StudyFileCheck(Check):
     """Plan, task, channel, seed and pace are those of the study that the recording lies in."""
 
     name = "study"

@@ -14,11 +14,11 @@ from typing import Any, Literal
 import sessions
 from compression.model.latent_model import use_one_thread
 from racer.recordings.deposit import Deposited, LedgerFound, check_ledgers
-from racer.recordings.expectation import Counts, Pace, Plan, Weights
+from racer.recordings.expectation import Counts, PaceCheck, PlanCheck, WeightsCheck
 from racer.recordings.models import refuse_other_model
-from racer.recordings.recomputation import Packets, Received, Replay
-from racer.recordings.schedule import Schedule
-from racer.recordings.study_file import StudyFile, study_model
+from racer.recordings.recomputation import PacketsCheck, ReceivedCheck, ReplayCheck
+from racer.recordings.schedule import ScheduleCheck
+from racer.recordings.study_file import StudyFileCheck, study_model
 from racer.workers import in_parallel
 from sessions.ledger import sha256_of
 from sessions.names import PARTIAL_SUFFIX
@@ -39,15 +39,15 @@ class Verified:
     """Empty where the file cannot be read."""
     resumes: str = ""
     digest: str = ""
-    """Of what was done, without who did it; empty where nothing was."""
+    """Digest of what was done, without who did it; empty where nothing was done."""
     accepted: Counts | None = None
     planned: Counts | None = None
     sha256: str = ""
-    """Of the file; empty where it cannot be read, or is still written."""
+    """SHA-256 of the file; empty where it cannot be read or is still being written."""
 
     @property
     def outcome(self) -> Outcome:
-        """The worst one."""
+        """The worst outcome of all findings."""
         return max((finding.outcome for finding in self.findings), key=OUTCOMES.index, default="ok")
 
     def adding(self, finding: Finding) -> Verified:
@@ -66,7 +66,7 @@ class Verification:
     expected: int | None
     """Complete sittings there should be."""
     ledgers: tuple[LedgerFound, ...] = ()
-    """Of the folders that the recordings lie in."""
+    """Ledgers of the folders that the recordings lie in."""
 
     @property
     def passed(self) -> bool:
@@ -158,9 +158,17 @@ def verify_recording(path: Path, replay: bool = True, model: Path | None = None)
     """Check one recording by itself; it must not be written meanwhile. See `verify_recordings`."""
     use_one_thread()
     model = model or study_model(path)
-    plan, contents = Plan(), _Contents()
-    checks: list[Check] = [plan, StudyFile(), Schedule(), Weights(model), Packets(model), Received(model), Pace()]
-    findings = verify(path, [*checks, Replay() if replay else _NotReplayed(), contents])
+    plan, contents = PlanCheck(), _Contents()
+    checks: list[Check] = [
+        plan,
+        StudyFileCheck(),
+        ScheduleCheck(),
+        WeightsCheck(model),
+        PacketsCheck(model),
+        ReceivedCheck(model),
+        PaceCheck(),
+    ]
+    findings = verify(path, [*checks, ReplayCheck() if replay else _NotReplayed(), contents])
     try:
         sha256 = sha256_of(path)
     except OSError:
@@ -182,7 +190,7 @@ def verify_recording(path: Path, replay: bool = True, model: Path | None = None)
 class _NotReplayed(Check):
     """Stands for the replay where nobody wants it."""
 
-    name = Replay.name
+    name = ReplayCheck.name
 
     def session(self, session: sessions.Session) -> Iterator[Finding]:
         yield self.found("skipped", "left out, as was asked for")

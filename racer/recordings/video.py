@@ -28,7 +28,7 @@ MOST_CELLS = 16
 MOST_SCALE = 16
 
 Progress = Callable[[int, int], None]
-"""Told (pictures done, pictures in all)."""
+"""Callback (pictures done, pictures in all)."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class VideoConfig:
     recordings: tuple[Path, ...]
     """Shown beside each other; the shorter ones hold their last picture."""
     out: Path
-    """Ends in .mp4 and must not exist."""
+    """File to write: ends in .mp4, must not exist."""
     episode: int | None = None
     """Show this episode of each alone; all, one after the other, if left out."""
     fps: float | None = None

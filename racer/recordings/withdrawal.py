@@ -26,7 +26,7 @@ from sessions.maintenance.withdrawn import Withdrawn, read_withdrawn
 from sessions.names import PARTIAL_SUFFIX, SUFFIX
 
 _MEMORY = "recordings.json"
-"""In the folder of leases, what recordings said of who took part; made again when it is missing."""
+"""File in the folder of leases that caches what recordings said of who took part; made again when it is missing."""
 _FORMER_FOLDER = ".claims"
 """What version 0.1.0 called the folder of leases: what it remembered may still lie there."""
 _TEXTS = frozenset({".csv", ".html", ".json", ".jsonl", ".md", ".svg", ".toml", ".tsv", ".txt"})

@@ -41,10 +41,10 @@ class ItemMean:
     participants: int
     """Those who answered."""
     mean: float
-    """Of the points chosen, counted from 1."""
+    """Mean of the points chosen, counted from 1."""
     se: float | None
     points: int = 0
-    """Of the scale; 0 of a number that is no point of a scale."""
+    """Points of the scale; 0 for a number that is not a point of a scale."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Total:
 
 
 @dataclass(frozen=True)
-class Choice:
+class OptionCount:
     """How many chose an option of an item under one condition."""
 
     phase: str
@@ -112,8 +112,8 @@ class Answers:
     consents: dict[str, str]
     """Last answer to the consent page, by participant; those who were shown one."""
     numbers: list[ItemMean] = field(default_factory=list)
-    """Of items that are answered with a number: means of the numbers themselves."""
-    choices: list[Choice] = field(default_factory=list)
+    """Items that are answered with a number: means of the numbers themselves."""
+    choices: list[OptionCount] = field(default_factory=list)
     """In the order in which the options were shown."""
 
 
@@ -148,7 +148,7 @@ def read_answers(people: tuple[Person, ...], conditions: tuple[str, ...]) -> Ans
         if own.get("kind") in ("choice", "choices") and isinstance(options, dict):
             taken = [text.split() for text in answered.values()]
             found.choices.extend(
-                Choice(*key, name, str(words), sum(name in each for each in taken), len(taken))
+                OptionCount(*key, name, str(words), sum(name in each for each in taken), len(taken))
                 for name, words in options.items()
             )
         elif own.get("kind") == "number" and all(map(_NUMBER.fullmatch, answered.values())):

@@ -51,9 +51,9 @@ class Agreement:
     kappa_participants: int
     """Those for whom it is defined: it is not for somebody who always did the same."""
     bits: float = 0.0
-    """Sent in a step under the condition, on average."""
+    """Mean bits sent per step under the condition."""
     uplink_bits: float = 0.0
-    """Sent back in a step, of the action, on average."""
+    """Mean bits sent back per step, for the action."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,8 @@ class BlockFrequency:
 
     condition: str
     sent: tuple[float, ...]
-    """Of each block, fraction of an episode's steps, in [0, 1]: mean over a person's episodes, then over people."""
+    """Fraction of an episode's steps in which each block is sent, in [0, 1]: mean over a person's episodes, then over
+    people."""
 
 
 @dataclass(frozen=True)

@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
 # Okabe & Ito (2008), "Color Universal Design": told apart with every common kind of colour vision.
 COLOURS = {"raw": "#0072B2", "full": "#009E73", "random": "#7F7F7F", "perceptual": "#56B4E9", "pico": "#E69F00"}
-"""Of the conditions; orange, grey and green as in the paper's figure 6."""
+"""Colours of the conditions; orange, grey and green as in the paper's figure 6."""
 MARKERS = {"raw": "s", "full": "^", "random": "o", "perceptual": "v", "pico": "D"}
-"""Of the conditions, so that none is told by its colour alone."""
+"""Markers of the conditions, so that none is told by its colour alone."""
 _MORE_COLOURS = ("#D55E00", "#CC79A7", "#7CAE00", "#004C3F", "#8C510A", "#5E3C99", "#000000")
 _MORE_MARKERS = ("P", "X", "<", ">", "p", "h", "*", "d", "8")
-"""Of further coders; as many in all as there are pairs of them."""
+"""Markers of further coders: with the colours they make 63 different pairs."""
 INK, FAINT = "#222222", "#B0B0B0"
 PNG_DPI = 160
 
@@ -50,7 +50,7 @@ _STYLE: Any = {
 
 
 @dataclass(frozen=True)
-class Mark:
+class FigurePoint:
     """A point of a figure, as a page tells of it when it is pointed at."""
 
     words: str
@@ -64,7 +64,7 @@ class Part:
 
     name: str
     """Condition, coder or rule that it belongs to; empty for none."""
-    marks: tuple[Mark, ...]
+    marks: tuple[FigurePoint, ...]
     """Its points in the order in which they were drawn; none of what is only taken away."""
 
 
@@ -74,12 +74,12 @@ class Parts:
     def __init__(self) -> None:
         self.drawn: list[Part] = []
 
-    def add(self, artist: Artist, name: str, marks: Sequence[Mark] = ()) -> None:
+    def add(self, artist: Artist, name: str, marks: Sequence[FigurePoint] = ()) -> None:
         """Take note of what was drawn; see `Part`."""
         artist.set_gid(f"part{len(self.drawn)}")
         self.drawn.append(Part(name, tuple(marks)))
 
-    def add_points(self, points: ErrorbarContainer, name: str, marks: Sequence[Mark] = ()) -> None:
+    def add_points(self, points: ErrorbarContainer, name: str, marks: Sequence[FigurePoint] = ()) -> None:
         """Take note of points, or a single one, with their error bars."""
         line, caps, bars = points.lines
         if line is not None:
@@ -93,13 +93,13 @@ class Illustration:
     """A figure and its numbers."""
 
     name: str
-    """Of its files, without their endings."""
+    """Name of its files, without suffixes."""
     alt: str
     """What it shows, for those who cannot see it."""
     svg: bytes
     png: bytes
     header: tuple[str, ...]
-    """Of its table of numbers."""
+    """Header of its table of numbers."""
     rows: tuple[tuple[Cell, ...], ...]
     parts: tuple[Part, ...] = ()
 

@@ -16,14 +16,14 @@ from numpy.typing import NDArray
 from racer.report.statistics import sign_flip
 
 MARGIN = 0.05
-"""Of the score on raw frames; a claim beyond it wants more people."""
+"""Equivalence margin, as a share of the score on raw frames; a narrower one needs more people."""
 _ROUNDING = 1e-12
 
 Values = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Kept:
+class EquivalenceTest:
     """Whether values lie within a margin of a reference, paired person by person."""
 
     margin: float
@@ -34,7 +34,7 @@ class Kept:
     """The same of two one-sided sign-flip tests."""
 
 
-def kept(values: Values, reference: Values, margin: float) -> Kept:
+def kept(values: Values, reference: Values, margin: float) -> EquivalenceTest:
     """Return the two one-sided tests that the mean of values lies within a margin of the mean reference.
 
     A ratio of means is tested by a difference: that it exceeds 1 - margin is that values - (1 - margin) * reference
@@ -47,7 +47,7 @@ def kept(values: Values, reference: Values, margin: float) -> Kept:
     """
     short, beyond = values - (1 - margin) * reference, (1 + margin) * reference - values
     either = [p for p in (_above_zero(short), _above_zero(beyond)) if p is not None]
-    return Kept(margin, max(either) if len(either) == 2 else None, max(sign_flip(short), sign_flip(beyond)))
+    return EquivalenceTest(margin, max(either) if len(either) == 2 else None, max(sign_flip(short), sign_flip(beyond)))
 
 
 def _above_zero(differences: Values) -> float | None:

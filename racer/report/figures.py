@@ -12,8 +12,8 @@ from racer.report.behaviour import Agreement, LearningPoint
 from racer.report.drawing import (
     FAINT,
     INK,
+    FigurePoint,
     Illustration,
-    Mark,
     Parts,
     canvas,
     colour_of,
@@ -76,7 +76,7 @@ def scatter(report: StudyReport) -> Illustration | None:
             points,
             "",
             [
-                Mark(
+                FigurePoint(
                     f"{who}: {metric.title} {wording.measure(metric, p)} under pico, {wording.measure(metric, r)} "
                     "under random"
                 )
@@ -148,7 +148,7 @@ def participants(report: StudyReport, film: FilmStrips | None = None) -> Illustr
                 line,
                 "",
                 [
-                    Mark(f"{who}, {name}: {metric.title} {wording.measure(metric, value)}", seen.get(name, b""))
+                    FigurePoint(f"{who}, {name}: {metric.title} {wording.measure(metric, value)}", seen.get(name, b""))
                     for name, value in ((name, report.column(name)[i]) for name in names)
                 ],
             )
@@ -237,7 +237,7 @@ def _rated(
         f"{wording.counted(r.participants, 'participant')}"
         for r in own
     ]
-    parts.add_points(points, name, list(map(Mark, told)))
+    parts.add_points(points, name, list(map(FigurePoint, told)))
 
 
 def blocks(report: StudyReport) -> Illustration | None:
@@ -279,7 +279,7 @@ def agreement(report: StudyReport) -> Illustration | None:
             for axes, (mean, error, words) in zip(panels, shown, strict=True):
                 if mean is not None:
                     drawn = axes.bar(row, mean, color=colour_of(name), edgecolor=INK, linewidth=0.7, width=0.6)
-                    parts.add(drawn[0], name, [Mark(words)])
+                    parts.add(drawn[0], name, [FigurePoint(words)])
                     points = axes.errorbar(row, mean, yerr=error or 0.0, color=INK, capsize=4, linewidth=1.3)
                     parts.add_points(points, name)
         for axes, scale in zip(
@@ -321,7 +321,7 @@ def agreement_by_bits(report: StudyReport) -> Illustration | None:
                 capsize=3,
                 label=label(found.condition),
             )
-            parts.add_points(points, found.condition, [Mark(f"{_equal(found)} at {found.bits:.0f} bits")])
+            parts.add_points(points, found.condition, [FigurePoint(f"{_equal(found)} at {found.bits:.0f} bits")])
         if ceiling:
             axes.axhline(100 * sum(ceiling) / len(ceiling), color=INK, linewidth=0.9, linestyle=":", label="repeats")
         axes.axhline(100 / len(report.task.actions), color=FAINT, linewidth=0.9, label="chance")
@@ -368,11 +368,11 @@ def learning(report: StudyReport, name: str, place: str, points: Sequence[Learni
         return render(figure, name, alt, header, rows, parts)
 
 
-def _mark(name: str, metric: Metric, mean: Mean, participants: int) -> Mark:
+def _mark(name: str, metric: Metric, mean: Mean, participants: int) -> FigurePoint:
     """Return what a mean over participants says when it is pointed at."""
     error = "" if mean.se is None else f"SE {wording.amount(metric, mean.se)}, "
     people = wording.counted(participants, "participant")
-    return Mark(f"{name}: {metric.title} {wording.measure(metric, mean.value)} ({error}{people})")
+    return FigurePoint(f"{name}: {metric.title} {wording.measure(metric, mean.value)} ({error}{people})")
 
 
 def _equal(found: Agreement) -> str:

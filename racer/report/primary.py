@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from racer.report.equivalence import Kept, kept
+from racer.report.equivalence import EquivalenceTest, kept
 from racer.report.statistics import PairedDifference, paired
 from racer.study.outcome import LEVEL, Outcome
 
@@ -24,8 +24,8 @@ class PrimaryResult:
     """Minuend less subtrahend, in the metric's unit; None for a single participant."""
     share: float | None
     """The difference as a share of the subtrahend's mean, its sign kept; None where that is zero."""
-    kept: Kept | None
-    """Of the claim `keeps`: the two one-sided tests; None of the other, and for a single participant."""
+    kept: EquivalenceTest | None
+    """The two one-sided tests of the claim `keeps`; None for the other claim, and for a single participant."""
 
     @property
     def p(self) -> float | None:

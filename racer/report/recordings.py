@@ -32,7 +32,7 @@ class EvaluatedEpisode:
     number: int
     """Place among the participant's accepted episodes of this condition, from 1."""
     seed: int
-    """Of its first trial."""
+    """Seed of its first trial."""
     metrics: dict[str, float]
     """What it came to in every metric that is compared; of several trials their mean."""
     actions: NDArray[np.uint8]
@@ -46,12 +46,12 @@ class EvaluatedEpisode:
     stage_us: NDArray[np.uint32]
     """uint32[T, 4]: time in environment, sender, receiver and display."""
     bits: float
-    """Sent in a step, on average; 0 of what crosses no channel."""
+    """Mean bits sent per step; 0 where nothing crosses a channel."""
     path: Path
     """The recording that holds it, and its place there."""
     index: int
     uplink_bits: float = 0.0
-    """Of a step's action, on average."""
+    """Mean bits per step of the actions on the uplink."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,7 +87,7 @@ class Evaluations:
     excluded: dict[Path, str]
     """Recordings left out, and why."""
     amendments: tuple[Amendment, ...] = ()
-    """Of the study, the first one first."""
+    """Amendments of the study, oldest first."""
 
     def version(self, person: Person) -> int:
         """Return how many amendments there were when somebody took part."""

@@ -45,13 +45,13 @@ class Anova:
     df_condition: float
     df_error: float
     p: float | None
-    """Assuming sphericity."""
+    """p under sphericity."""
     epsilon: float | None = None
-    """Greenhouse-Geisser's, in [1 / (k - 1), 1]; 1 for two conditions."""
+    """Greenhouse and Geisser's epsilon, in [1 / (k - 1), 1]; 1 for two conditions."""
     p_corrected: float | None = None
-    """With both degrees of freedom multiplied by `epsilon`."""
+    """p with both degrees of freedom multiplied by `epsilon`."""
     mauchly_w: float | None = None
-    """Of the test of sphericity; None for two conditions or too few participants to test."""
+    """W of Mauchly's test of sphericity; None for two conditions or too few participants to test."""
     mauchly_chi2: float | None = None
     mauchly_df: int | None = None
     mauchly_p: float | None = None
@@ -70,18 +70,18 @@ class PairedDifference:
     mean: float
     se: float | None
     t: float | None
-    """Of the paired t-test; None where all participants differ by the same amount."""
+    """Statistic of the paired t-test; None where all participants differ by the same amount."""
     df: int
     p: float | None
-    """Two-sided."""
+    """Two-sided p of the paired t-test."""
     dz: float | None = None
-    """Cohen's: the mean difference in standard deviations of the differences."""
+    """Cohen's d_z: the mean difference in standard deviations of the differences."""
     interval: Interval | None = None
-    """Of the mean difference."""
+    """Confidence interval of the mean difference."""
     wilcoxon: float | None = None
     """Smaller sum of signed ranks; None where all differences are zero."""
     wilcoxon_p: float | None = None
-    """Two-sided."""
+    """Two-sided p of Wilcoxon's signed-rank test."""
     p_holm: float | None = None
     """`p` corrected for all pairs of the analysis (Holm, 1979)."""
     studentised: Interval | None = None

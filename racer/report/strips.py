@@ -19,7 +19,7 @@ import sessions
 from racer.errors import RacerError
 from racer.recordings.footage import Footage, FootageError
 from racer.report import wording
-from racer.report.drawing import Illustration, Mark, Parts, canvas, render
+from racer.report.drawing import FigurePoint, Illustration, Parts, canvas, render
 from racer.report.recordings import EvaluatedEpisode, Evaluations, Person
 from racer.training.sheets import GAP, png_of, tiled
 
@@ -117,7 +117,7 @@ def draw_strips(film: FilmStrips) -> Illustration:
             between = [height + GAP / 2] * len(centres)
             (points,) = axes.plot(centres, between, "s", markersize=24, alpha=0, scalex=False, scaley=False)
             marks = [
-                Mark(
+                FigurePoint(
                     f"{strip.condition}, {film.moment(step)}, original and shown: {film.metric.title} "
                     f"{wording.measure(film.metric, value)}",
                     strip.picture(number),

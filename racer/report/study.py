@@ -67,7 +67,7 @@ class ConditionMean:
     condition: str
     participants: int
     metrics: dict[str, Mean]
-    """Of every metric that is compared."""
+    """Mean of every metric that is compared."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ class ParticipantScore:
     """Place of the condition among those that the participant met, from 1."""
     episodes: int
     metrics: dict[str, float]
-    """Of every metric that is compared."""
+    """Every metric that is compared, by name."""
 
 
 @dataclass(frozen=True)
@@ -115,11 +115,11 @@ class StudyReport:
     study: str = ""
     """Title that all recordings share; empty where they do not, or have none."""
     gap_interval: Interval | None = None
-    """Of `gap_closed`; None for one participant, and where the gap's own interval includes zero."""
+    """Interval of `gap_closed`; None for one participant, and where the gap's own interval includes zero."""
     pairs: list[PairedDifference] = field(default_factory=list)
     """Every two conditions."""
     friedman: Friedman | None = None
-    """Of three or more conditions."""
+    """Friedman's test of three or more conditions; None for two."""
     scores: list[ParticipantScore] = field(default_factory=list)
     agreement: list[Agreement] = field(default_factory=list)
     attention: list[Attention] = field(default_factory=list)
@@ -162,19 +162,19 @@ class StudyReport:
 
 
 @dataclass(frozen=True)
-class Beforehand:
+class StudyContext:
     """What a study's folder says besides its recordings."""
 
     promised: Preregistration
     sha256: str
-    """Of the preregistration's file."""
+    """SHA-256 of the preregistration file."""
     settings: dict[str, Any] | None = None
     """What the study file says now; None where it cannot be read."""
 
 
 def report_study(
     folder: Path,
-    beforehand: Beforehand | None = None,
+    beforehand: StudyContext | None = None,
     amendments: tuple[Amendment, ...] = (),
     version: int | None = None,
 ) -> StudyReport:
@@ -193,7 +193,7 @@ def report_study(
     return analyse(read_evaluations(folder, amendments, version), folder, beforehand)
 
 
-def analyse(evaluations: Evaluations, folder: Path, beforehand: Beforehand | None = None) -> StudyReport:
+def analyse(evaluations: Evaluations, folder: Path, beforehand: StudyContext | None = None) -> StudyReport:
     """Return the analysis of what `read_evaluations` found in a folder.
 
     Raises:
@@ -275,7 +275,7 @@ def analyse(evaluations: Evaluations, folder: Path, beforehand: Beforehand | Non
 
 
 def _outcome(
-    evaluations: Evaluations, tables: dict[str, NDArray[np.float64]], beforehand: Beforehand | None
+    evaluations: Evaluations, tables: dict[str, NDArray[np.float64]], beforehand: StudyContext | None
 ) -> PrimaryResult | None:
     """Return what came of the outcome that was promised, or else of the one that the first recording names."""
     config = evaluations.people[0].sitting.info.config

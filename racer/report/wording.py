@@ -14,7 +14,7 @@ UNDEFINED = "undefined (the differences do not vary)"
 FRACTION = "fraction"
 """Numbers of this unit are shown in percent."""
 _HYPHEN = re.compile(r"(?<![\w.)-])-(?=\d)|(?<= )-(?= )")
-"""That stands for a minus: before a number, or by itself between two names."""
+"""A hyphen that stands for a minus: before a number, or by itself between two names."""
 
 
 class Metric(Protocol):

@@ -19,14 +19,14 @@ from racer.report.figures import draw_figures
 from racer.report.page import GENERATOR, Pictures, named_exclusions, render_page
 from racer.report.recordings import Evaluations, read_evaluations
 from racer.report.strips import NoStripError, draw_strips, film_strips
-from racer.report.study import Beforehand, StudyReport, analyse
+from racer.report.study import StudyContext, StudyReport, analyse
 from racer.report.traversals import draw_traversals
 from racer.study.amendments import Amendment
 
 NUMBERS = "report.json"
 _MOST_NUMBERS = 2**28
 _HEAD_BYTES = 4096
-"""Of a page in which its generator is named."""
+"""Bytes at the head of a page within which its generator is named."""
 
 
 class ReportFileError(RacerError):
@@ -52,7 +52,7 @@ def write_report(
     progress: Callable[[str], None] = lambda stage: None,
     item_texts: Mapping[tuple[str, str], str] | None = None,
     model: Path | None = None,
-    beforehand: Beforehand | None = None,
+    beforehand: StudyContext | None = None,
     amendments: tuple[Amendment, ...] = (),
     version: int | None = None,
     masks: Sequence[Path] = (),

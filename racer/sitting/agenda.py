@@ -85,11 +85,11 @@ class Screens:
     break_seconds: int = 0
     """Least length of a break."""
     start: tuple[Questionnaire, ...] = ()
-    """Asked before the instructions."""
+    """Questionnaires asked before the instructions."""
     after_condition: tuple[Questionnaire, ...] = ()
-    """Asked after each condition of the evaluation."""
+    """Questionnaires asked after each condition of the evaluation."""
     end: tuple[Questionnaire, ...] = ()
-    """Asked after the last drive."""
+    """Questionnaires asked after the last drive."""
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 
 import sessions
-from racer.sitting.census import MOST_ORDER, Entry
+from racer.sitting.inventory import MOST_ORDER, InventoryEntry
 
 SESSION_ID = re.compile(r"[0-9a-f]{6}", re.ASCII)
 
@@ -55,7 +55,9 @@ def least_given(given: Iterable[int], orders: int) -> int:
     return min(range(orders), key=lambda order: (counts[order], order))
 
 
-def given_orders(participant: str, protocol: str, entries: Iterable[Entry], live: Iterable[Lease]) -> Iterable[int]:
+def given_orders(
+    participant: str, protocol: str, entries: Iterable[InventoryEntry], live: Iterable[Lease]
+) -> Iterable[int]:
     """Return the order of each other participant who has completed the protocol or is driving it."""
     given: dict[str, int] = {}
     for entry in entries:
@@ -85,7 +87,7 @@ def next_name(prefix: str, used: Collection[str], highest: int, gone: Callable[[
     return name
 
 
-def lease_of(entry: Entry | None) -> Lease | None:
+def lease_of(entry: InventoryEntry | None) -> Lease | None:
     """Return the lease that a recording speaks of; the machine and the time are unknown."""
     if entry is None:
         return None

@@ -27,7 +27,7 @@ from disk.reading import NotPlainError, read_plain
 from disk.writing import make_folder, write_whole
 from racer.errors import ConfigError, RacerError
 from racer.sitting.allocation import SESSION_ID, Lease, given_orders, lease_of, least_given, next_name
-from racer.sitting.census import MOST_ORDER, Entry, take_census
+from racer.sitting.inventory import MOST_ORDER, InventoryEntry, take_inventory
 from sessions.maintenance.withdrawn import highest_given, note_given, read_withdrawn
 
 FOLDER = ".leases"
@@ -99,7 +99,7 @@ class Leases:
         if order is not None and not 0 <= order <= MOST_ORDER:
             raise ConfigError(f"order must lie between 0 and {MOST_ORDER}; got {order}")
         with self._locked():
-            entries = take_census(self._data, self._folder / "recordings.json")
+            entries = take_inventory(self._data, self._folder / "recordings.json")
             live = self._live_leases(entries)
             withdrawn = read_withdrawn(self._data)
             note_given(self._data, (entry.participant for entry in entries))
@@ -135,7 +135,7 @@ class Leases:
         if not self._folder.exists():
             return []
         with self._locked():
-            return self._live_leases(take_census(self._data, self._folder / "recordings.json"))
+            return self._live_leases(take_inventory(self._data, self._folder / "recordings.json"))
 
     def is_live(self, session_id: str) -> bool:
         """Return whether the process that records a session still runs, on whatever desk.
@@ -212,7 +212,7 @@ class Leases:
             with suppress(OSError):
                 (self._folder / f"{session_id}{suffix}").unlink(missing_ok=True)
 
-    def _live_leases(self, entries: Iterable[Entry]) -> list[Lease]:
+    def _live_leases(self, entries: Iterable[InventoryEntry]) -> list[Lease]:
         """Return the leases of the sessions that run; where a note is damaged, what the session's recording says."""
         recorded = {entry.session_id: entry for entry in entries}
         leases = (self._read(id_) or lease_of(recorded.get(id_)) for id_ in self._live_ids())

@@ -23,9 +23,9 @@ from sessions.extras import import_extra
 STREAM = "Racer"
 """Name of the stream; its type is `Markers`, its source id `racer-` and the id of the session."""
 CODES = {"episode_begin": 1, "episode_end": 2, "frame": 3, "key_down": 4, "key_up": 5, "answer": 6}
-"""Bytes on a serial line."""
+"""Byte sent to the serial port, by kind of event."""
 OTHER_CODE = 7
-"""Of all that has no code of its own, such as a pause."""
+"""Code of every event that has none of its own, such as a pause."""
 SQUARE = (16, 400)
 """Least and most side of the photodiode's square, pixels."""
 _BAUD = 115_200

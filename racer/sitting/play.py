@@ -22,8 +22,8 @@ from racer.loop.pacing import Pacer, check_pace
 from racer.loop.switching import Switch
 from racer.sitting.agenda import Screens, make_agenda
 from racer.sitting.protocol import SESSION_SEEDS, EpisodePlan
-from racer.sitting.run import Sitting, SittingResult, SittingRun
-from racer.sitting.seat import open_display, open_driver
+from racer.sitting.run import SittingResult, SittingRun, SittingSetup
+from racer.sitting.workstation import open_display, open_driver
 from racer.tasks.latent_model import load_task_model
 from racer.tasks.registry import make_task
 from racer.tasks.task import Task
@@ -118,7 +118,7 @@ def play_episodes(
             switch=switch,
         )
         # Nothing was done that anybody could be thanked for: the thanks are left out.
-        sitting = Sitting(agenda[:-1] if attended else agenda, setup, texts)
+        sitting = SittingSetup(agenda[:-1] if attended else agenda, setup, texts)
         pacer = None if config.headless else Pacer(config.steps_per_second, time.monotonic_ns)
         return SittingRun(sitting, driver, display, Unrecorded(), pacer, on_episode).run()
     finally:

@@ -91,7 +91,7 @@ class EpisodePlan:
     """`practice`, `calibration`, `exploration`, `evaluation`, `catch` or `repeats`."""
     condition: str
     seed: int
-    """Of its trial; of the first one in a block of several."""
+    """Seed of its trial; in a block of several, of the first one."""
     steps: int
 
 

@@ -19,12 +19,12 @@ TYPED: Final = ("number", "line", "text")
 """Kinds that are typed."""
 
 FEWEST_POINTS, MOST_POINTS = 2, 21
-"""Of a scale; 21 is NASA-TLX's, which is drawn as a ruler instead of numbered buttons."""
+"""Fewest and most points of a scale; 21 is NASA-TLX's, which is drawn as a ruler instead of numbered buttons."""
 FEWEST_OPTIONS, MOST_OPTIONS = 2, 20
 MOST_NUMBER, MOST_DECIMALS = 10**9, 6
 MOST_ON_A_PAGE = 10
 MOST_ANSWER_CHARACTERS = 1000
-"""Of an answer in words: fits a recording's answer whatever letters it is in."""
+"""Longest answer in words: it fits a recording whatever letters it is in."""
 MOST_LINE_CHARACTERS = 200
 _UNREAD = "-"
 """What simulated people write where they must."""
@@ -44,16 +44,17 @@ class Item:
     high: str = ""
     """What its last point means."""
     points: int = 7
-    """Of the scale, 2 to 21; answers count from 1."""
+    """Points of the scale, 2 to 21; answers count from 1."""
     kind: Kind = "scale"
     options: Mapping[str, str] = field(default_factory=dict, hash=False)
-    """Of a choice, 2 to 20: what is recorded (a letter, then up to 39 of a-z, 0-9, `_`, `-`), and the words shown."""
+    """Options of a choice, 2 to 20: what is recorded (a letter, then up to 39 of a-z, 0-9, `_`, `-`), and the words
+    shown."""
     least: float | None = None
-    """Of a number, from -10^9; needed."""
+    """Smallest number accepted, from -10^9; required for the kind `number`."""
     most: float | None = None
-    """Of a number, up to 10^9; needed."""
+    """Largest number accepted, up to 10^9; required for the kind `number`."""
     decimals: int = 0
-    """Of a number, at most, 0 to 6."""
+    """Most decimals of a number, 0 to 6."""
     required: bool | None = None
     """Whether it must be answered; None: all but an answer of kind `text`."""
 

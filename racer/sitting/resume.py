@@ -44,10 +44,10 @@ class Earlier:
     """An unfinished sitting that can be continued."""
 
     session_id: str
-    """Of its last recording."""
+    """Session id of its last recording."""
     participant: str
     order: int
-    """Of conditions."""
+    """Number of the participant's order of conditions."""
     done: Done
     driven: tuple[tuple[str, str, int], ...]
     """Phase, condition and seed of the accepted episodes, in order."""

@@ -23,7 +23,7 @@ from sessions import Recorder, StorageWaitError
 
 
 @dataclass(frozen=True)
-class Sitting:
+class SittingSetup:
     """Everything that decides how a sitting runs."""
 
     agenda: tuple[AgendaItem, ...]
@@ -66,7 +66,7 @@ class SittingRun:
 
     def __init__(
         self,
-        sitting: Sitting,
+        sitting: SittingSetup,
         driver: Driver,
         display: Display,
         recorder: Recorder | Unrecorded,
@@ -97,7 +97,7 @@ class SittingRun:
         self._consented = not any(isinstance(item, Consent) for item in sitting.agenda)
         self._declined = False
         self._place = 0
-        """In the agenda."""
+        """Position in the agenda."""
 
     def run(self) -> SittingResult:
         """Go through the agenda, record every step and close the file, whatever happens.
@@ -108,7 +108,7 @@ class SittingRun:
         return alone(self.go(), self._sitting.setup.model)
 
     def go(self) -> Stepwise[SittingResult]:
-        """Do the same, and leave it to whoever goes through this to encode and decode."""
+        """Do the same as a generator, whose caller encodes and decodes."""
         self._display.listener = self._note
         with self._recorder:
             try:

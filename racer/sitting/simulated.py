@@ -1,4 +1,4 @@
-"""Sittings of simulated people: several in lockstep, wherever there is a processor, and home as bytes."""
+"""Sittings of simulated people: several in lockstep, on whatever machine, returned as bytes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from disk.reading import read_plain
 from disk.writing import scratch_folder
-from racer.carried import Carried, mixed_versions
+from racer.file_bundle import FileBundle, mixed_versions
 from racer.loop.lockstep import in_lockstep
 from racer.sitting.start import StartConfig, sit
 from racer.software import software
@@ -22,7 +22,7 @@ _GROUP = {"pilot": 1, "evaluation": 6}
 """Frames that pass the model together, by protocol, wherever and beside whom a sitting is had. There is often a single
 pilot; three conditions have six balanced orders, so that people come in sixes, and six save most of what sixteen do."""
 _MOST_BYTES = 2**31
-"""Of a recording."""
+"""Largest recording, bytes."""
 
 
 def deciding_software(task: Task) -> dict[str, str]:
@@ -33,7 +33,7 @@ def deciding_software(task: Task) -> dict[str, str]:
 
 
 def record_sittings(
-    decided: Mapping[str, str], files: Carried, configs: Iterable[StartConfig]
+    decided: Mapping[str, str], files: FileBundle, configs: Iterable[StartConfig]
 ) -> Iterator[tuple[str, bytes]]:
     """Have sittings in lockstep and yield the name and the bytes of each recording, in order.
 
@@ -57,7 +57,7 @@ def record_sittings(
     if differing := [name for name, version in decided.items() if mine.get(name) != version]:
         raise mixed_versions(", ".join(differing))
     here = place if place.is_dir() else Path(tempfile.gettempdir())
-    with files.laid_out() as (fitted, folder), scratch_folder(here) as scratch:
+    with files.unpacked() as (fitted, folder), scratch_folder(here) as scratch:
         model = load_task_model(task.spec, folder)
         given = [replace(config, masks=fitted, model=folder, data=scratch) for config in configs]
         work, group = (sit(config, model, durable=False) for config in given), _GROUP[configs[0].protocol.protocol]

@@ -31,8 +31,8 @@ from racer.sitting.leases import Leases
 from racer.sitting.markers import Markers, MarkersConfig
 from racer.sitting.protocol import EpisodePlan, ProtocolConfig, balanced_rows, plan_episodes
 from racer.sitting.resume import Earlier, find_earlier, fitted_hashes
-from racer.sitting.run import Sitting, SittingResult, SittingRun
-from racer.sitting.seat import open_display, open_driver, take_seat
+from racer.sitting.run import SittingResult, SittingRun, SittingSetup
+from racer.sitting.workstation import open_display, open_driver, require_display
 from racer.software import software
 from racer.tasks.latent_model import load_task_model
 from racer.tasks.record import record_of
@@ -54,9 +54,9 @@ class StudyMark:
 
     title: str
     sha256: str
-    """Of the study file's bytes."""
+    """SHA-256 of the study file."""
     settings_sha256: str
-    """Of those of its settings that decide how people are recorded."""
+    """SHA-256 of the settings that decide how people are recorded."""
     settings: dict[str, Any]
     """All that the file says, JSON, but for the experimenter's code."""
 
@@ -86,7 +86,7 @@ class StartConfig:
     """Mask files; each serves the condition it was trained for. The shipped mask serves `pico` where none is given."""
     data: Path = Path("recordings")
     seed: int = 0
-    """Of the study: seeds of trials follow from it and the participant's name."""
+    """Seed of the study: seeds of trials follow from it and the participant's name."""
     pace: float | None = None
     """Steps per second, 1 to 50; as many as the task says if None. A task that waits for answers has no pace."""
     headless: bool = False
@@ -137,16 +137,16 @@ class StartConfig:
 
 
 @dataclass(frozen=True)
-class Seated:
-    """Who sits down to what."""
+class Briefing:
+    """Who sits down, and what is ahead of them."""
 
     participant: str
     conditions: tuple[str, ...]
     """In the order in which they are met; what is explored, of a pilot."""
     rounds: int
-    """That are left."""
+    """Rounds that are left."""
     minutes: float
-    """That these take, without pages, questions and breaks; 0 where nobody can tell."""
+    """Minutes that these take, without pages, questions and breaks; 0 where that is unknown."""
     resumed: bool
 
     def __str__(self) -> str:
@@ -158,7 +158,7 @@ class Seated:
 
 def start_session(
     config: StartConfig,
-    on_seat: Callable[[Seated], None] = lambda seated: None,
+    on_briefing: Callable[[Briefing], None] = lambda briefing: None,
     on_ready: Callable[[Path, int], None] = lambda path, episodes: None,
     on_episode: Callable[[EpisodeResult], None] = lambda result: None,
     on_trouble: Callable[[str], None] = lambda line: None,
@@ -168,7 +168,7 @@ def start_session(
 
     Args:
         config: What to run.
-        on_seat: Told who sits down, before a window opens.
+        on_briefing: Told who sits down, before a window opens.
         on_ready: Told the file being written and the number of episodes, before the first one.
         on_episode: Told of each finished episode.
         on_trouble: Told in one line what keeps nobody from taking part: a recording that is saved and not noted.
@@ -181,20 +181,20 @@ def start_session(
 
     use_one_thread()
     model = load_task_model(config.task.spec, config.model)
-    return alone(sit(config, model, on_seat, on_ready, on_episode, on_trouble, who), model)
+    return alone(sit(config, model, on_briefing, on_ready, on_episode, on_trouble, who), model)
 
 
 def sit(
     config: StartConfig,
     model: LatentModel,
-    on_seat: Callable[[Seated], None] = lambda seated: None,
+    on_briefing: Callable[[Briefing], None] = lambda briefing: None,
     on_ready: Callable[[Path, int], None] = lambda path, episodes: None,
     on_episode: Callable[[EpisodeResult], None] = lambda result: None,
     on_trouble: Callable[[str], None] = lambda line: None,
     who: Callable[[SimulatedClock], Driver] | None = None,
     durable: bool = True,
 ) -> Stepwise[SittingResult]:
-    """Do the same with the latent model, and leave it to whoever goes through this to encode and decode.
+    """Do the same with the latent model, as a generator whose caller encodes and decodes.
 
     `durable` is that of the recorder, in simulated time.
     """
@@ -215,7 +215,7 @@ def sit(
         config = replace(config, participant=earlier.participant, order=earlier.order)
     if not config.simulated:
         config.markers.require()
-        take_seat(headless=config.headless, locked=config.locked)
+        require_display(headless=config.headless, locked=config.locked)
     clock: Callable[[], int] = time.monotonic_ns
     simulated_clock = SimulatedClock()
     if config.simulated:
@@ -233,7 +233,7 @@ def sit(
         driver = driver or open_driver(config.driver, config.task, driver_seed(participant), keys)
         sitting = _sitting(config, participant, plans, model, fitted, earlier)
         info = _session_info(config, session_id, model, fitted, order, earlier)
-        on_seat(_seated(config, participant, plans, earlier))
+        on_briefing(_briefing(config, participant, plans, earlier))
         display: Display
         if config.simulated:
             display = SimulatedDisplay(simulated_clock)
@@ -277,13 +277,13 @@ def sit(
                 markers.close()
 
 
-def _seated(config: StartConfig, participant: str, plans: list[EpisodePlan], earlier: Earlier | None) -> Seated:
+def _briefing(config: StartConfig, participant: str, plans: list[EpisodePlan], earlier: Earlier | None) -> Briefing:
     left = plans[earlier.done.episodes :] if earlier else plans
     phase = "evaluation" if config.protocol.protocol == "evaluation" else "exploration"
     conditions = tuple(dict.fromkeys(plan.condition for plan in plans if plan.phase == phase))
     seconds = sum(plan.steps / config.steps_per_second + config.countdown for plan in left)
     timed = config.task.spec.paced and not config.headless
-    return Seated(participant, conditions, len(left), seconds / 60 if timed else 0.0, earlier is not None)
+    return Briefing(participant, conditions, len(left), seconds / 60 if timed else 0.0, earlier is not None)
 
 
 def _note_before(path: Path) -> None:
@@ -367,7 +367,7 @@ def _sitting(
     model: LatentModel,
     fitted: dict[str, FittedModel],
     earlier: Earlier | None,
-) -> Sitting:
+) -> SittingSetup:
     attended, texts = config.driver == KEYBOARD, config.language.texts
     text = config.task.spec.text(config.language.code)
     keys = check_bindings(config.task.spec, config.keys)
@@ -389,7 +389,7 @@ def _sitting(
         photodiode=0 if config.headless else config.markers.photodiode,
     )
     respondent = None if attended else np.random.default_rng([seed, len(plans)])
-    return Sitting(agenda, setup, texts, respondent, windowed=not config.headless)
+    return SittingSetup(agenda, setup, texts, respondent, windowed=not config.headless)
 
 
 def _session_info(

@@ -24,7 +24,7 @@ from racer.study.file import Study, StudyFileError
 
 AMENDMENTS_FILE = "amendments.jsonl"
 MOST_REASON = 1000
-"""Characters."""
+"""Longest reason, characters."""
 _MOST_BYTES = 2**24
 
 

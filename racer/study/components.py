@@ -35,17 +35,17 @@ class PowerError(RacerError):
 
 
 @dataclass(frozen=True, eq=False)
-class Driven:
+class MeasuredPerson:
     """One person who drove: what the components are fitted to."""
 
     values: tuple[Array, Array]
-    """Of each accepted episode in the outcome's metric: under the minuend, under the subtrahend."""
+    """The outcome in each accepted episode: under the minuend, under the subtrahend."""
     paired: bool
     """Whether both were met from the same seeds, in the same order."""
     means: Array
     """float64[conditions]: under every condition of the study."""
     places: tuple[int, ...]
-    """Of each condition, from 1."""
+    """Place of each condition in the sitting, from 1."""
     study: int
     """Which of the folders it is from."""
 
@@ -56,7 +56,7 @@ class Components:
 
     people: int
     episodes: float
-    """Of each person under each condition; the harmonic mean."""
+    """Episodes per person and condition; the harmonic mean."""
     mean: Array
     """float64[2], without the effects of places."""
     measured: Array
@@ -115,7 +115,7 @@ def components_of(folders: Sequence[Path], outcome: Outcome) -> Components:
         PowerError: If a folder has nobody, or the wrong conditions or metrics, or there are too few people.
         RecordingError: If a folder cannot be listed.
     """
-    people: list[Driven] = []
+    people: list[MeasuredPerson] = []
     conditions: tuple[str, ...] = ()
     for number, folder in enumerate(folders):
         evaluations = read_evaluations(folder)
@@ -131,7 +131,7 @@ def components_of(folders: Sequence[Path], outcome: Outcome) -> Components:
     return fit_components(people, (conditions.index(outcome.minuend), conditions.index(outcome.subtrahend)))
 
 
-def _driven(evaluations: Evaluations, outcome: Outcome, number: int, folder: Path) -> list[Driven]:
+def _driven(evaluations: Evaluations, outcome: Outcome, number: int, folder: Path) -> list[MeasuredPerson]:
     metrics = [metric.name for metric in evaluations.task.metrics if metric.better]
     pair = outcome.minuend, outcome.subtrahend
     if outcome.metric not in metrics or not set(pair) <= set(evaluations.conditions):
@@ -151,16 +151,16 @@ def _driven(evaluations: Evaluations, outcome: Outcome, number: int, folder: Pat
             for condition in evaluations.conditions
         ]
         places = tuple(person.under(condition)[0].block for condition in evaluations.conditions)
-        found.append(Driven((values[0], values[1]), seeds[0] == seeds[1], np.array(means), places, number))
+        found.append(MeasuredPerson((values[0], values[1]), seeds[0] == seeds[1], np.array(means), places, number))
     return found
 
 
-def fit_components(people: Sequence[Driven], pair: tuple[int, int]) -> Components:
+def fit_components(people: Sequence[MeasuredPerson], pair: tuple[int, int]) -> Components:
     """Return what varies between and within people.
 
     Args:
         people: Who drove.
-        pair: Which of the conditions are the minuend and the subtrahend, of `Driven.means`.
+        pair: Which of the conditions are the minuend and the subtrahend, of `MeasuredPerson.means`.
 
     Raises:
         PowerError: If there are too few people.
@@ -193,7 +193,7 @@ def fit_components(people: Sequence[Driven], pair: tuple[int, int]) -> Component
     )
 
 
-def _places(people: Sequence[Driven]) -> tuple[Array, bool]:
+def _places(people: Sequence[MeasuredPerson]) -> tuple[Array, bool]:
     """Return what each place adds, by least squares on people, conditions and places, and whether that can be told."""
     k = len(people[0].means)
     if any(place > k for person in people for place in person.places):  # they met more than is compared
@@ -216,7 +216,7 @@ def _places(people: Sequence[Driven]) -> tuple[Array, bool]:
     return places - places.mean(), True
 
 
-def _within(people: Sequence[Driven]) -> tuple[Array, float]:
+def _within(people: Sequence[MeasuredPerson]) -> tuple[Array, float]:
     """Return the pooled covariance of episodes within people, float64[2, 2], and how many episodes they have."""
     episodes = len(people) * 2 / sum(1 / len(values) for person in people for values in person.values)
     scatter, df = np.zeros((2, 2)), np.zeros((2, 2))

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 import sessions
 from disk.reading import read_plain
 from disk.writing import make_folder, rename_without_overwriting, scratch_folder, sync_folder, write_whole
-from racer.csv_text import Table, read_table
+from racer.csv_text import CsvTable, read_table
 from racer.drivers.driver import Driver
 from racer.drivers.registry import CROWD
 from racer.errors import ConfigError
@@ -274,7 +274,7 @@ class _Given:
 def _read_answers(
     spec: TaskSpec,
     language: str,
-    table: Table,
+    table: CsvTable,
     columns: Mapping[str, str],
     sets: Sequence[_Set],
     left_out: list[str],

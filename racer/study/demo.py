@@ -35,7 +35,7 @@ class DemoConfig:
 
 @dataclass(frozen=True)
 class DemoResult:
-    """What came of it."""
+    """Result of the demonstration."""
 
     pilot: SittingResult
     summary: TrainingSummary

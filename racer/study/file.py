@@ -31,20 +31,20 @@ from racer.study.sections import (
     MOST_INTEGER,
     PILOT,
     SHIPPED,
-    Channel,
-    Episodes,
-    Experimenter,
-    Keys,
-    Marked,
-    Masks,
+    ChannelSection,
+    EpisodesSection,
+    ExperimenterSection,
+    KeysSection,
+    MarkersSection,
+    MasksSection,
     Name,
     Names,
-    Questionnaires,
-    Screens,
+    QuestionnairesSection,
+    ScreensSection,
     Section,
     TaskSection,
     Title,
-    Training,
+    TrainingSection,
     in_the_folder,
 )
 from racer.tasks.latent_model import model_folder, task_sizes
@@ -59,7 +59,7 @@ RECORDINGS = "recordings"
 MASKS = "masks"
 """Folder of the masks trained from its pilots."""
 _FEWEST_EPISODES = 2
-"""Of each kind that a mask can be trained on: one is held out."""
+"""Fewest episodes of each kind that a mask can be trained on: one is held out."""
 MOST_SETTINGS = 100_000
 """Bytes of a study's settings as JSON, which every recording keeps."""
 
@@ -88,25 +88,25 @@ class StudyFile(Section):
     pilots: Annotated[int, Field(ge=0, le=100)] = 1
     """Pilot users, whose recordings train the masks, 0 to 100."""
     language: Name = "en"
-    """Of the screens: a built-in one, `en` or `de`, or the name of a `.toml` file in the study's folder."""
+    """Language of the screens: a built-in one, `en` or `de`, or the name of a `.toml` file in the study's folder."""
     font: Name = ""
     """An installed font to write the screens with, such as `Noto Sans`; empty: DejaVu Sans. What it lacks is taken from
     the machine's other fonts."""
     seed: Annotated[int, Field(ge=0, le=MOST_INTEGER)] = 0
     """Seeds of trials, random masks and training follow from it, 0 or more."""
     task: TaskSection = TaskSection.model_validate({})
-    episodes: Episodes = Episodes()
-    channel: Channel = Channel()
-    masks: Masks = Masks()
-    training: Training = Training()
-    keys: Keys = Keys.model_validate({})
-    screens: Screens = Screens()
-    questionnaires: Questionnaires = Questionnaires()
+    episodes: EpisodesSection = EpisodesSection()
+    channel: ChannelSection = ChannelSection()
+    masks: MasksSection = MasksSection()
+    training: TrainingSection = TrainingSection()
+    keys: KeysSection = KeysSection.model_validate({})
+    screens: ScreensSection = ScreensSection()
+    questionnaires: QuestionnairesSection = QuestionnairesSection()
     primary: Primary = Primary()
-    markers: Marked = Marked()
-    experimenter: Experimenter = Experimenter()
+    markers: MarkersSection = MarkersSection()
+    experimenter: ExperimenterSection = ExperimenterSection()
     _folder: Path = PrivateAttr(default=Path())
-    """The study's."""
+    """Folder of the study."""
 
     @field_validator("conditions")
     @classmethod
@@ -133,7 +133,7 @@ class StudyFile(Section):
         for condition in self.masks_needed:
             if self.masks.source(condition) != PILOT:
                 continue
-            key = f"masks.{Masks.key(condition)}"
+            key = f"masks.{MasksSection.key(condition)}"
             if not self.pilots:
                 others = "a file" if condition == "perceptual" else '"shipped" or a file'
                 raise misfit(key, f'"pilot" needs a pilot user, and pilots is 0; use {others}, or raise pilots')
@@ -221,7 +221,7 @@ class Study:
     folder: Path
     file: StudyFile
     sha256: str
-    """Of the file's bytes, 64 hexadecimal digits."""
+    """SHA-256 of the file, 64 hexadecimal digits."""
     language: Language
     """What the screens say, and the built-in questionnaires."""
 
@@ -327,7 +327,7 @@ def load_study(path: Path) -> Study:
     for condition in MASKED_CONDITIONS:
         source = file.masks.source(condition)
         if source not in (PILOT, SHIPPED):
-            _check_file(path, f"masks.{Masks.key(condition)}", source)
+            _check_file(path, f"masks.{MasksSection.key(condition)}", source)
     if file.task.model:
         _check_file(path, "task.model", file.task.model, folder=True)
     try:
@@ -399,7 +399,7 @@ def _check_model(study: Study) -> None:
     for condition in study.file.masks_needed:
         if study.file.masks.source(condition) == SHIPPED and fitted_path(folder, condition) is None:
             reason = 'none comes with the latent model; use "pilot", or a file in the study\'s folder'
-            raise StudyFileError(study.path, f"masks.{Masks.key(condition)}: {reason}")
+            raise StudyFileError(study.path, f"masks.{MasksSection.key(condition)}: {reason}")
 
 
 def _check_questionnaires(study: Study) -> None:

@@ -16,7 +16,7 @@ class Unshown:
     """Characters of one text that cannot be shown."""
 
     key: str
-    """Of the study file, such as `screens.consent`; or the name of the language file."""
+    """Key in the study file, such as `screens.consent`; or the name of the language file."""
     letters: tuple[str, ...]
 
     @property

@@ -15,7 +15,7 @@ from racer.study.sections import Line, Name, Names, Section
 
 Claim = Literal["differs", "keeps"]
 LEVEL = 0.05
-"""At which the primary outcome is tested."""
+"""Significance level of the primary outcome's test."""
 _CONTRAST = ("pico", "random")
 """What is compared where nobody says otherwise and both are shown: the paper's question."""
 

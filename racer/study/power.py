@@ -24,9 +24,9 @@ from racer.study.outcome import LEVEL, Outcome
 MOST_PEOPLE = 200
 """Studies of up to as many are simulated."""
 _DRAWS = 200
-"""Of the components, for intervals."""
+"""Draws of the components, for intervals."""
 _STUDIES_A_DRAW = 300
-"""Simulated for each of them, at most."""
+"""Most studies simulated for each of them."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Power:
     effect: float
     """Supposed true difference, as a share of the subtrahend's mean."""
     power: float
-    """Asked for."""
+    """Power asked for."""
     needed: Needed
     planned: Planned
 

@@ -28,12 +28,12 @@ from racer.study.outcome import Claim, Outcome
 from racer.study.sections import PILOT
 
 PREREGISTRATION = "preregistration.json"
-"""Beside the study file."""
+"""Name of the file, beside the study file."""
 _MOST_BYTES = 1_000_000
 _MOST_SOURCE = 2**26
 _PACKAGES = ("racer", "compression", "sessions", "disk")
 _SOURCES = ("py", "j2", "js", "html", "c")
-"""Endings of what is code."""
+"""Suffixes of source files."""
 LEFT_OUT = (
     "trial runs",
     "sittings that were not completed, and people who declined",
@@ -80,14 +80,14 @@ class Preregistration(_Strict):
     evaluated_before: Annotated[int, Field(ge=0)]
     """How many had taken part in an evaluation before it was written; nobody, where it is worth its name."""
     study_sha256: Sha256
-    """Of the study file's bytes."""
+    """SHA-256 of the study file."""
     model_sha256: Sha256
     fitted: dict[Text, Sha256 | None]
-    """Of what was fitted, by condition; None of what is still to be trained on the study's pilots."""
+    """SHA-256 of what was fitted, by condition; None where it is still to be trained on the study's pilots."""
     code_sha256: Sha256
-    """Of the code of Racer, the analysis included."""
+    """SHA-256 of Racer's code, the analysis included."""
     software: dict[Text, Text]
-    """Versions."""
+    """Versions of Racer, Python and packages."""
     settings: dict[str, Any]
     """All that the study file says, defaults included."""
 
@@ -113,7 +113,7 @@ class Promise:
 
     written_utc: str
     sha256: str
-    """Of the file's bytes: compare it with the deposited copy's."""
+    """SHA-256 of the file: compare it with the deposited copy's."""
     evaluated_before: int
     """How many had been evaluated before it was written, by its own word."""
     exclusions: tuple[str, ...]

@@ -15,10 +15,10 @@ from pathlib import Path
 
 from disk.locking import FileLock, HeldError
 from disk.writing import make_folder, write_whole
-from racer.carried import Carried
 from racer.drivers.registry import KEYBOARD, SIMULATED, make_driver
 from racer.engines import Engine
 from racer.errors import ConfigError
+from racer.file_bundle import FileBundle
 from racer.sitting.fitted import load_fitted
 from racer.sitting.protocol import ProtocolName, balanced_rows
 from racer.sitting.simulated import TOGETHER, deciding_software, record_sittings
@@ -35,26 +35,26 @@ BEGINNING = datetime(2000, 1, 1, tzinfo=UTC)
 """When simulated studies take place."""
 BETWEEN_SITTINGS = timedelta(minutes=30)
 MOST_PILOTS = 100
-"""Of a study, as its file allows."""
+"""Most pilots in a study, as its file allows."""
 LOCK = ".simulating.lock"
 _FORMER = ".simulating"
 """Folder of sittings that were under way when a run of version 0.1.0 was killed: they are simulated again."""
 """Among the recordings."""
 
 Progress = Callable[[str, int, int], None]
-"""Told what is under way, how many parts are done and of how many."""
+"""Callback (what is under way, parts done, parts in all)."""
 
 
 @dataclass(frozen=True)
 class StudyRun:
-    """What a simulated study came to."""
+    """Result of a simulated study."""
 
     recordings: tuple[Path, ...]
-    """Of all its sittings, pilots first."""
+    """Recordings of all its sittings, pilots first."""
     recorded: int
     """Sittings recorded by this run; the others were there already."""
     masks: tuple[Path, ...]
-    """Trained by this run."""
+    """Masks trained by this run."""
 
 
 def run_study(
@@ -142,7 +142,7 @@ def _simulate(
         )
         for each in missing
     ]
-    work = partial(record_sittings, deciding_software(common.task), Carried.read(common.masks, common.model))
+    work = partial(record_sittings, deciding_software(common.task), FileBundle.read(common.masks, common.model))
     for name, data in engine.spread(work, configs, TOGETHER, "a sitting"):
         write_whole(study.recordings / name, data, overwrite=False)
         done += 1

@@ -88,7 +88,7 @@ PageText = Annotated[str, Field(max_length=20_000), AfterValidator(_page)]
 Line = Annotated[str, Field(max_length=200), AfterValidator(_line)]
 Title = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_line)]
 Name = Annotated[str, Field(max_length=200)]
-"""Of a file, or of something built in."""
+"""Name of a file, or of something built in."""
 Question = Annotated[str, Field(max_length=500), AfterValidator(_page)]
 Integer = Annotated[int, Field(ge=-MOST_INTEGER, le=MOST_INTEGER)]
 # TOML has lists where the models have tuples: only the container is converted, never what it holds.
@@ -140,28 +140,28 @@ class TaskSection(BaseModel):
         return dict(self.model_extra or {})
 
 
-class Episodes(Section):
+class EpisodesSection(Section):
     """How many rounds, how long, and how fast."""
 
     practice: Integer = ProtocolConfig.practice
     """Practice rounds at the start of every sitting, shown `full`, 0 to 1000."""
     calibration: Integer = ProtocolConfig.calibration
-    """Of a pilot: rounds shown `full`, from which it is learnt what people do, 0 to 1000."""
+    """Rounds in which a pilot is shown `full`, from which it is learnt what people do, 0 to 1000."""
     exploration: Integer = ProtocolConfig.exploration
-    """Of a pilot: rounds shown `explore`, 0 to 1000."""
+    """Rounds in which a pilot is shown `explore`, 0 to 1000."""
     explore: str = ProtocolConfig.explore
     """Condition of the exploration: `random`; in a second round of training `pico` or `perceptual`."""
     mixed: bool = ProtocolConfig.mixed
-    """Of a pilot: whether chance decides round by round what is shown, instead of calibration before exploration, so
-    that learning and fatigue cannot pass for the effect of what was shown. Always so where trials stand alone."""
+    """Whether chance decides round by round what a pilot is shown, instead of calibration before exploration, so that
+    learning and fatigue cannot pass for the effect of what was shown. Always so where trials stand alone."""
     evaluation: Integer = ProtocolConfig.evaluation
-    """Of an evaluated participant: rounds per condition, 0 to 1000."""
+    """Rounds per condition of an evaluated participant, 0 to 1000."""
     catch: Integer = ProtocolConfig.catch
-    """Of an evaluated participant, in tasks that wait for answers: single originals at chance places, 0 to 1000; the
-    report says how many were answered rightly."""
+    """In tasks that wait for answers, single originals that an evaluated participant meets at chance places, 0 to 1000;
+    the report says how many were answered correctly."""
     repeats: Integer = ProtocolConfig.repeats
-    """Of an evaluated participant, in tasks that wait for answers: pictures met under `raw` that are met once more, 0
-    to 1000; the report says how many were answered alike."""
+    """In tasks that wait for answers, pictures met under `raw` that an evaluated participant meets once more, 0 to
+    1000; the report says how many were answered alike."""
     steps: Integer | None = None
     """Steps per round, 1 to 100,000; as many as the task says if left out. Divided by the pace, seconds."""
     pace: float | None = None
@@ -192,7 +192,7 @@ class Episodes(Section):
         return value
 
 
-class Channel(Section):
+class ChannelSection(Section):
     """What crosses from the game to the eye."""
 
     bits: Integer = ChannelConfig.bits
@@ -225,7 +225,7 @@ class Channel(Section):
         return value
 
 
-class Masks(Section):
+class MasksSection(Section):
     """Where the fitted masks come from: this study's pilots, the package, or a file in the study's folder."""
 
     pico: Name = PILOT
@@ -259,7 +259,7 @@ class Masks(Section):
         return in_the_folder(value)
 
 
-class Training(Section):
+class TrainingSection(Section):
     """How `pico`'s mask is trained from this study's pilots."""
 
     constants: Literal["racer", "digits", "cars", "faces", "driving"] = "racer"
@@ -269,8 +269,8 @@ class Training(Section):
     """What the action discriminator learns. `released`: was this done on seeing the original? `paper`: p(T = 1 | a, x),
     was it the original that was seen?"""
     negative_label: float | None = None
-    """Of what was done on seeing something else, 0 to 1, with labels `released` alone; that of the constants if left
-    out."""
+    """Label of what was done on seeing something else, 0 to 1, with labels `released` alone; that of the constants if
+    left out."""
 
     @model_validator(mode="after")
     def _can_be_trained(self) -> Self:
@@ -281,7 +281,7 @@ class Training(Section):
         return self
 
 
-class Keys(BaseModel):
+class KeysSection(BaseModel):
     """The keys of the task's actions, by pygame's names: for each action a list, as in `left = ["left", "a"]`."""
 
     model_config = ConfigDict(frozen=True, extra="allow", strict=True)
@@ -293,7 +293,7 @@ class Keys(BaseModel):
         return dict(self.__pydantic_extra__ or {})
 
 
-class Screens(Section):
+class ScreensSection(Section):
     """What a participant sees besides the drives."""
 
     consent: PageText = ""
@@ -307,7 +307,7 @@ class Screens(Section):
     break_seconds: Annotated[int, Field(ge=0, le=3600)] = 0
     """The least that a break lasts, seconds, 0 to 3600."""
     countdown: Annotated[int, Field(ge=0, le=10)] = 3
-    """Before every episode, seconds, 0 to 10."""
+    """Countdown before every episode, seconds, 0 to 10."""
 
 
 class CustomItem(Section):
@@ -325,16 +325,16 @@ class CustomItem(Section):
     high: Line = ""
     """What its last point means, up to 200 characters."""
     points: Integer | None = None
-    """Of the scale, 2 to 21; 7 if left out."""
+    """Points of the scale, 2 to 21; 7 if left out."""
     options: dict[str, Title] = Field(default={}, max_length=1000)
-    """Of a choice, 2 to 20, as in `options.daily = "Every day"`: what is recorded, a letter and then up to 39 of a-z,
-    0-9, `_`, `-`, and the words shown."""
+    """Options of a choice, 2 to 20, as in `options.daily = "Every day"`: what is recorded, a letter and then up to 39
+    of a-z, 0-9, `_`, `-`, and the words shown."""
     least: float | None = None
-    """Of a number, from -10^9."""
+    """Smallest number accepted, from -10^9."""
     most: float | None = None
-    """Of a number, up to 10^9."""
+    """Largest number accepted, up to 10^9."""
     decimals: Integer = 0
-    """Of a number, at most, 0 to 6."""
+    """Most decimals of a number, 0 to 6."""
     required: bool | None = None
     """Whether nobody can go on without an answer; if left out, all but those of kind `text` are."""
 
@@ -384,15 +384,16 @@ class CustomQuestionnaire(Section):
         return Questionnaire(self.name, tuple(item.item() for item in self.items), self.per_page)
 
 
-class Questionnaires(Section):
+class QuestionnairesSection(Section):
     """What is asked, and when: names of built-in or custom questionnaires, up to 20 each time."""
 
     start: Annotated[Names, AfterValidator(_once_each)] = ()
-    """Before the first drive."""
+    """Asked before the first drive."""
     after_condition: Annotated[Names, AfterValidator(_once_each)] = ("driving",)
-    """After the rounds of each condition. Where the task is another, its own default: `nasa-tlx`, of pictures none."""
+    """Asked after the rounds of each condition. Other tasks have defaults of their own: `nasa-tlx`, or none for
+    pictures."""
     end: Annotated[Names, AfterValidator(_once_each)] = ()
-    """After the last drive."""
+    """Asked after the last drive."""
     custom: Annotated[tuple[CustomQuestionnaire, ...], Field(strict=False, max_length=100)] = ()
     """Questionnaires of the study's own, up to 100."""
 
@@ -403,7 +404,7 @@ class Questionnaires(Section):
         return value
 
 
-class Marked(Section):
+class MarkersSection(Section):
     """What other devices are told while somebody takes part, and shown."""
 
     lsl: bool = False
@@ -438,11 +439,11 @@ class Marked(Section):
         return MarkersConfig(**self.model_dump())
 
 
-class Experimenter(Section):
+class ExperimenterSection(Section):
     """What the experimenter can do at the participant's machine."""
 
     code: str = ""
-    """Typed to leave full screen or open the experimenter's menu: 4 to 32 letters and digits; empty: no code."""
+    """Code typed to leave full screen or open the experimenter's menu: 4 to 32 letters and digits; empty: no code."""
     fullscreen: bool = True
     """Whether the window fills the screen."""
 

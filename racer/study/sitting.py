@@ -17,7 +17,7 @@ from racer.study.amendments import advice, read_amendments, versions
 from racer.study.deciding import differing, recorded_sha256
 from racer.study.file import Study, StudyFileError
 from racer.study.lettering import ADVICE, find_unshown
-from racer.study.sections import PILOT, Masks
+from racer.study.sections import PILOT, MasksSection
 
 
 def next_protocol(study: Study) -> ProtocolName:
@@ -166,7 +166,7 @@ def sitting_config(
         if path is not None and not path.is_file():
             raise StudyFileError(
                 study.path,
-                f"masks.{Masks.key(condition)}: {path} has not been trained; nothing was recorded: run "
+                f"masks.{MasksSection.key(condition)}: {path} has not been trained; nothing was recorded: run "
                 f"`racer study train {shlex.quote(str(study.folder))}` once the pilots have driven, or name another "
                 f"mask",
             )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from compression.fitting.fitted import trained_on
 from racer.study.file import Study, StudyFileError
-from racer.study.sections import PILOT, Masks
+from racer.study.sections import PILOT, MasksSection
 from racer.study.sitting import completed
 from sessions.maintenance.withdrawn import read_withdrawn
 
@@ -66,8 +66,8 @@ def train_study(
     if conditions and not pilots:
         raise StudyFileError(
             study.path,
-            f"masks.{Masks.key(conditions[0])}: no pilot has completed a sitting yet; nothing was changed: record "
-            f"one with `racer session start --study {shlex.quote(str(study.folder))}`",
+            f"masks.{MasksSection.key(conditions[0])}: no pilot has completed a sitting yet; nothing was changed: "
+            f"record one with `racer session start --study {shlex.quote(str(study.folder))}`",
         )
     paths = [path for pilot in pilots for path in pilot.paths]
     trained: dict[Path, Summary] = {}

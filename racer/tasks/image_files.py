@@ -13,17 +13,17 @@ from disk.reading import open_plain
 from racer.errors import ConfigError
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff"})
-"""Of files that are read."""
+"""Suffixes of the files that are read."""
 _FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "TIFF")
 """Pillow's names: what a file says it is must be one of these, whatever it is called."""
 MOST_BYTES = 200_000_000
-"""Of a file."""
+"""Largest file that is read, bytes."""
 MOST_PIXELS = 50_000_000
-"""Of a picture that is opened."""
+"""Largest picture that is opened, pixels."""
 LABELS = "labels.csv"
-"""Beside pictures, what is known of each."""
+"""Name of the file beside pictures that describes each."""
 FEWEST_PICTURES = 20
-"""That anything is learnt from."""
+"""Fewest pictures that anything is learnt from."""
 
 
 def read_picture(path: Path, size: int, grey: bool) -> NDArray[np.uint8]:

@@ -1,4 +1,4 @@
-"""Where the latent models lie that come with tasks."""
+"""Where the latent models that come with tasks are stored."""
 
 from __future__ import annotations
 

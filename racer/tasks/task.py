@@ -37,7 +37,7 @@ MOST_SEED = 2**31 - 1
 """Seeds of trials lie between 0 and this."""
 MOST_LABELS = 16
 MOST_TOGETHER = 9
-"""Each has a digit for its key."""
+"""Most pictures shown together: each has a digit as its key."""
 LATER: Mapping[str, bool] = MappingProxyType({"later": True})
 """Metadata of a setting that came after a task had been recorded without it: kept only where it is not its default."""
 _TASK_NAME = re.compile(r"[a-z][a-z0-9-]{0,39}", re.ASCII)
@@ -63,7 +63,7 @@ class TaskText:
     """What people are told of a task, in one language."""
 
     title: str
-    """Of the instructions, such as `Keep the car on the road`."""
+    """Title of the instructions, such as `Keep the car on the road`."""
     lines: tuple[str, ...]
     """Paragraphs of the instructions. `{trials}` stands for how many there are, and the name of an action, hyphens as
     underscores, for the names of its keys."""
@@ -96,7 +96,7 @@ class TaskSpec:
     paced: bool = True
     """Whether the task moves on by itself; one that does not waits for every answer."""
     sequential: bool | None = None
-    """Whether a frame follows from the last one and from what was done, which a latent model then learns to foresee; as
+    """Whether a frame follows from the last one and from what was done, which a latent model then learns to predict; as
     `paced` if None. A task that waits for answers and whose trials go on for several sets it."""
     together: Literal["neutral", "latest"] = "latest"
     """What holding the keys of two actions means: the neutral action, or that whose key went down last."""

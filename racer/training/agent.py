@@ -24,7 +24,7 @@ from compression.errors import MaskError
 from compression.fitting.agent import AgentConfig, Gathered, Progress, open_work, train_agent
 from compression.fitting.agent_card import measure
 from compression.fitting.fitted import FittedModel, FittedRecord, dump_fitted
-from compression.model.agent import LAG, Acting, agent_sizes
+from compression.model.agent import LAG, QuantisedAgent, agent_sizes
 from compression.model.latent_model import LatentModel, use_one_thread
 from compression.model.training.train import chosen_device
 from compression.tensor_files import parse_tensors
@@ -40,7 +40,7 @@ from racer.tasks.task import Task, TaskSpec
 FIRST_TRAINED, FIRST_HELD_OUT = 3_000_000, 4_000_000
 """Seeds of trials and people."""
 MOST_TRIALS = 1000
-"""Of a round."""
+"""Most trials in a round."""
 LENGTH = 2
 """How long trials are, in lengths of a round."""
 WANDER, BURST = 0.02, (3, 15)
@@ -57,13 +57,13 @@ class AgentTraining:
     out: Path
     """File to write."""
     settings: Mapping[str, Any] = field(default_factory=dict)
-    """Of the task, the same in all trials; others follow its training points."""
+    """The task's settings, the same in all trials; others follow its training points."""
     model: Path | None = None
     """Folder of the latent model that the file is for; None for the task's."""
     driver: str = SIMULATED
     """Who is imitated."""
     trials: int = 24
-    """In each round."""
+    """Trials in each round."""
     held_out_trials: int = 16
     config: AgentConfig = field(default_factory=AgentConfig)
     work: Path | None = None
@@ -79,11 +79,11 @@ class AgentTraining:
 
 @dataclass(frozen=True)
 class Done:
-    """Some trials, done."""
+    """Trials that were driven."""
 
     seen: Gathered
     metrics: dict[str, float]
-    """What they came to, by metric, averaged over trials."""
+    """Result in each metric, averaged over trials."""
 
 
 def plan(training: AgentTraining) -> dict[str, Any]:
@@ -122,7 +122,7 @@ def train(training: AgentTraining, progress: Progress = lambda stage, done: None
     work = open_work(training.work or training.out.with_name(training.out.name + ".work"), config, told)
     tasks = _tasks(training, spec)
 
-    def gather(number: int, acting: Acting | None) -> Gathered:
+    def gather(number: int, acting: QuantisedAgent | None) -> Gathered:
         seeds = _seeds(training, number)
         return do_trials(tasks, seeds, LENGTH * spec.steps, model, training.driver, acting).seen
 
@@ -177,7 +177,7 @@ def do_trials(
     steps: int,
     model: LatentModel,
     driver: str,
-    acting: Acting | None,
+    acting: QuantisedAgent | None,
     wander: float = WANDER,
 ) -> Done:
     """Do trials in lockstep; whoever is imitated says in every step what to do.

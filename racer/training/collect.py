@@ -35,7 +35,7 @@ from racer.tasks.task import Task
 from racer.workers import in_parallel
 
 FIRST_SEED = {"train": 1_000_000, "held_out": 2_000_000}
-"""Of trials and people, by split."""
+"""First seed of trials and of people, by split."""
 LENGTHS = (2, 2, 3, 5)
 """How long runs are, in lengths of a round."""
 WANDER = (0.0, 0.005, 0.01, 0.02)
@@ -46,7 +46,7 @@ _SHOWN_RUNS, _SHOWN_STEPS = 3, 50
 """Trials, and steps of each, from which frames to look at are taken."""
 _MOST_SETTINGS = 2**20
 Progress = Callable[[float], None]
-"""Told the fraction that is done, in [0, 1]."""
+"""Callback (fraction done, in [0, 1])."""
 
 
 @dataclass(frozen=True)
@@ -91,9 +91,9 @@ class Collected:
     truth: NDArray[np.float64]
     """float64[N, K], what lies behind each frame, as the task's trials tell; K is 0 where they do not."""
     seeds: tuple[int, ...]
-    """Of the trials, one each; of blocks those of their first ones."""
+    """Seeds of the trials, one each; for a block, the seed of its first trial."""
     settings: tuple[tuple[tuple[str, Any], ...], ...] = ()
-    """Of the task in each trial: names and values."""
+    """The task's settings in each trial: names and values."""
 
 
 def plan_runs(task: str, settings: Mapping[str, Any], config: CollectConfig, split: str, folder: Path) -> list[Run]:

@@ -40,7 +40,7 @@ class CoderConfig:
     out: Path
     """File to write; must not exist."""
     settings: Mapping[str, Any] = field(default_factory=dict)
-    """Of the task, the same in all frames."""
+    """The task's settings, the same in every frame."""
     model: Path | None = None
     """Folder of the latent model that the file is to go with; the task's own if None."""
     trials: int = 200

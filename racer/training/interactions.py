@@ -1,7 +1,7 @@
 """What people were shown and did, and what they do on seeing the original: for R and for tuning a decoder.
 
 What simulated people do on seeing the original is asked of a shadow: the same person with the same chances, who sees
-the original frame of every state of the recording, done again. Of people it is foretold by a model of what they do
+the original frame of every state of the recording, done again. Of people it is predicted by a model of what they do
 under `full` and `raw`, whose trials come in an order drawn by chance; where trials stand alone, their own answer to the
 original of the same picture counts, if they gave one.
 """
@@ -22,7 +22,7 @@ from compression.fitting.classifiers import Progress
 from compression.fitting.config import PicoConfig
 from compression.fitting.fitted import FittedRecord, dump_fitted
 from compression.fitting.interaction import NAME, RECENT, Interactions, InteractionSummary, fit_interaction
-from compression.fitting.pico_rate import foretold
+from compression.fitting.pico_rate import predicted_actions
 from compression.fitting.recorded import RecordedEpisode
 from compression.model.latent_model import LatentModel, use_one_thread
 from racer.drivers.registry import SIMULATED, driver_seed, family_names, make_driver, who_drives
@@ -34,7 +34,7 @@ from racer.training.train import TrainingDataError, check_usable, model_of, refu
 from sessions.reader import trial_starts
 
 MOST_STEPS = 12_000
-"""Whose pictures are held at once; of more recorded steps every second, third and so on is taken."""
+"""Most steps whose pictures are held at once; of more recorded steps every second, third and so on is taken."""
 ORIGINALS = ("full", "raw")
 """Conditions under which people see all that there is to see."""
 _READ = 0.5
@@ -50,7 +50,7 @@ class Recorded:
     model: LatentModel
     data: Interactions
     record: FittedRecord
-    """Of what is fitted to them; its settings are still empty."""
+    """Provenance of what is fitted to them; its settings are still empty."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,7 +84,7 @@ def read_interactions(
 
     Raises:
         TrainingDataError: If there is nothing, sessions do not belong together, or what is done on seeing the originals
-            can neither be asked of simulated people nor foretold.
+            can neither be asked of simulated people nor predicted.
         ConfigError: If the folder holds another latent model than a recording's.
         RecordingError: If a recording cannot be read.
     """
@@ -215,10 +215,10 @@ def _wanted(pieces: Sequence[Seen], model: LatentModel, config: PicoConfig) -> l
         if _alone(piece)
     }
     try:
-        foreseen = foretold(originals, [piece.episode for piece in asked], model, config)
+        predicted = predicted_actions(originals, [piece.episode for piece in asked], model, config)
     except TrainingError as error:
         raise TrainingDataError(f"what people do on seeing originals cannot be learnt: {error}") from error
-    likely = dict(zip(map(id, asked), foreseen, strict=True))
+    likely = dict(zip(map(id, asked), predicted, strict=True))
     found = []
     for piece in shown:
         if piece.shadow is not None:

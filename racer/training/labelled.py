@@ -22,7 +22,7 @@ from racer.tasks.task import Labelled, Task
 
 Use = Literal["coder", "judge", "score", "held_out"]
 FIRST_SEED: dict[Use, int] = {"coder": 1_500_000, "judge": 3_000_000, "score": 4_000_000, "held_out": 5_000_000}
-"""Of trials and people, by what the frames are for."""
+"""First seed of trials and of people, by what the frames are for."""
 EVERY = 12
 """Steps of a trial from one frame that is kept to the next: neighbours are much alike."""
 STEPS = 240

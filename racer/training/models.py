@@ -49,7 +49,7 @@ class ModelConfig:
     task: str | None = None
     """Name of the task whose frames it is trained on; None for pictures."""
     settings: Mapping[str, Any] = field(default_factory=dict)
-    """Of the task, the same in all frames."""
+    """The task's settings, the same in every frame."""
     images: Path | None = None
     """Folder of pictures; None for a task."""
     size: int = 64

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 _RIDGE = 1.0
 """Penalty on the weights, whose inputs have unit variance."""
 _LEAST = 50
-"""Pictures without which nothing is said."""
+"""Fewest pictures for which anything is said."""
 
 
 def readable(

@@ -27,7 +27,7 @@ def verdict(summary: Summary) -> str:
     """Return in a sentence whether what was trained is any good."""
     if isinstance(summary, RateSummary):
         share = 100 * summary.action_accuracy
-        return f"The driver's actions are foreseen in {share:.0f} % of held-out steps, averaged over the actions."
+        return f"The driver's actions are predicted in {share:.0f} % of held-out steps, averaged over the actions."
     ours, random, episodes = summary.mean_d_policy, summary.mean_d_random, summary.held_out_episodes
     judged = f"mean D(p, x) {ours:.3f} against {random:.3f} on {episodes} held-out episodes"
     if ours > random:
@@ -70,17 +70,17 @@ def _interaction(summary: InteractionSummary) -> list[str]:
     lines = [
         f"Trained on {summary.steps} steps of {summary.people} people, {summary.members} members. On people that a "
         "member has not met:",
-        f"  action as on the original: {_foreseen(summary.agreement, summary.agreement_foreseen)}, correlation "
+        f"  action as on the original: {_with_predicted(summary.agreement, summary.agreement_foreseen)}, correlation "
         f"{summary.agreement_correlation:.2f}, calibration error {summary.calibration_error:.3f}",
     ]
     if summary.kept is None or summary.kept_foreseen is None:
         return lines
-    kept = _foreseen(summary.kept, summary.kept_foreseen)
+    kept = _with_predicted(summary.kept, summary.kept_foreseen)
     return [*lines, f"  no failure for a second: {kept}, correlation {summary.kept_correlation:.2f}"]
 
 
-def _foreseen(measured: float, foreseen: float) -> str:
-    return f"{100 * measured:.1f} % of the steps, {100 * foreseen:.1f} % foreseen"
+def _with_predicted(measured: float, predicted: float) -> str:
+    return f"{100 * measured:.1f} % of the steps, {100 * predicted:.1f} % predicted"
 
 
 def _levels(summary: RateSummary) -> list[str]:

@@ -38,7 +38,7 @@ _OF_MASKS = ("objective", "blocks", "imagined", "labels", "negative_label")
 _ALLOTTING = {PICO_RATE: fit_pico_rate, PICO_TRANSFORM: fit_pico_transform}
 """Coders without a mask, and what fits them."""
 Summary = TrainingSummary | RateSummary
-"""What a training came to."""
+"""Result of a training."""
 
 
 class TrainingDataError(RacerError):
@@ -50,11 +50,11 @@ class TrainingSet:
     """What some recorded sessions hold for training."""
 
     model: LatentModel
-    """Through which the task was seen."""
+    """Latent model through which the task was seen."""
     task: str
-    """Its name."""
+    """Name of the task."""
     settings: dict[str, Any]
-    """Of the task."""
+    """The task's settings."""
     episodes: list[RecordedEpisode]
     interval: MaskInterval
     """How often the exploration's masks were chosen."""
@@ -65,7 +65,7 @@ class TrainingSet:
     participants: tuple[str, ...]
     sessions: tuple[str, ...]
     seeds: tuple[int, ...]
-    """Of the trials."""
+    """Seeds of the recorded trials."""
     drivers: tuple[str, ...]
     """Who drove; see `compression.fitting.fitted.FittedRecord`."""
 

@@ -49,7 +49,7 @@ class WatchServer(ThreadingHTTPServer):
 
     @property
     def address(self) -> str:
-        """Of the page, for a browser."""
+        """Address of the page, for a browser."""
         return f"http://{LOOPBACK}:{self.server_port}/"
 
     def state(self) -> dict[str, Any]:

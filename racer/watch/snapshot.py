@@ -35,14 +35,14 @@ class Watched:
     state: State
     trial_run: bool
     condition: str
-    """Of the episode that runs, or else of the last one; empty before the first."""
+    """Condition of the running episode, or else of the last one; empty before the first."""
     phase: str
     rounds: int
-    """Accepted and complete."""
+    """Rounds accepted and complete."""
     rounds_planned: int
     """0 where the study's file does not say."""
     steps: int
-    """Of the episode that runs, or else of the last one."""
+    """Steps taken in the running episode, or else in the last one."""
     steps_planned: int
     late: float | None
     """Share of that episode's steps that came too late; None where there are too few."""

@@ -1,4 +1,4 @@
-"""The same in a terminal."""
+"""A snapshot of a running study in a terminal."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ _CACHED_TEXTS = 512
 
 @dataclass(frozen=True)
 class Typed:
-    """What stands in a field: a text, its caret, and what of it is selected."""
+    """Content of a text field: its text, its caret, and what of it is selected."""
 
     text: str
     caret: int
@@ -54,7 +54,7 @@ class FieldArea:
     leading: int
     """Distance of lines, pixels."""
     width: Callable[[str], int]
-    """Of a text, pixels."""
+    """Returns the width of a text, pixels."""
     wrap: Callable[[str], list[tuple[int, str]]]
 
     def holding(self, text: str) -> FieldArea:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from racer.loop.display import EndSession, RedoEpisode
 from racer.sitting.questionnaires import MOST_ANSWER_CHARACTERS
 from racer.window.menu_view import Menu
-from racer.window.menus import Choice, Entry
-from racer.window.stage import Stage, Wish
+from racer.window.menus import ChoiceMenu, TextEntry
+from racer.window.stage import Interruption, Stage
 from racer.window.texts import Texts
 
 _LONGEST_CODE = 100
@@ -32,7 +32,7 @@ class ExperimenterMenu:
         title, text = texts.code_question, texts.code_text
         while self._code:
             asked = Menu(title, text, (texts.confirm, texts.cancel), field_lines=1)
-            entry = Entry(asked, _LONGEST_CODE, hidden=True)
+            entry = TextEntry(asked, _LONGEST_CODE, hidden=True)
             self._stage.run(entry, _leave_alone)
             if entry.text in ("", self._code):
                 return entry.text == self._code
@@ -70,21 +70,21 @@ class ExperimenterMenu:
         """Ask for a note; return whether there is one now."""
         texts = self._texts
         asked = Menu(texts.note, texts.note_text, (texts.note_save, texts.cancel), field_lines=4)
-        entry = Entry(asked, MOST_ANSWER_CHARACTERS)
+        entry = TextEntry(asked, MOST_ANSWER_CHARACTERS)
         self._stage.run(entry, _leave_alone)
         if note := entry.text.strip():
             self._stage.tell("note", note)
         return bool(note)
 
     def _choose(self, menu: Menu) -> int:
-        choice = Choice(menu)
+        choice = ChoiceMenu(menu)
         self._stage.run(choice, self._answer)
         return choice.chosen
 
-    def _answer(self, wish: Wish) -> None:
-        if wish == "fullscreen":
+    def _answer(self, interruption: Interruption) -> None:
+        if interruption == "fullscreen":
             self._stage.toggle_fullscreen()
 
 
-def _leave_alone(wish: Wish) -> None:
+def _leave_alone(interruption: Interruption) -> None:
     """Let nothing interrupt what somebody shows who may not be the experimenter."""

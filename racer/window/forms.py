@@ -14,7 +14,7 @@ from racer.window.screens import Painter
 from racer.window.stage import Screen, clicks
 
 _WHEEL = 0.15
-"""Of the window's height, per notch."""
+"""Scrolling per notch of the mouse wheel, as a fraction of the window's height."""
 
 
 class Form(Screen):

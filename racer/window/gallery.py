@@ -83,7 +83,7 @@ class Gallery:
         fullscreen: bool = False,
     ) -> None:
         self.index = 0
-        """Of the screen in view."""
+        """Index of the screen in view."""
         self.closed = False
         self._shots = shots
         self._title = title

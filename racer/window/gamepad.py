@@ -9,14 +9,14 @@ import pygame
 from pygame.event import Event
 
 PRESSED_FROM: Final = 0.5
-"""Of a stick's way: from here on it is pressed; what lies within is its dead zone."""
+"""Deflection from which a stick counts as pressed, as a fraction of its travel; anything less is its dead zone."""
 RELEASED_BELOW: Final = 0.35
 """Nearer to the middle than where it is pressed, so that a hand that trembles there does not press again and again."""
 _AXES: Final = {0: ("pad left", "pad right"), 1: ("pad up", "pad down")}
-"""Of the left stick, by SDL's number: what its ends press."""
+"""Names of what the ends of the left stick's axes press, by SDL's axis number."""
 _HATS: Final = {0: ("pad left", "pad right"), 1: ("pad down", "pad up")}
-"""Of the directional pad: its two numbers, each -1, 0 or 1."""
-MEANT: Final = {
+"""Names of what the directional pad presses where its first or second number is -1 or 1."""
+PAGE_KEYS: Final = {
     "pad left": pygame.K_LEFT,
     "pad right": pygame.K_RIGHT,
     "pad up": pygame.K_UP,
@@ -25,7 +25,7 @@ MEANT: Final = {
     "pad 2": pygame.K_BACKSPACE,
     "pad 3": pygame.K_RETURN,
 }
-"""The keys that pages, questions and menus take them for."""
+"""Keys that pages, questions and menus take a gamepad's buttons for."""
 
 
 class Gamepads:

@@ -53,11 +53,11 @@ class ItemAreas:
     """Where a question can be clicked."""
 
     rect: Rect
-    """All of it."""
+    """The whole area."""
     points: tuple[Rect, ...] = ()
-    """Of a scale's points or of options, from the first on."""
+    """Areas of a scale's points or of the options, in order."""
     field: FieldArea | None = None
-    """Of an answer that is typed."""
+    """Text field of an answer that is typed; None for other kinds."""
 
     def around(self, rect: Rect) -> ItemAreas:
         """Return the areas of a question that takes this place with its words."""

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pygame import Rect
 from pygame.event import Event
 
-from racer.loop.display import Hud, Mark
+from racer.loop.display import Hud, PictureMark
 from racer.window.screens import Painter
 from racer.window.stage import TIMED_NS, Screen, accepts, clicks
 
@@ -57,7 +57,7 @@ class Marking(Screen):
         self._changed: dict[int, int] = {}
         """When a picture was last marked or the mark taken away, less the interruptions before."""
         self._areas: list[Rect] = []
-        """Of the pictures, and of the button."""
+        """Areas of the pictures, then of the button."""
         self._ringed: int | None = None
         """The area that has the ring."""
 
@@ -90,11 +90,13 @@ class Marking(Screen):
             self._marked ^= {place}
             self._changed[place] = self._clock() - self.paused_ns
 
-    def marks(self, shown_ns: int) -> tuple[Mark, ...]:
+    def marks(self, shown_ns: int) -> tuple[PictureMark, ...]:
         """Return what was made of the pictures, which is left now; `shown_ns` is when they were first shown."""
         left = self._clock() - self.paused_ns
         return tuple(
-            Mark(place in self._marked, shown_ns + self.paused_ns, self._changed.get(place, left) + self.paused_ns)
+            PictureMark(
+                place in self._marked, shown_ns + self.paused_ns, self._changed.get(place, left) + self.paused_ns
+            )
             for place in range(len(self._frames))
         )
 

@@ -10,12 +10,12 @@ from pygame.event import Event
 
 from racer.window.menu_view import Menu
 from racer.window.screens import Painter
-from racer.window.stage import Screen, Wish, accepts, clicks
+from racer.window.stage import Interruption, Screen, accepts, clicks
 from racer.window.text_field import TextField
 
 
-class Choice(Screen):
-    """A menu, of whose answers the first is lit: it is what a slip of the hand chooses.
+class ChoiceMenu(Screen):
+    """A menu whose first answer is highlighted, so that a slip of the hand chooses that one.
 
     Args:
         menu: The question and its answers.
@@ -47,16 +47,16 @@ class Choice(Screen):
             if under >= 0:
                 self.chosen, self.done = under, clicks(event)
 
-    def obeys(self, wish: Wish) -> bool:
+    def handles_interruption(self, interruption: Interruption) -> bool:
         """Esc chooses the first answer, and the close button what was said."""
-        if wish == "escape":
+        if interruption == "escape":
             self.chosen, self.done = 0, True
-        elif wish == "close" and self._closing is not None:
+        elif interruption == "close" and self._closing is not None:
             self.chosen, self.done = self._closing, True
-        return wish in ("escape", "close", "focus", "gamepad")
+        return interruption in ("escape", "close", "focus", "gamepad")
 
 
-class Entry(Screen):
+class TextEntry(Screen):
     """A text to type over the present screen; Enter confirms, Esc gives up.
 
     Args:
@@ -102,8 +102,8 @@ class Entry(Screen):
             under = Rect(event.pos, (1, 1)).collidelist(self._buttons)
             self.done, self.given_up = under >= 0, under == 1
 
-    def obeys(self, wish: Wish) -> bool:
+    def handles_interruption(self, interruption: Interruption) -> bool:
         """Give up on Esc; nothing else interrupts an entry."""
-        if wish == "escape":
+        if interruption == "escape":
             self.done = self.given_up = True
         return True

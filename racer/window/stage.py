@@ -18,12 +18,12 @@ from racer.drivers.keyboard import HeldKeys
 from racer.loop.display import EventListener
 from racer.tasks.task import TaskText
 from racer.window.fonts import Fonts
-from racer.window.gamepad import MEANT, Gamepads
+from racer.window.gamepad import PAGE_KEYS, Gamepads
 from racer.window.opening import fill_screen, leave_screen, open_window
 from racer.window.screens import Painter
 from racer.window.texts import Texts
 
-Wish = Literal["escape", "close", "focus", "fullscreen", "experimenter", "gamepad"]
+Interruption = Literal["escape", "close", "focus", "fullscreen", "experimenter", "gamepad"]
 """What interrupts a screen: the Esc key, the close button, the loss of the keyboard, F11, Ctrl+Shift+X."""
 
 SECOND: Final = 1_000_000_000
@@ -65,10 +65,10 @@ class Screen(ABC):
 
     @abstractmethod
     def handle(self, event: Event) -> None:
-        """Take in an event that expresses no wish."""
+        """Take in an event that is not an interruption."""
 
-    def obeys(self, wish: Wish) -> bool:
-        """Return whether the screen itself did what a wish asks for."""
+    def handles_interruption(self, interruption: Interruption) -> bool:
+        """Handle an interruption; return False to leave it to whoever runs the screen."""
         return False
 
     def tick(self, now_ns: int) -> bool:
@@ -140,12 +140,12 @@ class Stage:
         self._take_text(False)
         self.painter = Painter(self._window.get_surface(), texts, keys, text, fonts)
 
-    def run(self, screen: Screen, answer: Callable[[Wish], object]) -> None:
+    def run(self, screen: Screen, answer: Callable[[Interruption], object]) -> None:
         """Show a screen until it is done.
 
         Args:
             screen: What to show. Unless it lies over another, what was pressed before it appeared does not count.
-            answer: Called with the wishes that the screen does not obey itself.
+            answer: Called with the interruptions that the screen does not handle itself.
         """
         pygame.mouse.set_visible(True)
         typing_before, fresh = self._typing, not screen.over
@@ -163,18 +163,18 @@ class Stage:
                     self.flip()
                 self._run_events(screen, answer, fresh)
                 fresh = False
-                self.doze(screen.poll_ns)
+                self.sleep(screen.poll_ns)
         finally:
             self._take_text(typing_before)
             self.stale = True
 
-    def _run_events(self, screen: Screen, answer: Callable[[Wish], object], fresh: bool) -> None:
-        for event, wish in self.happenings():
-            if wish is not None:
-                if not screen.obeys(wish):
+    def _run_events(self, screen: Screen, answer: Callable[[Interruption], object], fresh: bool) -> None:
+        for event, interruption in self.events():
+            if interruption is not None:
+                if not screen.handles_interruption(interruption):
                     # Whatever is asked meanwhile is asked with keys.
                     self._take_text(False)
-                    answer(wish)
+                    answer(interruption)
                     self._take_text(screen.typing)
                 pygame.mouse.set_visible(True)
                 self.stale = True
@@ -184,8 +184,8 @@ class Stage:
             if screen.done:
                 return
 
-    def happenings(self) -> Iterator[tuple[Event, Wish | None]]:
-        """Yield the waiting events, each noted and with the wish that it expresses."""
+    def events(self) -> Iterator[tuple[Event, Interruption | None]]:
+        """Yield the waiting events, each noted and with the interruption that it is."""
         self._events.extend(pygame.event.get())
         while self._events:
             event = self._events.popleft()
@@ -204,7 +204,7 @@ class Stage:
         if self.listener is not None:
             self.listener(kind, detail, self.clock())
 
-    def doze(self, nanoseconds: int) -> None:
+    def sleep(self, nanoseconds: int) -> None:
         """Let a little time pass."""
         time.sleep(nanoseconds / SECOND)
 
@@ -234,8 +234,8 @@ class Stage:
         self._window.destroy()
         pygame.display.quit()
 
-    def _note(self, event: Event) -> Wish | None:
-        """Take in what an event changes, tell the listener, and return the wish that it expresses."""
+    def _note(self, event: Event) -> Interruption | None:
+        """Take in what an event changes, tell the listener, and return the interruption that it is."""
         if event.type == pygame.KEYDOWN:
             self._had_focus, self.lost_focus = True, False
             if self._typing:
@@ -244,7 +244,7 @@ class Stage:
                 name = pygame.key.name(event.key)
                 self.tell("key_down", name)
                 self._keys.press(name, self.clock())
-            return _key_wish(event)
+            return _key_interruption(event)
         if event.type == pygame.KEYUP:
             name = pygame.key.name(event.key)
             self._keys.release(name)
@@ -278,8 +278,8 @@ class Stage:
             return
         if not self._typing:
             self._keys.press(name, self.clock())
-        if name in MEANT:
-            self._events.appendleft(Event(pygame.KEYDOWN, key=MEANT[name], mod=0, pad=name))
+        if name in PAGE_KEYS:
+            self._events.appendleft(Event(pygame.KEYDOWN, key=PAGE_KEYS[name], mod=0, pad=name))
 
     def _take_text(self, typing: bool) -> None:
         """Let keys be letters or not: where no text is wanted, an input method must not swallow the letter keys."""
@@ -307,7 +307,7 @@ def clicks(event: Event) -> bool:
     return event.type == pygame.MOUSEBUTTONDOWN and event.button == pygame.BUTTON_LEFT
 
 
-def _key_wish(event: Event) -> Wish | None:
+def _key_interruption(event: Event) -> Interruption | None:
     if event.key == pygame.K_ESCAPE:
         return "escape"
     if event.key == pygame.K_F11:

@@ -152,7 +152,8 @@ class Language:
     """Everything that is said in one language."""
 
     code: str
-    """Such as `en`; of a file of the user's own its name without the ending. Tasks are asked for their texts by it."""
+    """Language code, such as `en`; of a file of the user's own its name without the suffix. Tasks are asked for their
+    texts by it."""
     texts: Texts
     questionnaires: dict[str, Questionnaire]
     """By name: `driving` and `nasa-tlx`."""

@@ -15,17 +15,17 @@ from numpy.typing import NDArray
 
 from racer.drivers.keyboard import HeldKeys
 from racer.errors import ConfigError
-from racer.loop.display import EndSession, EventListener, Hud, Mark, Page, Reply
+from racer.loop.display import EndSession, EventListener, Hud, Page, PictureMark, Reply
 from racer.sitting.questionnaires import Item
 from racer.tasks.task import TaskText
 from racer.window.experimenter_menu import ExperimenterMenu
 from racer.window.forms import Form
 from racer.window.marking import Marking
 from racer.window.menu_view import Menu
-from racer.window.menus import Choice
+from racer.window.menus import ChoiceMenu
 from racer.window.opening import SMALLEST_WINDOW
 from racer.window.pages import Choosing, Reading
-from racer.window.stage import SECOND, TIMED_NS, Stage, Wish, clicks
+from racer.window.stage import SECOND, TIMED_NS, Interruption, Stage, clicks
 from racer.window.texts import Texts, english
 
 
@@ -83,7 +83,7 @@ class Window:
 
     @property
     def listener(self) -> EventListener | None:
-        """Told about every key and window event."""
+        """Called with every key and window event."""
         return self._stage.listener
 
     @listener.setter
@@ -117,8 +117,8 @@ class Window:
     def countdown(self, hud: Hud, frame: NDArray[np.uint8], original: NDArray[np.uint8] | None = None) -> None:
         """Count down over the first frame; keys held when it ends steer from the first step on."""
         self._remember(hud, frame, original)
-        while (wish := self._count_down()) is not None:
-            self._interrupt(wish)
+        while (interruption := self._count_down()) is not None:
+            self._interrupt(interruption)
         self.keys.forget_taps()
 
     def show(self, frame: NDArray[np.uint8], hud: Hud, original: NDArray[np.uint8] | None = None) -> int:
@@ -132,17 +132,17 @@ class Window:
         """Handle events until `until_ns`; a pause moves that time by its length. Return the nanoseconds paused."""
         paused = 0
         while True:
-            wish = self._next_wish()
-            if wish is None and self._stage.lost_focus:
-                wish = "focus"
-            if wish is not None:
-                paused += self._pause(wish)
+            interruption = self._next_interruption()
+            if interruption is None and self._stage.lost_focus:
+                interruption = "focus"
+            if interruption is not None:
+                paused += self._pause(interruption)
                 continue
             remaining = until_ns + paused - self._clock()
             if remaining <= 0:
                 return paused
             self._stage.refresh()
-            self._stage.doze(min(remaining, TIMED_NS))
+            self._stage.sleep(min(remaining, TIMED_NS))
 
     def await_answer(self, gone: NDArray[np.uint8] | None = None, gone_ns: int = 0) -> int:
         """Handle events until a key of an action is pressed or its button clicked; return the nanoseconds paused.
@@ -160,7 +160,7 @@ class Window:
             paused += self.wait(self._clock() + TIMED_NS)
         return paused
 
-    def mark(self, frames: Sequence[NDArray[np.uint8]], hud: Hud) -> tuple[Mark, ...]:
+    def mark(self, frames: Sequence[NDArray[np.uint8]], hud: Hud) -> tuple[PictureMark, ...]:
         """Show pictures together, uint8[H, W, C] each, until the participant, who can mark them, goes on."""
         self.wait(self._clock())  # what was pressed before marks nothing
         stage, page = self._stage, Marking(frames, hud, self._clock, self._stage.tell)
@@ -168,8 +168,8 @@ class Window:
         stage.refresh()
         shown_ns = self._clock()
 
-        def interrupt(wish: Wish) -> None:
-            page.paused_ns += self._pause(wish)
+        def interrupt(interruption: Interruption) -> None:
+            page.paused_ns += self._pause(interruption)
 
         stage.run(page, interrupt)
         return page.marks(shown_ns)
@@ -178,11 +178,11 @@ class Window:
         """Close the window. Fonts and surfaces keep working: the game draws off screen in the same process."""
         self._stage.close()
 
-    def _next_wish(self) -> Wish | None:
-        """Take in the waiting events up to the first that expresses a wish; clicks on answers are answers."""
-        for event, wish in self._stage.happenings():
-            if wish is not None:
-                return wish
+    def _next_interruption(self) -> Interruption | None:
+        """Take in the waiting events up to the first that is an interruption; clicks on answers are answers."""
+        for event, interruption in self._stage.events():
+            if interruption is not None:
+                return interruption
             if clicks(event) and (action := self._stage.painter.answer_at(event.pos)) is not None:
                 self._stage.tell("click", self.keys.spec.actions[action].name)
                 self.keys.click(action, self._clock())
@@ -190,33 +190,33 @@ class Window:
 
     # Pausing and counting down --------------------------------------------------------------------------------------
 
-    def _pause(self, wish: Wish) -> int:
+    def _pause(self, interruption: Interruption) -> int:
         """Stop the time of an episode until the person is ready again; return for how many nanoseconds."""
         began = self._clock()
-        self._stage.tell("pause", wish)
-        self._ask(wish)
+        self._stage.tell("pause", interruption)
+        self._ask(interruption)
         while (again := self._count_down()) is not None:
             self._ask(again)
         self.keys.forget_taps()
         self._stage.stale = True
         self._stage.refresh()
-        self._stage.tell("resume", wish)
+        self._stage.tell("resume", interruption)
         return self._clock() - began
 
-    def _interrupt(self, wish: Wish) -> None:
+    def _interrupt(self, interruption: Interruption) -> None:
         """Stop a screen on which no episode's time runs."""
-        self._stage.tell("pause", wish)
-        self._ask(wish)
-        self._stage.tell("resume", wish)
+        self._stage.tell("pause", interruption)
+        self._ask(interruption)
+        self._stage.tell("resume", interruption)
 
-    def _interrupt_reading(self, wish: Wish) -> None:
+    def _interrupt_reading(self, interruption: Interruption) -> None:
         """Do the same on a page or a form, where the loss of the keyboard and plain F11 are no reason to stop."""
-        if wish == "fullscreen" and not self._asks_to_leave:
+        if interruption == "fullscreen" and not self._asks_to_leave:
             self._stage.toggle_fullscreen()
-        elif wish not in ("focus", "gamepad"):
-            self._interrupt(wish)
+        elif interruption not in ("focus", "gamepad"):
+            self._interrupt(interruption)
 
-    def _count_down(self) -> Wish | None:
+    def _count_down(self) -> Interruption | None:
         """Count down over the frame; return what interrupted it, if anything."""
         pygame.mouse.set_visible(not self.keys.spec.paced)  # answers can be clicked
         began, drawn = self._clock(), 0
@@ -232,42 +232,45 @@ class Window:
                 self._stage.painter.number(left, with_original)
                 self._stage.flip()
                 drawn = left
-            for _, wish in self._stage.happenings():
-                if wish == "fullscreen" and not self._asks_to_leave:
+            for _, interruption in self._stage.events():
+                if interruption == "fullscreen" and not self._asks_to_leave:
                     self._stage.toggle_fullscreen()
-                elif wish is not None and wish != "focus":
-                    return wish
-            self._stage.doze(TIMED_NS)
+                elif interruption is not None and interruption != "focus":
+                    return interruption
+            self._stage.sleep(TIMED_NS)
 
-    def _ask(self, wish: Wish) -> None:
-        """Do or ask what a wish calls for; return to go on. Raises EndSession and RedoEpisode."""
-        if wish == "experimenter":
+    def _ask(self, interruption: Interruption) -> None:
+        """Do or ask what an interruption calls for; return to go on. Raises EndSession and RedoEpisode."""
+        if interruption == "experimenter":
             self._experimenter.open()
-        elif wish == "fullscreen":
+        elif interruption == "fullscreen":
             if not self._asks_to_leave or self._experimenter.admits():
                 self._stage.toggle_fullscreen()
         else:
-            self._ask_to_go_on(wish)
+            self._ask_to_go_on(interruption)
         # Somebody at this window chose to go on, whatever the window system says of its focus.
         self._stage.lost_focus = False
         self._stage.stale = True
 
-    def _ask_to_go_on(self, wish: Wish) -> None:
+    def _ask_to_go_on(self, interruption: Interruption) -> None:
         """Show the pause menu, or at once the question whether to end."""
         texts = self._texts
-        reason = texts.paused_by_focus if wish == "focus" else texts.paused_by_key
+        reason = texts.paused_by_focus if interruption == "focus" else texts.paused_by_key
         if self._locked:
             self._choose(Menu(texts.paused, f"{reason} {texts.paused_locked}", (texts.resume,)), closing=None)
             return
         asked = Menu(texts.end_question, texts.end_answer, (texts.keep_going, texts.end))
-        ending = wish == "close" or self._choose(Menu(texts.paused, reason, (texts.resume, texts.end)), closing=1) == 1
+        ending = (
+            interruption == "close"
+            or self._choose(Menu(texts.paused, reason, (texts.resume, texts.end)), closing=1) == 1
+        )
         # A double click on the close button must not answer the question that its first click asked.
         if ending and self._choose(asked, closing=None) == 1:
-            self._stage.tell("end", wish)
+            self._stage.tell("end", interruption)
             raise EndSession
 
     def _choose(self, menu: Menu, closing: int | None) -> int:
-        choice = Choice(menu, closing)
+        choice = ChoiceMenu(menu, closing)
         self._stage.run(choice, self._ask)
         return choice.chosen
 

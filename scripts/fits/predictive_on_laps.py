@@ -4,7 +4,7 @@
 
 What comes of it does not ship: it drives people whom nothing met no better (docs/results.md, "Whole laps"). The file
 that ships lost the road in whole laps: it had learnt from drives on original frames, and CarRacing's tracks
-go round to the left, so that it foresaw a bend to the right late or not at all. Here simulated people of `pursuit`, and
+go round to the left: it predicted a bend to the right late or not at all. Here simulated people of `pursuit`, and
 of no other family, drive whole laps through the coder itself at few bits; every drive counts twice, the second time
 with frames and actions mirrored. The fit goes on from that file's predictor, and errors matter as they did for it. What
 was driven is kept in --work.

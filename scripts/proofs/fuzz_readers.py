@@ -24,7 +24,7 @@ from PIL import Image
 
 import sessions
 from compression.model.latent_model import load_model
-from racer.drivers.person import Check, HeldOut, PersonFile, Traits, make_fitted
+from racer.drivers.person import HeldOut, PersonFile, PredictiveCheck, Traits, make_fitted
 from racer.rates.results import RESULTS, ResultsFile
 from racer.rates.sealed import read_sealed, seal
 from racer.recordings.deposit import Deposited, check_ledgers
@@ -41,7 +41,7 @@ from racer.tasks.pictures.folder import read_world
 from racer.tasks.registry import make_task
 from racer.training.models import CARD, read_card
 from racer.window import texts
-from sessions.ledger import BEGINNING, LEDGER_NAME, Entry, note_recorded, read_ledger
+from sessions.ledger import BEGINNING, LEDGER_NAME, LedgerEntry, note_recorded, read_ledger
 from sessions.maintenance.withdraw import INTENT_NAME
 from sessions.maintenance.withdrawn import LOG_NAME, NAMES_NAME, LogLine, read_withdrawn
 
@@ -89,7 +89,7 @@ PERSON = PersonFile(
         frequencies_log_likelihood=-0.9,
         families={"two-point": -0.8},
     ),
-    checks=(Check(name="reversals", unit="1/s", observed=1.0, low=0.5, high=1.5, passed=True),),
+    checks=(PredictiveCheck(name="reversals", unit="1/s", observed=1.0, low=0.5, high=1.5, passed=True),),
     human_like=False,
 )
 SETTINGS: dict[str, str | int] = {"seed": 0, "episodes": 1, "model_sha256": "ab" * 32}
@@ -268,7 +268,7 @@ def _chained(data: bytes) -> bytes:
     for line in data.splitlines():
         try:
             told = json.loads(line)
-            told["head"] = head = Entry(told["kind"], told["sha256"]).after(head)
+            told["head"] = head = LedgerEntry(told["kind"], told["sha256"]).after(head)
             line = json.dumps(told).encode()
         except (ValueError, TypeError, KeyError, RecursionError):
             pass

@@ -30,7 +30,7 @@ from racer.loop.display import NoDisplay
 from racer.loop.pacing import Pacer
 from racer.sitting.agenda import Drive
 from racer.sitting.protocol import EpisodePlan
-from racer.sitting.run import Sitting, SittingRun
+from racer.sitting.run import SittingRun, SittingSetup
 from racer.tasks.latent_model import load_task_model
 from racer.tasks.record import record_of
 from racer.tasks.registry import make_task
@@ -93,7 +93,7 @@ def drive(model: LatentModel, steps: int, seed: int, folder: Path | None, pace: 
     plans = [EpisodePlan(number, "exploration", "random", 500_000 + seed, steps) for number in range(EPISODES)]
     setup = Setup(TASK, ChannelConfig(), model, {}, seed, TASK.spec.text("en"))
     drives = tuple(Drive(plan, "") for plan in plans)
-    sitting = Sitting(drives, setup, english().texts, np.random.default_rng(seed))
+    sitting = SittingSetup(drives, setup, english().texts, np.random.default_rng(seed))
     display = WaitingDisplay() if pace else NoDisplay()
     pacer = Pacer(pace, time.monotonic_ns) if pace else None
     wall, processor = time.monotonic_ns(), time.process_time_ns()

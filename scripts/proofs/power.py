@@ -23,7 +23,7 @@ from scipy import stats
 
 from racer.report.primary import primary_result
 from racer.sitting.protocol import balanced_rows
-from racer.study.components import Components, Driven, fit_components
+from racer.study.components import Components, MeasuredPerson, fit_components
 from racer.study.outcome import Outcome
 from racer.study.power import plan_power
 
@@ -46,7 +46,7 @@ class Population:
 
     def study(
         self, people: int, episodes: int, effect: float, rng: np.random.Generator, number: int = 0
-    ) -> list[Driven]:
+    ) -> list[MeasuredPerson]:
         """Return a study's people, all conditions met; `pico` is better by `effect`, a share of the reference."""
         rows = balanced_rows(len(CONDITIONS))
         better = self.reference * effect + self.pilot * rng.standard_normal()
@@ -62,7 +62,7 @@ class Population:
                 values.append(level + tracks + self.episode * rng.standard_normal(episodes))
             places = tuple(row.index(condition) + 1 for condition in range(len(CONDITIONS)))
             means = np.array([own.mean() for own in values])
-            found.append(Driven((values[1], values[0]), True, means, places, number))
+            found.append(MeasuredPerson((values[1], values[0]), True, means, places, number))
         return found
 
     def components(self, episodes: int) -> Components:
@@ -82,7 +82,7 @@ class Population:
         )
 
 
-def shown(people: list[Driven], outcome: Outcome) -> bool:
+def shown(people: list[MeasuredPerson], outcome: Outcome) -> bool:
     """Return whether a study shows its outcome, by the report's own code."""
     column = {
         name: np.array([person.values[i].mean() for person in people])

@@ -4,7 +4,7 @@
 
 Simulated people of one family are recorded, R is fitted to them, and the decoder is tuned at several weights. Each
 tuned decoder, and its controls, then serves people whom nothing met: others of that family, and of families that R
-never saw. The Goodhart gap is the gain in agreement that R foresees, on the steps under the coder that it was followed
+never saw. The Goodhart gap is the gain in agreement that R predicts, on the steps under the coder that it was followed
 on, less the measured one. Controls, under the same penalty: R fitted to answers that were shuffled over the steps, and
 a decoder tuned by pixels alone, to what all features show. The penalty alone is the untuned decoder. Rows are kept as
 they are made, so that a run that was interrupted goes on.
@@ -31,11 +31,11 @@ from compression.fitting.interaction import (
     decoded,
     fit_interaction,
     fitting_config,
-    foreseen,
     interaction_of,
     left_out,
+    predicted_rates,
 )
-from compression.fitting.tuning import TuningConfig, Wish, by_interaction, by_pixels, drawn, tune_decoder
+from compression.fitting.tuning import Reward, TuningConfig, drawn, interaction_reward, pixel_reward, tune_decoder
 from compression.model.latent_model import LatentModel, use_one_thread
 from compression.model.training.resumable import Work
 from compression.model.vae import VAE, Decoder
@@ -185,14 +185,14 @@ class Study:
             yield Variant(f"pixels {weight:g}", weight)
 
     def _believed(self, variant: Variant) -> dict[str, Any]:
-        """Return what the followed members of R foresee of the coder's steps that they were followed on."""
+        """Return what the followed members of R predict of the coder's steps that they were followed on."""
         followed, seen = self._followed()
         # Under `full` hardly anything is left out.
         coded = seen.part(np.square(seen.received - seen.latents).mean(axis=1) > _LEFT_OUT)
         before, after = decoded(self._model, coded.received), drawn(self._decoder(variant), coded.received)
         error = float(np.mean((before.astype(np.float32) - after) ** 2))
         return {
-            "agreement": float(foreseen(followed, after, coded)[0].mean()),
+            "agreement": float(predicted_rates(followed, after, coded)[0].mean()),
             "measured_before": float(coded.agreement().mean()),
             "psnr": f"{10 * np.log10(255**2 / error):.1f}" if error else "-",
         }
@@ -211,16 +211,16 @@ class Study:
         if variant.name == "untuned":
             return self._model.vae.decoder
         arguments, (followed, seen) = self._arguments, self._followed()
-        wish: Wish
+        reward: Reward
         if variant.name.startswith("pixels"):
-            wish = by_pixels(decoded(self._model, seen.latents))
+            reward = pixel_reward(decoded(self._model, seen.latents))
         elif variant.name.startswith("shuffled"):
-            wish = by_interaction(self._shuffled(), seen, variant.keeping)
+            reward = interaction_reward(self._shuffled(), seen, variant.keeping)
         else:
-            wish = by_interaction(followed, seen, variant.keeping)
+            reward = interaction_reward(followed, seen, variant.keeping)
         config = TuningConfig(variant.weight, variant.keeping, arguments.gradient_steps, seed=arguments.seed)
         work = self._work(variant.name.replace(" ", "_"), asdict(config))
-        return tune_decoder(self._model, seen.received, wish, config, work)
+        return tune_decoder(self._model, seen.received, reward, config, work)
 
     def _shuffled(self) -> InteractionModel:
         """Return R's followed members, fitted to what was done in other steps of the same person."""

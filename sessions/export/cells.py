@@ -24,7 +24,8 @@ from collections.abc import Iterable, Sequence
 Cell = str | int | float | None
 
 _SIGNS = "=+\\-@\u2212\ufe62\ufe63\ufe66\ufe6b\uff0b\uff0d\uff1d\uff20\u207a\u207b\u207c\u208a\u208b\u208c"
-"""What formulas begin with, and its small, full-width, raised and lowered forms, for use in a class of characters."""
+"""Characters that formulas begin with, with their small, full-width, raised and lowered forms, for a class of a
+regex."""
 _BEGINNING = re.compile(rf"(^|;)([\s\"]*)(?=['{_SIGNS}])")
 _GUARD = re.compile(r"(^|;)([\s\"]*)'")
 _WORD = re.compile(r"([A-Za-z]\w*)?", re.ASCII)
@@ -56,7 +57,7 @@ def text_of(cell: str) -> str:
 
 
 def csv_row(cells: Iterable[Cell]) -> str:
-    """Return a row without its end."""
+    """Return a row without its line ending."""
     row = ",".join(text_cell(cell) if isinstance(cell, str) else "" if cell is None else str(cell) for cell in cells)
     return row or '""'  # or readers would take it for no row
 

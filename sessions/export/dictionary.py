@@ -1,4 +1,4 @@
-"""What stands beside exported tables: their data dictionary, in the form that Psych-DS asks for, and how to read them.
+"""The files beside exported tables: their data dictionary, in the form that Psych-DS asks for, and how to read them.
 
 Psych-DS (psych-ds.github.io, schema 1.5) wants `dataset_description.json` with one entry per column in
 `variableMeasured`, and data files named by keywords: `data/description-steps_data.csv`.
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sessions.export.tables import Table, TableColumn
+from sessions.export.tables import TableColumn, TableSchema
 from sessions.schema import ROW_MEANING, SCHEMA_VERSION, SessionInfo
 
 DESCRIPTION_NAME = "dataset_description.json"
@@ -36,13 +36,13 @@ every column means, its unit and its range.
 """
 
 
-def table_path(table: Table, suffix: str) -> str:
+def table_path(table: TableSchema, suffix: str) -> str:
     """Return where a table lies in the export's folder."""
     return f"data/description-{table.name}_data{suffix}"
 
 
 def whose(sessions: Iterable[SessionInfo]) -> dict[str, list[str]]:
-    """Return what a description says of whom an export holds, so that it is found when somebody withdraws."""
+    """Return the part of a description that says whose data an export holds, so that a withdrawal finds it."""
     sessions = list(sessions)
     return {
         "participants": sorted({info.participant for info in sessions}),
@@ -50,7 +50,7 @@ def whose(sessions: Iterable[SessionInfo]) -> dict[str, list[str]]:
     }
 
 
-def describe_tables(tables: Sequence[Table], sessions: Sequence[SessionInfo]) -> dict[str, Any]:
+def describe_tables(tables: Sequence[TableSchema], sessions: Sequence[SessionInfo]) -> dict[str, Any]:
     """Return the content of `dataset_description.json`.
 
     Args:

@@ -31,7 +31,7 @@ from sessions.reader import Episode, Session
 from sessions.schema import ROW_MEANING, episode_name
 
 Progress = Callable[[int, int], None]
-"""Told (recordings done, recordings in all)."""
+"""Callback (recordings done, recordings in all)."""
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from disk.writing import open_new
 from sessions.export.cells import csv_row, text_cell
 from sessions.export.rows import Values
-from sessions.export.tables import Table, TableColumn
+from sessions.export.tables import TableColumn, TableSchema
 from sessions.extras import import_extra
 
 _GROUP_ROWS = 2**14
@@ -40,7 +40,7 @@ class CsvWriter:
 
     suffix = ".csv"
 
-    def __init__(self, path: Path, table: Table) -> None:
+    def __init__(self, path: Path, table: TableSchema) -> None:
         self._table = table
         self._file = TextIOWrapper(BufferedWriter(open_new(path)), encoding="utf-8", newline="")
         self._file.write(f"{csv_row(column.name for column in table.columns)}\r\n")
@@ -71,7 +71,7 @@ class ParquetWriter:
 
     suffix = ".parquet"
 
-    def __init__(self, path: Path, table: Table) -> None:
+    def __init__(self, path: Path, table: TableSchema) -> None:
         self._arrow = import_extra("pyarrow", "pyarrow", "export to Parquet")
         parquet = import_extra("pyarrow.parquet", "pyarrow", "export to Parquet")
         types = {"bool": self._arrow.bool_(), "text": self._arrow.string()}

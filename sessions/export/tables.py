@@ -33,7 +33,7 @@ class TableColumn:
 
 
 @dataclass(frozen=True)
-class Table:
+class TableSchema:
     """A table: its name and its columns in order."""
 
     name: str
@@ -74,7 +74,7 @@ _DRIVE = (
 )
 _TIME = TableColumn("time_ns", "int64", "when it happened (of a step: when its frame was shown), monotonic clock", "ns")
 
-SESSIONS = Table(
+SESSIONS = TableSchema(
     "sessions",
     (
         *_SITTING,
@@ -106,7 +106,7 @@ _EPISODES = (
     TableColumn("started_ns", "int64", "when the episode started, on the clock of time_ns", "ns"),
     _count("n_steps", "steps recorded", "steps"),
 )
-EVENTS = Table(
+EVENTS = TableSchema(
     "events",
     (
         *_SESSION,
@@ -117,7 +117,7 @@ EVENTS = Table(
         _text("detail", "which key, what began the pause, and so on"),
     ),
 )
-ANSWERS = Table(
+ANSWERS = TableSchema(
     "answers",
     (
         *_SESSION,
@@ -132,7 +132,7 @@ _STAGES = ("environment", "sender", "receiver", "display")
 _KINDS: dict[str, Kind] = {"i": "int64", "u": "int64", "f": "float32", "b": "bool"}
 
 
-def tables_of(tasks: Iterable[TaskRecord]) -> tuple[Table, ...]:
+def tables_of(tasks: Iterable[TaskRecord]) -> tuple[TableSchema, ...]:
     """Return the tables of recordings of some tasks; a metric that only some of them have is empty for the others."""
     episodes: dict[str, dict[str, TableColumn]] = {}
     steps: dict[str, dict[str, TableColumn]] = {}
@@ -147,8 +147,8 @@ def tables_of(tasks: Iterable[TaskRecord]) -> tuple[Table, ...]:
             steps.setdefault(column.name, {})[task.name] = column
     return (
         SESSIONS,
-        Table("episodes", (*_EPISODES, *map(_together, episodes.values()))),
-        Table("steps", (*_DRIVE, _STEP, *map(_together, steps.values()))),
+        TableSchema("episodes", (*_EPISODES, *map(_together, episodes.values()))),
+        TableSchema("steps", (*_DRIVE, _STEP, *map(_together, steps.values()))),
         EVENTS,
         ANSWERS,
     )

@@ -19,9 +19,9 @@ from sessions.reader import Session
 from sessions.schema import SessionInfo
 
 Fate = Literal["copied", "identical", "contained", "running", "withdrawn", "conflict", "unreadable"]
-"""Of a recording in a source: copied; there already, byte for byte; there already in a recording of other bytes, such
-as a repaired one; left because its session still runs, because whoever it is of has withdrawn, because the folder holds
-another recording of that session or name, or because it cannot be read."""
+"""What becomes of a recording in a source: copied; there already, byte for byte; there already in a recording of other
+bytes, such as a repaired one; left because its session still runs, because whoever it is of has withdrawn, because the
+folder holds another recording of that session or name, or because it cannot be read."""
 
 
 @dataclass(frozen=True)

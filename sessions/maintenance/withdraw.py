@@ -27,7 +27,7 @@ from sessions.reader import Session
 from sessions.schema import SessionInfo
 
 INTENT_NAME = ".withdrawing.json"
-"""In the data folder while a withdrawal is under way."""
+"""Name of the file that lies in the data folder while a withdrawal is under way."""
 _MOST_INTENT_BYTES = 2**24
 
 _STEM = re.compile(r"\.?(.+_\d{8}T\d{6}Z_[0-9a-f]{6})(?![0-9A-Za-z]).*", re.ASCII)

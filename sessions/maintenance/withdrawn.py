@@ -39,15 +39,15 @@ _PATIENCE_S = 30.0
 _NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}
 _MOST_BYTES = 2**24
 _ROUNDS = 10_000
-"""Of PBKDF2: a few milliseconds for each name that is looked up."""
+"""Iterations of PBKDF2: a few milliseconds for each name that is looked up."""
 _MOST_SALTS = 256
-"""In one log: each makes every look-up a few milliseconds longer."""
+"""Most salts in one log: each makes every look-up a few milliseconds longer."""
 _HASH = re.compile(r"[0-9a-f]{32}", re.ASCII)
 _NUMBERED = re.compile(rf"({'|'.join(PREFIXES.values())})(\d{{1,6}})", re.ASCII)
 _MOST_IDS = 10_000
 _MOST_NUMBER = 10**6
 _FORMER_KEYS = {"date_utc", "sessions"}
-"""Of a line of version 0.1.0, which noted no hashes."""
+"""Keys of a line of version 0.1.0, which noted no hashes."""
 
 
 @dataclass(frozen=True)
@@ -55,11 +55,11 @@ class LogLine:
     """One withdrawal. Malformed fields raise ValueError."""
 
     date_utc: str
-    """Such as `2026-01-31`."""
+    """UTC date, such as `2026-01-31`."""
     sessions: int
-    """How many were removed."""
+    """How many recordings were removed."""
     salt: str
-    """Of the hashes, 32 hexadecimal digits."""
+    """Salt of the hashes, 32 hexadecimal digits."""
     name: str
     """Hash of the person's name, 32 hexadecimal digits."""
     session_ids: tuple[str, ...]

@@ -64,9 +64,9 @@ class CommittedFile:
         self._reading = threading.Lock()
         hold(file.fileno(), shared=True)
         self._checksums = array("I")
-        """Of each committed page, filled up with zeros."""
+        """CRC-32 of each committed page, padded with zeros."""
         self._held: dict[int, bytes] = {}
-        """The pages committed last, filled up with zeros, the latest at the end."""
+        """The pages committed last, padded with zeros, the latest at the end."""
         self._unmade: tuple[int, dict[int, bytes], dict[int, bytes]] | None = None
         """Size, changes and whole pages of a commit whose redo record is on disk while its changes are not."""
         self._seen = self._look()

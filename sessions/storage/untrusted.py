@@ -1,4 +1,4 @@
-"""Looking at HDF5 that anyone may have written: what a recording never holds is refused before it is touched."""
+"""Reading HDF5 that anyone may have written: what a recording never holds is refused before it is touched."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def open_group(parent: h5py.Group, name: str) -> h5py.Group:
     return group
 
 
-class Table:
+class UntrustedTable:
     """A dataset of which only the shape has been looked at, and found as expected.
 
     HDF5 applies none of its filters: it would inflate a few bytes to gigabytes, and look for foreign filters among

@@ -35,7 +35,7 @@ from racer.loop.conditions import ChannelConfig
 from racer.loop.display import EndSession, Hud, Page
 from racer.sitting.agenda import Drive
 from racer.sitting.protocol import EpisodePlan
-from racer.sitting.run import Sitting, SittingRun
+from racer.sitting.run import SittingRun, SittingSetup
 from racer.window.texts import english
 
 STEPS = 20
@@ -107,7 +107,7 @@ def main(folder: Path, trouble: str, patience: str, driver: str = "person") -> N
     plans = [EpisodePlan(number, "exploration", "random", 11 + number, STEPS) for number in range(EPISODES)]
     respondent = None if driver == "person" else np.random.default_rng(0)
     drives = tuple(Drive(plan, "") for plan in plans)
-    sitting = Sitting(drives, setup, english().texts, respondent, windowed=driver == "windowed")
+    sitting = SittingSetup(drives, setup, english().texts, respondent, windowed=driver == "windowed")
     if trouble == "read-only" and os.geteuid() == 0:
         CAR_RACING.start(0).close()  # imports what nobody may not be allowed to read
         os.setuid(NOBODY)  # root may write everywhere

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 from rates_builders import CODERS, TINY
 
-from racer.carried import MixedVersionsError
 from racer.engines import LocalEngine, RayEngine
 from racer.errors import ConfigError, RacerError
+from racer.file_bundle import MixedVersionsError
 from racer.rates.driving import drive
 from racer.rates.results import RESULTS
 from racer.rates.sweep import Sweep, prepare_sweep, run_sweep

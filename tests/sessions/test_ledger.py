@@ -12,11 +12,20 @@ from hypothesis import strategies as st
 from session_builders import write_recording
 
 from sessions import RecordingError, StorageError
-from sessions.ledger import BEGINNING, LEDGER_NAME, Entry, Ledger, add_entries, note_recorded, read_ledger, sha256_of
+from sessions.ledger import (
+    BEGINNING,
+    LEDGER_NAME,
+    Ledger,
+    LedgerEntry,
+    add_entries,
+    note_recorded,
+    read_ledger,
+    sha256_of,
+)
 from sessions.maintenance.withdraw import plan_withdrawal, withdraw
 
 HASHES = st.integers(0, 2**256 - 1).map(lambda number: f"{number:064x}")
-ENTRIES = st.lists(st.builds(Entry, st.sampled_from(["recorded", "withdrawn"]), HASHES), min_size=1, max_size=6)
+ENTRIES = st.lists(st.builds(LedgerEntry, st.sampled_from(["recorded", "withdrawn"]), HASHES), min_size=1, max_size=6)
 
 
 def test_recordings_are_noted_once_and_those_that_were_there_before_the_ledger_too(tmp_path: Path) -> None:
@@ -26,7 +35,7 @@ def test_recordings_are_noted_once_and_those_that_were_there_before_the_ledger_t
     assert note_recorded(tmp_path) == []
     ledger = read_ledger(tmp_path)
     assert ledger is not None
-    assert ledger.entries == (Entry("recorded", sha256_of(first)),)
+    assert ledger.entries == (LedgerEntry("recorded", sha256_of(first)),)
     (tmp_path / LEDGER_NAME).unlink()
     assert note_recorded(tmp_path, []) == [first]
     assert read_ledger(tmp_path) == ledger
@@ -40,7 +49,7 @@ def test_what_was_withdrawn_is_no_longer_held_and_nobody_is_named(tmp_path: Path
     withdraw(withdrawal, datetime(2026, 1, 1, tzinfo=UTC))
     ledger = read_ledger(tmp_path)
     assert ledger is not None
-    assert ledger.entries == (Entry("recorded", sha256), Entry("withdrawn", sha256))
+    assert ledger.entries == (LedgerEntry("recorded", sha256), LedgerEntry("withdrawn", sha256))
     assert ledger.held == {}
     text = (tmp_path / LEDGER_NAME).read_text()
     assert withdrawal.participant not in text
@@ -48,7 +57,7 @@ def test_what_was_withdrawn_is_no_longer_held_and_nobody_is_named(tmp_path: Path
 
 
 @given(ENTRIES, st.data())
-def test_every_entry_and_their_order_decide_the_head(entries: list[Entry], data: st.DataObject) -> None:
+def test_every_entry_and_their_order_decide_the_head(entries: list[LedgerEntry], data: st.DataObject) -> None:
     ledger = Ledger(tuple(entries))
     assert ledger.heads[0] == BEGINNING
     assert len(set(ledger.heads)) == len(ledger.heads) == len(entries) + 1

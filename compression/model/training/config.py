@@ -17,7 +17,7 @@ class TrainingConfig:
     blocks: int = 8
     """Blocks of features that masks choose among."""
     hidden: int = 256
-    """Numbers in the state of the world model; of no account for pictures that do not follow one another."""
+    """Numbers in the state of the world model; ignored for pictures that do not follow one another."""
     dense: int = 192
     """Units of the autoencoder's dense layers: with 192, a model of frames of 64x64 pixels takes 5 MB."""
     vae_steps: int = 5_000
@@ -35,7 +35,7 @@ class TrainingConfig:
     mirror: bool = False
     """Whether every other batch is mirrored left to right. Only where a mirrored frame is one that could be seen."""
     learning_rate: float = 1e-3
-    """Peak of Adam's, after which it falls along a cosine."""
+    """Peak learning rate of Adam, which then falls along a cosine."""
     world_model_steps: int = 1_500
     """Gradient steps of the world model."""
     sequence: int = 48

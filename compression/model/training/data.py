@@ -42,7 +42,7 @@ class TrainingData:
 
     train: Split
     held_out: Split
-    """Of other trials."""
+    """Frames of other trials than those in `train`."""
     task: str
     """Name of the task, for the record; empty for pictures of no task."""
     actions: int = 2
@@ -52,7 +52,7 @@ class TrainingData:
     participants: tuple[str, ...] = ()
     """Who did the task; they must not evaluate what is fitted to it."""
     seeds: tuple[int, ...] = ()
-    """Of the trials that were trained on."""
+    """Seeds of the trials that were trained on."""
     drivers: tuple[str, ...] = ()
     """Families of simulated people whose driving it is; empty where nobody knows."""
     source: str = ""

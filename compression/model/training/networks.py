@@ -18,7 +18,8 @@ from compression.model.vae import VAE
 from compression.model.world_model import WorldModel
 
 _LEAST_SPREAD = 1e-3
-"""Of a feature, in shares of the widest one's: those that carry nothing are not blown up into noise."""
+"""Smallest scale of a feature, as a share of the widest one's: features that carry nothing are not blown up into
+noise."""
 _KL_WARM_UP = 1000
 """Steps until the KL divergence has its full weight, in trainings that are five times as long or longer."""
 _LEAST_LOGVAR = -20.0
@@ -27,7 +28,7 @@ _ENCODED = 256
 """Frames that are encoded at a time."""
 
 Done = Callable[[float], None]
-"""Told the share of a stage that is done, in [0, 1]."""
+"""Callback (fraction of a stage that is done, in [0, 1])."""
 
 
 def train_vae(

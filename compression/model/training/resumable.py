@@ -33,7 +33,7 @@ _AVERAGED = 500, 0.1
 
 
 class Work:
-    """The folder in which a training leaves what it has.
+    """The folder that keeps a training's progress: finished stages and checkpoints.
 
     Args:
         folder: Is made if it is not there.

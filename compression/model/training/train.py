@@ -43,7 +43,7 @@ from disk.writing import make_folder
 
 CARD = "card.json"
 Progress = Callable[[str, float], None]
-"""Told the stage and the fraction of the whole training that is done, in [0, 1]."""
+"""Callback (stage, fraction of the whole training that is done, in [0, 1])."""
 _SHARES = {
     "autoencoder": 0.6,
     "latents of all frames": 0.05,
@@ -55,13 +55,13 @@ _SHARES = {
 }
 """Stages, and the time that each takes of the whole, about."""
 _ALONE = ("world model", "predictive coder")
-"""Stages that there are only where frames follow one another."""
+"""Stages only of frames that follow one another."""
 _WEIGHED = 320
 """Frames whose decoding is looked at for what matters to the picture."""
 _SENSED = 1500
 """Frames for which the driver's sensitivity is averaged."""
 _LEAST_VARIANCE = 1e-4
-"""Along any direction of the latents, so that their covariance can be inverted."""
+"""Least variance of the latents along any direction, so that their covariance can be inverted."""
 
 
 def train_model(
@@ -160,7 +160,7 @@ class _Stages:
 
 @contextmanager
 def repeatable() -> Iterator[None]:
-    """Let the same sums be taken in the same way."""
+    """Make the same computation give the same numbers."""
     deterministic, benchmark = torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark
     torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
     # Adam's moments of idle weights decay into denormal numbers, which are ten times slower than zero.

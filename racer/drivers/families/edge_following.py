@@ -17,7 +17,7 @@ from racer.drivers.wheel import CAR_COLUMN, NOSE_ROW, WHEEL_LIMIT, Hand, across,
 from racer.tasks.task import Task
 
 _BRIGHTNESS = np.array([0.299, 0.587, 0.114], np.float32)
-"""Of red, green and blue (ITU-R BT.601)."""
+"""Weights of red, green and blue in brightness (ITU-R BT.601)."""
 _FAINTEST = 9.0
 """Change of brightness over two columns below which there is no edge."""
 _REACH = 3
@@ -33,7 +33,7 @@ class EdgeFollowingTraits:
     """What makes one such driver differ from another."""
 
     side: int
-    """Of the edge that is kept: -1 left, 1 right."""
+    """Edge that is followed: -1 left, 1 right."""
     distance: float
     """Track units that the driver likes to keep from it; the road is 13.3 wide."""
     preview: float
@@ -50,7 +50,7 @@ class EdgeFollowingTraits:
     """Standard deviation of the perceived direction of the edge, radians."""
     reaction_ms: float
     lapses: float
-    """Per second; see `racer.drivers.wheel.Hand`."""
+    """Lapses per second; see `racer.drivers.wheel.Hand`."""
     lapse_ms: float
 
     @classmethod

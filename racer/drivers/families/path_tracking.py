@@ -44,7 +44,7 @@ class PathTrackingTraits:
     """Standard deviation of the perceived direction of the road, radians."""
     reaction_ms: float
     lapses: float
-    """Per second; see `racer.drivers.wheel.Hand`."""
+    """Lapses per second; see `racer.drivers.wheel.Hand`."""
     lapse_ms: float
 
     @classmethod

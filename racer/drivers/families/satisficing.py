@@ -42,7 +42,7 @@ class SatisficingTraits:
     """Standard deviation of the believed heading, radians."""
     reaction_ms: float
     lapses: float
-    """Per second; see `racer.drivers.wheel.Hand`."""
+    """Lapses per second; see `racer.drivers.wheel.Hand`."""
     lapse_ms: float
 
     @classmethod

@@ -30,18 +30,18 @@ class TwoPointTraits:
     gain_far: float
     """Radians of wheel per radian by which the far point moves."""
     gain_near: float
-    """The same of the near point."""
+    """Radians of wheel per radian by which the near point moves."""
     gain_drift: float
     """Radians of wheel per step and radian that the near point is off."""
     cycle_ms: float
-    """Between two corrections."""
+    """Time between two corrections, milliseconds."""
     tolerance: float
     """Radians of wheel that a correction must come to, or it is left."""
     noise: float
     """Standard deviation of the perceived direction of a point, radians."""
     reaction_ms: float
     lapses: float
-    """Per second; see `racer.drivers.wheel.Hand`."""
+    """Lapses per second; see `racer.drivers.wheel.Hand`."""
     lapse_ms: float
 
     @classmethod

@@ -26,7 +26,7 @@ from racer.tasks.task import Task
 Answers = NDArray[np.float64]
 """Probabilities, float64[N, answers]."""
 _FIRST_SEED = 1_000_000
-"""Of the pictures that are learnt from; see `racer.tasks.pictures.parts`."""
+"""Seed of the first picture that is learnt from; see `racer.tasks.pictures.parts`."""
 _APART = 300_000
 """Seeds from one family's first picture to the next one's."""
 _LEARNT = 4_000
@@ -34,8 +34,8 @@ _LEARNT = 4_000
 _AT_ONCE = 500
 
 
-class Reader(Protocol):
-    """What a family makes of pictures."""
+class PictureClassifier(Protocol):
+    """How a family tells pictures apart."""
 
     @staticmethod
     def see(frames: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -78,13 +78,13 @@ class Network(Sketch):
         )
 
     def learn(self, seen: NDArray[np.float32], answers: NDArray[np.int64]) -> None:
-        """See `Reader`."""
+        """See `PictureClassifier`."""
         self._mean, self._std = seen.mean(axis=0), np.maximum(seen.std(axis=0), 0.02)
         with catch_warnings(action="ignore"):  # that more steps would go on changing it
             self._network.fit((seen - self._mean) / self._std, answers)
 
     def probabilities(self, seen: NDArray[np.float32]) -> Answers:
-        """See `Reader`."""
+        """See `PictureClassifier`."""
         found: Answers = self._network.predict_proba((seen - self._mean) / self._std).astype(np.float64)
         return found
 
@@ -100,12 +100,12 @@ class Neighbours(Sketch):
         self._neighbours: Any = KNeighborsClassifier(15, weights="distance")
 
     def learn(self, seen: NDArray[np.float32], answers: NDArray[np.int64]) -> None:
-        """See `Reader`."""
+        """See `PictureClassifier`."""
         self._directions.fit(seen, np.eye(int(answers.max()) + 1)[answers])
         self._neighbours.fit(self._directions.transform(seen), answers)
 
     def probabilities(self, seen: NDArray[np.float32]) -> Answers:
-        """See `Reader`."""
+        """See `PictureClassifier`."""
         found: Answers = self._neighbours.predict_proba(self._directions.transform(seen))
         certain: Answers = 0.98 * found + 0.02 / found.shape[1]  # nobody is
         return certain
@@ -122,7 +122,7 @@ class Trees(Sketch):
         self._trees: Any = HistGradientBoostingClassifier(max_leaf_nodes=15, early_stopping=False, random_state=3)
 
     def learn(self, seen: NDArray[np.float32], answers: NDArray[np.int64]) -> None:
-        """See `Reader`."""
+        """See `PictureClassifier`."""
         count = seen.shape[1]
         self._chosen = np.random.default_rng(3).permutation(count)[: self._PIXELS]
         # A tree for each answer in every round: as many rounds as make it as quick with ten answers as with two.
@@ -131,7 +131,7 @@ class Trees(Sketch):
         self._trees.fit(seen[:, self._chosen], answers)
 
     def probabilities(self, seen: NDArray[np.float32]) -> Answers:
-        """See `Reader`."""
+        """See `PictureClassifier`."""
         found: Answers = self._trees.predict_proba(seen[:, self._chosen])
         return found
 
@@ -141,9 +141,9 @@ class ViewerTraits:
     """What makes one simulated person differ from another of the family."""
 
     temperature: float
-    """By which the log odds are divided."""
+    """Divisor of the log odds."""
     lapses: float
-    """Probability to press any key."""
+    """Probability of pressing a random key."""
     grain: float
     """Standard deviation of the noise on everything seen, in [0, 1]."""
 
@@ -163,7 +163,7 @@ class Viewer:
         dice: Seed of every random choice, 0 or more.
     """
 
-    def __init__(self, reader: Reader, traits: ViewerTraits, dice: int) -> None:
+    def __init__(self, reader: PictureClassifier, traits: ViewerTraits, dice: int) -> None:
         self.traits = traits
         self._reader = reader
         self._rng = np.random.default_rng(np.random.SeedSequence(dice).spawn(2)[1])
@@ -186,7 +186,7 @@ class Viewer:
         return mixed
 
 
-_READERS: tuple[tuple[str, Callable[[], Reader]], ...] = (
+_READERS: tuple[tuple[str, Callable[[], PictureClassifier]], ...] = (
     ("viewer-network", Network),
     ("viewer-neighbours", Neighbours),
     ("viewer-trees", Trees),
@@ -195,7 +195,7 @@ _READERS: tuple[tuple[str, Callable[[], Reader]], ...] = (
 
 
 @lru_cache(maxsize=8)
-def _learnt(number: int, task: Pictures) -> Reader:
+def _learnt(number: int, task: Pictures) -> PictureClassifier:
     """Return what a family has learnt for a task; once per process."""
     try:
         reader = _READERS[number][1]()

@@ -26,13 +26,13 @@ LEAST_CONTRAST = 80.0
 _MOST_CONTRAST = 103.0
 """Distance in RGB between the road and the ground without its texture: what fills the picture is not the road."""
 _BRIGHTEST = 210.0
-"""Of a channel of a new colour, as in Gymnasium's `domain_randomize`."""
+"""Highest channel value of a new colour, as in Gymnasium's `domain_randomize`."""
 _LIGHTER = 20.0
 """Added to one channel on every other square of the ground, as in Gymnasium's `domain_randomize`."""
 _STILL, _DRIFTING = 90.0, 65.0
 """Distances in RGB by which a texture that lies still and one that drifts change the ground, in two directions each."""
 _DRIFT = 12.0
-"""Track units per simulated second."""
+"""Speed of the drifting texture, track units per simulated second."""
 _TILE = 256
 """Cells along an edge of a texture, which repeats."""
 _PERIOD = 10 * stock.GRASS_DIM
@@ -40,12 +40,12 @@ _PERIOD = 10 * stock.GRASS_DIM
 _SWELLS = 8
 """Random values along that edge: swells of 21 track units, a third of the screen."""
 _SHARPNESS = 2.5
-"""Of the swells' edges: 1 gives slopes, more gives patches."""
+"""Sharpness of the swells' edges: 1 gives slopes, more gives patches."""
 
 _SPACING = 11.0
 """Track units between the places of things."""
 _RADIUS = (2.0, 5.0)
-"""Track units; a column of the frame is about 1 of them."""
+"""Radius of a thing, track units; a column of the frame is about 1 of them."""
 _ROAM = (0.0, 5.0)
 """Track units that a thing goes away from its place."""
 _RATE = (2.0, 6.0)

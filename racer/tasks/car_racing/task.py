@@ -83,7 +83,7 @@ _CLUTTER_LINES = (
 
 
 _STEPS_PER_SECOND = 50
-"""Of simulated time."""
+"""Steps per second of simulated time."""
 _PATCH, _FEW_PATCHES = 3.5, 269
 """Length of a patch of road in track units, and the fewest patches of 24 tracks: their median is 301."""
 

@@ -37,9 +37,9 @@ _EASED_ASIDE = 6.0
 """Units beside the pad's middle at which the craft starts at most: the pad must be looked for, as in the shared
 autonomy study (rddy/deepassist, lunar_lander_for_humans.py), which put it anywhere."""
 _EASED_DAMPING = 2.0
-"""Of its turning, per second: the craft stops turning by itself within a second or two."""
+"""Damping of the craft's rotation, per second: it stops turning by itself within a second or two."""
 _EASED_FRICTION = 1.0
-"""Of the ground, 0.1 in Gymnasium: the craft stays where it is set down."""
+"""Friction of the ground, 0.1 in Gymnasium: the craft stays where it is set down."""
 
 
 def _with_constants(method: Any, constants: dict[str, float]) -> Any:

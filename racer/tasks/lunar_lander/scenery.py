@@ -18,7 +18,7 @@ NEEDLE_SECONDS = 1.5
 LONGEST_NEEDLE = 5.0
 """Units; faster craft have a needle of this length."""
 PAD_WIDTH, PAD_DEPTH = 4.0, 0.45
-"""Units."""
+"""Width and depth of the pad, units."""
 STANDING_HEIGHT = 0.6
 """Units from the pad's top to the middle of a craft that stands on it."""
 

@@ -24,7 +24,7 @@ from racer.tasks.lunar_lander.scenery import (
 
 _ROWS = (np.arange(FRAME_SIZE, dtype=np.float32) + 0.5 - CRAFT_ROW)[:, None]
 _COLUMNS = np.arange(FRAME_SIZE, dtype=np.float32) + 0.5 - CRAFT_COLUMN
-"""Of the pixels' middles, from the craft's."""
+"""Columns of the pixels' centres, relative to the craft, pixels."""
 _FROM_CRAFT = np.hypot(_ROWS, _COLUMNS)
 _NEAR_NEEDLE = (_FROM_CRAFT < 35).astype(np.float32)
 _NEAR_LEGS = (_FROM_CRAFT < 10).astype(np.float32)

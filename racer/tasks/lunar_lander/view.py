@@ -33,7 +33,7 @@ _NEEDLE_WIDTH = 0.8
 _HULL_FOOT, _FLAME_LENGTH, _FLAME_WIDTH = -10 / stock.SCALE, 1.1, 0.6
 _JET_FROM, _JET_UP, _JET_LENGTH, _JET_WIDTH = 0.5, 0.47, 0.8, 0.35
 _ARROW = 5
-"""Frame pixels."""
+"""Size of the arrow, frame pixels."""
 
 _Point = tuple[float, float]
 

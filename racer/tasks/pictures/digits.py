@@ -19,7 +19,7 @@ from racer.tasks.task import Action
 SIDE = 32
 _ENLARGED = 4
 _FULL = 16
-"""Of a pixel, scikit-learn's white."""
+"""Value of a white pixel in scikit-learn's digits."""
 NAMES = tuple(f"is_{digit}" for digit in range(10))
 
 

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from disk.reading import read_plain
-from racer.csv_text import Table, read_table
+from racer.csv_text import CsvTable, read_table
 from racer.errors import ConfigError
 from racer.tasks.image_files import FEWEST_PICTURES, LABELS, MOST_BYTES, SUFFIXES, read_picture
 from racer.tasks.pictures.parts import Part, part_of, part_of_share
@@ -44,17 +44,17 @@ class FolderWorld:
     traits: tuple[str, ...]
     questions: tuple[Question, ...]
     sha256: str
-    """Of the labels and of every picture, 64 hexadecimal digits."""
+    """SHA-256 of the labels and every picture, 64 hexadecimal digits."""
     names: tuple[str, ...]
-    """Of the pictures' files, in order."""
+    """File names of the pictures, in order."""
     frames: NDArray[np.uint8]
     """uint8[N, H, W, C]"""
     told: tuple[Traits, ...]
-    """What is known of each."""
+    """What is known of each picture."""
     members: Mapping[Part, NDArray[np.intp]]
     """Which pictures belong to each part of them; none is empty."""
     parts: tuple[str, ...] = ()
-    """Of what a picture shows: nobody knows."""
+    """Names of what a picture's pixels show: none, since nobody knows."""
 
     def picture(self, seed: int) -> Picture:
         """Return the picture of a seed."""
@@ -87,7 +87,7 @@ class Folder(Pictures):
     """Each with `column`, `text` and `answers`, which have `value`, `keys` and `button`; if left out, every column of
     2 to 10 values is one."""
     sha256: str = ""
-    """Of labels and pictures, which must then be these; any if empty."""
+    """SHA-256 that labels and pictures must have, 64 hexadecimal digits; any if empty."""
     place: str = field(default="", init=False, repr=False, compare=False)
     """Where the folder was found; no setting."""
     world_name: ClassVar[str] = "folder"
@@ -170,7 +170,7 @@ def read_world(place: str, size: int, grey: bool, questions: Sequence[Mapping[st
 class _Pictures:
     names: tuple[str, ...]
     frames: NDArray[np.uint8]
-    labels: Table
+    labels: CsvTable
     """Its rows in the order of the names."""
     parts: Mapping[Part, NDArray[np.intp]]
     sha256: str
@@ -199,7 +199,7 @@ def _read(place: str, size: int, grey: bool, stamps: str) -> _Pictures:
     return _Pictures(names, frames, labels, found, whole.hexdigest())
 
 
-def _sorted(table: Table, folder: Path) -> Table:
+def _sorted(table: CsvTable, folder: Path) -> CsvTable:
     """Return the labels in the order of the pictures' names, one for each picture of the folder."""
     names = table.column(NAME_COLUMN)
     try:
@@ -238,7 +238,7 @@ def _sorted(table: Table, folder: Path) -> Table:
             f"more; {_NOTHING_DONE}: add pictures"
         )
     order = sorted(range(len(names)), key=lambda index: names[index])
-    return Table(
+    return CsvTable(
         table.path,
         table.columns,
         tuple(table.rows[index] for index in order),
@@ -253,10 +253,10 @@ class _Asked:
     question: Question
     column: str
     values: tuple[str, ...]
-    """Of the column, by answer."""
+    """Values of the column, one for each answer."""
 
     @classmethod
-    def of(cls, given: Mapping[str, Any], labels: Table) -> _Asked:
+    def of(cls, given: Mapping[str, Any], labels: CsvTable) -> _Asked:
         """Return a question that a study file or a command line asks."""
         column = _text(given, "column", _QUESTION_KEYS)
         cells = labels.column(column)
@@ -298,7 +298,7 @@ class _Asked:
         )
 
 
-def _from_columns(labels: Table) -> list[_Asked]:
+def _from_columns(labels: CsvTable) -> list[_Asked]:
     """Return a question for each column with few enough values."""
     columns = [each for each in labels.columns if each != NAME_COLUMN]
     asked = [

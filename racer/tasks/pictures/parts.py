@@ -1,4 +1,4 @@
-"""Where there are only so many pictures: which of them a seed may show, so that nothing is shown that was trained on.
+"""Splits of a limited number of pictures: which of them a seed may show, so that none is shown that was trained on.
 
 Seeds are kept apart by what they are for (`racer.training.collect`, `racer.training.labelled`,
 `racer.sitting.protocol`, `racer.rates.people`); pictures follow the seeds: latent models, coders and simulated people
@@ -17,7 +17,7 @@ _LEARNT = range(1_000_000, 2_000_000), range(3_000_000, 4_000_000)
 """Latent models, simulated people and coders; what judges coders as they are trained, and agents."""
 _PILOTED = range(500_000)
 _SHARES = 0.45, 0.25
-"""Of the first two parts."""
+"""Shares of the first two parts, `learnt` and `piloted`."""
 
 
 def part_of(seed: int) -> Part:

@@ -102,12 +102,12 @@ class Pictures:
             software=self.software,
         )
 
-    def start(self, seed: int) -> Look:
+    def start(self, seed: int) -> PictureTrial:
         """Show the picture of a seed."""
-        return Look(self.asked, self.world.picture(seed), self.world.traits)
+        return PictureTrial(self.asked, self.world.picture(seed), self.world.traits)
 
 
-class Look:
+class PictureTrial:
     """One trial.
 
     Args:

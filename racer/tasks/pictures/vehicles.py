@@ -15,10 +15,10 @@ SIDE = 64
 BODIES = ("sports", "saloon", "estate", "van")
 _SHARES = (0.3, 0.4, 0.15, 0.15)
 _WORTH = (34_000, 17_000, 12_000, 13_000)
-"""Of each body, with plain wheels."""
+"""Worth of each body with plain wheels."""
 _ALLOYS, _LIMIT = 6_000, 20_000
 _LENGTH = 38.0
-"""Of a vehicle of size 1, frame pixels; all lengths below are in shares of it."""
+"""Length of a vehicle of size 1, frame pixels; all lengths below are shares of it."""
 _GLASS: Color = (192, 210, 220)
 _TYRE: Color = (34, 34, 36)
 _HULLS: tuple[tuple[Point, ...], ...] = (

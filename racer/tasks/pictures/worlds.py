@@ -54,7 +54,7 @@ class World(Protocol):
     """What is known of every picture; those that take two values alone are 0 or 1."""
     questions: tuple[Question, ...]
     parts: tuple[str, ...]
-    """Of its pictures, as label maps number them; empty where nobody knows what a pixel shows."""
+    """Names of what its pictures show, in the order of the label maps; empty where nobody knows what a pixel shows."""
 
     def picture(self, seed: int) -> Picture:
         """Return the picture of a seed."""

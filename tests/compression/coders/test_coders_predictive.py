@@ -39,21 +39,21 @@ def test_every_rate_is_refreshed_within_four_packets(bits: int) -> None:
 
 
 @given(st.integers(1, 6), st.floats(-20, 20), st.floats(-20, 20))
-def test_a_difference_lands_within_half_a_cell_unless_out_of_reach(depth: int, foreseen: float, actual: float) -> None:
+def test_a_difference_lands_within_half_a_cell_unless_out_of_reach(depth: int, predicted: float, actual: float) -> None:
     used = reading(depth, absolute=False)
-    landed = foreseen + dequantise(used, quantise(used, foreseen, actual), foreseen)
+    landed = predicted + dequantise(used, quantise(used, predicted, actual), predicted)
     reach = used.levels / 2 * used.step
-    if abs(actual - foreseen) < reach:
+    if abs(actual - predicted) < reach:
         assert abs(landed - actual) <= used.step / 2 + 1e-9
 
 
 @given(st.integers(1, 6), st.floats(-20, 20), st.floats(-20, 20))
 def test_an_absolute_reading_brings_any_prediction_into_the_same_cell(
-    depth: int, foreseen: float, actual: float
+    depth: int, predicted: float, actual: float
 ) -> None:
     used = reading(depth, absolute=True)
-    symbol = quantise(used, foreseen, actual)
-    landed = foreseen + dequantise(used, symbol, foreseen)
+    symbol = quantise(used, predicted, actual)
+    landed = predicted + dequantise(used, symbol, predicted)
     assert quantise(used, 0.0, landed) == symbol
 
 
@@ -64,9 +64,9 @@ def test_the_fit_reads_as_the_coder_does(absolute: bool) -> None:
     used = reading(3, absolute)
     batch = _learn(torch.from_numpy(shown), torch.from_numpy(truth), used).numpy()
     for row in range(50):
-        foreseen = float(used.direction @ shown[row])
-        symbol = quantise(used, foreseen, float(used.direction @ truth[row]))
-        single = shown[row] + np.float32(dequantise(used, symbol, foreseen)) * used.gain
+        predicted = float(used.direction @ shown[row])
+        symbol = quantise(used, predicted, float(used.direction @ truth[row]))
+        single = shown[row] + np.float32(dequantise(used, symbol, predicted)) * used.gain
         np.testing.assert_allclose(batch[row], single, atol=1e-4)
 
 

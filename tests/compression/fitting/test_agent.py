@@ -16,7 +16,7 @@ from compression.errors import SizeError, TrainingError
 from compression.fitting.agent import AgentConfig, AgentFit, Gathered, open_work, train_agent
 from compression.fitting.agent_card import measure
 from compression.fitting.fitted import FittedModel, FittedRecord, dump_fitted
-from compression.model.agent import LAG, Acting, Agent, Extractor, agent_sizes
+from compression.model.agent import LAG, Agent, Extractor, QuantisedAgent, agent_sizes
 from compression.model.sizes import Sizes
 from compression.tensor_files import parse_tensors
 
@@ -34,7 +34,7 @@ def scene(seed: int, count: int = 300) -> Gathered:
     return Gathered(frames, (columns >= 6).astype(np.uint8), np.array([0, count // 3, count]))
 
 
-def gather(number: int, acting: Acting | None) -> Gathered:
+def gather(number: int, acting: QuantisedAgent | None) -> Gathered:
     assert (acting is None) == (number == 0)
     return scene(number)
 

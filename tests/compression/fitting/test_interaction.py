@@ -27,7 +27,15 @@ from compression.fitting.interaction import (
     left_out,
     read_interaction,
 )
-from compression.fitting.tuning import TuningConfig, by_interaction, by_pixels, drawn, tune, tune_decoder, tuned_file
+from compression.fitting.tuning import (
+    TuningConfig,
+    drawn,
+    interaction_reward,
+    pixel_reward,
+    tune,
+    tune_decoder,
+    tuned_file,
+)
 from compression.model.header import FILE_NAME
 from compression.model.latent_model import LatentModel, images_of, load_model
 from compression.model.training.resumable import Work
@@ -149,7 +157,7 @@ def tuned_model(model: LatentModel, folder: Path) -> LatentModel:
     """Return a model tuned to nothing but pictures of noise, as its file holds it."""
     data = steps()
     noise = np.random.default_rng(0).integers(256, size=(240, *GREY.frame), dtype=np.uint8)
-    decoder = tune_decoder(model, data.received, by_pixels(noise), TUNING, Work(folder / "work", {}))
+    decoder = tune_decoder(model, data.received, pixel_reward(noise), TUNING, Work(folder / "work", {}))
     record = FittedRecord("tuning", model.latents_sha256, ("a",), ("0a1b2c",), (1,), {}, drivers=("pursuit",))
     folder.joinpath(FILE_NAME).write_bytes(tuned_file(model, decoder, record))
     return load_model(folder)
@@ -201,12 +209,12 @@ def test_tuning_raises_what_r_foresees_and_a_light_one_stays_nearer(
     vivid: LatentModel, fitted: InteractionModel, tmp_path: Path
 ) -> None:
     data = steps(seed=2)
-    wish = by_interaction(fitted, data, keeping=1.0)
+    reward = interaction_reward(fitted, data, keeping=1.0)
     every = np.arange(len(data.actions))
-    before = wish(images_of(decoded(vivid, data.received)), every)
-    tuned = tune_decoder(vivid, data.received, wish, TUNING, Work(tmp_path / "tuned", {}))
-    assert wish(images_of(drawn(tuned, data.received)), every) > before + 0.05
-    light = tune_decoder(vivid, data.received, wish, replace(TUNING, weight=0.01), Work(tmp_path / "light", {}))
+    before = reward(images_of(decoded(vivid, data.received)), every)
+    tuned = tune_decoder(vivid, data.received, reward, TUNING, Work(tmp_path / "tuned", {}))
+    assert reward(images_of(drawn(tuned, data.received)), every) > before + 0.05
+    light = tune_decoder(vivid, data.received, reward, replace(TUNING, weight=0.01), Work(tmp_path / "light", {}))
     far, near = (
         np.abs(drawn(each, data.received) - 1.0 * decoded(vivid, data.received)).mean() for each in (tuned, light)
     )

@@ -10,7 +10,7 @@ import pytest
 from command_builders import Racer
 from pygame.event import Event
 
-from racer.recordings.replay import Replay
+from racer.recordings.replay import ReplayWindow
 from racer.tasks.registry import make_task
 
 STUDY = """
@@ -65,7 +65,7 @@ def test_a_task_goes_all_the_way_from_pilots_to_data_for_others(
             pygame.event.post(Event(pygame.QUIT))
 
     monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
-    replay = Replay(path, size=(640, 480), clock=lambda: now, wait=wait)
+    replay = ReplayWindow(path, size=(640, 480), clock=lambda: now, wait=wait)
     with closing(replay):
         replay.run()
         assert replay.footage.without_original == ""

@@ -38,7 +38,7 @@ from racer.doctor.doctor import (
     verdict,
 )
 from racer.doctor.machine import (
-    Check,
+    CheckResult,
     bytes_per_step,
     check_clock,
     check_disk,
@@ -235,7 +235,7 @@ def test_late_steps_are_told(summary: PaceSummary, status: str) -> None:
     [(["ok", "ok"], "ok"), (["ok", "warn"], "warn"), (["warn", "fail", "ok"], "fail"), ([], "ok")],
 )
 def test_the_verdict_is_the_worst_status(statuses: list[Any], worst: str) -> None:
-    assert verdict([Check("name", status, "value") for status in statuses]) == worst
+    assert verdict([CheckResult("name", status, "value") for status in statuses]) == worst
 
 
 # Keys ---------------------------------------------------------------------------------------------------------------
@@ -266,17 +266,17 @@ def test_a_combination_is_delivered_once_all_its_keys_are_down_together() -> Non
     trial.handle(key(pygame.KEYDOWN, "left"))
     assert trial.delivered == wanted[:1]
     assert not trial.done
-    trial.obeys("focus")
+    trial.handles_interruption("focus")
     trial.handle(key(pygame.KEYDOWN, "space"))
     assert trial.delivered == wanted[:1]
-    trial.obeys("escape")
+    trial.handles_interruption("escape")
     assert trial.done
 
 
 @pytest.mark.usefixtures("keyboard")
 def test_closing_the_window_leaves_out_the_combinations_that_are_left() -> None:
     trial = KeyTrial(combinations({"left": ("left", "a"), "right": ("right", "d")}))
-    trial.obeys("close")
+    trial.handles_interruption("close")
     assert trial.done
     assert trial.delivered == []
 

@@ -27,7 +27,7 @@ FRAME = np.zeros((64, 64, 3), np.uint8)
 
 
 @st.composite
-def happenings(draw: st.DrawFn) -> tuple[TaskSpec, list[tuple[str, str]]]:
+def key_events(draw: st.DrawFn) -> tuple[TaskSpec, list[tuple[str, str]]]:
     spec = draw(st.sampled_from(SPECS))
     keys = [key for action in spec.actions for key in action.keys] + ["q"]
     what = st.tuples(st.sampled_from(["press", "release", "sample"]), st.sampled_from(keys))
@@ -52,7 +52,7 @@ def played(spec: TaskSpec, happened: list[tuple[str, str]]) -> HeldKeys:
     return keys
 
 
-@given(happenings())
+@given(key_events())
 def test_a_sample_says_what_the_keys_mean_that_are_held_or_were_pressed_since(
     case: tuple[TaskSpec, list[tuple[str, str]]],
 ) -> None:
@@ -75,14 +75,14 @@ def test_a_sample_says_what_the_keys_mean_that_are_held_or_were_pressed_since(
         assert keys.action == meant(spec, [key for key in order if key in held])
 
 
-@given(happenings())
+@given(key_events())
 def test_two_samples_in_a_row_leave_only_what_is_held(case: tuple[TaskSpec, list[tuple[str, str]]]) -> None:
     keys = played(*case)
     keys.sample()
     assert keys.sample() == keys.action
 
 
-@given(happenings())
+@given(key_events())
 def test_clear_forgets_held_keys_and_taps(case: tuple[TaskSpec, list[tuple[str, str]]]) -> None:
     keys = played(*case)
     keys.clear()

@@ -25,7 +25,7 @@ from racer.loop.pacing import Pacer
 from racer.loop.simulated_time import SimulatedClock, SimulatedDisplay
 from racer.sitting.agenda import Drive
 from racer.sitting.protocol import EpisodePlan
-from racer.sitting.run import Sitting, SittingResult, SittingRun
+from racer.sitting.run import SittingResult, SittingRun, SittingSetup
 from racer.tasks.car_racing.task import CarRacing
 from racer.tasks.record import record_of
 from racer.tasks.task import Task, TaskSpec
@@ -119,7 +119,9 @@ def seated(model: LatentModel, folder: Path, answers: list[int], *plans: Episode
     task = Shades()
     keys = HeldKeys(task.spec)
     display = Scripted(keys=keys, answers=answers)
-    sitting = Sitting(tuple(Drive(plan, "Round") for plan in plans or [BLOCK]), setup_of(task, model), english().texts)
+    sitting = SittingSetup(
+        tuple(Drive(plan, "Round") for plan in plans or [BLOCK]), setup_of(task, model), english().texts
+    )
 
     def run() -> SittingResult:
         recorder = sessions.Recorder(folder, replace(SESSION, task=record_of(task, model)), clock=display.clock)

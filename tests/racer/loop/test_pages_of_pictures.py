@@ -22,12 +22,12 @@ from racer.errors import ConfigError
 from racer.loop.attended import EpisodeRun, Setup, Unrecorded
 from racer.loop.batched import Job, simulate
 from racer.loop.conditions import ChannelConfig, build_channel
-from racer.loop.display import EndSession, Hud, Mark
+from racer.loop.display import EndSession, Hud, PictureMark
 from racer.loop.episode import Act, Acted, Decode, Encode, Row, block_seeds, episode
 from racer.recordings.verification import verify_recordings
 from racer.sitting.agenda import Drive
 from racer.sitting.protocol import EpisodePlan
-from racer.sitting.run import Sitting, SittingResult, SittingRun
+from racer.sitting.run import SittingResult, SittingRun, SittingSetup
 from racer.tasks.record import record_of
 from racer.tasks.registry import make_task
 from racer.tasks.task import Action, Outcome, Task, TaskSpec
@@ -102,7 +102,7 @@ class Marker(ScriptedDisplay):
     pages: list[tuple[int, Hud]] = field(default_factory=list)
     leave_at_page: int | None = None
 
-    def mark(self, frames: Sequence[NDArray[np.uint8]], hud: Hud) -> tuple[Mark, ...]:
+    def mark(self, frames: Sequence[NDArray[np.uint8]], hud: Hud) -> tuple[PictureMark, ...]:
         """Mark, or leave."""
         self.clock.now_ns += 5 * MS
         if len(self.pages) == self.leave_at_page:
@@ -110,13 +110,13 @@ class Marker(ScriptedDisplay):
         self.pages.append((len(frames), hud))
         shown = self.clock()
         self.clock.now_ns += 1000 * MS
-        return tuple(Mark(n % 2 == 0, shown, shown + (900 - 100 * n) * MS) for n in range(len(frames)))
+        return tuple(PictureMark(n % 2 == 0, shown, shown + (900 - 100 * n) * MS) for n in range(len(frames)))
 
 
 def sat(model: LatentModel, folder: Path, display: Marker, condition: str = "random") -> SittingResult:
     task = Pairs()
     setup = Setup(task, ChannelConfig(bits=12), model, {}, 3, task.spec.text("en"))
-    sitting = Sitting((Drive(EpisodePlan(0, "evaluation", condition, SEED, ROWS), ""),), setup, english().texts)
+    sitting = SittingSetup((Drive(EpisodePlan(0, "evaluation", condition, SEED, ROWS), ""),), setup, english().texts)
     recorder = sessions.Recorder(folder, replace(SESSION, task=record_of(task, model)), clock=display.clock)
     keys = KeyboardDriver(HeldKeys(task.spec))
     return SittingRun(sitting, keys, display, recorder, clock=display.clock).run()

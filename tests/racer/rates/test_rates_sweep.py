@@ -17,17 +17,17 @@ from compression.coders import BUILT_IN
 from compression.coders.coder import find_coder
 from compression.errors import CoderError
 from compression.model.latent_model import LatentModel
-from racer.carried import MixedVersionsError
 from racer.drivers.driver import DriverError
 from racer.engines import Engine, LocalEngine
 from racer.errors import ConfigError
+from racer.file_bundle import MixedVersionsError
 from racer.loop.lockstep import LANES
 from racer.rates.driving import drive, drive_all
 from racer.rates.estimate import spread
 from racer.rates.grid import NO_NOISE, NULLS, Noise, make_grid
 from racer.rates.people import draw_person
 from racer.rates.results import RESULTS, ResultsError
-from racer.rates.sweep import Driven, Sweep, prepare_sweep, run_sweep
+from racer.rates.sweep import Sweep, SweepResult, prepare_sweep, run_sweep
 from racer.rates.write import EPISODES, NUMBERS, POINTS, write_rates
 
 ROOT = Path(__file__).parents[3]
@@ -59,7 +59,7 @@ def contents(out: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in out.glob("rates*")}
 
 
-def finish(sweep: Sweep, out: Path, engine: Engine | None = None) -> Driven:
+def finish(sweep: Sweep, out: Path, engine: Engine | None = None) -> SweepResult:
     driven = run_sweep(sweep, out, engine or LocalEngine(1))
     write_rates(sweep, driven, out)
     return driven

@@ -19,7 +19,7 @@ from window_builders import MS, down, x_server
 import sessions
 from racer.errors import ConfigError, NoDisplayError
 from racer.recordings.footage import FootageError
-from racer.recordings.replay import Replay
+from racer.recordings.replay import ReplayWindow
 from sessions import Step
 
 SPACE, LEFT, RIGHT, UP, DOWN = map(down, (pygame.K_SPACE, pygame.K_LEFT, pygame.K_RIGHT, pygame.K_UP, pygame.K_DOWN))
@@ -35,7 +35,7 @@ class Viewer:
         self.seen: list[tuple[int, int, bool]] = []
         """Episode, step and whether paused, whenever something was due."""
         self._due: list[tuple[int, list[Event]]] = []
-        self.replay: Replay
+        self.replay: ReplayWindow
 
     def at(self, milliseconds: int, *events: Event) -> Viewer:
         self._due.append((milliseconds * MS, list(events)))
@@ -64,7 +64,7 @@ def watch(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Viewer]]:
     monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
 
     def watch_one(path: Path, viewer: Viewer, **settings: Any) -> Viewer:
-        viewer.replay = Replay(path, size=(640, 480), clock=viewer.clock, wait=viewer.wait, **settings)
+        viewer.replay = ReplayWindow(path, size=(640, 480), clock=viewer.clock, wait=viewer.wait, **settings)
         with closing(viewer.replay):
             pygame.event.clear()
             viewer.replay.run()
@@ -269,7 +269,7 @@ def test_without_a_display_a_video_is_suggested(recording: Path, monkeypatch: py
     for name in ("DISPLAY", "WAYLAND_DISPLAY", "SDL_VIDEODRIVER", "SDL_VIDEO_DRIVER"):
         monkeypatch.delenv(name, raising=False)
     with pytest.raises(NoDisplayError, match="racer session video") as error:
-        Replay(recording)
+        ReplayWindow(recording)
     assert "Nothing was recorded" not in str(error.value)
 
 
@@ -307,7 +307,7 @@ def test_real_keys_and_a_real_mouse_play_a_recording_in_a_real_window(
             states.append(state)
             xdotool(*next(acting))
 
-    replay = Replay(recording, clock=lambda: 0, wait=wait)
+    replay = ReplayWindow(recording, clock=lambda: 0, wait=wait)
     with closing(replay):
         replay.run()
     pressed = [(0, 0, False), (0, 0, True), (0, STEPS - 1, True), (1, 0, False), (1, 1, True)]

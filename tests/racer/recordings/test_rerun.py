@@ -17,7 +17,7 @@ from compression.model.latent_model import LatentModel
 from racer.recordings import rerun
 from racer.recordings.footage import Footage, FootageError
 from racer.recordings.models import NotHereError, find_model, find_task
-from racer.recordings.rerun import Rerun, RerunError, do_again
+from racer.recordings.rerun import Rerun, RerunError, rerun_episode
 from racer.tasks.gymnasium import env_spec
 from racer.tasks.registry import make_task, task_settings
 from racer.tasks.task import Action, Metric, Outcome, Task, TaskSpec, TaskText
@@ -108,9 +108,9 @@ def test_every_metric_is_compared_to_the_last_digit(metric: str, session: Sessio
     columns = {name: episode[name] for name in episode.columns}
     flat = columns[metric].view(np.uint8)
     flat[-columns[metric].itemsize] ^= 1  # of the last number, the least bit
-    again = do_again(CAR_RACING, episode.info, columns)
+    again = rerun_episode(CAR_RACING, episode.info, columns)
     assert again.difference == f"{metric} at step {episode.n_steps - 1} does not follow from seed and actions"
-    assert do_again(CAR_RACING, episode.info, episode).difference == ""
+    assert rerun_episode(CAR_RACING, episode.info, episode).difference == ""
 
 
 @pytest.mark.parametrize(
@@ -257,10 +257,10 @@ def block(actions: list[int], seeds: list[int], correct: list[bool]) -> dict[str
 
 def test_a_block_of_trials_is_done_again_trial_by_trial() -> None:
     columns = block([1, 2, 0, 0], [5, 6, 6, 7], [True, False, True, False])
-    again = do_again(Asking(), BLOCK, columns)
+    again = rerun_episode(Asking(), BLOCK, columns)
     assert (again.difference, again.over) == ("", True)
     columns["correct"][2] = False
-    assert do_again(Asking(), BLOCK, columns).difference.startswith("correct at step 2")
+    assert rerun_episode(Asking(), BLOCK, columns).difference.startswith("correct at step 2")
 
 
 @pytest.mark.parametrize(
@@ -274,4 +274,4 @@ def test_a_block_of_trials_is_done_again_trial_by_trial() -> None:
     ],
 )
 def test_trials_that_cannot_have_been_are_found(actions: list[int], seeds: list[int], told: str) -> None:
-    assert told in do_again(Asking(), BLOCK, block(actions, seeds, [False] * 2)).difference
+    assert told in rerun_episode(Asking(), BLOCK, block(actions, seeds, [False] * 2)).difference

@@ -28,7 +28,7 @@ import sessions
 from disk.locking import FileLock
 from racer.errors import ConfigError
 from racer.sitting.allocation import Lease, least_given
-from racer.sitting.census import take_census
+from racer.sitting.inventory import take_inventory
 from racer.sitting.leases import LeaseError, Leases
 from sessions.ledger import note_recorded
 from sessions.maintenance.withdraw import plan_withdrawal, withdraw
@@ -462,26 +462,26 @@ def test_a_lease_that_cannot_be_given_back_in_order_ends_all_the_same(tmp_path: 
 def test_a_recording_is_opened_again_only_when_it_has_changed(tmp_path: Path) -> None:
     memory = tmp_path / "memory.json"
     path = recorded(tmp_path, 1, order=2)
-    entries = take_census(tmp_path, memory)
+    entries = take_inventory(tmp_path, memory)
     assert [(entry.participant, entry.order, entry.complete) for entry in entries] == [("p01", 2, True)]
 
     found = path.stat()
     path.write_bytes(bytes(found.st_size))
     os.utime(path, ns=(found.st_atime_ns, found.st_mtime_ns))
-    assert take_census(tmp_path, memory) == entries
+    assert take_inventory(tmp_path, memory) == entries
     os.utime(path, ns=(found.st_atime_ns, found.st_mtime_ns + 1))
-    assert [entry.complete for entry in take_census(tmp_path, memory)] == [False]
+    assert [entry.complete for entry in take_inventory(tmp_path, memory)] == [False]
 
 
 @pytest.mark.parametrize("damaged", DAMAGED)
 def test_a_damaged_memory_changes_no_answer(tmp_path: Path, damaged: str) -> None:
     memory = tmp_path / "memory.json"
     path = recorded(tmp_path, 1, order=2)
-    entries = take_census(tmp_path, memory)
+    entries = take_inventory(tmp_path, memory)
     memory.write_text(damaged)
-    assert take_census(tmp_path, memory) == entries
+    assert take_inventory(tmp_path, memory) == entries
     memory.write_text(json.dumps({path.name: damaged}))
-    assert take_census(tmp_path, memory) == entries
+    assert take_inventory(tmp_path, memory) == entries
 
 
 @pytest.mark.parametrize(
@@ -490,24 +490,24 @@ def test_a_damaged_memory_changes_no_answer(tmp_path: Path, damaged: str) -> Non
 def test_an_impossible_memory_of_a_recording_is_not_believed(tmp_path: Path, change: dict[str, Any]) -> None:
     memory = tmp_path / "memory.json"
     path = recorded(tmp_path, 1, order=2)
-    entries = take_census(tmp_path, memory)
+    entries = take_inventory(tmp_path, memory)
     kept = json.loads(memory.read_text())
     memory.write_text(json.dumps({path.name: kept[path.name] | change}))
-    assert take_census(tmp_path, memory) == entries
+    assert take_inventory(tmp_path, memory) == entries
 
 
 def test_a_memory_that_cannot_be_written_changes_no_answer(tmp_path: Path) -> None:
     recorded(tmp_path, 1, order=2)
-    assert len(take_census(tmp_path, tmp_path / "missing" / "memory.json")) == 1
+    assert len(take_inventory(tmp_path, tmp_path / "missing" / "memory.json")) == 1
 
 
 def test_a_recording_that_grows_is_read_as_it_is_now(tmp_path: Path) -> None:
     memory = tmp_path / "memory.json"
     info = replace(SESSION, protocol="evaluation", config={"order": 3})
     with sessions.Recorder(tmp_path, info) as recorder:
-        assert [entry.complete for entry in take_census(tmp_path, memory)] == [False]
+        assert [entry.complete for entry in take_inventory(tmp_path, memory)] == [False]
         drive = Drive(EPISODE, [STEP])
         recorder.begin_episode(drive.info)
         recorder.append(drive.steps[0])
         recorder.end_episode("complete")
-    assert [(entry.complete, entry.order) for entry in take_census(tmp_path, memory)] == [(True, 3)]
+    assert [(entry.complete, entry.order) for entry in take_inventory(tmp_path, memory)] == [(True, 3)]

@@ -24,7 +24,7 @@ from racer.loop.pacing import Pacer
 from racer.sitting.agenda import AgendaItem, Asking, Consent, Drive, heading
 from racer.sitting.protocol import EpisodePlan
 from racer.sitting.questionnaires import Item, Questionnaire
-from racer.sitting.run import Sitting, SittingResult, SittingRun
+from racer.sitting.run import SittingResult, SittingRun, SittingSetup
 from racer.tasks.registry import make_task
 from racer.window.texts import english
 
@@ -41,23 +41,23 @@ ACTIONS = [STRAIGHT, RIGHT, RIGHT, LEFT, STRAIGHT, LEFT, RIGHT]
 
 
 @pytest.fixture
-def sitting(tmp_path: Path, model: LatentModel) -> Sitting:
+def sitting(tmp_path: Path, model: LatentModel) -> SittingSetup:
     mask = load_fitted(write_mask(tmp_path / "mask", model, first=(0, 2, 5, 6)), model)
     setup = Setup(CAR_RACING, ChannelConfig(), model, {"pico": mask}, seed=3, text=CAR_RACING.spec.text("en"))
-    return Sitting(drives(PLAN), setup, TEXTS, respondent=np.random.default_rng(0))
+    return SittingSetup(drives(PLAN), setup, TEXTS, respondent=np.random.default_rng(0))
 
 
 def drives(plans: Sequence[EpisodePlan]) -> tuple[AgendaItem, ...]:
     return tuple(Drive(plan, heading(plans, plan, TEXTS)) for plan in plans)
 
 
-def changed(sitting: Sitting, **changes: Any) -> Sitting:
+def changed(sitting: SittingSetup, **changes: Any) -> SittingSetup:
     """Return the sitting with another setup."""
     return replace(sitting, setup=replace(sitting.setup, **changes))
 
 
 def run(
-    sitting: Sitting, folder: Path, driver: Driver | None = None, display: Any = None, **others: Any
+    sitting: SittingSetup, folder: Path, driver: Driver | None = None, display: Any = None, **others: Any
 ) -> SittingResult:
     recorder = sessions.Recorder(folder, SESSION)
     driver, display = driver or Replayer(ACTIONS), display or ScriptedDisplay()
@@ -72,7 +72,7 @@ def recorded(folder: Path) -> sessions.Session:
 
 @pytest.mark.parametrize(("interval", "fill"), [("episode", "hold"), ("step", "prior"), ("step", "predict")])
 def test_whoever_has_packets_actions_and_weights_recomputes_every_frame_shown(
-    interval: MaskInterval, fill: FillName, sitting: Sitting, tmp_path: Path
+    interval: MaskInterval, fill: FillName, sitting: SittingSetup, tmp_path: Path
 ) -> None:
     display = ScriptedDisplay()
     run(changed(sitting, channel=ChannelConfig(mask_interval=interval, fill=fill)), tmp_path / "data", None, display)
@@ -99,7 +99,7 @@ def test_whoever_has_packets_actions_and_weights_recomputes_every_frame_shown(
             assert interval == "step" or len(masks) == 1
 
 
-def test_no_step_sends_more_than_its_slot_and_full_takes_two(sitting: Sitting, tmp_path: Path) -> None:
+def test_no_step_sends_more_than_its_slot_and_full_takes_two(sitting: SittingSetup, tmp_path: Path) -> None:
     run(sitting, tmp_path / "data")
     charged = {}
     with recorded(tmp_path / "data") as session:
@@ -113,7 +113,7 @@ def test_no_step_sends_more_than_its_slot_and_full_takes_two(sitting: Sitting, t
 
 
 def test_row_t_holds_the_frame_shown_at_t_the_action_on_it_and_every_metric_after_it(
-    sitting: Sitting, tmp_path: Path
+    sitting: SittingSetup, tmp_path: Path
 ) -> None:
     run(sitting, tmp_path / "data")
     with recorded(tmp_path / "data") as session:
@@ -128,7 +128,7 @@ def test_row_t_holds_the_frame_shown_at_t_the_action_on_it_and_every_metric_afte
                     assert episode[name].dtype.type(value) == episode[name][row], name
 
 
-def test_raw_shows_the_original_and_beside_shows_it_always(sitting: Sitting, tmp_path: Path) -> None:
+def test_raw_shows_the_original_and_beside_shows_it_always(sitting: SittingSetup, tmp_path: Path) -> None:
     display = ScriptedDisplay()
     run(changed(sitting, beside=True), tmp_path / "beside", None, display)
     for plan, first in zip(PLAN, range(0, len(display.frames), STEPS), strict=True):
@@ -142,7 +142,7 @@ def test_raw_shows_the_original_and_beside_shows_it_always(sitting: Sitting, tmp
 
 
 def test_what_surrounds_the_frame_counts_episodes_and_steps_and_never_names_the_condition(
-    sitting: Sitting, tmp_path: Path
+    sitting: SittingSetup, tmp_path: Path
 ) -> None:
     display = ScriptedDisplay()
     run(changed(sitting, mark="TRIAL RUN"), tmp_path / "data", None, display)
@@ -158,7 +158,7 @@ def test_what_surrounds_the_frame_counts_episodes_and_steps_and_never_names_the_
     assert [hud.score_share for hud in display.huds[:STEPS]] == pytest.approx([min(v / reach, 1.0) for v in values])
 
 
-def test_times_are_the_displays_and_events_say_in_which_step_they_came(sitting: Sitting, tmp_path: Path) -> None:
+def test_times_are_the_displays_and_events_say_in_which_step_they_came(sitting: SittingSetup, tmp_path: Path) -> None:
     display = ScriptedDisplay()
     run(sitting, tmp_path / "data", None, display)
     assert display.listener is None
@@ -172,7 +172,7 @@ def test_times_are_the_displays_and_events_say_in_which_step_they_came(sitting: 
     assert [(event.episode, event.step) for event in events] == [divmod(time - 1, STEPS) for time in times]
 
 
-def test_stage_times_are_taken_on_the_clock_given(sitting: Sitting, tmp_path: Path) -> None:
+def test_stage_times_are_taken_on_the_clock_given(sitting: SittingSetup, tmp_path: Path) -> None:
     ticks = iter(range(0, 10**12, 1_000_000))
     run(replace(sitting, agenda=drives(PLAN[:2])), tmp_path / "data", clock=lambda: next(ticks))
     with recorded(tmp_path / "data") as session:
@@ -183,7 +183,7 @@ def test_stage_times_are_taken_on_the_clock_given(sitting: Sitting, tmp_path: Pa
             assert (episode.stage_us[:, 1:3] > 0).all()
 
 
-def test_results_say_what_the_recording_says(sitting: Sitting, tmp_path: Path) -> None:
+def test_results_say_what_the_recording_says(sitting: SittingSetup, tmp_path: Path) -> None:
     told: list[EpisodeResult] = []
     result = run(sitting, tmp_path / "data", on_episode=told.append)
     assert result.complete
@@ -201,7 +201,7 @@ def test_results_say_what_the_recording_says(sitting: Sitting, tmp_path: Path) -
             assert episode.status == "complete"
 
 
-def test_the_same_sitting_twice_differs_in_nothing_but_time(sitting: Sitting, tmp_path: Path) -> None:
+def test_the_same_sitting_twice_differs_in_nothing_but_time(sitting: SittingSetup, tmp_path: Path) -> None:
     def columns(name: str) -> list[bytes]:
         run(sitting, tmp_path / name)
         with recorded(tmp_path / name) as session:
@@ -215,7 +215,9 @@ def test_the_same_sitting_twice_differs_in_nothing_but_time(sitting: Sitting, tm
     assert columns("first") == columns("second")
 
 
-def test_random_masks_differ_between_episodes_and_follow_the_sittings_seed(sitting: Sitting, tmp_path: Path) -> None:
+def test_random_masks_differ_between_episodes_and_follow_the_sittings_seed(
+    sitting: SittingSetup, tmp_path: Path
+) -> None:
     several = [EpisodePlan(number, "exploration", "random", 12, 1) for number in range(8)]
 
     def masks(seed: int, name: str) -> list[bytes]:
@@ -228,7 +230,7 @@ def test_random_masks_differ_between_episodes_and_follow_the_sittings_seed(sitti
     assert masks(1, "d") != masks(2, "e")
 
 
-def test_an_episode_is_over_and_complete_when_the_car_has_left_the_field(sitting: Sitting, tmp_path: Path) -> None:
+def test_an_episode_is_over_and_complete_when_the_car_has_left_the_field(sitting: SittingSetup, tmp_path: Path) -> None:
     plans = [EpisodePlan(0, "practice", "raw", 11, 1000), EpisodePlan(1, "practice", "raw", 11, 2)]
     forgiving = make_task("car-racing", {"handling": "forgiving"})
     fast = replace(changed(sitting, task=forgiving), agenda=drives(plans))
@@ -241,7 +243,7 @@ def test_an_episode_is_over_and_complete_when_the_car_has_left_the_field(sitting
         assert session.episodes[0]["reward"][-1] == -100
 
 
-def test_ending_the_session_in_the_middle_keeps_every_step_taken(sitting: Sitting, tmp_path: Path) -> None:
+def test_ending_the_session_in_the_middle_keeps_every_step_taken(sitting: SittingSetup, tmp_path: Path) -> None:
     display = ScriptedDisplay(leave_at_frame=STEPS + 4)
     result = run(sitting, tmp_path / "data", None, display, pacer=Pacer(10.0, Clock()))
     assert not result.complete
@@ -256,7 +258,7 @@ def test_ending_the_session_in_the_middle_keeps_every_step_taken(sitting: Sittin
 
 @pytest.mark.parametrize(("page", "complete", "episodes"), [(0, False, 0), (1, True, 4)])
 def test_leaving_over_the_instructions_aborts_and_over_the_thanks_loses_nothing(
-    page: int, complete: bool, episodes: int, sitting: Sitting, tmp_path: Path
+    page: int, complete: bool, episodes: int, sitting: SittingSetup, tmp_path: Path
 ) -> None:
     pages = replace(sitting, agenda=(Page("Welcome", ()), *sitting.agenda, Page("Thanks", ())))
     result = run(pages, tmp_path / "data", None, ScriptedDisplay(leave_at_page=page))
@@ -266,7 +268,7 @@ def test_leaving_over_the_instructions_aborts_and_over_the_thanks_loses_nothing(
         assert len(session.episodes) == episodes
 
 
-def test_pages_frame_the_sitting(sitting: Sitting, tmp_path: Path) -> None:
+def test_pages_frame_the_sitting(sitting: SittingSetup, tmp_path: Path) -> None:
     display, welcome, thanks = ScriptedDisplay(), Page("Welcome", ()), Page("Thanks", ())
     run(replace(sitting, agenda=(welcome, *sitting.agenda, thanks)), tmp_path / "data", None, display)
     assert display.pages == [welcome, thanks]
@@ -274,7 +276,7 @@ def test_pages_frame_the_sitting(sitting: Sitting, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("failing_step", [0, 5, STEPS + 2])
 def test_a_driver_that_fails_in_a_step_leaves_every_step_before_it_in_a_valid_file(
-    failing_step: int, sitting: Sitting, tmp_path: Path
+    failing_step: int, sitting: SittingSetup, tmp_path: Path
 ) -> None:
     with pytest.raises(RuntimeError, match="out of petrol"):
         run(sitting, tmp_path / "data", Replayer(ACTIONS, fail_after=failing_step))
@@ -285,13 +287,13 @@ def test_a_driver_that_fails_in_a_step_leaves_every_step_before_it_in_a_valid_fi
     assert actions == [ACTIONS[step % len(ACTIONS)] for step in range(failing_step)]
 
 
-def test_the_driver_is_reset_before_each_episode(sitting: Sitting, tmp_path: Path) -> None:
+def test_the_driver_is_reset_before_each_episode(sitting: SittingSetup, tmp_path: Path) -> None:
     driver = Replayer(ACTIONS)
     run(sitting, tmp_path / "data", driver)
     assert (driver.resets, driver.steps) == (len(PLAN), len(PLAN) * STEPS)
 
 
-def test_pauses_are_no_overruns(sitting: Sitting, tmp_path: Path) -> None:
+def test_pauses_are_no_overruns(sitting: SittingSetup, tmp_path: Path) -> None:
     second = 1_000_000_000
 
     class PausingDisplay(ScriptedDisplay):
@@ -310,7 +312,7 @@ def test_pauses_are_no_overruns(sitting: Sitting, tmp_path: Path) -> None:
     assert (result.pace.steps, result.pace.overruns, result.pace.median_ms) == (2 * (STEPS - 1), 0, 100.0)
 
 
-def test_nothing_is_kept_where_nothing_is_recorded(sitting: Sitting, tmp_path: Path) -> None:
+def test_nothing_is_kept_where_nothing_is_recorded(sitting: SittingSetup, tmp_path: Path) -> None:
     display = ScriptedDisplay()
     result = SittingRun(sitting, Replayer(ACTIONS), display, Unrecorded()).run()
     assert (result.path, result.complete, len(display.frames)) == (None, True, len(PLAN) * STEPS)
@@ -333,7 +335,7 @@ def answers(session: sessions.Session) -> list[tuple[str, str]]:
 
 
 def test_answers_are_recorded_with_what_they_are_about_and_the_last_one_after_going_back_counts(
-    sitting: Sitting, tmp_path: Path
+    sitting: SittingSetup, tmp_path: Path
 ) -> None:
     display = ScriptedDisplay(
         replies=[replied("3"), replied("2", back=True), replied("4"), replied("5"), replied("dunno")]
@@ -355,7 +357,7 @@ def test_answers_are_recorded_with_what_they_are_about_and_the_last_one_after_go
         ]
 
 
-def test_simulated_participants_answer_on_the_scale_and_by_seed(sitting: Sitting, tmp_path: Path) -> None:
+def test_simulated_participants_answer_on_the_scale_and_by_seed(sitting: SittingSetup, tmp_path: Path) -> None:
     def given(seed: int, name: str) -> list[tuple[str, str]]:
         many = Questionnaire("many", tuple(Item(f"i{i}", "?", points=5) for i in range(40)))
         asked = replace(sitting, agenda=(Asking(many, "end/0/-"),), respondent=np.random.default_rng(seed))
@@ -367,7 +369,7 @@ def test_simulated_participants_answer_on_the_scale_and_by_seed(sitting: Sitting
     assert given(0, "b") == given(0, "c") != given(1, "d")
 
 
-def test_whoever_declines_leaves_nothing_behind_but_that(sitting: Sitting, tmp_path: Path) -> None:
+def test_whoever_declines_leaves_nothing_behind_but_that(sitting: SittingSetup, tmp_path: Path) -> None:
     display = ScriptedDisplay(choice=1)
     result = run(replace(sitting, agenda=(CONSENT_PAGE, *sitting.agenda)), tmp_path / "data", None, display)
     assert (result.declined, result.complete, result.episodes) == (True, False, [])
@@ -377,7 +379,7 @@ def test_whoever_declines_leaves_nothing_behind_but_that(sitting: Sitting, tmp_p
         assert (session.status, len(session.episodes), session.events()) == ("aborted", 0, [])
 
 
-def test_what_was_pressed_before_agreeing_is_not_recorded(sitting: Sitting, tmp_path: Path) -> None:
+def test_what_was_pressed_before_agreeing_is_not_recorded(sitting: SittingSetup, tmp_path: Path) -> None:
     agenda = (CONSENT_PAGE, *drives(PLAN[:1]))
     assert run(replace(sitting, agenda=agenda), tmp_path / "data").complete
     with recorded(tmp_path / "data") as session:
@@ -385,7 +387,7 @@ def test_what_was_pressed_before_agreeing_is_not_recorded(sitting: Sitting, tmp_
         assert {event.detail for event in session.events()} == {f"f{n}" for n in range(1, STEPS + 1)}
 
 
-def test_leaving_over_the_consent_page_is_no_agreement(sitting: Sitting, tmp_path: Path) -> None:
+def test_leaving_over_the_consent_page_is_no_agreement(sitting: SittingSetup, tmp_path: Path) -> None:
     result = run(replace(sitting, agenda=(CONSENT_PAGE,)), tmp_path / "data", None, ScriptedDisplay(leave_at_page=0))
     assert (result.complete, result.declined) == (False, False)
     with recorded(tmp_path / "data") as session:
@@ -397,7 +399,7 @@ def driven(session: sessions.Session) -> list[tuple[str, str, bool]]:
 
 
 def test_an_episode_redone_while_it_runs_is_kept_flagged_and_driven_again_with_the_same_mask(
-    sitting: Sitting, tmp_path: Path
+    sitting: SittingSetup, tmp_path: Path
 ) -> None:
     display = ScriptedDisplay(redo_at={"frame": STEPS + 3})
     result = run(
@@ -414,7 +416,9 @@ def test_an_episode_redone_while_it_runs_is_kept_flagged_and_driven_again_with_t
         assert [event.episode for event in session.events()] == [0] * STEPS + [1] * 3 + [2] * STEPS
 
 
-def test_the_last_episode_can_be_redone_once_it_is_over_and_only_that_one(sitting: Sitting, tmp_path: Path) -> None:
+def test_the_last_episode_can_be_redone_once_it_is_over_and_only_that_one(
+    sitting: SittingSetup, tmp_path: Path
+) -> None:
     display = ScriptedDisplay(redo_at={"ask": 1})
     agenda = (*drives(PLAN[:2]), ASKING)
     result = run(replace(sitting, agenda=agenda, respondent=None), tmp_path / "data", None, display)
@@ -426,7 +430,7 @@ def test_the_last_episode_can_be_redone_once_it_is_over_and_only_that_one(sittin
         ]  # fmt: skip
 
 
-def test_wanting_to_redo_before_anything_was_driven_changes_nothing(sitting: Sitting, tmp_path: Path) -> None:
+def test_wanting_to_redo_before_anything_was_driven_changes_nothing(sitting: SittingSetup, tmp_path: Path) -> None:
     display = ScriptedDisplay(redo_at={"ask": 0})
     agenda = (ASKING, *drives(PLAN[:1]))
     assert run(replace(sitting, agenda=agenda, respondent=None), tmp_path / "data", None, display).complete
@@ -434,7 +438,7 @@ def test_wanting_to_redo_before_anything_was_driven_changes_nothing(sitting: Sit
         assert driven(session) == [("full", "complete", False)]
 
 
-def test_a_sitting_left_before_its_last_question_is_not_complete(sitting: Sitting, tmp_path: Path) -> None:
+def test_a_sitting_left_before_its_last_question_is_not_complete(sitting: SittingSetup, tmp_path: Path) -> None:
     class Leaving(ScriptedDisplay):
         def ask(self, *question: Any, **others: Any) -> Reply:
             raise EndSession
@@ -443,7 +447,9 @@ def test_a_sitting_left_before_its_last_question_is_not_complete(sitting: Sittin
     assert not run(replace(sitting, agenda=agenda, respondent=None), tmp_path / "data", None, Leaving()).complete
 
 
-def test_the_experimenters_notes_are_kept_with_their_time_also_before_consent(sitting: Sitting, tmp_path: Path) -> None:
+def test_the_experimenters_notes_are_kept_with_their_time_also_before_consent(
+    sitting: SittingSetup, tmp_path: Path
+) -> None:
     class Noting(ScriptedDisplay):
         def choose(self, page: Page, choices: tuple[str, ...]) -> int:
             assert self.listener is not None

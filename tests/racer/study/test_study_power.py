@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from racer.cli import app
 from racer.report.primary import primary_result
 from racer.sitting.protocol import balanced_rows
-from racer.study.components import Components, Driven, PowerError, components_of, fit_components
+from racer.study.components import Components, MeasuredPerson, PowerError, components_of, fit_components
 from racer.study.outcome import Outcome
 from racer.study.power import plan_power, power_curve
 
@@ -31,7 +31,7 @@ def curve(components: Components, outcome: Outcome, effect: float, most: int = 4
     return power_curve(components, outcome, ROWS, (1, 0), effect, 2000, most, np.random.default_rng(0))
 
 
-def people(count: int, rng: np.random.Generator, place: float = 0.0, episodes: int = 8) -> list[Driven]:
+def people(count: int, rng: np.random.Generator, place: float = 0.0, episodes: int = 8) -> list[MeasuredPerson]:
     """Draw people who differ by 0.06, in the contrast by 0.02 * sqrt(2), on tracks that differ by 0.08."""
     found = []
     for number in range(count):
@@ -48,7 +48,7 @@ def people(count: int, rng: np.random.Generator, place: float = 0.0, episodes: i
             for i in range(2)
         ]
         means = np.array([own.mean() for own in values])
-        found.append(Driven((values[1], values[0]), True, means, (row.index(0) + 1, row.index(1) + 1), 0))
+        found.append(MeasuredPerson((values[1], values[0]), True, means, (row.index(0) + 1, row.index(1) + 1), 0))
     return found
 
 
@@ -92,7 +92,7 @@ def test_pilots_are_told_by_several_studies() -> None:
         shift = 0.05 * rng.standard_normal()
         for one in people(6, rng):
             values = one.values[0] + shift, one.values[1]
-            driven.append(Driven(values, True, one.means + np.array([0, shift]), one.places, study))
+            driven.append(MeasuredPerson(values, True, one.means + np.array([0, shift]), one.places, study))
     assert fit_components(driven, (1, 0)).told()["pilots_sd"] == pytest.approx(0.05, rel=0.15)
 
 
@@ -120,7 +120,7 @@ def test_never_less_is_left_than_many_episodes_could_take_out() -> None:
 def test_few_people_leave_an_interval_around_their_estimate(spread: float) -> None:
     rng = np.random.default_rng(4)
     values = [tuple(0.9 + spread * rng.standard_normal(2) + 0.1 * rng.standard_normal(2) for _ in "ab") for _ in "abc"]
-    driven = [Driven((a, b), False, np.array([b.mean(), a.mean()]), (1, 2), 0) for a, b in values]
+    driven = [MeasuredPerson((a, b), False, np.array([b.mean(), a.mean()]), (1, 2), 0) for a, b in values]
     found = plan_power(fit_components(driven, (1, 0)), DIFFERS, ("random", "pico"), 12, studies=300)
     needed, planned = found.needed, found.planned
     assert (needed.low or 1e9) <= (needed.people or 1e9) <= (needed.high or 1e9)

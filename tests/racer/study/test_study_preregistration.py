@@ -12,7 +12,7 @@ from report_builders import CONFIG, write_study
 
 from racer.report.promises import outcome_lines, promise_lines
 from racer.report.recordings import read_evaluations
-from racer.report.study import Beforehand, StudyReport, report_study
+from racer.report.study import StudyContext, StudyReport, report_study
 from racer.study.file import Study, StudyFileError, load_study
 from racer.study.preregistration import (
     PREREGISTRATION,
@@ -179,7 +179,7 @@ def test_the_report_tests_what_was_promised(folder: Path, promised: tuple[Study,
     kept = promise.model_copy(
         update={"primary": promise.primary.model_copy(update={"claim": "keeps", "margin": 0.5, "minuend": "full"})}
     )
-    report = report_study(folder, Beforehand(kept, sha256))
+    report = report_study(folder, StudyContext(kept, sha256))
     assert report.outcome is not None and report.outcome.outcome.claim == "keeps" and report.outcome.kept is not None
     assert report.outcome.shown is (report.outcome.kept.p is not None and report.outcome.kept.p < 0.05)
     assert "promised before anybody was evaluated" in outcome_lines(report)[0]

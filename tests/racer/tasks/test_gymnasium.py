@@ -34,7 +34,7 @@ from racer.loop.attended import Setup
 from racer.loop.conditions import ChannelConfig
 from racer.sitting.agenda import Drive
 from racer.sitting.protocol import EpisodePlan
-from racer.sitting.run import Sitting, SittingRun
+from racer.sitting.run import SittingRun, SittingSetup
 from racer.tasks.gymnasium import ChannelObservation, TaskEnv, env_id, env_spec, register_tasks, reward_of
 from racer.tasks.registry import BUILT_IN, make_task, needed_settings
 from racer.tasks.task import MOST_SEED, Outcome
@@ -284,7 +284,7 @@ def test_an_agent_sees_what_a_person_is_shown_for_the_same_seed_actions_and_mask
     display = ScriptedDisplay()
     setup = Setup(CAR_RACING, config, model, {condition: mask} if mask else {}, 3, CAR_RACING.spec.text("en"))
     plan = EpisodePlan(0, "evaluation", condition, 12, len(ACTIONS))
-    sitting = Sitting((Drive(plan, ""),), setup, english().texts)
+    sitting = SittingSetup((Drive(plan, ""),), setup, english().texts)
     SittingRun(sitting, Replayer(ACTIONS), display, sessions.Recorder(tmp_path / "data", SESSION)).run()
     assert [frame.tobytes() for frame in display.frames] == seen
 

@@ -114,7 +114,7 @@ def test_a_button_is_no_key_where_text_is_typed(open_window: OpenWindow) -> None
     window._stage._take_text(True)
     window.listener = script = Script()
     pygame.event.post(Event(pygame.JOYHATMOTION, instance_id=0, hat=0, value=(-1, 0)))
-    list(window._stage.happenings())
+    list(window._stage.events())
     assert script.told == [] and window.keys.action == STRAIGHT
 
 

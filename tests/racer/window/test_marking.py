@@ -15,7 +15,7 @@ from window_builders import ESC, MS, RETURN, SPACE, Clock, OpenWindow, Script, c
 from racer.drivers.keyboard import HeldKeys
 from racer.loop.display import EndSession, Hud
 from racer.tasks.registry import make_task
-from racer.window.gamepad import MEANT
+from racer.window.gamepad import PAGE_KEYS
 from racer.window.marking import Marking
 from racer.window.screens import Painter
 from racer.window.texts import english
@@ -66,7 +66,7 @@ def test_arrow_keys_and_a_gamepad_move_a_ring_and_space_marks_what_has_it(
     open_window: OpenWindow, clock: Clock
 ) -> None:
     window = opened(open_window, clock)
-    pad = [Event(pygame.KEYDOWN, key=MEANT[name], mod=0, pad=name) for name in ("pad right", "pad 1")]
+    pad = [Event(pygame.KEYDOWN, key=PAGE_KEYS[name], mod=0, pad=name) for name in ("pad right", "pad 1")]
     clock.at(500, down(pygame.K_RIGHT), pad[0], pad[1])
     clock.at(1000, down(pygame.K_RIGHT), down(pygame.K_RIGHT), SPACE)
     clock.at(1500, down(pygame.K_LEFT), SPACE)

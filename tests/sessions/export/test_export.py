@@ -18,14 +18,14 @@ from sessions.export import ExportError, export_arrays, export_tables, formats, 
 from sessions.export.dictionary import DESCRIPTION_NAME
 from sessions.export.folder import new_file, new_folder
 from sessions.export.formats import CsvWriter
-from sessions.export.tables import Table, TableColumn, parts, tables_of
+from sessions.export.tables import TableColumn, TableSchema, parts, tables_of
 from sessions.schema import episode_columns
 
 TABLES = tables_of([TASK])
 NAMES = [table.name for table in TABLES]
 
 
-def read_csv(folder: Path, name: str, tables: tuple[Table, ...] = TABLES) -> pandas.DataFrame:
+def read_csv(folder: Path, name: str, tables: tuple[TableSchema, ...] = TABLES) -> pandas.DataFrame:
     (table,) = [table for table in tables if table.name == name]
     nullable = {"text": "str", "int64": "Int64", "bool": "boolean"}
     kinds: dict[str, Any] = {column.name: nullable.get(column.kind, column.kind) for column in table.columns}
@@ -38,7 +38,7 @@ def read_csv(folder: Path, name: str, tables: tuple[Table, ...] = TABLES) -> pan
     )
 
 
-def read_parquet(folder: Path, name: str, tables: tuple[Table, ...] = TABLES) -> pandas.DataFrame:
+def read_parquet(folder: Path, name: str, tables: tuple[TableSchema, ...] = TABLES) -> pandas.DataFrame:
     return pyarrow.parquet.read_table(folder / "data" / f"description-{name}_data.parquet").to_pandas()
 
 
@@ -87,7 +87,7 @@ def test_extreme_floats_come_back_bit_for_bit(tmp_path: Path, form: str) -> None
 
 
 def test_floats_are_written_no_longer_than_they_need_to_be(tmp_path: Path) -> None:
-    writer = CsvWriter(tmp_path / "x.csv", Table("x", (TableColumn("a", "float32", ""),)))
+    writer = CsvWriter(tmp_path / "x.csv", TableSchema("x", (TableColumn("a", "float32", ""),)))
     writer.write({"session_id": ["x"] * 3, "a": np.array([0.1, 1e-9, 2.0], np.float32)})
     writer.close()
     assert (tmp_path / "x.csv").read_bytes() == b"a\r\n0.1\r\n1e-09\r\n2.0\r\n"

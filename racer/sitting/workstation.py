@@ -1,4 +1,4 @@
-"""The seat: who acts, and the window in front of them or what stands in for one."""
+"""The workstation of a sitting: its window, or what stands in for one, and its driver."""
 
 from __future__ import annotations
 
@@ -15,40 +15,40 @@ from racer.tasks.task import Task, TaskText
 from racer.window.texts import Texts
 
 
-class SeatTakenError(RacerError):
+class DisplayInUseError(RacerError):
     """Another sitting runs on the display."""
 
 
 _held: list[socket.socket] = []
 
 
-def hold_seat() -> None:
-    """Keep the display for this process until it ends, where the system has names that end with their process: Linux.
+def lock_display() -> None:
+    """Lock the display until this process ends, where the system has names that end with their process: Linux.
 
     Raises:
-        SeatTakenError: If another process keeps it.
+        DisplayInUseError: If another process has locked it.
     """
     display = os.environ.get("WAYLAND_DISPLAY") or os.environ.get("DISPLAY")
     if sys.platform != "linux" or not display or _held:
         return
-    seat = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    lock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        seat.bind(f"\0racer-seat-{os.getuid()}-{display}"[:100])
+        lock.bind(f"\0racer-seat-{os.getuid()}-{display}"[:100])
     except OSError:
-        seat.close()
-        raise SeatTakenError(
+        lock.close()
+        raise DisplayInUseError(
             f"another sitting runs on this display ({display}); nothing was recorded: end it first, or set DISPLAY to "
             "another one"
         ) from None
-    _held.append(seat)
+    _held.append(lock)
 
 
-def take_seat(*, headless: bool, locked: bool) -> None:
+def require_display(*, headless: bool, locked: bool) -> None:
     """Make sure, before anything is written, that a window can be opened, and of a locked one that it is the only one.
 
     Raises:
         NoDisplayError: If there is no display.
-        SeatTakenError: If another sitting runs on it.
+        DisplayInUseError: If another sitting runs on it.
     """
     if headless:
         return
@@ -56,7 +56,7 @@ def take_seat(*, headless: bool, locked: bool) -> None:
 
     connect()
     if locked:
-        hold_seat()
+        lock_display()
 
 
 def open_display(

@@ -20,7 +20,7 @@ from typer.testing import CliRunner, Result
 
 import sessions
 from compression.model.latent_model import LatentModel
-from racer.commands import care
+from racer.commands import maintenance
 from racer.errors import ConfigError
 from racer.recordings.withdrawal import StillDrivingError, finish_withdrawal
 from racer.report.page import GENERATOR
@@ -51,7 +51,7 @@ def tmp_path(tmp_path: Path) -> Path:
 @pytest.fixture
 def run() -> Racer:
     app = typer.Typer()
-    for command in (care.verify, care.repair, care.merge, care.withdraw):
+    for command in (maintenance.verify, maintenance.repair, maintenance.merge, maintenance.withdraw):
         app.command()(command)
 
     def run_command(*arguments: object, answer: str | None = None) -> Result:
@@ -317,12 +317,12 @@ def test_withdrawal_that_a_damaged_ledger_holds_up_turns_nobody_away(
         patched.setattr(Path, "unlink", refuse)
         assert isinstance(run("withdraw", "p01", "--data", data, "--yes").exception, sessions.StorageError)
     (data / LEDGER_NAME).write_text("damaged\n")
-    care.finish_begun_or_say(data)
+    maintenance.finish_begun_or_say(data)
     told = capsys.readouterr().err
     assert "waits to be finished" in told and "line 1 of" in told
     assert interrupted(data) is not None
     (data / LEDGER_NAME).unlink()
-    care.finish_begun_or_say(data)
+    maintenance.finish_begun_or_say(data)
     assert interrupted(data) is None
 
 
@@ -509,7 +509,7 @@ def test_withdrawal_is_agreed_to_first(data: Path, run: Racer) -> None:
 
 
 def test_only_a_yes_removes(data: Path, run: Racer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("racer.commands.care._asks", lambda: True)
+    monkeypatch.setattr("racer.commands.maintenance._asks", lambda: True)
     before = everything(data)
     assert run("withdraw", "p01", "--data", data, answer="n\n").exit_code == 1
     assert everything(data) == before

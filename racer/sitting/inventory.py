@@ -1,4 +1,4 @@
-"""What the recordings of a folder say of who took part and in which order of conditions, remembered between looks.
+"""An inventory of a folder: who took part and in which order of conditions, cached between looks.
 
 Opening a recording takes 1.5 ms; with a thousand of them in the folder, nobody should wait for that before every
 session. What each said is therefore kept beside them, and asked again only of a file whose time or size changed.
@@ -24,7 +24,7 @@ _RECORDING = re.compile(r"(.+)_([^_]+)_\d{8}T\d{6}Z_([0-9a-f]{6})\.h5(?:\.partia
 
 
 @dataclass(frozen=True)
-class Entry:
+class InventoryEntry:
     """What one recording says. Malformed fields raise ValueError."""
 
     session_id: str
@@ -51,7 +51,7 @@ class Entry:
             raise ValueError(f"order must lie between 0 and {MOST_ORDER}; got {self.order}")
 
 
-def take_census(folder: Path, memory: Path) -> list[Entry]:
+def take_inventory(folder: Path, memory: Path) -> list[InventoryEntry]:
     """Return what the recordings in a folder say, oldest first.
 
     Of a recording that cannot be read, its name still says who took part: it counts as incomplete.
@@ -65,7 +65,7 @@ def take_census(folder: Path, memory: Path) -> list[Entry]:
     """
     known = _recall(memory)
     learned: dict[str, dict[str, Any]] = {}
-    entries: list[Entry] = []
+    entries: list[InventoryEntry] = []
     for path in sessions.find_recordings(folder):
         try:
             found = path.stat()
@@ -86,12 +86,12 @@ def take_census(folder: Path, memory: Path) -> list[Entry]:
     return entries
 
 
-def _read(path: Path) -> Entry | None:
+def _read(path: Path) -> InventoryEntry | None:
     try:
         with sessions.open(path) as session:
             info, order = session.info, session.info.config.get("order")
             valid = type(order) is int and 0 <= order <= MOST_ORDER
-            return Entry(
+            return InventoryEntry(
                 session_id=info.session_id,
                 participant=info.participant,
                 protocol=info.protocol,
@@ -103,11 +103,11 @@ def _read(path: Path) -> Entry | None:
         return None
 
 
-def _named(path: Path) -> list[Entry]:
+def _named(path: Path) -> list[InventoryEntry]:
     """Return what the name alone says of a recording: one entry or none."""
     match = _RECORDING.fullmatch(path.name)
     try:
-        return [Entry(match[3], match[1], match[2], None, trial_run=False, complete=False)] if match else []
+        return [InventoryEntry(match[3], match[1], match[2], None, trial_run=False, complete=False)] if match else []
     except ValueError:
         return []  # nobody can be called that
 
@@ -120,11 +120,11 @@ def _recall(memory: Path) -> dict[str, Any]:
     return known if isinstance(known, dict) else {}
 
 
-def _remembered(kept: Any, stamp: list[int]) -> Entry | None:
+def _remembered(kept: Any, stamp: list[int]) -> InventoryEntry | None:
     """Return an entry as it was kept, unless the file has changed or the entry is damaged."""
     if not isinstance(kept, dict) or kept.get("stamp") != stamp:
         return None
     try:
-        return Entry(**{name: value for name, value in kept.items() if name != "stamp"})
+        return InventoryEntry(**{name: value for name, value in kept.items() if name != "stamp"})
     except (TypeError, ValueError):
         return None

@@ -1,4 +1,4 @@
-"""Files that work needs wherever it is done: carried as bytes, and laid out there."""
+"""Files that work needs wherever it is done: bundled as bytes, and unpacked there."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from racer.errors import RacerError
 
 
 class MixedVersionsError(RacerError):
-    """A process that takes part has another Racer, or other weights, than the one that began."""
+    """A process that takes part has another version of Racer, or other weights, than the one that began."""
 
 
 def mixed_versions(what: str) -> MixedVersionsError:
@@ -28,7 +28,7 @@ def mixed_versions(what: str) -> MixedVersionsError:
 
 
 @dataclass(frozen=True)
-class Carried:
+class FileBundle:
     """Fitted files and a latent model, as bytes."""
 
     fitted: tuple[tuple[str, bytes], ...] = ()
@@ -37,7 +37,7 @@ class Carried:
     """What the folder of the latent model holds, by file name; empty for the one that comes with the task."""
 
     @classmethod
-    def read(cls, fitted: Sequence[Path], model: Path | None) -> Carried:
+    def read(cls, fitted: Sequence[Path], model: Path | None) -> FileBundle:
         """Return the files of these names, and those of a latent model's folder and of what was fitted beside it."""
         beside = sorted(path for path in model.glob("*.safetensors") if path.is_file()) if model else []
         return cls(
@@ -46,8 +46,8 @@ class Carried:
         )
 
     @contextmanager
-    def laid_out(self) -> Iterator[tuple[tuple[Path, ...], Path | None]]:
-        """Give the fitted files and the folder of the latent model, which go when the block has ended."""
+    def unpacked(self) -> Iterator[tuple[tuple[Path, ...], Path | None]]:
+        """Yield the fitted files and the folder of the latent model, which go when the block has ended."""
         with scratch_folder(Path(tempfile.gettempdir())) as scratch:
             fitted = tuple(scratch / str(number) / name for number, (name, _) in enumerate(self.fitted))
             model = scratch / "model"
