@@ -118,12 +118,19 @@ def refuse_unreadable(study: Study) -> None:
 
 def remarks(study: Study, protocol: ProtocolName, driver: str) -> list[str]:
     """Return what an experimenter may want to know before a new sitting begins, one line each."""
-    sittings = _sittings(study)
+    sittings, now = _sittings(study), running_sessions(study.recordings)
     pilots, done = _completed(sittings, "pilot"), _completed(sittings, protocol)
+    running = sum(
+        sitting.infos[-1].session_id in now and not sitting.info.trial_run
+        for sitting in unfinished(sittings, protocol, None)
+    )
     planned = study.file.pilots if protocol == "pilot" else study.file.participants
     found = []
-    if len(done) >= planned:
-        found.append(f"{len(done)} of {planned} planned {protocol} sittings are complete; this one is beyond the plan")
+    if len(done) + running >= planned:
+        run = f", and {running} {'is' if running == 1 else 'are'} running" if running else ""
+        found.append(
+            f"{len(done)} of {planned} planned {protocol} sittings are complete{run}; this one is beyond the plan"
+        )
     if protocol == "evaluation" and is_person(driver) and any(not is_person(each.info.driver) for each in pilots):
         found.append("the pilots of this study were simulated, and a person comes now")
     return found
