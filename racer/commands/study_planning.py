@@ -127,7 +127,7 @@ def study_power(
         return f"more than {MOST_PEOPLE}" if people is None else str(people)
 
     rounds = f"{file.episodes.evaluation} episode{'s' * (file.episodes.evaluation != 1)} of each condition"
-    print(f"supposed      a true difference of {100 * found.effect:g} % of {outcome.subtrahend}; {rounds}")
+    print(f"assumed       a true difference of {100 * found.effect:g} % of {outcome.subtrahend}; {rounds}")
     ends = f"95 % interval {shown(needed.low)} to {shown(needed.high)}"
     more = f"; {needed.balanced} hold every order equally often" if needed.balanced else ""
     print(f"needed        {shown(needed.people)} participants for a power of {100 * power:g} % ({ends}){more}")

@@ -121,7 +121,7 @@ def check_clock(now: datetime, recorded: datetime | None) -> Check:
     value = f"{now.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
     advice = "set the machine's clock: recordings are named and sorted by it"
     if now < _EARLIEST:
-        return Check("clock", "fail", f"{value}, which has passed long ago", advice)
+        return Check("clock", "fail", f"{value}, which is long past", advice)
     if recorded is not None and now < recorded:
         return Check("clock", "fail", f"{value}, before the newest recording ({recorded:%Y-%m-%d %H:%M:%S})", advice)
     return Check("clock", "ok", value)
