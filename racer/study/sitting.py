@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Collection
+from dataclasses import replace
+from functools import partial
 from typing import get_args
 
 import sessions
 from racer.drivers.registry import KEYBOARD, is_person
 from racer.sitting.agenda import Screens
 from racer.sitting.protocol import ProtocolName
-from racer.sitting.questionnaires import Questionnaire
+from racer.sitting.questionnaires import Item, Questionnaire
 from racer.sitting.resume import running_sessions, to_resume, unfinished
 from racer.sitting.start import StartConfig, StudyMark
 from racer.study.amendments import advice, read_amendments, versions
@@ -18,6 +20,10 @@ from racer.study.deciding import differing, recorded_sha256
 from racer.study.file import Study, StudyFileError
 from racer.study.lettering import ADVICE, find_unshown
 from racer.study.sections import PILOT, Masks
+from racer.tasks.image_files import read_picture
+
+_PICTURE = 256
+"""Side of a picture that a question shows, pixels."""
 
 
 def next_protocol(study: Study) -> ProtocolName:
@@ -218,7 +224,7 @@ def screens_of(study: Study) -> Screens:
     asked = study.file.questionnaires
 
     def questionnaires(names: tuple[str, ...]) -> tuple[Questionnaire, ...]:
-        return tuple(study.questionnaire(name) for name in names)
+        return tuple(with_pictures(study, study.questionnaire(name)) for name in names)
 
     screens = study.file.screens
     return Screens(
@@ -231,6 +237,22 @@ def screens_of(study: Study) -> Screens:
         after_condition=questionnaires(asked.after_condition),
         end=questionnaires(asked.end),
     )
+
+
+def with_pictures(study: Study, questionnaire: Questionnaire) -> Questionnaire:
+    """Return a questionnaire with the pictures that its items choose among.
+
+    Raises:
+        ConfigError: If one of them cannot be read.
+    """
+
+    def shown(item: Item) -> Item:
+        if item.kind != "picture":
+            return item
+        read = partial(read_picture, size=_PICTURE, grey=False, whole_shape=True)
+        return replace(item, pictures={name: read(study.folder / file) for name, file in item.options.items()})
+
+    return replace(questionnaire, items=tuple(map(shown, questionnaire.items)))
 
 
 def _sittings(study: Study) -> list[sessions.Sitting]:

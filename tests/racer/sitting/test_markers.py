@@ -87,7 +87,13 @@ def test_a_stream_of_the_network_is_told_of_rounds_and_frames_at_their_own_times
     with sessions.open(result.path) as session:
         (episode,) = session.episodes
         seed, shown_ns = episode.info.seed, episode.time_ns
-        assert session.info.config["markers"] == {"lsl": True, "frames": True, "serial": "", "photodiode": 0}
+        assert session.info.config["markers"] == {
+            "lsl": True,
+            "frames": True,
+            "serial": "",
+            "photodiode": 0,
+            "sounds": False,
+        }
     begin, *frames, end = [words for words, _, _ in told]
     assert begin == f"episode_begin 0 evaluation random {seed}"
     assert frames == [f"frame {step}" for step in range(STEPS)]

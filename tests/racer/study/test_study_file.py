@@ -315,7 +315,7 @@ BAD: dict[str, tuple[str | bytes, str, str]] = {
         "questionnaires.custom[1].items[1]",
         "for a scale; its kind is text",
     ),
-    "item of no kind": (TITLE + ITEM + "kind = 'picture'", "questionnaires.custom[1].items[1].kind", '"choices"'),
+    "item of no kind": (TITLE + ITEM + "kind = 'drawing'", "questionnaires.custom[1].items[1].kind", '"choices"'),
     "choice of one": (
         TITLE + ITEM + "kind = 'choice'\noptions.yes = 'Yes'",
         "questionnaires.custom[1].items[1]",
@@ -329,7 +329,22 @@ BAD: dict[str, tuple[str | bytes, str, str]] = {
     "options of a scale": (
         TITLE + ITEM + "options.a = 'A'\noptions.b = 'B'",
         "questionnaires.custom[1].items[1]",
-        "options are for the kinds choice and choices",
+        "options are for the kinds choice, choices and picture",
+    ),
+    "pictures of words": (
+        TITLE + ITEM + "kind = 'picture'\noptions.a = 'A'\noptions.b = '../b.png'",
+        "questionnaires.custom[1], item a, options.a",
+        "there is no file A in the study's folder",
+    ),
+    "pictures outside of the folder": (
+        TITLE + ITEM + "kind = 'picture'\noptions.b = '../b.png'\noptions.a = 'A'",
+        "questionnaires.custom[1], item a, options.b",
+        "out of the study's folder",
+    ),
+    "too many pictures": (
+        TITLE + ITEM + "kind = 'picture'\n" + "".join(f"options.o{n} = '{n}.png'\n" for n in range(10)),
+        "questionnaires.custom[1].items[1]",
+        "2 to 9 options; got 10",
     ),
     "number without an end": (
         TITLE + ITEM + "kind = 'number'\nleast = 18",
