@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -29,10 +30,13 @@ def study_preview(
     from contextlib import closing
 
     from racer.study.file import find_study, load_study
+    from racer.study.lettering import find_unshown
     from racer.study.preview import open_gallery, write_sheet
     from racer.window.gallery import KEYS
 
     loaded = load_study(find_study(study))
+    for problem in find_unshown(loaded):
+        print(f"racer: {problem}; no session will begin with it", file=sys.stderr)
     if out is not None:
         count = write_sheet(loaded, protocol.value, out, overwrite)
         print(f"Wrote {count} screens to {out}")
