@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ from scipy import stats
 
 from racer.report.answers import NASA_TLX, NASA_TLX_ITEMS, NASA_TLX_POINTS, TOTAL, Answers, Comment, Note
 from racer.report.figures import questionnaires
+from racer.report.page import Pictures, render_page
 from racer.report.study import report_study
 from racer.window.texts import english
 
@@ -114,8 +116,14 @@ def test_two_conditions_are_tested_by_signed_ranks(tmp_path: Path) -> None:
     for number, (one, other) in enumerate([(1, 5), (2, 4), (3, 6), (2, 7)]):
         said = [("evaluation/1/random/trust/trust", str(one)), ("evaluation/2/full/trust/trust", str(other))]
         evaluation(tmp_path, f"p{number:02d}", {"random": [0.5], "full": [0.6]}, number, answers=said)
-    (test,) = report_study(tmp_path).answers.tests
+    report = report_study(tmp_path)
+    (test,) = report.answers.tests
     assert (test.statistic, test.df, test.p) == (0.0, None, pytest.approx(0.125))
+    nothing = Pictures({}, {})
+    page = render_page(report, nothing, "files", {})
+    assert "Differences between the conditions" in page and "W = 0, p = 0.125" in page
+    simulated = render_page(replace(report, simulated=True), nothing, "files", {})
+    assert "W = 0, p" not in simulated, "p would say how many were simulated"
 
 
 def test_choices_are_counted_and_numbers_averaged_as_the_study_asked_for_them(tmp_path: Path) -> None:
