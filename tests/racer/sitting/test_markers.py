@@ -146,6 +146,18 @@ def test_keys_and_questions_are_told_and_answers_are_not(tmp_path: Path, port: t
     assert kinds == ["key_down", "pause", "key_down", "markers_lost", "pause", "resume"]
 
 
+def test_tones_are_told_like_any_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SDL_AUDIODRIVER", "dummy")
+    told = MarkersConfig(sounds=True)
+    assert told.told and not MarkersConfig().told
+    markers = Markers(told, "0a1b2c")
+    try:
+        assert not markers.tell("episode_begin", "0 evaluation random 7", 0)
+        assert pygame.mixer.get_busy()
+    finally:
+        markers.close()
+
+
 @pytest.mark.parametrize("settings", [{"photodiode": 15}, {"photodiode": 401}, {"frames": True}])
 def test_what_cannot_be_marked_is_refused(settings: dict[str, int]) -> None:
     with pytest.raises(ConfigError):

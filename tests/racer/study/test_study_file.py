@@ -472,6 +472,14 @@ def test_masks_of_pilots_lie_in_the_masks_folder_named_by_condition(tmp_path: Pa
     assert study.mask_path("perceptual") == tmp_path / "masks" / "perceptual.safetensors"
 
 
+def test_what_people_hear_and_see_decides_and_what_other_devices_are_told_does_not() -> None:
+    before = settings_sha256({"title": "T"})  # as a recording of an earlier version says it
+    silent = {"lsl": True, "frames": True, "serial": "COM3", "photodiode": 0, "sounds": False}
+    assert settings_sha256({"title": "T", "markers": silent}) == before
+    met = [settings_sha256({"title": "T", "markers": silent | each}) for each in ({"sounds": True}, {"photodiode": 60})]
+    assert len({before, *met}) == 3
+
+
 def test_where_a_mask_that_nobody_needs_comes_from_decides_nothing(tmp_path: Path) -> None:
     hashes = []
     for masks in ("", "perceptual = 'ours.safetensors'", "pico_rate = 'shipped'", "pico = 'shipped'"):
