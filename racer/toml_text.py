@@ -25,9 +25,9 @@ _TEXT_OR_COMMENT = re.compile(
 """What is left open ends with the line or the file, so that no file can make the search start over and over."""
 
 _SYNTAX = (
-    (r"Cannot overwrite a value", "the same key stands here twice; delete one"),
-    (r"Cannot declare \((.*?),?\) twice", "the section {0} stands here twice; put its keys together"),
-    (r"Invalid value", "what follows is no value; text needs quotation marks, true and false are in small letters"),
+    (r"Cannot overwrite a value", "the same key is here twice; delete one"),
+    (r"Cannot declare \((.*?),?\) twice", "the section {0} is here twice; put its keys together"),
+    (r"Invalid value", "what follows is not a value; text needs quotation marks, true and false are in small letters"),
     (r"Expected '=' after a key.*", "a key needs a = and a value: key = value"),
     (r"Expected newline or end of document.*", "a value ends and something else follows; one key to a line"),
     (r"Unterminated string|Illegal character '\\n'|Expected (?:\"'+\"|'\"+')", "a quotation mark is missing"),

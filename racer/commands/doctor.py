@@ -27,6 +27,10 @@ def doctor(
     keys: Annotated[
         bool, typer.Option("--keys", help="Ask you to hold several keys at once, to see which of them arrive.")
     ] = False,
+    latency: Annotated[
+        bool,
+        typer.Option("--latency", help="Press keys in a short drive, and time each to the frame that shows it."),
+    ] = False,
     headless: Annotated[bool, typer.Option("--headless", help="Skip the checks of window, pace and keys.")] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -35,7 +39,7 @@ def doctor(
 
     from racer.doctor.doctor import DoctorConfig, examine, verdict
 
-    checks = examine(DoctorConfig(data=data, study=study, pace=pace, headless=headless, keys=keys))
+    checks = examine(DoctorConfig(data=data, study=study, pace=pace, headless=headless, keys=keys, latency=latency))
     if as_json:
         print_json({"verdict": verdict(checks), "checks": [asdict(check) for check in checks]})
     else:

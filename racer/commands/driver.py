@@ -112,6 +112,6 @@ def driver_fit(
     elif not person.of_a_person:
         print("It was fitted to a program, which says nothing about people.")
     else:
-        print("It must not be called like the person: a check failed, or could not be made.")
+        print("It must not be called human-like: a check failed, or could not be made.")
     print(f"Wrote {out}")
     print(f"Next: racer play --driver {out}")

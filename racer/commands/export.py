@@ -134,8 +134,9 @@ def _export_dataset(
         )
         return
     _print_left_out(summary.left_out)
-    if repeated := told.get("last_repeated"):
-        print(f"{repeated} episodes go otherwise when done again here: their last observation repeats the one before")
+    if repeated := summary.last_repeated if isinstance(summary, MinariSummary) else 0:
+        differ = f"{counted(repeated, 'episode')} went differently when replayed here"
+        print(f"{differ}: the last observation repeats the one before")
     print(f"Wrote {counted(summary.episodes, 'episode')} ({counted(summary.steps, 'step')}) to {out}")
     if to is ExportFormat.lerobot:
         print(f"Next: LeRobotDataset({out.name!r}, root={str(out)!r}) in Python opens it; {DESCRIPTION_NAME} says more")

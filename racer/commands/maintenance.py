@@ -205,7 +205,7 @@ def withdraw(
         for path in files:
             _say(f"  {path}")
         for path in plan.unreadable:
-            _say(f"cannot be read, and stays: {path}; look whether it is {participant}'s")
+            _say(f"cannot be read, and was kept: {path}; check whether it is {participant}'s")
     what = _count(len(files), "file")
     what += f" of {_count(len(plan.session_ids), 'session')}" if plan.session_ids else ""
     if not dry_run:
@@ -245,7 +245,7 @@ _TRACES = {
     "report": "a report with this person in it",
     "export": "an export with this person in it",
     "mention": "names this person or their sessions",
-    "unknown": "an export that may hold them, of an earlier version; look, and delete it yourself",
+    "unknown": "an export by an earlier version that may hold their data; look, and delete it yourself",
 }
 
 
@@ -302,7 +302,7 @@ def _print_verification(result: Verification) -> None:
             _say(f"{_ledger(ledger)}; as deposited or signed up to entry {ledger.deposited}")
     failed = sum(recording.outcome == "fail" for recording in result.recordings)
     if result.expected is not None and result.sittings != result.expected:
-        _say(f"FAIL  {_count(result.sittings, 'complete sitting')}, and {result.expected} expected")
+        _say(f"FAIL  {_count(result.sittings, 'complete sitting')}; {result.expected} expected")
     verdicts = {"failed": "not as expected", "not checked": "no check failed, some could not be made"}
     verdict = f"{failed} failed" if failed else verdicts.get(result.verdict, result.verdict)
     _say(f"{_count(len(result.recordings), 'recording')}, {_count(result.sittings, 'complete sitting')}: {verdict}")

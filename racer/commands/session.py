@@ -104,6 +104,7 @@ def session_start(
     photodiode: Annotated[
         int, typer.Option(help="Side of a square that flips with each frame, pixels, 16 to 400; 0 for none.")
     ] = 0,
+    sounds: Annotated[bool, typer.Option("--sounds", help="Play a short tone when a round begins and ends.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Record one sitting of one participant."""
@@ -155,7 +156,7 @@ def session_start(
             fullscreen=bool(fullscreen),
             trial_run=trial_run,
             resume=resume,
-            markers=MarkersConfig(lsl, mark_frames, serial, photodiode),
+            markers=MarkersConfig(lsl, mark_frames, serial, photodiode, sounds),
         )
     maintenance.finish_begun_or_say(config.data)
     with progress_bar("episodes", shown=headless and not as_json) as advance:

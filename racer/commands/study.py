@@ -97,6 +97,7 @@ def study_status(study: StudyArgument = None, as_json: JsonOption = False) -> No
     from compression.tensor_files import one_line
     from racer.recordings.listing import escape
     from racer.study.file import find_study, load_study
+    from racer.study.status import next_line
     from racer.study.status import study_status as status_of
 
     loaded = load_study(find_study(study))
@@ -117,8 +118,10 @@ def study_status(study: StudyArgument = None, as_json: JsonOption = False) -> No
         print(f"masks         {condition} was trained on {', '.join(people)}, who withdrew: remove it and train again")
     print(f"participants  {len(status.participants)} of {status.participants_planned}{listed(status.participants)}")
     print(f"orders        {' '.join(map(str, status.orders))} (participants who completed each order of conditions)")
+    if status.running:
+        print(f"running       {', '.join(status.running)}")
     if status.unfinished:
-        print(f"unfinished    {', '.join(status.unfinished)}: running now, or to be continued with --resume")
+        print(f"unfinished    {', '.join(status.unfinished)}: can be continued with --resume")
     if status.changed:
         what = ", ".join(dict.fromkeys(key for keys in status.changed.values() for key in keys)) or "the study file"
         who = ", ".join(status.changed)
@@ -134,7 +137,7 @@ def study_status(study: StudyArgument = None, as_json: JsonOption = False) -> No
         print(f"unreadable    {escape(problem)}")
     for path, reason in status.unusable.items():
         print(f"left out      {escape(path)}: {escape(reason)}")
-    print(f"Next: {status.next}")
+    print(next_line(status.next, status.otherwise))
 
 
 def study_train(study: StudyArgument = None, as_json: JsonOption = False) -> None:

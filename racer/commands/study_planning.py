@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -29,10 +30,13 @@ def study_preview(
     from contextlib import closing
 
     from racer.study.file import find_study, load_study
+    from racer.study.lettering import find_unshown
     from racer.study.preview import open_gallery, write_sheet
     from racer.window.gallery import KEYS
 
     loaded = load_study(find_study(study))
+    for problem in find_unshown(loaded):
+        print(f"racer: {problem}; no session will begin with it", file=sys.stderr)
     if out is not None:
         count = write_sheet(loaded, protocol.value, out, overwrite)
         print(f"Wrote {count} screens to {out}")
@@ -127,7 +131,7 @@ def study_power(
         return f"more than {MOST_PEOPLE}" if people is None else str(people)
 
     rounds = f"{file.episodes.evaluation} episode{'s' * (file.episodes.evaluation != 1)} of each condition"
-    print(f"supposed      a true difference of {100 * found.effect:g} % of {outcome.subtrahend}; {rounds}")
+    print(f"assumed       a true difference of {100 * found.effect:g} % of {outcome.subtrahend}; {rounds}")
     ends = f"95 % interval {shown(needed.low)} to {shown(needed.high)}"
     more = f"; {needed.balanced} hold every order equally often" if needed.balanced else ""
     print(f"needed        {shown(needed.people)} participants for a power of {100 * power:g} % ({ends}){more}")

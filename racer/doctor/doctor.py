@@ -16,7 +16,8 @@ from compression.errors import CompressionError
 from compression.model.latent_model import LatentModel, use_one_thread
 from disk.reading import read_plain
 from racer.doctor.machine import CheckResult, CheckStatus, bytes_per_step, check_disk, check_machine, free_bytes
-from racer.drivers.keyboard import HeldKeys
+from racer.drivers.driver import Driver
+from racer.drivers.keyboard import HeldKeys, KeyboardDriver
 from racer.drivers.registry import SIMULATED, make_driver
 from racer.errors import ConfigError, NoDisplayError, RacerError
 from racer.loop.attended import EpisodeRun, Setup, Unrecorded
@@ -58,12 +59,15 @@ class DoctorConfig:
     """Whether to leave out the window."""
     keys: bool = False
     """Whether to ask for keys to be held at once."""
+    latency: bool = False
+    """Whether to measure how long a key takes until the frame that shows its effect."""
 
     def __post_init__(self) -> None:
         if self.pace is not None:
             check_pace(self.pace)
-        if self.headless and self.keys:
-            raise ConfigError("keys are tried in a window: leave out --headless or --keys")
+        for name in ("keys", "latency"):
+            if self.headless and getattr(self, name):
+                raise ConfigError(f"keys are tried in a window: leave out --headless or --{name}")
 
 
 @dataclass(frozen=True)
@@ -108,7 +112,7 @@ def examine(config: DoctorConfig) -> list[CheckResult]:
         return [*checks, CheckResult("step", "fail", f"{spec.name} cannot be driven", str(error))]
     checks += [check_steps(unseen)] if spec.paced else []
     if not config.headless:
-        checks += _check_window(needs, model, config.keys)
+        checks += _check_window(needs, model, config.keys, config.latency)
     return checks
 
 
@@ -238,8 +242,15 @@ def _needs_of(study: Study) -> dict[str, Any]:
     }
 
 
-def _drive(needs: Needs, model: LatentModel, display: Display, steps: int) -> PaceSummary:
-    """Let a simulated participant do the task, from a seed of its own, and return the pace kept.
+def _drive(
+    needs: Needs,
+    model: LatentModel,
+    display: Display,
+    steps: int,
+    driver: Driver | None = None,
+    recorder: Unrecorded | None = None,
+) -> PaceSummary:
+    """Let a driver, or else a simulated participant, do the task from a seed of its own, and return the pace kept.
 
     Where the task has no simulated people nothing is done; that takes as long to show.
     """
@@ -249,8 +260,9 @@ def _drive(needs: Needs, model: LatentModel, display: Display, steps: int) -> Pa
     channel = ChannelConfig(bits=needs.channel.bits)
     spec = needs.task.spec
     setup = Setup(needs.task, channel, model, fitted, seed=0, text=spec.text("en"))
-    driver = make_driver(SIMULATED, needs.task, 0) if spec.driver else _Resting(spec.start_action)
-    episodes = EpisodeRun(setup, driver, display, Unrecorded(), pacer)
+    if driver is None:
+        driver = make_driver(SIMULATED, needs.task, 0) if spec.driver else _Resting(spec.start_action)
+    episodes = EpisodeRun(setup, driver, display, recorder or Unrecorded(), pacer)
     with suppress(EndSession):  # the number of steps timed says so
         episodes.run(EpisodePlan(0, "round", condition, seed=0, steps=steps), "Racer drives: please wait")
     return pacer.summary()
@@ -269,7 +281,7 @@ class _Resting:
         return self._action
 
 
-def _check_window(needs: Needs, model: LatentModel, with_keys: bool) -> list[CheckResult]:
+def _check_window(needs: Needs, model: LatentModel, with_keys: bool, with_latency: bool) -> list[CheckResult]:
     from racer.doctor.rollover import combinations, try_keys
     from racer.window.window import Window
 
@@ -285,10 +297,33 @@ def _check_window(needs: Needs, model: LatentModel, with_keys: bool) -> list[Che
         checks = [_check_display(), *([check_drive(drive)] if spec.paced else [])]
     finally:
         window.close()
+    if with_latency:
+        checks += measure_latency(needs, model)
     if with_keys:
         wanted = combinations(held.bindings)
         checks.append(check_keys(wanted, try_keys(wanted, spec)))
     return checks
+
+
+def measure_latency(needs: Needs, model: LatentModel, keys: int = 20) -> list[CheckResult]:
+    """Press so many keys in a drive, and measure how long they take; also what a flip takes."""
+    import pygame
+
+    from racer.doctor.latency import PressingWindow, ShownRows, check_latency, check_vsync, drive_of, latencies_ms
+
+    spec, rate = needs.task.spec, needs.steps_per_second
+    held = HeldKeys(spec, needs.keys)
+    window = PressingWindow(held, round(1e9 / rate), np.random.default_rng(0))
+    try:
+        checks = [check_vsync(window.flip_ms(), max(pygame.display.get_desktop_refresh_rates(), default=0))]
+        if not spec.paced:
+            waits = f"not measured: {spec.name} waits for its answers, and records when a key went down"
+            return [*checks, CheckResult("key to frame", "ok", waits)]
+        rows = ShownRows()
+        _drive(needs, model, window, drive_of(keys), KeyboardDriver(held), rows)
+        return [*checks, check_latency(latencies_ms(window.presses, rows.rows), len(window.presses), rate)]
+    finally:
+        window.close()
 
 
 def _check_display() -> CheckResult:

@@ -123,7 +123,7 @@ def check_clock(now: datetime, recorded: datetime | None) -> CheckResult:
     value = f"{now.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
     advice = "set the machine's clock: recordings are named and sorted by it"
     if now < _EARLIEST:
-        return CheckResult("clock", "fail", f"{value}, which has passed long ago", advice)
+        return CheckResult("clock", "fail", f"{value}, which is long past", advice)
     if recorded is not None and now < recorded:
         return CheckResult(
             "clock", "fail", f"{value}, before the newest recording ({recorded:%Y-%m-%d %H:%M:%S})", advice

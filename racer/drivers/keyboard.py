@@ -62,11 +62,11 @@ def check_bindings(spec: TaskSpec, given: Mapping[str, Sequence[str]]) -> dict[s
     names = [action.name for action in spec.actions]
     for name, keys in given.items():
         if not bindings:
-            raise ConfigError(f"no action of task {spec.name} has keys as it is set: leave {name[:40]!r} out")
+            raise ConfigError(f"with these settings no action of task {spec.name} has keys: leave {name[:40]!r} out")
         if name not in names or name not in bindings:
             raise ConfigError(f"no action {name[:40]!r} has keys in task {spec.name}; there are {', '.join(bindings)}")
         if not keys:
-            raise ConfigError(f"no key stands for {name}; name at least one, such as {bindings[name][0]!r}")
+            raise ConfigError(f"no key is named for {name}; name at least one, such as {bindings[name][0]!r}")
         bindings[name] = tuple(keys)
     for name, keys in bindings.items():
         for key in keys:
@@ -75,7 +75,7 @@ def check_bindings(spec: TaskSpec, given: Mapping[str, Sequence[str]]) -> dict[s
     for name, keys in bindings.items():
         for key in keys:
             if taken.setdefault(key, name) != name:
-                raise ConfigError(f"a key cannot stand for two actions: {key} is that of {taken[key]} and of {name}")
+                raise ConfigError(f"a key cannot mean two actions: {key} is that of {taken[key]} and of {name}")
     return bindings
 
 

@@ -88,7 +88,7 @@ def make_driver(name: str, task: Task, person: int, dice: int | None = None) -> 
         return _Checked(name, _import_driver(name, kind, rest, dice), spec)
     if rest:
         if not rest.isdecimal() or len(rest) > _MOST_DIGITS:
-            raise DriverError(f"driver {name[:60]!r}: what follows `{kind}:` is a seed, a number of 0 or more")
+            raise DriverError(f"driver {name[:60]!r}: what follows `{kind}:` must be a seed, a number of 0 or more")
         person = dice = int(rest)
     family = family_of(kind, task)
     if family.name in BUILT_IN:

@@ -15,7 +15,7 @@ SLOWEST, FASTEST = 1.0, 50.0
 _TOLERANCE_NS = 2_000_000
 """A step that lasts longer than its period by more than this is an overrun."""
 
-_LONGEST_LEAD_NS = 12_000_000
+LONGEST_LEAD_NS = 12_000_000
 """Time set aside for deciding, stepping, drawing and transmitting, so that the next frame is ready on the beat."""
 
 
@@ -55,7 +55,7 @@ class Pacer:
 
     def decide_at(self) -> int:
         """Return when the driver should decide the step under way."""
-        return self._beat_ns + self.period_ns - min(_LONGEST_LEAD_NS, 3 * self.period_ns // 5)
+        return self._beat_ns + self.period_ns - min(LONGEST_LEAD_NS, 3 * self.period_ns // 5)
 
     def show_at(self) -> int:
         """Return when the next frame should be shown, and count from there."""

@@ -91,7 +91,7 @@ def check_ledgers(
 
 def _of_recording(path: Path, sha256: str, ledger: Ledger, deposited: int | None, extra: bool) -> Finding:
     if sha256 in ledger.hashes("withdrawn"):
-        return Finding(CHECK, "fail", "whoever it is of has withdrawn it")
+        return Finding(CHECK, "fail", "the person it is of has withdrawn it")
     number = ledger.held.get(sha256)
     if number is None and path.name.endswith(PARTIAL_SUFFIX):
         return Finding(CHECK, "skipped", "it is not finished, and only finished recordings are noted")

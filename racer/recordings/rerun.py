@@ -58,7 +58,7 @@ def rerun_episode(task: Task, info: EpisodeInfo, columns: Columns) -> RerunResul
     if not actions:
         return RerunResult("")
     if max(actions) >= len(task.spec.actions):
-        return RerunResult("it holds actions that there are not")
+        return RerunResult("it holds actions that the task does not have")
     if seeds[0] != info.seed or not 0 <= min(seeds) <= max(seeds) <= MOST_SEED:
         return RerunResult("stimulus holds seeds that are none of its trials")
     metrics: dict[str, list[float]] = {metric.name: [] for metric in task.spec.metrics}
@@ -66,7 +66,7 @@ def rerun_episode(task: Task, info: EpisodeInfo, columns: Columns) -> RerunResul
     with closing(_Run(task, seeds, actions)) as run:
         for step, seed in enumerate(seeds):
             if step and over and task.spec.paced:
-                return RerunResult(f"it goes on after its end at step {step - 1} (action)")
+                return RerunResult(f"it goes on after the end of its trial at step {step - 1} (action)")
             if step and not over and seed != seeds[step - 1]:
                 return RerunResult(f"stimulus changes at step {step} within a trial")
             outcome = run.advance()
@@ -110,7 +110,7 @@ class Rerun:
             raise RerunError(str(error)) from error
         if again.difference:
             raise RerunError(
-                f"replayed here it goes differently, as it may with other versions of the task ({again.difference})"
+                f"replayed here, it goes differently, as it may with other versions of the task ({again.difference})"
             )
         self.over = again.over
         self._actions, self._seeds = applied_actions(episode.info, episode).tolist(), episode.stimulus.tolist()

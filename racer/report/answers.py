@@ -8,21 +8,23 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from racer.loop.conditions import may_be_condition
-from racer.report.statistics import mean_se
+from racer.report.statistics import friedman, holm, mean_se, paired
 from racer.sitting.answers import CONSENT, NOTE
-from racer.sitting.questionnaires import Item
+from racer.sitting.questionnaires import CHOSEN, Item
 
 if TYPE_CHECKING:
     from racer.report.recordings import Person
 
 NASA_TLX, NASA_TLX_POINTS = "nasa-tlx", 21
 NASA_TLX_ITEMS = ("mental", "physical", "temporal", "performance", "effort", "frustration")
+TOTAL = "total"
+"""Stands for the item where the whole of NASA-TLX is meant."""
 NO_CONDITION = "-"
 """Stands for the condition in questionnaires before the first episode and after the last."""
 _RATING = re.compile(r"[1-9]|1[0-9]|2[01]", re.ASCII)
@@ -61,6 +63,27 @@ class Total:
     participants: int
     mean: float
     se: float | None
+
+
+@dataclass(frozen=True)
+class ItemTest:
+    """Whether an item is answered otherwise under some condition, over those who answered it under all of them.
+
+    Friedman's rank test; of two conditions Wilcoxon's of signed ranks.
+    """
+
+    phase: str
+    questionnaire: str
+    item: str
+    """`total` of the unweighted total of NASA-TLX."""
+    participants: int
+    statistic: float
+    """chi2 of Friedman's test, W of Wilcoxon's."""
+    df: int | None
+    """Degrees of freedom of chi2; None with two conditions."""
+    p: float
+    p_holm: float
+    """Corrected by Holm's method for all items that are tested."""
 
 
 @dataclass(frozen=True)
@@ -115,6 +138,8 @@ class Answers:
     """Items that are answered with a number: means of the numbers themselves."""
     choices: list[OptionCount] = field(default_factory=list)
     """In the order in which the options were shown."""
+    tests: list[ItemTest] = field(default_factory=list)
+    """Tests of ratings, numbers and the total of NASA-TLX that were asked for under every condition."""
 
 
 _Key = tuple[str, str, str, str]
@@ -145,7 +170,7 @@ def read_answers(people: tuple[Person, ...], conditions: tuple[str, ...]) -> Ans
         answered = {name: text for name, text in given[key].items() if text}
         own = items.get((questionnaire, item), {})
         options = own.get("options")
-        if own.get("kind") in ("choice", "choices") and isinstance(options, dict):
+        if own.get("kind") in CHOSEN and isinstance(options, dict):
             taken = [text.split() for text in answered.values()]
             found.choices.extend(
                 OptionCount(*key, name, str(words), sum(name in each for each in taken), len(taken))
@@ -157,7 +182,35 @@ def read_answers(people: tuple[Person, ...], conditions: tuple[str, ...]) -> Ans
             found.ratings.extend(_mean(key, answered, _points(own, questionnaire, answered)))
         else:
             found.comments.extend(Comment(name, *key, text) for name, text in answered.items())
+    counted = dict.fromkeys((each.phase, each.questionnaire, each.item) for each in found.ratings + found.numbers)
+    scores = {
+        of: [{name: float(text) for name, text in given.get((*of, each), {}).items() if text} for each in conditions]
+        for of in counted
+    }
+    for phase in dict.fromkeys(total.phase for total in found.totals):
+        scores[phase, NASA_TLX, TOTAL] = [_whole(given, phase, each) for each in conditions]
+    found.tests.extend(_tests(scores, conditions))
     return found
+
+
+def _tests(scores: dict[tuple[str, str, str], list[dict[str, float]]], conditions: tuple[str, ...]) -> list[ItemTest]:
+    """Return the tests of items (phase, questionnaire, item), given what each person said under each condition."""
+    found: list[ItemTest] = []
+    for of, answers in scores.items():
+        people = sorted(set.intersection(*map(set, answers)))
+        if len(people) < 2 or len(conditions) < 2:
+            continue
+        table = np.array([[answered[name] for answered in answers] for name in people])
+        if len(conditions) > 2:
+            ranks = friedman(conditions, table)
+            if ranks is not None:
+                found.append(ItemTest(*of, len(people), ranks.chi2, ranks.df, ranks.p, p_holm=1.0))
+        else:
+            pair = paired(conditions[1], conditions[0], table[:, 1] - table[:, 0])
+            if pair.wilcoxon is not None and pair.wilcoxon_p is not None:
+                found.append(ItemTest(*of, len(people), pair.wilcoxon, None, pair.wilcoxon_p, p_holm=1.0))
+    corrected = holm([each.p for each in found])
+    return [replace(each, p_holm=p) for each, p in zip(found, corrected, strict=True)]
 
 
 def _points(own: dict[str, Any], questionnaire: str, answered: dict[str, str]) -> int:
@@ -196,15 +249,20 @@ def when(phase: str) -> str:
 def _totals(given: dict[_Key, dict[str, str]], keys: list[_Key]) -> list[Total]:
     found: list[Total] = []
     for phase, condition in dict.fromkeys((key[0], key[3]) for key in keys if key[1] == NASA_TLX):
-        scales = [given.get((phase, NASA_TLX, item, condition), {}) for item in NASA_TLX_ITEMS]
-        whole = [
-            np.mean([100 * (int(scale[name]) - 1) / (NASA_TLX_POINTS - 1) for scale in scales])
-            for name in scales[0]
-            if all(_RATING.fullmatch(scale.get(name, "")) for scale in scales)
-        ]
+        whole = [*_whole(given, phase, condition).values()]
         if whole:
             found.append(Total(phase, condition, len(whole), *mean_se(np.array(whole, np.float64))))
     return found
+
+
+def _whole(given: dict[_Key, dict[str, str]], phase: str, condition: str) -> dict[str, float]:
+    """Return the total of NASA-TLX of those who answered all of it, by name."""
+    scales = [given.get((phase, NASA_TLX, item, condition), {}) for item in NASA_TLX_ITEMS]
+    return {
+        name: float(np.mean([100 * (int(scale[name]) - 1) / (NASA_TLX_POINTS - 1) for scale in scales]))
+        for name in scales[0]
+        if all(_RATING.fullmatch(scale.get(name, "")) for scale in scales)
+    }
 
 
 _PHASES = {"start": 0, "evaluation": 1, "end": 2}

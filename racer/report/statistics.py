@@ -6,7 +6,7 @@ Where differences do not vary at all, a test statistic would be infinite or unde
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -208,16 +208,22 @@ def paired(minuend: str, subtrahend: str, differences: NDArray[np.float64]) -> P
 
 def all_pairs(conditions: tuple[str, ...], table: Table) -> list[PairedDifference]:
     """Return every condition compared with every earlier one, the last first, p corrected by Holm's method."""
-    multipletests = analysis("statsmodels.stats.multitest").multipletests
-
     pairs = [
         paired(conditions[i], conditions[j], table[:, i] - table[:, j])
         for i in reversed(range(len(conditions)))
         for j in reversed(range(i))
     ]
     tested = [pair for pair in pairs if pair.p is not None]
-    corrected = iter(multipletests([pair.p for pair in tested], method="holm")[1] if tested else [])
-    return [pair if pair.p is None else replace(pair, p_holm=float(next(corrected))) for pair in pairs]
+    corrected = iter(holm([pair.p for pair in tested if pair.p is not None]))
+    return [pair if pair.p is None else replace(pair, p_holm=next(corrected)) for pair in pairs]
+
+
+def holm(found: Sequence[float]) -> list[float]:
+    """Return p of several tests, corrected by Holm's method."""
+    if not found:
+        return []
+    multipletests = analysis("statsmodels.stats.multitest").multipletests
+    return [float(p) for p in multipletests(found, method="holm")[1]]
 
 
 def friedman(conditions: tuple[str, ...], table: Table) -> Friedman | None:

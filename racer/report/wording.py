@@ -5,10 +5,13 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from racer.report.behaviour import Attention
 from racer.report.statistics import Anova, Friedman, Interval, PairedDifference
+
+if TYPE_CHECKING:
+    from racer.report.answers import ItemTest
 
 UNDEFINED = "undefined (the differences do not vary)"
 FRACTION = "fraction"
@@ -158,6 +161,12 @@ def paired_line(pair: PairedDifference) -> str:
 def wilcoxon_line(pair: PairedDifference) -> str:
     """Return, for example, `W = 0.0, p = 0.0005`."""
     return "-" if pair.wilcoxon is None else f"W = {pair.wilcoxon:g}, {p_value(pair.wilcoxon_p)}"
+
+
+def item_test(test: ItemTest) -> str:
+    """Return a test of a questionnaire's item."""
+    told = f"W = {test.statistic:g}" if test.df is None else f"chi2({test.df}) = {test.statistic:.2f}"
+    return f"{told}, {p_value(test.p)}"
 
 
 def friedman_line(test: Friedman) -> str:

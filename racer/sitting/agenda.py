@@ -135,16 +135,14 @@ def make_agenda(
     part = since_break = 0
     for block in blocks:
         evaluated, condition = block[0].phase == EVALUATION, block[0].condition
-        if evaluated:
-            part += 1
-            if parts > 1:
-                agenda.append(
-                    Page(texts.part_title.format(number=part, count=parts), texts.part_lines, texts.press_space)
-                )
+        part += evaluated
         for plan in block:
             if screens.break_every and since_break == screens.break_every:
                 agenda.append(_break(plan.number, len(plans), screens, texts))
                 since_break = 0
+            if evaluated and parts > 1 and plan is block[0]:
+                title = texts.part_title.format(number=part, count=parts)
+                agenda.append(Page(title, texts.part_lines, texts.press_space))
             counted = [other for other in plans if (other.phase == PRACTICE) == (plan.phase == PRACTICE)]
             practice = texts.practice_pictures if plan.phase == PRACTICE else ""
             above = practice if alone else heading(plans, plan, texts)

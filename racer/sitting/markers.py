@@ -2,7 +2,8 @@
 
 Lab Streaming Layer (labstreaminglayer.org) carries words, each with the time of the event on its own clock, whenever
 they are sent. A serial line carries one byte for each event, so that the time is that of the byte. Neither carries what
-somebody answers or writes: a stream is for everybody in the network to read.
+somebody answers or writes: a stream is for everybody in the network to read. Tones tell whoever is in the room when a
+round begins and ends.
 """
 
 from __future__ import annotations
@@ -50,6 +51,8 @@ class MarkersConfig:
     photodiode: int = 0
     """Side of a square in the upper right corner that is white with one frame and black with the next, pixels, 16 to
     400; 0 for none."""
+    sounds: bool = False
+    """Whether a short tone is played at the beginning and the end of every round."""
 
     def __post_init__(self) -> None:
         least, most = SQUARE
@@ -64,7 +67,7 @@ class MarkersConfig:
     @property
     def told(self) -> bool:
         """Whether any device is told anything."""
-        return self.lsl or bool(self.serial)
+        return self.lsl or bool(self.serial) or self.sounds
 
     def require(self) -> None:
         """Make sure, before anything is written, that what is needed is installed.
@@ -88,7 +91,7 @@ class Markers:
 
     Raises:
         MissingPackageError: If what it needs is not installed.
-        ConfigError: If the serial port cannot be opened.
+        ConfigError: If the serial port cannot be opened, or no sound can be played.
     """
 
     def __init__(self, config: MarkersConfig, session_id: str, clock: Callable[[], int] = time.monotonic_ns) -> None:
@@ -96,6 +99,11 @@ class Markers:
         self.frames = config.frames
         self._outlet: Any = None
         self._port: Any = None
+        self._tones: Any = None
+        if config.sounds:
+            from racer.window.tones import Tones
+
+            self._tones = Tones()
         if config.lsl:
             self._lsl = import_extra("pylsl", _EXTRA, "a Lab Streaming Layer stream")
             with suppress(RuntimeError, AttributeError):  # it takes that once, and in older versions never
@@ -132,6 +140,8 @@ class Markers:
             detail: More on it, words; empty for nothing.
             time_ns: When, on the clock of the recording.
         """
+        if self._tones is not None:
+            self._tones.tell(kind)
         if self._outlet is not None:
             self._outlet.push_sample([f"{kind} {detail}".rstrip()], time_ns / 1e9 + self._offset)
         if self._port is None:
@@ -147,7 +157,9 @@ class Markers:
         """Give the devices back."""
         if self._port is not None:
             self._port.close()
-        self._outlet = self._port = None
+        if self._tones is not None:
+            self._tones.close()
+        self._outlet = self._port = self._tones = None
 
 
 class MarkedRecorder(PatientRecorder):

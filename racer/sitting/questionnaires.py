@@ -9,18 +9,21 @@ from decimal import Decimal
 from typing import Final, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from racer.errors import ConfigError
 
-Kind = Literal["scale", "choice", "choices", "number", "line", "text"]
-"""How an item is answered: with a point of a scale, one of several options, any number of them, a number, a line of
-words, or more words."""
+Kind = Literal["scale", "choice", "choices", "picture", "number", "line", "text"]
+"""How an item is answered: with a point of a scale, one of several options, any number of them, one of several
+pictures, a number, a line of words, or more words."""
+CHOSEN: Final = ("choice", "choices", "picture")
+"""Kinds that have options."""
 TYPED: Final = ("number", "line", "text")
 """Kinds that are typed."""
 
 FEWEST_POINTS, MOST_POINTS = 2, 21
 """Fewest and most points of a scale; 21 is NASA-TLX's, which is drawn as a ruler instead of numbered buttons."""
-FEWEST_OPTIONS, MOST_OPTIONS = 2, 20
+FEWEST_OPTIONS, MOST_OPTIONS, MOST_PICTURES = 2, 20, 9
 MOST_NUMBER, MOST_DECIMALS = 10**9, 6
 MOST_ON_A_PAGE = 10
 MOST_ANSWER_CHARACTERS = 1000
@@ -48,7 +51,9 @@ class Item:
     kind: Kind = "scale"
     options: Mapping[str, str] = field(default_factory=dict, hash=False)
     """Options of a choice, 2 to 20: what is recorded (a letter, then up to 39 of a-z, 0-9, `_`, `-`), and the words
-    shown."""
+    shown; of a choice of pictures, 2 to 9, the names of their files."""
+    pictures: Mapping[str, NDArray[np.uint8]] = field(default_factory=dict, compare=False, repr=False)
+    """What is shown for the options of kind `picture`, uint8[H, W, 3] each."""
     least: float | None = None
     """Smallest number accepted, from -10^9; required for the kind `number`."""
     most: float | None = None
@@ -65,10 +70,10 @@ class Item:
             raise self._wrong("has no text")
         if not FEWEST_POINTS <= self.points <= MOST_POINTS:
             raise self._wrong(f"points must lie between 2 and 21; got {self.points}")
-        if self.kind in ("choice", "choices"):
+        if self.kind in CHOSEN:
             self._check_options()
         elif self.options:
-            raise self._wrong(f"options are for the kinds choice and choices; its kind is {self.kind}")
+            raise self._wrong(f"options are for the kinds choice, choices and picture; its kind is {self.kind}")
         if self.kind == "number":
             self._check_number()
         elif self.least is not None or self.most is not None or self.decimals:
@@ -95,7 +100,7 @@ class Item:
             return None if self.needed else ""
         if self.kind == "scale":
             return given if re.fullmatch("[0-9]{1,2}", given) and 1 <= int(given) <= self.points else None
-        if self.kind in ("choice", "choices"):
+        if self.kind in CHOSEN:
             chosen = given.split()
             known = all(name in self.options for name in chosen) and (self.kind == "choices" or len(chosen) == 1)
             return " ".join(name for name in self.options if name in chosen) if known else None
@@ -105,7 +110,7 @@ class Item:
         """Return an answer such as somebody gives who does not read the question; in words only where they must."""
         if self.kind == "scale":
             return str(respondent.integers(1, self.points, endpoint=True))
-        if self.kind == "choice":
+        if self.kind in ("choice", "picture"):
             return str(respondent.choice(list(self.options)))
         if self.kind == "choices":
             chosen = [name for name in self.options if respondent.random() < 0.5]
@@ -126,8 +131,9 @@ class Item:
         return f"{number + 0:f}" if fits and -int(exponent) <= self.decimals else None
 
     def _check_options(self) -> None:
-        if not FEWEST_OPTIONS <= len(self.options) <= MOST_OPTIONS:
-            raise self._wrong(f"a {self.kind} needs 2 to 20 options; got {len(self.options)}")
+        most = MOST_PICTURES if self.kind == "picture" else MOST_OPTIONS
+        if not FEWEST_OPTIONS <= len(self.options) <= most:
+            raise self._wrong(f"a {self.kind} needs 2 to {most} options; got {len(self.options)}")
         for name, words in self.options.items():
             if not _OPTION.fullmatch(name):
                 raise self._wrong(f"option {name[:80]!r} must be a letter and then up to 39 of a-z, 0-9, '_' and '-'")

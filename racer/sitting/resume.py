@@ -144,7 +144,9 @@ def find_earlier(
         )
     order = first.config.get("order")
     if not isinstance(order, int):
-        raise ResumeError(f"the session of {first.participant} cannot be continued: it does not say its order")
+        raise ResumeError(
+            f"the session of {first.participant} cannot be continued: it does not say which order of conditions it has"
+        )
     driven: list[tuple[str, str, int]] = []
     answered: set[str] = set()
     for path in sitting.paths:
@@ -176,12 +178,12 @@ def _difference(
     for key, name in _MUST_AGREE.items():
         then, now = begun.config.get(key), _plain(settings[key])
         if key == "trial_run" and then != now:
-            return "it is a trial run: add --trial" if then else "it is no trial run: leave out --trial"
+            return "it is a trial run: add --trial" if then else "it is not a trial run: leave out --trial"
         if then != now:
             while isinstance(then, dict) and isinstance(now, dict):
                 key = next(key for key in {**now, **then} if then.get(key) != now.get(key))
                 name, then, now = f"{name}, {key}", then.get(key), now.get(key)
-            return f"another {name} ({str(then)[:60]} then, {str(now)[:60]} now)"
+            return f"it differs in {name} ({str(then)[:60]} then, {str(now)[:60]} now)"
     return None
 
 

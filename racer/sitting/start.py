@@ -251,8 +251,9 @@ def sit(
             )
         markers = None
         try:
-            if config.markers.told and not config.simulated:
-                markers = Markers(config.markers, session_id, clock)
+            marked = replace(config.markers, sounds=config.markers.sounds and not config.headless)
+            if marked.told and not config.simulated:
+                markers = Markers(marked, session_id, clock)
             if not config.simulated:
                 note_given(config.data, [participant])  # before there is a recording that could be deleted
             # Simulated time would flush at every few steps, and a thread's commits come at no time that repeats.

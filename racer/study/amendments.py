@@ -105,7 +105,8 @@ def amend(study: Study, reason: str, now: datetime) -> Amendment:
         )
     if study.settings_sha256 in known:
         raise StudyFileError(
-            study.path, "is as it was in an earlier version; nothing was changed: amendments only lead on"
+            study.path,
+            "is the same as in an earlier version; nothing was changed: an amendment cannot lead back to one",
         )
     difference = tuple(
         Difference(key, value_at(settings, key), value_at(present, key)) for key in sorted(paths(settings, present))

@@ -293,13 +293,13 @@ def _read_answers(
         image = image.replace("\\", "/").rsplit("/", 1)[-1]
         action, time = actions.get(answer.casefold()), _seconds(seconds)
         problem = (
-            "there is no worker"
+            "it names no worker"
             if not worker
-            else f"{image or 'nothing'} is no picture of these trials"
+            else f"{image or 'nothing'} is not a picture of these trials"
             if image not in known
-            else f"{answer or 'nothing'} is none of the answers {', '.join(action.name for action in spec.actions)}"
+            else f"{answer or 'nothing'} is not one of the answers {', '.join(action.name for action in spec.actions)}"
             if action is None
-            else f"{seconds or 'nothing'} is no time from 0 to {_MOST_SECONDS:g} seconds"
+            else f"{seconds or 'nothing'} is not a time from 0 to {_MOST_SECONDS:g} seconds"
             if time is None
             else f"{worker} answered {image} before; the first answer counts"
             if image in found.get(worker, {})

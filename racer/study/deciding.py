@@ -14,6 +14,8 @@ from racer.loop.conditions import MASKED_CONDITIONS
 
 _PLANNING = ("title", "participants", "pilots", "experimenter", "language", "font", "primary")
 _LATER = ("catch", "repeats", "mixed")
+_MET = ("photodiode", "sounds")
+"""What a participant sees or hears of the section about markers."""
 _LATE_ACTIONS = ("action_delay", "action_loss")
 _TRAINED_BEFORE = {"constants": "racer", "labels": "released", "negative_label": None}
 _WORDS_OF_ITEMS = ("text", "low", "high", "kind", "options", "free")
@@ -46,8 +48,9 @@ def deciding(settings: Mapping[str, Any]) -> dict[str, Any]:
         screens = {name: value for name, value in found["screens"].items() if name != "instructions"}
         found["screens"] = screens | {"consent": bool(screens.get("consent"))}
     marked = found.pop("markers", None)
-    if isinstance(marked, dict) and marked.get("photodiode"):
-        found["markers"] = {"photodiode": marked["photodiode"]}  # the rest is nothing that anybody sees
+    if isinstance(marked, dict):
+        met = {name: marked[name] for name in _MET if marked.get(name)}
+        found |= {"markers": met} if met else {}
     if isinstance(found.get("questionnaires"), dict):
         custom = [_wordless(entry) for entry in _listed(found["questionnaires"].get("custom"))]
         found["questionnaires"] = found["questionnaires"] | {"custom": custom}

@@ -408,6 +408,10 @@ def _check_questionnaires(study: Study) -> None:
         if entry.name in built_in:
             reason = f"{entry.name} is a built-in questionnaire; give yours another name"
             raise StudyFileError(study.path, f"questionnaires.custom[{place}].name: {reason}")
+        for item in entry.items:
+            for name, file in item.options.items() if item.kind == "picture" else ():
+                where = f"questionnaires.custom[{place}], item {item.id}, options.{name}"
+                _check_file(study.path, where, file)
     known = [*built_in, *(entry.name for entry in section.custom)]
     for key in ("start", "after_condition", "end"):
         for name in getattr(section, key):

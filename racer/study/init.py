@@ -106,7 +106,7 @@ def folder_text(study: Path, images: str) -> str:
     refuse_outside(study, "images", images)
     if Path(images).is_dir() and not (study / images).exists():
         raise ConfigError(
-            f"{images} lies here, and a study's pictures lie in its own folder; nothing was done: move it to "
+            f"{images} is here, but a study's pictures lie in its own folder; nothing was done: move it to "
             f"{study / images}"
         )
     spec = make_task("folder", {"images": images}, (study,)).spec

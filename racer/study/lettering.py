@@ -66,7 +66,8 @@ def texts_shown(study: Study) -> Iterator[tuple[str, str]]:
         own = any(entry.name == name for entry in asked.custom)
         key = f"questionnaires.custom, {name}" if own else f"language, {name}"
         for item in study.questionnaire(name).items:
-            yield from ((key, text) for text in (item.text, item.low, item.high, *item.options.values()))
+            words = () if item.kind == "picture" else item.options.values()
+            yield from ((key, text) for text in (item.text, item.low, item.high, *words))
     for field in fields(study.language.texts):
         words = getattr(study.language.texts, field.name)
         yield from (("language", text) for text in ((words,) if isinstance(words, str) else words))

@@ -89,7 +89,7 @@ def run_study(
     if not 1 <= participants <= 1000:
         raise ConfigError(f"participants must lie between 1 and 1000; got {participants}")
     if driver == KEYBOARD:
-        raise ConfigError("a whole study is run by simulated participants; people drive by `racer session start`")
+        raise ConfigError("a whole study is run by simulated participants; people drive with `racer session start`")
     make_driver(driver, study.file.make_task(), 0)  # says now what is wrong with it, and not in every process
     refuse_a_mixture(study, driver)  # also where nobody is missing: what is there must be what the file says
     trains = masks_to_train(study)
@@ -201,7 +201,7 @@ def _alone(study: Study) -> Iterator[None]:
             study.path, "another `racer study run` is simulating this study; nothing was changed: wait for its end"
         ) from error
     except OSError as error:
-        reason = f"cannot lock {locked}: {error.strerror or error}; nothing was simulated: mend that and run it again"
+        reason = f"cannot lock {locked}: {error.strerror or error}; nothing was simulated: fix that and run it again"
         raise StudyFileError(study.path, reason) from error
     try:
         with lock:

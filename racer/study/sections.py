@@ -318,8 +318,8 @@ class CustomItem(Section):
     text: Question
     """The question, 1 to 500 characters."""
     kind: Kind = "scale"
-    """`scale`; `choice`: one of the options; `choices`: one or more of them; `number`; `line`: one line of words, up to
-    200 characters; `text`: up to 1000."""
+    """`scale`; `choice`: one of the options; `choices`: one or more of them; `picture`: one of 2 to 9 pictures;
+    `number`; `line`: one line of words, up to 200 characters; `text`: up to 1000."""
     low: Line = ""
     """What the scale's first point means, up to 200 characters."""
     high: Line = ""
@@ -328,7 +328,8 @@ class CustomItem(Section):
     """Points of the scale, 2 to 21; 7 if left out."""
     options: dict[str, Title] = Field(default={}, max_length=1000)
     """Options of a choice, 2 to 20, as in `options.daily = "Every day"`: what is recorded, a letter and then up to 39
-    of a-z, 0-9, `_`, `-`, and the words shown."""
+    of a-z, 0-9, `_`, `-`, and the words shown; of pictures the name of a file in the study's folder, as in
+    `options.sharp = "sharp.png"`."""
     least: float | None = None
     """Smallest number accepted, from -10^9."""
     most: float | None = None
@@ -417,6 +418,8 @@ class MarkersSection(Section):
     photodiode: Integer = 0
     """Side of a square in the upper right corner that is white with one frame and black with the next, pixels, 16 to
     400; 0 for none."""
+    sounds: bool = False
+    """Whether a short tone is played at the beginning and the end of every round."""
 
     @field_validator("serial")
     @classmethod

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Collection
+from dataclasses import replace
+from functools import partial
 from typing import get_args
 
 import sessions
 from racer.drivers.registry import KEYBOARD, is_person
 from racer.sitting.agenda import Screens
 from racer.sitting.protocol import ProtocolName
-from racer.sitting.questionnaires import Questionnaire
+from racer.sitting.questionnaires import Item, Questionnaire
 from racer.sitting.resume import running_sessions, to_resume, unfinished
 from racer.sitting.start import StartConfig, StudyMark
 from racer.study.amendments import advice, read_amendments, versions
@@ -18,6 +20,10 @@ from racer.study.deciding import differing, recorded_sha256
 from racer.study.file import Study, StudyFileError
 from racer.study.lettering import ADVICE, find_unshown
 from racer.study.sections import PILOT, MasksSection
+from racer.tasks.image_files import read_picture
+
+_PICTURE = 256
+"""Side of a picture that a question shows, pixels."""
 
 
 def next_protocol(study: Study) -> ProtocolName:
@@ -118,12 +124,19 @@ def refuse_unreadable(study: Study) -> None:
 
 def remarks(study: Study, protocol: ProtocolName, driver: str) -> list[str]:
     """Return what an experimenter may want to know before a new sitting begins, one line each."""
-    sittings = _sittings(study)
+    sittings, now = _sittings(study), running_sessions(study.recordings)
     pilots, done = _completed(sittings, "pilot"), _completed(sittings, protocol)
+    running = sum(
+        sitting.infos[-1].session_id in now and not sitting.info.trial_run
+        for sitting in unfinished(sittings, protocol, None)
+    )
     planned = study.file.pilots if protocol == "pilot" else study.file.participants
     found = []
-    if len(done) >= planned:
-        found.append(f"{len(done)} of {planned} planned {protocol} sittings are complete; this one is beyond the plan")
+    if len(done) + running >= planned:
+        run = f", and {running} {'is' if running == 1 else 'are'} running" if running else ""
+        found.append(
+            f"{len(done)} of {planned} planned {protocol} sittings are complete{run}; this one is beyond the plan"
+        )
     if protocol == "evaluation" and is_person(driver) and any(not is_person(each.info.driver) for each in pilots):
         found.append("the pilots of this study were simulated, and a person comes now")
     return found
@@ -211,7 +224,7 @@ def screens_of(study: Study) -> Screens:
     asked = study.file.questionnaires
 
     def questionnaires(names: tuple[str, ...]) -> tuple[Questionnaire, ...]:
-        return tuple(study.questionnaire(name) for name in names)
+        return tuple(with_pictures(study, study.questionnaire(name)) for name in names)
 
     screens = study.file.screens
     return Screens(
@@ -224,6 +237,22 @@ def screens_of(study: Study) -> Screens:
         after_condition=questionnaires(asked.after_condition),
         end=questionnaires(asked.end),
     )
+
+
+def with_pictures(study: Study, questionnaire: Questionnaire) -> Questionnaire:
+    """Return a questionnaire with the pictures that its items choose among.
+
+    Raises:
+        ConfigError: If one of them cannot be read.
+    """
+
+    def shown(item: Item) -> Item:
+        if item.kind != "picture":
+            return item
+        read = partial(read_picture, size=_PICTURE, grey=False, whole_shape=True)
+        return replace(item, pictures={name: read(study.folder / file) for name, file in item.options.items()})
+
+    return replace(questionnaire, items=tuple(map(shown, questionnaire.items)))
 
 
 def _sittings(study: Study) -> list[sessions.Sitting]:

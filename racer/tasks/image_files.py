@@ -26,7 +26,7 @@ FEWEST_PICTURES = 20
 """Fewest pictures that anything is learnt from."""
 
 
-def read_picture(path: Path, size: int, grey: bool) -> NDArray[np.uint8]:
+def read_picture(path: Path, size: int, grey: bool, whole_shape: bool = False) -> NDArray[np.uint8]:
     """Return a picture reduced to a square, uint8[size, size, C], every pixel the mean of what it covers.
 
     It is turned as its camera says (EXIF); what is transparent is white.
@@ -35,6 +35,7 @@ def read_picture(path: Path, size: int, grey: bool) -> NDArray[np.uint8]:
         path: The file.
         size: Side of the square, pixels.
         grey: Whether it loses its colours: C is 1, and else 3.
+        whole_shape: Whether it keeps its shape, with white beside it; else it is stretched to the square.
 
     Raises:
         ConfigError: If it cannot be read, has more than 50,000,000 pixels, or is several pictures.
@@ -61,7 +62,11 @@ def read_picture(path: Path, size: int, grey: bool) -> NDArray[np.uint8]:
             if whole.has_transparency_data:
                 whole = whole.convert("RGBA")
                 whole = Image.alpha_composite(Image.new("RGBA", whole.size, (255, 255, 255, 255)), whole)
-            whole = whole.convert("L" if grey else "RGB").resize((size, size), Image.Resampling.BOX)
+            whole = whole.convert("L" if grey else "RGB")
+            if whole_shape:
+                whole = ImageOps.pad(whole, (size, size), Image.Resampling.BOX, "white")
+            else:
+                whole = whole.resize((size, size), Image.Resampling.BOX)
             return np.asarray(whole).reshape(size, size, -1).copy()
     except Exception as error:  # whatever Pillow makes of damaged files
         raise ConfigError(

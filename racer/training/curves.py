@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
+from io import BytesIO
 from pathlib import Path
 
 from compression.fitting.classifiers import LossPoint
@@ -16,7 +17,9 @@ _TRAINED, _HELD_OUT = "#7F7F7F", "#0072B2"
 
 
 def curve_files(curve: Sequence[LossPoint], fitted: Path) -> dict[Path, bytes]:
-    """Return what stands beside a fitted file: `<its name>_curves.csv`, and `.png` where Matplotlib is installed.
+    """Return what stands beside a fitted file: `<its name>_curves.csv`, and what installed packages can make of it.
+
+    That is a drawing, `.png`, by Matplotlib, and a file of events, `.tfevents`, for TensorBoard.
 
     What the columns mean: `compression.fitting.classifiers.LossPoint`.
 
@@ -25,16 +28,46 @@ def curve_files(curve: Sequence[LossPoint], fitted: Path) -> dict[Path, bytes]:
         fitted: The file that was trained.
     """
     rows = [(p.stage, p.member, p.iteration, p.loss, p.held_out_loss, p.quality) for p in curve]
-    numbers, drawing = places_of_curves(fitted)
+    numbers, drawing, events = places_of_curves(fitted)
     files = {numbers: csv_bytes(_HEADER, rows)}
     with suppress(MissingPackageError):  # a machine that only records and trains draws nothing
         files[drawing] = _drawn(curve)
+    with suppress(ImportError):
+        files[events] = _events(curve, fitted.stem)
     return files
 
 
-def places_of_curves(fitted: Path) -> tuple[Path, Path]:
-    """Return where the curves of a fitted file lie: the numbers and the drawing."""
-    return fitted.with_name(f"{fitted.stem}_curves.csv"), fitted.with_name(f"{fitted.stem}_curves.png")
+def places_of_curves(fitted: Path) -> tuple[Path, Path, Path]:
+    """Return where the curves of a fitted file lie: the numbers, the drawing, and TensorBoard's events."""
+    beside = f"{fitted.stem}_curves"
+    return (
+        fitted.with_name(f"{beside}.csv"),
+        fitted.with_name(f"{beside}.png"),
+        fitted.with_name(f"{beside}.tfevents"),
+    )
+
+
+def _events(curve: Sequence[LossPoint], run: str) -> bytes:
+    """Return the curves as TensorBoard reads them; every time in it is 0, so that equal trainings give equal bytes.
+
+    Files of one folder are one run to TensorBoard, so the names of curves begin with the fitted file's.
+    """
+    from tensorboard.compat.proto.event_pb2 import Event
+    from tensorboard.compat.proto.summary_pb2 import Summary
+    from tensorboard.summary.writer.record_writer import RecordWriter
+
+    written = BytesIO()
+    records = RecordWriter(written)
+    records.write(Event(wall_time=0, file_version="brain.Event:2").SerializeToString())
+    for point in curve:
+        named = {"loss": point.loss, "held_out_loss": point.held_out_loss, "held_out_quality": point.quality}
+        values = [
+            Summary.Value(tag=f"{run}/{point.stage}/{point.member}/{name}", simple_value=value)
+            for name, value in named.items()
+        ]
+        event = Event(wall_time=0, step=point.iteration, summary=Summary(value=values))
+        records.write(event.SerializeToString())
+    return written.getvalue()
 
 
 def _drawn(curve: Sequence[LossPoint]) -> bytes:

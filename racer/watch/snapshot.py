@@ -12,12 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 import sessions
-from racer.errors import RacerError
 from racer.sitting.answers import NOTE, declined
 from racer.sitting.protocol import ProtocolName, plan_episodes
-from racer.sitting.resume import running_sessions
 from racer.study.file import Study
-from racer.study.status import study_status
+from racer.study.status import running_now, study_status
 
 State = Literal["running", "unfinished", "declined", "complete"]
 _LATE = 1.25
@@ -68,7 +66,8 @@ class Snapshot:
     unreadable: tuple[str, ...]
     """Names of files that cannot be read, or belong to no sitting."""
     next: str
-    """The next command."""
+    otherwise: str
+    """What comes next; see `StudyStatus`."""
 
 
 def take_snapshot(study: Study, now: datetime) -> Snapshot:
@@ -84,10 +83,7 @@ def take_snapshot(study: Study, now: datetime) -> Snapshot:
     """
     status = study_status(study)
     found, unusable = sessions.find_sittings(sessions.find_recordings(study.recordings))
-    try:
-        running = running_sessions(study.recordings)
-    except RacerError:  # an archive, or a folder without locks: nobody records there
-        running = frozenset()
+    running = running_now(study)
     watched = [each for sitting in found if (each := _watch(study, sitting, running, now)) is not None]
     watched.sort(key=lambda each: each.started_utc, reverse=True)
     watched.sort(key=lambda each: get_args(State).index(each.state))
@@ -101,6 +97,7 @@ def take_snapshot(study: Study, now: datetime) -> Snapshot:
         sittings=tuple(watched),
         unreadable=tuple(Path(path).name for path in unusable),
         next=status.next,
+        otherwise=status.otherwise,
     )
 
 

@@ -7,6 +7,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from racer.study.status import next_line
 from racer.watch.snapshot import Snapshot, Watched
 
 _COLOURS = {"running": "cyan", "unfinished": "yellow", "declined": "", "complete": "green"}
@@ -35,7 +36,7 @@ def render(snapshot: Snapshot) -> Group:
     after = [f"Not readable, or part of no sitting: {_plain(', '.join(snapshot.unreadable))}"] * bool(
         snapshot.unreadable
     )
-    after += [f"Next: {snapshot.next}", f"Seen at {snapshot.at_utc}"]
+    after += [next_line(snapshot.next, snapshot.otherwise), f"Seen at {snapshot.at_utc}"]
     return Group(*map(Text, lines), table, *map(Text, after))
 
 

@@ -98,7 +98,10 @@ class _Scale(Control):
 
 
 class _Options(Control):
-    """The up and down arrows, numbers and clicks choose one; among several, SPACE takes and gives back."""
+    """The up and down arrows, numbers and clicks choose one; among several, SPACE takes and gives back.
+
+    Pictures, which stand beside each other, are gone through by left and right too.
+    """
 
     def __init__(self, item: Item, answer: str) -> None:
         super().__init__(item)
@@ -119,7 +122,9 @@ class _Options(Control):
             return "before"
         if event.key in (pygame.K_UP, pygame.K_DOWN):
             return self._step(1 if event.key == pygame.K_DOWN else -1)
-        if event.key == pygame.K_SPACE and self._cursor is not None:
+        if event.key in (pygame.K_LEFT, pygame.K_RIGHT) and self.item.kind == "picture":
+            self._step(1 if event.key == pygame.K_RIGHT else -1)
+        elif event.key == pygame.K_SPACE and self._cursor is not None:
             self.point(self._cursor)
         elif event.key == pygame.K_DELETE and not self.item.needed:
             self._chosen.clear()
@@ -144,7 +149,7 @@ class _Options(Control):
         if not 0 <= place < len(self._names):
             return "after" if step > 0 else "before"
         self._cursor = place
-        if self.item.kind == "choice":
+        if self.item.kind != "choices":
             self._chosen = {self._names[place]}
         return None
 

@@ -116,7 +116,8 @@ class FormView:
         elif item.kind == "text":
             hint = texts.required_writing_hint if item.needed else texts.writing_hint
         else:
-            hint = {"choice": texts.one_hint, "choices": texts.several_hint}.get(item.kind, texts.line_hint)
+            chosen = {"choice": texts.one_hint, "picture": texts.one_hint, "choices": texts.several_hint}
+            hint = chosen.get(item.kind, texts.line_hint)
         return hint if alone else f"{hint} {texts.form_hint}"
 
     def _lay_out(self, item: Item, room: Rect, alone: bool) -> _Laid:

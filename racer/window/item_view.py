@@ -6,7 +6,9 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Final
 
+import numpy as np
 import pygame
+from numpy.typing import NDArray
 from pygame import Rect, Surface
 
 from racer.sitting.questionnaires import TYPED, Item
@@ -20,6 +22,7 @@ BODY: Final = 26
 """Like every length below in pixels of a 960 x 720 window."""
 _CELL, _POINT, _RULER, _LEAST_SCALE = 112, 84, 92, 560
 _ROW, _ROW_GAP, _MARK, _LINE = 48, 6, 26, 62
+_TILE, _TILE_EDGE = 200, 8
 _PAD, _GAP = 16, 28
 _AMONG_OTHERS: Final = 0.7
 """How large scales are that share their page."""
@@ -84,6 +87,9 @@ class ItemView:
             return self._scale_height(item, alone) + px(_PAD) + self._ends_height(item, width, alone)
         if item.kind in TYPED:
             return 3 * self._leading + 2 * px(_PAD) if item.kind == "text" else px(_LINE)
+        if item.kind == "picture":
+            rows = -(-len(item.options) // self._columns(item, width))
+            return rows * self._tile.height + (rows - 1) * px(_PAD)
         heights = [self._row_height(words, width) for words in item.options.values()]
         return sum(heights) + (len(heights) - 1) * px(_ROW_GAP)
 
@@ -93,6 +99,8 @@ class ItemView:
             return self._draw_scale(filled, place, alone)
         if filled.typed is not None:
             return self._draw_field(filled, filled.typed, place, BLUE if focused else EDGE)
+        if filled.item.kind == "picture":
+            return self._draw_pictures(filled, place)
         return self._draw_options(filled, place)
 
     def paragraph(self, text: str, size: int, width: int, height: int) -> tuple[int, list[str]]:
@@ -245,6 +253,42 @@ class ItemView:
                 pygame.draw.rect(surface, GROUND, dot, border_radius=radius)
 
         return self._canvas.shape(("mark", side, several, lit), lambda: smooth((side, side), draw))
+
+    # Pictures -------------------------------------------------------------------------------------------------------
+
+    @property
+    def _tile(self) -> Rect:
+        """Return the place that a picture takes with its number below."""
+        side = self._canvas.px(_TILE)
+        return Rect(0, 0, side, side + self._leading)
+
+    def _columns(self, item: Item, width: int) -> int:
+        gap = self._canvas.px(_PAD)
+        return max(min((width + gap) // (self._tile.width + gap), len(item.options)), 1)
+
+    def _draw_pictures(self, filled: Filled, place: Rect) -> ItemAreas:
+        canvas, gap, edge = self._canvas, self._canvas.px(_PAD), self._canvas.px(_TILE_EDGE)
+        columns, tile = self._columns(filled.item, place.width), self._tile
+        left = place.left + (place.width - columns * (tile.width + gap) + gap) // 2
+        tiles: list[Rect] = []
+        for index, name in enumerate(filled.item.options):
+            row, column = divmod(index, columns)
+            rect = tile.move(left + column * (tile.width + gap), place.top + row * (tile.height + gap))
+            lit, side = name == filled.answer, tile.width - 2 * edge
+            canvas.rounded(rect, canvas.px(14), BLUE if lit else EDGE)
+            if (picture := filled.item.pictures.get(name)) is not None:
+                canvas.place(self._picture(picture, side), topleft=(rect.left + edge, rect.top + edge))
+            number = canvas.text(str(index + 1), canvas.text_px(BODY), GROUND if lit else INK)
+            canvas.place(number, center=(rect.centerx, (rect.top + edge + side + rect.bottom) // 2))
+            tiles.append(rect)
+        return ItemAreas(place, tuple(tiles))
+
+    def _picture(self, picture: NDArray[np.uint8], side: int) -> Surface:
+        def draw() -> Surface:
+            surface = pygame.surfarray.make_surface(picture.transpose(1, 0, 2))
+            return pygame.transform.smoothscale(surface, (side, side))
+
+        return self._canvas.shape(("picture", id(picture), side), draw)
 
     # Fields ---------------------------------------------------------------------------------------------------------
 

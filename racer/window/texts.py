@@ -259,7 +259,7 @@ def _text(value: object, where: str) -> str:
     if not value.strip() or len(value) > MOST_TEXT_CHARACTERS:
         raise ConfigError(f"{where} must have 1 to {MOST_TEXT_CHARACTERS} characters")
     if set("{}") & set(_PLACEHOLDER.sub("", value)):
-        raise ConfigError(f"{where}: braces only stand around placeholders, such as {{number}}")
+        raise ConfigError(f"{where}: braces may only stand around placeholders, such as {{number}}")
     return value
 
 

@@ -82,6 +82,7 @@ ALLOWED = {
         "numpy.savez": "into a whole_stream",
     },
     "racer/training/concepts.py": {"numpy.load": OPENED, "numpy.savez": "into a whole_stream"},
+    "racer/training/curves.py": {"tensorboard.summary.writer.record_writer.RecordWriter": IN_MEMORY},
     "racer/training/models.py": {"os.replace": "what was made in a scratch_folder"},
     "racer/training/sheets.py": {"Image.fromarray(tiled(rows)).save": IN_MEMORY},
     "racer/watch/server.py": {"(files('racer.watch') / 'page.html').read_bytes": OWN},
@@ -91,6 +92,7 @@ ALLOWED = {
     "racer/window/gallery.py": {"pygame.image.save": IN_MEMORY},
     "racer/window/lost_display.py": {"ctypes.CDLL": "the library that SDL has loaded"},
     "racer/window/texts.py": {"(files('racer.window') / 'languages' / f'{language}.toml').read_bytes": OWN},
+    "racer/window/tones.py": {"pygame.mixer.Sound": "from memory"},
     "sessions/export/export.py": {"zipfile.ZipFile": "around a file from open_new", "archive.open": "within it"},
     "sessions/export/formats.py": {
         "pyarrow.parquet.ParquetWriter": "around a file from open_new",

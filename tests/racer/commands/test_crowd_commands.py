@@ -34,7 +34,7 @@ def test_pictures_go_out_and_answers_come_in_under_the_columns_of_a_platform(run
     words = "crowd import pets --trials trials --answers answers.csv --column worker=WorkerId --column time=seconds"
     told = strictly(run(f"{words} --json").out)
     assert list(told["recordings"]) == ["W7"] and Path(told["recordings"]["W7"]).name.startswith("crowd01_evaluation_")
-    assert told["left_out"] == ["line 5: x.png is no picture of these trials"]
+    assert told["left_out"] == ["line 5: x.png is not a picture of these trials"]
     again = run(words)
     assert again.code == 0 and "left out worker W7: somebody else answered crowd01 before" in again.out
     assert "Recorded 0 workers" in again.out

@@ -18,7 +18,7 @@ from typing import Any
 import pygame
 import pytest
 import typer
-from racing_builders import EPISODE, METRICS, STEP, TASK, Drive, write_mask, write_session
+from racing_builders import EPISODE, LEFT, METRICS, RIGHT, STEP, STRAIGHT, TASK, Drive, write_mask, write_session
 from task_builders import ANSWERS, COUNTING, LANDER, installing, make_spec
 from tiny_models import write_tiny_model
 from typer.testing import CliRunner
@@ -29,14 +29,17 @@ from compression.model.sizes import Sizes
 from racer.commands.doctor import doctor
 from racer.doctor.doctor import (
     DoctorConfig,
+    Needs,
     check_drive,
     check_keys,
     check_mask,
     check_model,
     check_steps,
     examine,
+    measure_latency,
     verdict,
 )
+from racer.doctor.latency import Press, check_latency, check_vsync, latencies_ms
 from racer.doctor.machine import (
     CheckResult,
     bytes_per_step,
@@ -415,7 +418,44 @@ def test_a_display_that_nobody_sees_is_told_and_the_pace_is_measured_on_it(
     assert (drive.name, "150 steps at 50 Hz" in drive.value) == ("pace", True)
 
 
-@pytest.mark.parametrize("settings", [{"headless": True, "keys": True}, {"pace": 0.5}, {"pace": float("nan")}])
+def test_a_key_is_timed_to_the_frame_after_its_action() -> None:
+    ms = 1_000_000
+    rows = [(100 * step * ms, action) for step, action in enumerate([STRAIGHT, LEFT, LEFT, STRAIGHT, STRAIGHT, RIGHT])]
+    early, late = Press(LEFT, 130 * ms), Press(LEFT, 195 * ms)  # before the action is chosen, and after
+    assert latencies_ms([early], rows) == [70.0]
+    assert latencies_ms([late], [*rows[:1], (100 * ms, STRAIGHT), *rows[2:]]) == [105.0]
+    assert latencies_ms([Press(RIGHT, 130 * ms)], rows) == []  # no frame came after it
+    assert latencies_ms([early], []) == []
+
+
+@pytest.mark.parametrize(
+    ("found", "pressed", "status"),
+    [([60.0, 70.0], 2, "ok"), ([60.0, 70.0], 3, "warn"), ([60.0, 190.0], 2, "warn"), ([60.0], 1, "warn")],
+)
+def test_keys_that_are_lost_or_late_are_told(found: list[float], pressed: int, status: str) -> None:
+    assert check_latency(found, pressed, rate=10.0).status == status
+
+
+@pytest.mark.parametrize(
+    ("flip_ms", "refresh_hz", "said"),
+    [(16.0, 60.0, "on: "), (0.3, 60.0, "up to 17 ms later"), (0.3, 0.0, "does not say")],
+)
+def test_whether_pictures_wait_for_the_screen_is_told(flip_ms: float, refresh_hz: float, said: str) -> None:
+    assert said in check_vsync(flip_ms, refresh_hz).value
+
+
+def test_keys_are_pressed_in_a_drive_and_every_one_has_its_effect(
+    model: LatentModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
+    vsync, key = measure_latency(Needs(pace=50.0), model, keys=3)
+    assert vsync.name == "vsync" and "3 of 3 keys" in key.value
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"headless": True, "keys": True}, {"headless": True, "latency": True}, {"pace": 0.5}, {"pace": float("nan")}],
+)
 def test_what_cannot_be_asked_for_is_refused(settings: dict[str, Any]) -> None:
     with pytest.raises(ConfigError):
         DoctorConfig(**settings)

@@ -243,7 +243,7 @@ def test_any_whole_number_will_do_and_comes_back_as_int(module: WriteModule, act
         ("", "choose keyboard, simulated"),
         ("simulated:fast", "a number of 0 or more"),
         ("simulated:-1", "a number of 0 or more"),
-        ("pursuit:fast", "what follows `pursuit:` is a seed, a number of 0 or more"),
+        ("pursuit:fast", "what follows `pursuit:` must be a seed, a number of 0 or more"),
         (f"pursuit:{'9' * 5000}", "a number of 0 or more"),
         ("no_such_module:factory", "No module named 'no_such_module'"),
         ("no_such_module.part:factory", "No module named 'no_such_module'"),

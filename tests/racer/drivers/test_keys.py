@@ -210,8 +210,8 @@ def test_the_driver_samples_and_its_reset_keeps_held_keys_but_not_taps() -> None
 @pytest.mark.parametrize(
     ("given", "why"),
     [
-        ({"left": []}, "no key stands for left; name at least one, such as 'left'"),
-        ({"right": []}, "no key stands for right"),
+        ({"left": []}, "no key is named for left; name at least one, such as 'left'"),
+        ({"right": []}, "no key is named for right"),
         ({"left": ["Left"]}, "did you mean 'left'"),
         ({"left": ["lshift"]}, "did you mean 'left shift'"),
         ({"right": ["the pedal"]}, "there is no key 'the pedal'"),

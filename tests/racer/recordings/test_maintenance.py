@@ -136,7 +136,7 @@ def test_verification_for_machines_lists_every_check_of_every_file(data: Path, r
 def test_sittings_that_are_missing_end_with_code_1(data: Path, run: Racer) -> None:
     result = run("verify", data, "--expected", 2, "--no-replay")
     assert result.exit_code == 1
-    assert "FAIL  1 complete sitting, and 2 expected" in result.output
+    assert "FAIL  1 complete sitting; 2 expected" in result.output
     assert strictly(run("verify", data, "--expected", 2, "--no-replay", "--json"))["passed"] is False
 
 

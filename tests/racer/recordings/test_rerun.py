@@ -270,7 +270,7 @@ def test_a_block_of_trials_is_done_again_trial_by_trial() -> None:
         ([2, 0], [5, 6], "stimulus changes at step 1 within a trial"),
         ([1, 0], [5, -1], "stimulus"),
         ([1, 0], [5, 2**40], "stimulus"),
-        ([1, 3], [5, 6], "actions that there are not"),
+        ([1, 3], [5, 6], "actions that the task does not have"),
     ],
 )
 def test_trials_that_cannot_have_been_are_found(actions: list[int], seeds: list[int], told: str) -> None:

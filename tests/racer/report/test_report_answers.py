@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from report_builders import SCORES, evaluation
+from scipy import stats
 
-from racer.report.answers import NASA_TLX, NASA_TLX_ITEMS, NASA_TLX_POINTS, Answers, Comment, Note
+from racer.report.answers import NASA_TLX, NASA_TLX_ITEMS, NASA_TLX_POINTS, TOTAL, Answers, Comment, Note
 from racer.report.figures import questionnaires
+from racer.report.page import Pictures, render_page
 from racer.report.study import report_study
 from racer.window.texts import english
 
@@ -82,6 +86,44 @@ def test_the_total_of_nasa_tlx_goes_from_0_to_100_and_takes_whole_answers_only(t
     assert (total.mean, total.se) == (25.0, pytest.approx(25.0))
     (scales,) = [each for each in english().questionnaires.values() if each.name == NASA_TLX]
     assert [(item.id, item.points) for item in scales.items] == [(name, NASA_TLX_POINTS) for name in NASA_TLX_ITEMS]
+
+
+def test_answers_are_tested_between_conditions_over_who_answered_under_all_of_them(tmp_path: Path) -> None:
+    points = np.array([[2, 6, 7], [1, 5, 4], [3, 4, 6], [2, 2, 5]])  # of each person under each condition
+    conditions = ("random", "pico", "full")
+
+    def answers(row: np.ndarray) -> list[tuple[str, str]]:
+        said = [
+            (f"evaluation/1/{name}/driving/control", str(point)) for name, point in zip(conditions, row, strict=True)
+        ]
+        workload = [
+            (f"evaluation/1/{name}/nasa-tlx/{item}", str(3 * point))
+            for name, point in zip(conditions, row, strict=True)
+            for item in NASA_TLX_ITEMS[: 6 if row[0] != 3 else 5]  # the third person does not answer all of it
+        ]
+        return [*said, *workload]
+
+    tests = {each.item: each for each in answers_of(tmp_path, *map(answers, points), answers(points[0])[:1]).tests}
+    assert set(tests) == {"control", TOTAL, *NASA_TLX_ITEMS}
+    expected = stats.friedmanchisquare(*points.T)
+    control = tests["control"]
+    assert (control.participants, control.df) == (4, 2)
+    assert (control.statistic, control.p) == (pytest.approx(expected.statistic), pytest.approx(expected.pvalue))
+    assert tests[TOTAL].participants == 3 and control.p < control.p_holm <= 1
+
+
+def test_two_conditions_are_tested_by_signed_ranks(tmp_path: Path) -> None:
+    for number, (one, other) in enumerate([(1, 5), (2, 4), (3, 6), (2, 7)]):
+        said = [("evaluation/1/random/trust/trust", str(one)), ("evaluation/2/full/trust/trust", str(other))]
+        evaluation(tmp_path, f"p{number:02d}", {"random": [0.5], "full": [0.6]}, number, answers=said)
+    report = report_study(tmp_path)
+    (test,) = report.answers.tests
+    assert (test.statistic, test.df, test.p) == (0.0, None, pytest.approx(0.125))
+    nothing = Pictures({}, {})
+    page = render_page(report, nothing, "files", {})
+    assert "Differences between the conditions" in page and "W = 0, p = 0.125" in page
+    simulated = render_page(replace(report, simulated=True), nothing, "files", {})
+    assert "W = 0, p" not in simulated, "p would say how many were simulated"
 
 
 def test_choices_are_counted_and_numbers_averaged_as_the_study_asked_for_them(tmp_path: Path) -> None:

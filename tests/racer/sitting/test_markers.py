@@ -87,7 +87,13 @@ def test_a_stream_of_the_network_is_told_of_rounds_and_frames_at_their_own_times
     with sessions.open(result.path) as session:
         (episode,) = session.episodes
         seed, shown_ns = episode.info.seed, episode.time_ns
-        assert session.info.config["markers"] == {"lsl": True, "frames": True, "serial": "", "photodiode": 0}
+        assert session.info.config["markers"] == {
+            "lsl": True,
+            "frames": True,
+            "serial": "",
+            "photodiode": 0,
+            "sounds": False,
+        }
     begin, *frames, end = [words for words, _, _ in told]
     assert begin == f"episode_begin 0 evaluation random {seed}"
     assert frames == [f"frame {step}" for step in range(STEPS)]
@@ -138,6 +144,18 @@ def test_keys_and_questions_are_told_and_answers_are_not(tmp_path: Path, port: t
     with sessions.open(path) as session:
         kinds = [event.kind for event in session.events()]
     assert kinds == ["key_down", "pause", "key_down", "markers_lost", "pause", "resume"]
+
+
+def test_tones_are_told_like_any_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SDL_AUDIODRIVER", "dummy")
+    told = MarkersConfig(sounds=True)
+    assert told.told and not MarkersConfig().told
+    markers = Markers(told, "0a1b2c")
+    try:
+        assert not markers.tell("episode_begin", "0 evaluation random 7", 0)
+        assert pygame.mixer.get_busy()
+    finally:
+        markers.close()
 
 
 @pytest.mark.parametrize("settings", [{"photodiode": 15}, {"photodiode": 401}, {"frames": True}])

@@ -141,12 +141,12 @@ CHANGES: dict[str, tuple[Callable[[StartConfig], StartConfig], str]] = {
     "bits": (lambda c: replace(c, channel=ChannelConfig(bits=60)), "channel, bits (85 then, 60 now)"),
     "speed": (
         lambda c: replace(c, task=make_task("car-racing", {"speed": 40.0})),
-        "another task, settings, speed (50.0 then, 40.0 now)",
+        "it differs in task, settings, speed (50.0 then, 40.0 now)",
     ),
-    "seed": (lambda c: replace(c, seed=9), "another seed (0 then, 9 now)"),
-    "pace": (lambda c: replace(c, pace=20.0), "another pace"),
-    "driver": (lambda c: replace(c, driver="simulated"), "another driver"),
-    "keys": (lambda c: replace(c, keys={"left": ("j",)}), "another keys, left"),
+    "seed": (lambda c: replace(c, seed=9), "it differs in seed (0 then, 9 now)"),
+    "pace": (lambda c: replace(c, pace=20.0), "it differs in pace"),
+    "driver": (lambda c: replace(c, driver="simulated"), "it differs in driver"),
+    "keys": (lambda c: replace(c, keys={"left": ("j",)}), "it differs in keys, left"),
     "trial": (lambda c: replace(c, trial_run=True), "trial run"),
 }
 

@@ -156,12 +156,12 @@ def other(rows: list[Row], **cells: str) -> list[Row]:
 @pytest.mark.parametrize(
     ("spoil", "said"),
     [
-        (lambda rows: other(rows, image="x.png"), "line 2: x.png is no picture of these trials"),
-        (lambda rows: other(rows, answer="up"), "line 2: up is none of the answers left, right"),
-        (lambda rows: other(rows, time="soon"), "line 2: soon is no time from 0 to 3600 seconds"),
-        (lambda rows: other(rows, time="nan"), "line 2: nan is no time"),
-        (lambda rows: other(rows, time="-1"), "line 2: -1 is no time"),
-        (lambda rows: other(rows, worker=""), "line 2: there is no worker"),
+        (lambda rows: other(rows, image="x.png"), "line 2: x.png is not a picture of these trials"),
+        (lambda rows: other(rows, answer="up"), "line 2: up is not one of the answers left, right"),
+        (lambda rows: other(rows, time="soon"), "line 2: soon is not a time from 0 to 3600 seconds"),
+        (lambda rows: other(rows, time="nan"), "line 2: nan is not a time"),
+        (lambda rows: other(rows, time="-1"), "line 2: -1 is not a time"),
+        (lambda rows: other(rows, worker=""), "line 2: it names no worker"),
         (lambda rows: rows[:-1], "1 of the 16 pictures of crowd01 are not answered"),
     ],
 )

@@ -278,9 +278,9 @@ BAD: dict[str, tuple[str | bytes, str, str]] = {
     "unknown language": (TITLE + "language = 'fr'", "language", "use en, de, or"),
     "language elsewhere": (TITLE + "language = '../fr.toml'", "language", "must lie in the study's folder"),
     "missing language": (TITLE + "language = 'fr.toml'", "language", "no such file"),
-    "no key": (TITLE + "[keys]\nleft = []", "keys", "no key stands for left"),
+    "no key": (TITLE + "[keys]\nleft = []", "keys", "no key is named for left"),
     "unknown key on the keyboard": (TITLE + "[keys]\nleft = ['lefty']", "keys", "there is no key 'lefty'"),
-    "key of two actions": (TITLE + "[keys]\nleft = ['d']", "keys", "cannot stand for two actions"),
+    "key of two actions": (TITLE + "[keys]\nleft = ['d']", "keys", "cannot mean two actions"),
     "key of no action": (TITLE + "[keys]\nbrake = ['b']", "keys", "no action 'brake' has keys"),
     "text for keys": (TITLE + "[keys]\nleft = 'a'", "keys.left", "must be a list"),
     "number for a key": (TITLE + "[keys]\nleft = [3]", "keys.left[1]", "text in quotation marks; got 3"),
@@ -315,7 +315,7 @@ BAD: dict[str, tuple[str | bytes, str, str]] = {
         "questionnaires.custom[1].items[1]",
         "for a scale; its kind is text",
     ),
-    "item of no kind": (TITLE + ITEM + "kind = 'picture'", "questionnaires.custom[1].items[1].kind", '"choices"'),
+    "item of no kind": (TITLE + ITEM + "kind = 'drawing'", "questionnaires.custom[1].items[1].kind", '"choices"'),
     "choice of one": (
         TITLE + ITEM + "kind = 'choice'\noptions.yes = 'Yes'",
         "questionnaires.custom[1].items[1]",
@@ -329,7 +329,22 @@ BAD: dict[str, tuple[str | bytes, str, str]] = {
     "options of a scale": (
         TITLE + ITEM + "options.a = 'A'\noptions.b = 'B'",
         "questionnaires.custom[1].items[1]",
-        "options are for the kinds choice and choices",
+        "options are for the kinds choice, choices and picture",
+    ),
+    "pictures of words": (
+        TITLE + ITEM + "kind = 'picture'\noptions.a = 'A'\noptions.b = '../b.png'",
+        "questionnaires.custom[1], item a, options.a",
+        "there is no file A in the study's folder",
+    ),
+    "pictures outside of the folder": (
+        TITLE + ITEM + "kind = 'picture'\noptions.b = '../b.png'\noptions.a = 'A'",
+        "questionnaires.custom[1], item a, options.b",
+        "out of the study's folder",
+    ),
+    "too many pictures": (
+        TITLE + ITEM + "kind = 'picture'\n" + "".join(f"options.o{n} = '{n}.png'\n" for n in range(10)),
+        "questionnaires.custom[1].items[1]",
+        "2 to 9 options; got 10",
     ),
     "number without an end": (
         TITLE + ITEM + "kind = 'number'\nleast = 18",
@@ -354,8 +369,8 @@ BAD: dict[str, tuple[str | bytes, str, str]] = {
     "short code": (TITLE + "[experimenter]\ncode = 'abc'", "experimenter.code", "4 to 32"),
     "code in Greek": (TITLE + "[experimenter]\ncode = 'αβγδ'", "experimenter.code", "a to z"),
     "several mistakes": (TITLE + "seed = -1\npilots = -1\n[channel]\nbits = 'x'", "pilots", "got -1 (and 2 more)"),
-    "key twice": (TITLE + "seed = 1\nseed = 2", "line 3", "stands here twice"),
-    "section twice": (TITLE + "[keys]\n[keys]", "line 3", "the section 'keys' stands here twice"),
+    "key twice": (TITLE + "seed = 1\nseed = 2", "line 3", "is here twice"),
+    "section twice": (TITLE + "[keys]\n[keys]", "line 3", "the section 'keys' is here twice"),
     "text without quotation marks": ("title = Mine", "line 1", "text needs quotation marks"),
     "open quotation mark": (TITLE + 'language = "en\n', "line 2", "a quotation mark is missing"),
     "open text": (TITLE + '[screens]\nconsent = """abc\n', "at the end", "a quotation mark is missing"),
@@ -455,6 +470,14 @@ def test_masks_of_pilots_lie_in_the_masks_folder_named_by_condition(tmp_path: Pa
     study = load_study(tmp_path)
     assert study.mask_path("pico") == tmp_path / "masks" / "pico.safetensors"
     assert study.mask_path("perceptual") == tmp_path / "masks" / "perceptual.safetensors"
+
+
+def test_what_people_hear_and_see_decides_and_what_other_devices_are_told_does_not() -> None:
+    before = settings_sha256({"title": "T"})  # as a recording of an earlier version says it
+    silent = {"lsl": True, "frames": True, "serial": "COM3", "photodiode": 0, "sounds": False}
+    assert settings_sha256({"title": "T", "markers": silent}) == before
+    met = [settings_sha256({"title": "T", "markers": silent | each}) for each in ({"sounds": True}, {"photodiode": 60})]
+    assert len({before, *met}) == 3
 
 
 def test_where_a_mask_that_nobody_needs_comes_from_decides_nothing(tmp_path: Path) -> None:

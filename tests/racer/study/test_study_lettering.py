@@ -54,6 +54,15 @@ def test_status_and_doctor_name_what_cannot_be_shown(
     assert check.status == "fail" and "U+092E (DEVANAGARI LETTER MA)" in check.value
 
 
+def test_a_preview_says_what_could_not_be_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    study_with(tmp_path, consent(ARABIC))
+    commands.study_preview(tmp_path, out=tmp_path / "screens.png")
+    (line,) = capsys.readouterr().err.splitlines()
+    assert (
+        line.startswith("racer: screens.consent is written from right to left") and (tmp_path / "screens.png").exists()
+    )
+
+
 def test_what_a_font_of_this_machine_has_is_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     study = study_with(tmp_path, consent("Ich fahre über Łódź nach Αθήνα — „gern“."))
     assert find_unshown(study) == []

@@ -5,11 +5,14 @@ from pathlib import Path
 import numpy as np
 import pygame
 import pytest
+from PIL import Image
 from window_builders import click, down
 
+from racer.errors import ConfigError
 from racer.loop.display import Hud
 from racer.study.file import Study, load_study
 from racer.study.preview import SIZE, PreviewError, open_gallery, painter_of, study_shots, write_sheet
+from racer.study.sitting import screens_of
 from racer.window.screens import Painter
 
 STUDY = """
@@ -54,6 +57,24 @@ def test_pictures_are_shown_under_their_question_as_in_a_sitting(
     ((frames, hud),) = drawn
     assert hud.heading == title and hud.count is not None and hud.count[0] == 1 and hud.count[1] >= 6
     assert frames.shape == (*([page] if page > 1 else []), 64, 64, 3)
+
+
+def test_pictures_to_choose_from_are_read_from_the_study_s_folder(tmp_path: Path) -> None:
+    for name, size in (("wide", (64, 32)), ("high", (20, 40))):
+        Image.new("RGB", size, "red").save(tmp_path / f"{name}.png")
+    item = '{id = "which", text = "Which?", kind = "picture", options = {wide = "wide.png", high = "high.png"}}'
+    asked = f'start = ["looks"]\n[[questionnaires.custom]]\nname = "looks"\nitems = [{item}]\n'
+    (tmp_path / "study.toml").write_text(f'title = "T"\n[questionnaires]\n{asked}')
+    study = load_study(tmp_path)
+    pictures = screens_of(study).start[0].items[0].pictures
+    red, white = (255, 0, 0), (255, 255, 255)
+    for name, beside in (("wide", (10, 128)), ("high", (128, 10))):
+        assert pictures[name].shape == (256, 256, 3)
+        assert (tuple(pictures[name][128, 128]), tuple(pictures[name][beside])) == (red, white), "it keeps its shape"
+    assert "looks, which" in [shot.caption for shot in study_shots(study, "evaluation")]
+    (tmp_path / "wide.png").write_bytes(b"nothing")
+    with pytest.raises(ConfigError, match=r"wide\.png cannot be read as a picture"):
+        screens_of(study)
 
 
 def test_a_pilot_is_not_asked_what_follows_a_condition(tmp_path: Path) -> None:

@@ -151,7 +151,7 @@ def test_a_run_that_is_killed_in_the_middle_is_finished_by_the_next(ran: Study, 
     ("arguments", "told"),
     [
         ({"participants": 0}, "participants must lie between 1 and 1000; got 0"),
-        ({"driver": "keyboard"}, "people drive by `racer session start`"),
+        ({"driver": "keyboard"}, "people drive with `racer session start`"),
         ({"driver": "nobody"}, "unknown driver 'nobody'"),
         ({"driver": "lander-pilot"}, "drivers of family lander-pilot cannot do car-racing"),
     ],

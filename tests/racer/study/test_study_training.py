@@ -60,5 +60,7 @@ def test_training_that_cannot_be_is_refused_in_a_line(said: str, told: str, tmp_
 def test_pictures_that_are_marked_have_no_keys_to_choose(tmp_path: Path) -> None:
     task = '[task]\nname = "faces"\npage = 4\n'
     assert study(tmp_path, f"pilots = 0\nconditions = ['raw']\n{task}").file.make_task().spec.page == 4
-    with pytest.raises(StudyFileError, match=r"keys: no action of task faces has keys as it is set: leave 'covered'"):
+    with pytest.raises(
+        StudyFileError, match=r"keys: with these settings no action of task faces has keys: leave 'covered'"
+    ):
         study(tmp_path, f"pilots = 0\nconditions = ['raw']\n{task}[keys]\ncovered = ['a']")

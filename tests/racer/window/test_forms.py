@@ -284,6 +284,25 @@ def test_one_of_several_options_is_chosen_by_arrows_numbers_and_clicks() -> None
     assert form.answers == ("f",)
 
 
+def test_one_of_several_pictures_is_chosen_where_it_is_seen() -> None:
+    colours = {"red": (200, 0, 0), "green": (0, 200, 0), "blue": (0, 0, 200)}
+    pictures = {name: np.full((4, 4, 3), colour, np.uint8) for name, colour in colours.items()}
+    item = Item("which", "Which?", kind="picture", options={name: f"{name}.png" for name in colours}, pictures=pictures)
+    form, areas = asked(item, back=True)
+    tiles = areas.items[0].points
+    surface = pygame.Surface((640, 480))
+    form.draw(Painter(surface, english().texts, HeldKeys(SPEC), TEXT))
+    assert [tuple(surface.get_at(tile.center))[:3] for tile in tiles] == [*colours.values()]
+    handle(form, RIGHT, RIGHT)
+    assert form.answers == ("green",)
+    handle(form, RIGHT, RIGHT)
+    assert form.answers == ("blue",) and not form.went_back, "there is nothing to the right of the last"
+    handle(form, down(pygame.K_1))
+    assert form.answers == ("red",)
+    handle(form, click(*tiles[1].center), RETURN)
+    assert (form.done, form.answers) == (True, ("green",))
+
+
 def test_any_of_several_options_are_taken_and_given_back() -> None:
     form, areas = asked(PLAYS)
     handle(form, DOWN, SPACE, DOWN, SPACE, click(*areas.items[0].points[0].center))

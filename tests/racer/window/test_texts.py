@@ -101,7 +101,7 @@ def test_a_file_that_is_missing_or_no_file_is_told(study: Path) -> None:
             "practice misses {count}",
         ),
         ('practice = "Practice, round {number} of {count}"', 'practice = "{number} {count:9}"', "braces"),
-        ('break_title = "Time for a break"', 'break_lines = "Rest"', "stands here twice"),
+        ('break_title = "Time for a break"', 'break_lines = "Rest"', "is here twice"),
         ("thanks_lines = [", "thanks_lines = [7, ", "thanks_lines must be"),
         ("[texts]", "[text]", "unknown key 'text'; did you mean 'texts'"),
         ('id = "ahead"', 'id = "before"', "items of 'driving'"),
