@@ -241,22 +241,33 @@ def train(
         TrainingError: If they hold too few episodes, or nothing is trained for this condition.
         RecordingError, CompressionError: If a file cannot be read.
     """
-    masked = condition not in _ALLOTTING
-    if masked:
-        config = replace(config, objective=condition)
     refuse_existing(out)
     chosen = chosen_device(device)
-    loaded = read_training_set(paths, masked, model_folder)
-    model = loaded.model.on(chosen)
+    loaded = read_training_set(paths, is_masked(condition), model_folder)
+    data, summary = fit(condition, replace(loaded, model=loaded.model.on(chosen)), config, progress)
+    write_fitted(out, data, summary)
+    return summary
+
+
+def is_masked(condition: str) -> bool:
+    """Return whether what is trained for a condition is a mask."""
+    return condition not in _ALLOTTING
+
+
+def fit(
+    condition: str, loaded: TrainingSet, config: PicoConfig, progress: Progress = lambda stage, done: None
+) -> tuple[bytes, Summary]:
+    """Return the bytes of the fitted file of a condition, and how the fit went; arguments and errors as of `train`."""
+    model, masked = loaded.model, is_masked(condition)
     summary: Summary
     if masked:
-        config = replace(config, blocks=loaded.blocks or config.blocks)
+        config = replace(config, objective=condition, blocks=loaded.blocks or config.blocks)
         tensors, summary = fit_mask(loaded.episodes, loaded.interval, loaded.fill, model, config, progress)
     else:
         tensors, summary = _ALLOTTING[condition](loaded.episodes, model, config, progress)
     record = FittedRecord(
         objective=condition,
-        model_sha256=loaded.model.latents_sha256,
+        model_sha256=model.latents_sha256,
         participants=loaded.participants,
         sessions=loaded.sessions,
         seeds=loaded.seeds,
@@ -268,13 +279,17 @@ def train(
         settings=loaded.settings,
         drivers=loaded.drivers,
     )
+    return dump_fitted(tensors, record), summary
+
+
+def write_fitted(out: Path, data: bytes, summary: Summary) -> None:
+    """Write a fitted file that must not exist yet, and its curves beside it. Raises TrainingDataError if it cannot."""
     curves = curve_files(summary.curve, out)
     refuse_existing(out)
     # The file comes last: where it is, all is, and a training that was killed is given again.
-    for path, data in curves.items():
-        write_new(path, data, overwrite=True)
-    write_new(out, dump_fitted(tensors, record))
-    return summary
+    for path, content in curves.items():
+        write_new(path, content, overwrite=True)
+    write_new(out, data)
 
 
 def fitted_on(model: LatentModel) -> dict[str, str]:
