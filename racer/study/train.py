@@ -122,4 +122,8 @@ def _fit_each(
         mine = deciding_software(make_task(loaded.task, loaded.settings))
         if differing := [name for name, version in decided if mine.get(name) != version]:
             raise mixed_versions(", ".join(differing))
-        yield condition, *fit(condition, loaded, config, lambda stage, done, at=place: progress(stage, at + done))
+
+        def told(stage: str, done: float, at: int = place) -> None:
+            progress(stage, at + done)
+
+        yield condition, *fit(condition, loaded, config, told)

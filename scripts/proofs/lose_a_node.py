@@ -94,7 +94,7 @@ def main() -> None:
         disturbed, left, disturbed_s = spread(engine, sweep, kill)
     finally:
         engine.close()
-        cluster.shutdown()
+        cluster.shutdown()  # type: ignore[no-untyped-call]
     told = {
         "nodes": args.nodes,
         "cells": len(alone),
