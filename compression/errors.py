@@ -31,6 +31,10 @@ class TrainingError(CompressionError):
     """The recorded steps cannot train what was asked for."""
 
 
+class DeviceError(CompressionError):
+    """Networks cannot be had where they were asked for."""
+
+
 class CoderError(CompressionError, ValueError):
     """There is no such coder, or it cannot be used as asked."""
 

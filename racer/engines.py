@@ -44,7 +44,9 @@ class Engine(Protocol):
     workers: int
     """Processes that work at a time, about."""
 
-    def spread(self, work: Work[Task, Result], tasks: Sequence[Task], together: int, what: str) -> Iterator[Result]:
+    def spread(
+        self, work: Work[Task, Result], tasks: Sequence[Task], together: int, what: str, did: str = "simulated"
+    ) -> Iterator[Result]:
         """Yield what each task comes to as soon as it is there, in any order.
 
         Args:
@@ -52,6 +54,7 @@ class Engine(Protocol):
             tasks: In the order in which they are begun.
             together: The most that one process is given at a time, 1 or more.
             what: A task, for people, such as `a sitting`.
+            did: What is done to it.
 
         Raises:
             RacerError, CompressionError: If one cannot be done.
@@ -76,13 +79,15 @@ class LocalEngine:
             raise ConfigError(f"jobs must lie between 1 and {MOST_JOBS}; got {jobs}")
         self.workers = jobs
 
-    def spread(self, work: Work[Task, Result], tasks: Sequence[Task], together: int, what: str) -> Iterator[Result]:
+    def spread(
+        self, work: Work[Task, Result], tasks: Sequence[Task], together: int, what: str, did: str = "simulated"
+    ) -> Iterator[Result]:
         """Yield what each task comes to; see `Engine`."""
         if self.workers == 1:
             yield from work(tasks)
         else:
             chunks = _chunks(tasks, together, self.workers)
-            for results in in_parallel(partial(do_all, work), chunks, self.workers, what):
+            for results in in_parallel(partial(do_all, work), chunks, self.workers, what, did):
                 yield from results
 
     def close(self) -> None:
@@ -133,7 +138,9 @@ class RayEngine:
                 "`ray start --head`, or leave --address out"
             ) from error
 
-    def spread(self, work: Work[Task, Result], tasks: Sequence[Task], together: int, what: str) -> Iterator[Result]:
+    def spread(
+        self, work: Work[Task, Result], tasks: Sequence[Task], together: int, what: str, did: str = "simulated"
+    ) -> Iterator[Result]:
         """Yield what each task comes to; those whose process is lost are done again. See `Engine`."""
         ray = self._ray
         remote = ray.remote(num_cpus=1, max_retries=_RETRIES)(do_all)

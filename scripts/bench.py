@@ -227,6 +227,14 @@ def _ratio(slow: list[float], fast: list[float]) -> float:
 
 def drive_batch(turn: int, condition: str = "pico", recordings: Path | None = None) -> float:
     """Drive, and record if there is a folder to do it in, and return the milliseconds per step, wall time."""
+    begun = time.perf_counter()
+    steps, prepared = drive_steps(turn, condition, recordings)
+    return (time.perf_counter() - begun - prepared) * 1000 / steps
+
+
+def drive_steps(turn: int, condition: str, recordings: Path | None) -> tuple[int, float]:
+    """Drive a batch of episodes and return its steps, and the seconds until the first."""
+    entered = time.perf_counter()
     model = load_task_model(TASK.spec)
     fitted = load_fitted_models([condition], (), model)
     seeds = range(SEEDS.start + turn * LANES, SEEDS.start + (turn + 1) * LANES)
@@ -239,9 +247,8 @@ def drive_batch(turn: int, condition: str = "pico", recordings: Path | None = No
 
     if recordings is not None:
         recordings.mkdir()
-    begun = time.perf_counter()
-    steps = sum(score.steps for score in simulate(jobs, model, fitted, record=record if recordings else None))
-    return (time.perf_counter() - begun) * 1000 / steps
+    prepared = time.perf_counter() - entered
+    return sum(score.steps for score in simulate(jobs, model, fitted, record=record if recordings else None)), prepared
 
 
 def _make_tracks(turn: int) -> float:
@@ -318,6 +325,7 @@ def _channel_batch(model: LatentModel, turn: int) -> float:
 
 def bench_pace(rate: float, seconds: float) -> dict[str, Any]:
     """Run a simulated participant in a real window at `rate` Hz, recorded, and report how the pace was held."""
+    busy, begun = time.process_time(), time.perf_counter()
     with TemporaryDirectory() as folder:
         result = start_session(
             StartConfig(
@@ -335,6 +343,7 @@ def bench_pace(rate: float, seconds: float) -> dict[str, Any]:
         "median_ms": round(result.pace.median_ms, 3),
         "p99_ms": round(result.pace.p99_ms, 3),
         "overruns": result.pace.overruns,
+        "share_of_a_core": round((time.process_time() - busy) / (time.perf_counter() - begun), 3),
         "peak_memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
     }
 

@@ -101,6 +101,8 @@ def fit_classifier(
 ) -> Classifiers:
     """Fit action classifiers by binary cross-entropy on the action taken, all actions weighing alike.
 
+    They lie where the samples do.
+
     `alone` is that of `ActionDiscriminator`.
     """
     balance = class_weights(samples.action, sizes.actions)
@@ -118,7 +120,7 @@ def fit_classifier(
     members: list[ActionDiscriminator] = []
     curve: list[LossPoint] = []
     for member in range(config.members):
-        model = ActionDiscriminator(sizes, alone)
+        model = ActionDiscriminator(sizes, alone).to(samples.x.device)
         curve += optimise(
             model,
             len(samples.x),
@@ -193,7 +195,7 @@ def class_weights(action: Tensor, actions: int) -> Tensor:
 def calibration_error(confidence: Tensor, right: Tensor, weights: Tensor) -> float:
     """Return the expected calibration error over 10 equal bins of confidence, each sample counted by its weight."""
     bins = (confidence * 10).long().clamp(0, 9)
-    gaps = torch.zeros(10).index_add_(0, bins, weights * (confidence - right))
+    gaps = torch.zeros(10, device=bins.device).index_add_(0, bins, weights * (confidence - right))
     return float(gaps.abs().sum() / weights.sum())
 
 

@@ -20,7 +20,7 @@ def _half_dropped(x: Tensor, training: bool) -> Tensor:
         return x
     drawn = torch.empty(-(-x.numel() // 8), dtype=torch.uint8).random_()
     kept = torch.from_numpy(np.unpackbits(drawn.numpy(), count=x.numel())).view(x.shape)
-    return x * kept.to(x.dtype).mul_(2)
+    return x * kept.to(x.device, x.dtype).mul_(2)
 
 
 class ActionDiscriminator(nn.Module):

@@ -55,7 +55,7 @@ def action_importance(drivers: Classifiers, x: Tensor) -> Matrix:
 def _probabilities(classifier: torch.nn.Module, x: Tensor) -> NDArray[np.float64]:
     """Return the probability of each action, float64[N, actions]."""
     with torch.no_grad():
-        probabilities: NDArray[np.float64] = classifier(x).softmax(1).double().numpy()
+        probabilities: NDArray[np.float64] = classifier(x).softmax(1).double().cpu().numpy()
     return probabilities
 
 
@@ -84,8 +84,8 @@ def sensitivity(outcome: Callable[[Tensor], Tensor], latents: NDArray[np.float32
 
 def _slopes(outcome: Callable[[Tensor], Tensor], latents: Tensor) -> NDArray[np.float64]:
     """Return the derivatives, float64[N, outcomes, latents], by central differences."""
-    with torch.inference_mode():
-        nudges = _NUDGE * torch.eye(latents.shape[1])
+    with torch.no_grad():
+        nudges = _NUDGE * torch.eye(latents.shape[1], device=latents.device)
         columns = [(outcome(latents + nudge) - outcome(latents - nudge)) / (2 * _NUDGE) for nudge in nudges]
-    slopes: NDArray[np.float64] = torch.stack(columns, 2).double().numpy()
+    slopes: NDArray[np.float64] = torch.stack(columns, 2).double().cpu().numpy()
     return slopes

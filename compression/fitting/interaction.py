@@ -175,8 +175,8 @@ def fit_interaction(
     with repeatable(config.seed):
         for number in range(members):
             held = left_out(data, number, members)
-            trained, judged = (_Batch(shown, data, np.flatnonzero(part)) for part in (~held, held))
-            network = InteractionNetwork(model.sizes)
+            trained, judged = (_Batch(shown, data, np.flatnonzero(part), model.device) for part in (~held, held))
+            network = InteractionNetwork(model.sizes).to(model.device)
             few = torch.from_numpy(np.linspace(0, judged.count - 1, min(_MOST_JUDGED, judged.count)).astype(np.int64))
             optimise(
                 network,
@@ -191,7 +191,7 @@ def fit_interaction(
                 STAGES * number / members,
                 STAGES / members,
             )
-            networks.append(network.eval().requires_grad_(False))
+            networks.append(network.eval().requires_grad_(False).cpu())
     fitted = InteractionModel(tuple(networks))
     return fitted, summarise(fitted, shown, data)
 
@@ -294,18 +294,19 @@ def summarise(fitted: InteractionModel, shown: NDArray[np.uint8], data: Interact
 class _Batch:
     """Steps to learn from, or to be judged by."""
 
-    def __init__(self, shown: NDArray[np.uint8], data: Interactions, chosen: NDArray[np.intp]) -> None:
-        self._shown, self._data, self._chosen = shown, data, chosen
+    def __init__(
+        self, shown: NDArray[np.uint8], data: Interactions, chosen: NDArray[np.intp], device: torch.device
+    ) -> None:
+        self._shown, self._data, self._chosen, self._device = shown, data, chosen, device
         self.count = len(chosen)
 
     def loss(self, network: InteractionNetwork, index: Tensor) -> Tensor:
         at = self._chosen[index.numpy()]
-        recent, wanted = _told(self._data, at)
-        doing, kept = network(images_of(self._shown[at]), recent)
-        done = functional.one_hot(torch.from_numpy(self._data.actions[at]), network.actions).float()
-        losses = functional.binary_cross_entropy_with_logits(doing, done, reduction="none")
+        images, recent, wanted, done = self._at(at, network)
+        doing, kept = network(images, recent)
+        losses = functional.binary_cross_entropy_with_logits(doing, done.float(), reduction="none")
         loss = (wanted * losses).sum(1).mean()
-        truth = torch.from_numpy(self._data.kept[at])
+        truth = torch.from_numpy(self._data.kept[at]).to(self._device)
         if (known := ~truth.isnan()).any():
             loss = loss + functional.binary_cross_entropy_with_logits(kept[known], truth[known])
         return loss
@@ -313,10 +314,14 @@ class _Batch:
     def right(self, network: InteractionNetwork, index: Tensor) -> float:
         """Return how often the network predicts rightly whether what the original asks for is done, in [0, 1]."""
         at = self._chosen[index.numpy()]
-        recent, wanted = _told(self._data, at)
-        predicted = network(images_of(self._shown[at]), recent)[0] > 0
-        done = functional.one_hot(torch.from_numpy(self._data.actions[at]), network.actions).bool()
-        return float((wanted * (predicted == done)).sum(1).mean())
+        images, recent, wanted, done = self._at(at, network)
+        predicted = network(images, recent)[0] > 0
+        return float((wanted * (predicted == done.bool())).sum(1).mean())
+
+    def _at(self, at: NDArray[np.intp], network: InteractionNetwork) -> list[Tensor]:
+        """Return the images shown at some steps, what R is told of them, and what was done, 0 or 1 for each action."""
+        done = functional.one_hot(torch.from_numpy(self._data.actions[at]), network.actions)
+        return [each.to(self._device) for each in (images_of(self._shown[at]), *_told(self._data, at), done)]
 
 
 def _told(data: Interactions, at: NDArray[np.intp]) -> tuple[Tensor, Tensor]:

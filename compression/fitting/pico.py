@@ -170,7 +170,7 @@ def _fit(
             targets = targets.and_(_expected_agreements(action, behaviour, imagined, balance))
             held_targets = held_targets.and_(_expected_agreements(action, behaviour, held_imagined, balance))
 
-    image = ImageDiscriminator(sizes)
+    image = ImageDiscriminator(sizes).to(model.device)
     curve += optimise(
         image,
         len(targets.value),
@@ -185,7 +185,7 @@ def _fit(
     )
     image.eval()
 
-    policy = MaskNetwork(sizes)
+    policy = MaskNetwork(sizes).to(model.device)
     x = torch.cat([positives.x, negatives.x])
     chooser = torch.cat([positives.chooser, negatives.chooser])
 
@@ -216,7 +216,7 @@ def _fit(
     )
     progress("done", 1.0)
     summary = _summarise(action, image, policy, positives, negatives, held_positives, held_negatives, sent)
-    return policy.eval(), replace(summary, held_out_episodes=len(held_out), curve=tuple(curve))
+    return policy.eval().cpu(), replace(summary, held_out_episodes=len(held_out), curve=tuple(curve))
 
 
 def _split(
@@ -243,11 +243,11 @@ def _discriminated(positives: _Data, negatives: _Data, config: PicoConfig) -> Sa
     are actions paired with what was shown, and negatives `negative_label`; by the paper's section 3.1, 1 and 0.
     """
     if config.labels == "paper":
-        label = torch.cat([torch.ones(len(positives.action)), torch.zeros(len(negatives.action))])
+        label = torch.cat([torch.ones_like(positives.similarity), torch.zeros_like(negatives.similarity)])
         x, action = torch.cat([positives.x, negatives.x]), torch.cat([positives.action, negatives.action])
         return Samples(x, action, label)
     seen = _behaved(positives, negatives)
-    doubtful = torch.full((len(negatives.action),), config.negative_label)
+    doubtful = torch.full_like(negatives.similarity, config.negative_label)
     return Samples(
         torch.cat([seen.x, negatives.x]),
         torch.cat([seen.action, negatives.action]),
@@ -258,7 +258,7 @@ def _discriminated(positives: _Data, negatives: _Data, config: PicoConfig) -> Sa
 def _behaved(positives: _Data, negatives: _Data) -> Samples:
     """Return what was shown and what was done on seeing it."""
     x = torch.cat([positives.x, negatives.received_x])
-    return Samples(x, torch.cat([positives.action, negatives.action]), torch.ones(len(x)))
+    return Samples(x, torch.cat([positives.action, negatives.action]), torch.ones_like(x[:, 0]))
 
 
 @dataclass(frozen=True)
@@ -283,7 +283,7 @@ class _Targets:
 
 
 def _similarities(data: _Data) -> _Targets:
-    return _Targets(data.mask, data.x, data.similarity, torch.ones(len(data.x)))
+    return _Targets(data.mask, data.x, data.similarity, torch.ones_like(data.similarity))
 
 
 def _agreements(action: Classifiers, data: _Data, balance: Tensor) -> _Targets:
@@ -323,12 +323,15 @@ def _flatten(episodes: list[RecordedEpisode], interval: MaskInterval, model: Lat
         return 1 - distance
 
     def gather(part: Callable[[RecordedEpisode], NDArray[np.generic]]) -> Tensor:
-        return torch.from_numpy(np.concatenate([np.ascontiguousarray(part(episode)) for episode in episodes]))
+        parts = [np.ascontiguousarray(part(episode)) for episode in episodes]
+        return torch.from_numpy(np.concatenate(parts)).to(model.device)
 
-    actions = [episode.actions for episode in episodes]
+    def known(latents: list[NDArray[np.float32]]) -> Tensor:
+        return torch.from_numpy(with_histories(latents, [e.actions for e in episodes], model)).to(model.device)
+
     return _Data(
-        x=torch.from_numpy(with_histories([episode.latents for episode in episodes], actions, model)),
-        received_x=torch.from_numpy(with_histories([episode.received for episode in episodes], actions, model)),
+        x=known([episode.latents for episode in episodes]),
+        received_x=known([episode.received for episode in episodes]),
         action=gather(lambda e: e.actions.astype(np.int64)),
         mask=gather(lambda e: e.masks.astype(np.float32)),
         chooser=gather(lambda e: chooser_of(e.latents)),
@@ -338,8 +341,8 @@ def _flatten(episodes: list[RecordedEpisode], interval: MaskInterval, model: Lat
 
 def _hard(policy: MaskNetwork, chooser: Tensor, sent: int) -> Tensor:
     with torch.no_grad():
-        scores = policy(chooser).numpy()
-    return torch.from_numpy(np.stack([best_blocks(row, sent) for row in scores])).float()
+        scores = policy(chooser).cpu().numpy()
+    return torch.from_numpy(np.stack([best_blocks(row, sent) for row in scores])).to(chooser)
 
 
 def _summarise(
@@ -371,5 +374,5 @@ def _summarise(
         mean_d_compressed=compressed,
         mean_d_policy=expected,
         mean_d_random=random,
-        block_frequency=tuple(masks.mean(0).tolist()),
+        block_frequency=tuple(masks.cpu().mean(0).tolist()),
     )

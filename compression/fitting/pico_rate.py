@@ -146,14 +146,14 @@ def predicted_actions(
     """
     drivers = fit_drivers(originals, model, config).drivers
     seen = [replace(episode, received=episode.latents) for episode in episodes]
-    return [drivers.probabilities(samples_of([episode], [0], model).x).numpy() for episode in seen]
+    return [drivers.probabilities(samples_of([episode], [0], model).x).cpu().numpy() for episode in seen]
 
 
 def samples_of(episodes: list[RecordedEpisode], chosen: list[int], model: LatentModel) -> Samples:
     actions = [episodes[index].actions for index in chosen]
     x = torch.from_numpy(with_histories([episodes[index].received for index in chosen], actions, model))
     action = torch.from_numpy(np.concatenate(actions).astype(np.int64))
-    return Samples(x, action, torch.ones(len(x)))
+    return Samples(x.to(model.device), action.to(model.device), torch.ones(len(x), device=model.device))
 
 
 def divergences(drivers: Classifiers, x: Tensor, model: LatentModel) -> NDArray[np.float64]:
@@ -166,7 +166,7 @@ def divergences(drivers: Classifiers, x: Tensor, model: LatentModel) -> NDArray[
     latents, hidden = model.sizes.latents, model.sizes.hidden
     measured = np.zeros((latents, len(_TRIED)))
     for feature in range(latents):
-        values = x[:, hidden + feature].numpy()
+        values = x[:, hidden + feature].cpu().numpy()
         for column, levels in enumerate(_TRIED):
             table = model.quantizer.decode(list(range(levels)), np.full(levels, feature), (levels,) * levels)
             nearest = np.searchsorted((table[1:].astype(np.float64) + table[:-1]) / 2, values)

@@ -7,6 +7,7 @@ Its file, `model.safetensors`, lies in a folder of its own, and what was fitted 
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 from collections.abc import Mapping
@@ -19,7 +20,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from compression.errors import CoderError, SizeError
+from compression.errors import CoderError, DeviceError, SizeError
 from compression.fill import Fill, FillName, HoldFill, PredictFill, PriorFill
 from compression.fitting.fitted import FittedRecord, dump_record, parse_record
 from compression.model.header import (
@@ -38,6 +39,8 @@ from compression.model.vae import VAE
 from compression.model.world_model import WorldModel
 from compression.tensor_files import TensorFileError, dump_tensors, parse_tensors, with_tensors
 from disk.reading import read_plain
+
+PROCESSOR = torch.device("cpu")
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,6 +62,8 @@ class LatentModel:
     """Where its file lies."""
     tuning: FittedRecord | None = None
     """What its decoder was tuned to, see `compression.fitting.tuning`; None for one as it was trained."""
+    device: torch.device = PROCESSOR
+    """What frames are encoded and decoded on, and networks fitted; all else is done by the processor."""
 
     @property
     def latents_sha256(self) -> str:
@@ -73,8 +78,8 @@ class LatentModel:
     def encode_frames(self, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return the latents, float32[N, latents], of frames, uint8[N, H, W, C]."""
         with torch.inference_mode():
-            mu, _ = self.vae.encoder(images_of(frames))
-        result: NDArray[np.float32] = mu.numpy()
+            mu, _ = self.vae.encoder(images_of(frames).to(self.device))
+        result: NDArray[np.float32] = mu.cpu().numpy()
         return result
 
     def decode_latent(self, latent: NDArray[np.float32]) -> NDArray[np.uint8]:
@@ -85,7 +90,7 @@ class LatentModel:
     def decode_latents(self, latents: NDArray[np.float32]) -> NDArray[np.uint8]:
         """Return the frames, uint8[N, H, W, C], of latents, float32[N, latents]."""
         with torch.inference_mode():
-            return frames_of(self.vae.decoder(torch.from_numpy(latents)))
+            return frames_of(self.vae.decoder(torch.from_numpy(latents).to(self.device)))
 
     def fill(self, name: FillName) -> Fill:
         """Return a fresh fill of this name.
@@ -139,6 +144,13 @@ class LatentModel:
             raise SizeError(f"this latent model is of {self.sizes.actions} actions, not {actions}")
         return replace(self, sizes=replace(self.sizes, actions=actions))
 
+    def on(self, device: torch.device | str) -> LatentModel:
+        """Return this model on a device, as of `chosen_device`; sums round differently there. Raises DeviceError."""
+        chosen = chosen_device(device)
+        if chosen == self.device:
+            return self
+        return replace(self, vae=copy.deepcopy(self.vae).to(chosen), device=chosen)
+
     def fitted_path(self, objective: str) -> Path | None:
         """Return the file that comes with the model and was fitted for an objective; None if there is none."""
         return fitted_path(self.folder, objective) if self.folder else None
@@ -150,6 +162,20 @@ def use_one_thread() -> None:
     Single frames gain nothing from more, the window keeps a core to itself, and sums come out alike on every machine.
     """
     torch.set_num_threads(1)
+
+
+def chosen_device(device: torch.device | str) -> torch.device:
+    """Return a device for networks; `auto` is a GPU where there is one. Raises DeviceError if it is not here."""
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        chosen = torch.device(device)
+        torch.empty(0, device=chosen)
+    except (RuntimeError, AssertionError) as error:
+        raise DeviceError(
+            f"there is no {device} here that PyTorch can use; nothing was done: leave out --device"
+        ) from error
+    return chosen
 
 
 def images_from_frames(frames: Tensor) -> Tensor:
@@ -165,7 +191,7 @@ def images_of(frames: NDArray[np.uint8]) -> Tensor:
 def frames_of(images: Tensor) -> NDArray[np.uint8]:
     """Return the frames, uint8[N, H, W, C], of images float32[N, C, H, W], which change; what is no number is black."""
     frames = images.nan_to_num_(0).clamp_(0, 1).mul_(255).round_().to(torch.uint8).permute(0, 2, 3, 1)
-    result: NDArray[np.uint8] = np.ascontiguousarray(frames.numpy())
+    result: NDArray[np.uint8] = np.ascontiguousarray(frames.cpu().numpy())
     return result
 
 

@@ -30,8 +30,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from compression.errors import TrainingError
+from compression.model.latent_model import chosen_device
 from compression.model.training.resumable import Trainer, Work
-from compression.model.training.train import chosen_device, repeatable
+from compression.model.training.train import repeatable
 from compression.rl_asc.codec import images_of
 from compression.rl_asc.counting import fitted_tensors
 from compression.rl_asc.judge import Judge

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from racer.commands.model import Device
-from racer.commands.options import JsonOption, ModelOption, SeedOption, SetOption
+from racer.commands.options import Device, DeviceOption, JsonOption, ModelOption, SeedOption, SetOption
 from racer.commands.output import print_json, progress_bar, value_told
 
 if TYPE_CHECKING:
@@ -67,7 +66,7 @@ def agent_train(
         typer.Option(help="`mse`: of pixels. `latent`: of what the agent sees in the picture. `both`: their sum."),
     ] = DecoderLossChoice.mse,
     seed: SeedOption = 0,
-    device: Annotated[Device, typer.Option(help="`auto` uses a GPU if there is one.")] = Device.cpu,
+    device: DeviceOption = Device.cpu,
     work: Annotated[
         Path | None,
         typer.Option(

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import shlex
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from racer.commands.options import JsonOption, ModelOption, SeedOption, SetOption, TaskOption
+from racer.commands.options import (
+    Device,
+    DeviceOption,
+    JsonOption,
+    ModelOption,
+    SeedOption,
+    SetOption,
+    TaskOption,
+)
 from racer.commands.output import print_json, progress_bar
 
 if TYPE_CHECKING:
@@ -19,14 +26,6 @@ if TYPE_CHECKING:
     from compression.model.latent_model import LatentModel
 
 app = typer.Typer(help="Train a latent model or a coder's networks, or look at a model.", no_args_is_help=True)
-
-
-class Device(StrEnum):
-    """What networks are trained on."""
-
-    auto = "auto"
-    cpu = "cpu"
-    cuda = "cuda"
 
 
 @app.command("train", epilog="Example: racer model train --task lunar-lander --out lander-model")
@@ -61,7 +60,7 @@ def model_train(
         ),
     ] = False,
     seed: SeedOption = 0,
-    device: Annotated[Device, typer.Option(help="`auto` uses a GPU if there is one.")] = Device.auto,
+    device: DeviceOption = Device.auto,
     jobs: Annotated[
         int | None, typer.Option(min=1, max=256, help="Processes that collect frames. Default: one per processor.")
     ] = None,
@@ -139,7 +138,7 @@ def model_train_coder(
     joint_steps: Annotated[int, typer.Option(min=1, help="Gradient steps of stage III, all together.")] = 1000,
     batch: Annotated[int, typer.Option(min=2, max=4096, help="Frames per step.")] = 16,
     seed: SeedOption = 0,
-    device: Annotated[Device, typer.Option(help="`auto` uses a GPU if there is one.")] = Device.auto,
+    device: DeviceOption = Device.auto,
     work: Annotated[
         Path | None,
         typer.Option(

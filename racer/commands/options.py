@@ -54,6 +54,14 @@ class EngineChoice(StrEnum):
     ray = "ray"
 
 
+class Device(StrEnum):
+    """What networks run on."""
+
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+
+
 class ObjectiveChoice(StrEnum):
     """What is trained, and by that which condition it serves."""
 
@@ -120,6 +128,7 @@ JobsOption = Annotated[
 ]
 EngineOption = Annotated[EngineChoice, typer.Option(help="`ray` spreads the work over a Ray cluster.")]
 AddressOption = Annotated[str | None, typer.Option(help="Address of the Ray cluster. Default: one on this machine.")]
+DeviceOption = Annotated[Device, typer.Option(help="What networks run on; `auto` uses a GPU if there is one.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 
 

@@ -11,6 +11,8 @@ import typer
 
 from racer.commands.options import (
     AddressOption,
+    Device,
+    DeviceOption,
     EngineChoice,
     EngineOption,
     FillChoice,
@@ -143,6 +145,7 @@ def rates(
     jobs: JobsOption = None,
     engine: EngineOption = EngineChoice.local,
     address: AddressOption = None,
+    device: DeviceOption = Device.cpu,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print how much there is to drive and how long it will take, and stop.")
     ] = False,
@@ -152,6 +155,7 @@ def rates(
     from dataclasses import replace
     from datetime import UTC, datetime
 
+    from compression.model.latent_model import chosen_device
     from racer.analysis import require_analysis
     from racer.errors import ConfigError
     from racer.rates.grid import Noise, RatesConfig, sweep_settings
@@ -190,7 +194,10 @@ def rates(
         action_loss=action_loss,
         shadow=shadow,
         sealed=sealed_file is not None,
+        device=chosen_device(device.value).type,
     )
+    if engine is EngineChoice.ray and config.device != "cpu":
+        raise ConfigError("--device is this machine's, and a Ray cluster gives none away: leave one of the two out")
     if not dry_run:
         require_analysis()
         refuse_foreign(out, spec)

@@ -140,7 +140,13 @@ def study_status(study: StudyArgument = None, as_json: JsonOption = False) -> No
     print(next_line(status.next, status.otherwise))
 
 
-def study_train(study: StudyArgument = None, as_json: JsonOption = False) -> None:
+def study_train(
+    study: StudyArgument = None,
+    jobs: JobsOption = None,
+    engine: EngineOption = EngineChoice.local,
+    address: AddressOption = None,
+    as_json: JsonOption = False,
+) -> None:
     """Train the missing masks on the recordings of the study's pilots."""
 
     from racer.study.file import find_study, load_study
@@ -156,7 +162,8 @@ def study_train(study: StudyArgument = None, as_json: JsonOption = False) -> Non
             advance(100 * (fraction - done[0]), None)
             done[0] = fraction
 
-        trained = train_study(loaded, progress)
+        with chosen_engine(engine, jobs, address) as chosen:
+            trained = train_study(loaded, progress, engine=chosen)
     if as_json:
         print_json({"masks": {str(path): outcome(summary) for path, summary in trained.items()}})
         return

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from racer.commands.options import JsonOption, ModelOption, ObjectiveChoice, SeedOption
+from racer.commands.options import Device, DeviceOption, JsonOption, ModelOption, ObjectiveChoice, SeedOption
 from racer.commands.output import print_json, progress_bar
 
 
@@ -68,6 +68,7 @@ def train(
         int | None,
         typer.Option(min=25, help="The most gradient steps of each network; 600, or what the constants say."),
     ] = None,
+    device: DeviceOption = Device.cpu,
     as_json: JsonOption = False,
 ) -> None:
     """Fit a mask, coder pico-rate or pico-transform, or an interaction model to recorded sessions."""
@@ -97,9 +98,9 @@ def train(
 
         pilots = find_pilots(session)
         summary = (
-            train_interaction(pilots, out, fitting_config(seed, config.iterations), progress, model)
+            train_interaction(pilots, out, fitting_config(seed, config.iterations), progress, model, device.value)
             if objective == ObjectiveChoice.interaction
-            else train_for(objective.value, pilots, out, config, progress, model)
+            else train_for(objective.value, pilots, out, config, progress, model, device.value)
         )
     if as_json:
         print_json({"mask": str(out), **outcome(summary)})

@@ -94,7 +94,7 @@ def _ends(plan: Plan) -> tuple[LatentModel, dict[str, FittedModel]]:
     use_one_thread()
     task = _task(plan.config.task, plan.config.settings[0])
     with plan.files.unpacked() as (paths, folder):
-        model = load_task_model(task.spec, folder)
+        model = load_task_model(task.spec, folder).on(plan.config.device)
         mine = settings_of(plan.config, task.spec, model)
         differing = [setting for setting, value in plan.settings if mine.get(setting) != value]
         if differing:

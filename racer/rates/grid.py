@@ -155,6 +155,8 @@ class RatesConfig:
     """Whether the same driver also answers the original frames; see `racer.loop.batched.Score.agreement`."""
     sealed: bool = False
     """Whether people and seeds are those of a sealed set; see `racer.rates.sealed`."""
+    device: str = "cpu"
+    """What encodes and decodes frames: `cpu` or `cuda`, whose sums round differently."""
 
     def person(self, number: int) -> Person:
         """Return one of the people, from 0."""

@@ -63,6 +63,8 @@ def settings_of(config: RatesConfig, spec: TaskSpec, model: LatentModel) -> dict
     }
     if config.shadow:
         settings["shadow"] = 1
+    if config.device != "cpu":
+        settings["device"] = config.device
     if config.sealed:
         settings["sealed"] = 1
     if config.action_delay:

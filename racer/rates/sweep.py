@@ -13,7 +13,7 @@ from compression.coders.blocks import fixed_coders
 from compression.coders.coder import Coder, coder_names, find_coder
 from compression.errors import CompressionError
 from compression.fitting.fitted import FittedModel
-from compression.model.latent_model import LatentModel, use_one_thread
+from compression.model.latent_model import LatentModel, chosen_device, use_one_thread
 from compression.uplink import uplink_bits
 from racer.drivers.registry import SIMULATED, family_of, was_fitted_on
 from racer.engines import Engine
@@ -116,8 +116,10 @@ def prepare_sweep(
         DriverError: If a driver cannot be made.
         ConfigError: If a coder is named twice, a named one was fitted for another use, or a file serves none.
         MaskError, WeightsError: If a file cannot be used.
+        DeviceError: If the device is not here.
     """
     use_one_thread()
+    chosen_device(config.device)
     task = make_task(config.task, config.settings[0].values)
     config = replace(config, drivers=tuple(_resolved(name, task) for name in config.drivers))
     model = load_task_model(task.spec, folder)

@@ -103,7 +103,7 @@ def run_study(
         piloting = study.file.make_task().spec.pilot_driver if driver == SIMULATED else ""
         recorded = _simulate(study, "pilot", pilots, piloting or driver, engine, of("pilots", 0))
         progress("training", pilots, total)
-        masks = train_study(study, iterations=iterations)
+        masks = train_study(study, iterations=iterations, engine=engine)
         people = of("participants", pilots + len(trains))
         recorded += _simulate(study, "evaluation", participants, driver, engine, people)
     sittings = [*completed(study, "pilot"), *completed(study, "evaluation")]

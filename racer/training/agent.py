@@ -25,8 +25,7 @@ from compression.fitting.agent import AgentConfig, Gathered, Progress, open_work
 from compression.fitting.agent_card import measure
 from compression.fitting.fitted import FittedModel, FittedRecord, dump_fitted
 from compression.model.agent import LAG, QuantisedAgent, agent_sizes
-from compression.model.latent_model import LatentModel, use_one_thread
-from compression.model.training.train import chosen_device
+from compression.model.latent_model import LatentModel, chosen_device, use_one_thread
 from compression.tensor_files import parse_tensors
 from disk.writing import make_folder, write_whole
 from racer.drivers.driver import Driver

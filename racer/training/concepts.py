@@ -12,7 +12,7 @@ import numpy as np
 
 from compression.errors import CompressionError
 from compression.fitting.fitted import FittedRecord, dump_fitted
-from compression.model.training.train import chosen_device
+from compression.model.latent_model import chosen_device
 from compression.rl_asc.labelling import Labelled as LabelledFrames
 from compression.rl_asc.networks import CELL
 from compression.rl_asc.settings import ConceptConfig

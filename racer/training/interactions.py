@@ -24,13 +24,13 @@ from compression.fitting.fitted import FittedRecord, dump_fitted
 from compression.fitting.interaction import NAME, RECENT, Interactions, InteractionSummary, fit_interaction
 from compression.fitting.pico_rate import predicted_actions
 from compression.fitting.recorded import RecordedEpisode
-from compression.model.latent_model import LatentModel, use_one_thread
+from compression.model.latent_model import LatentModel, chosen_device, use_one_thread
 from racer.drivers.registry import SIMULATED, driver_seed, family_names, make_driver, who_drives
 from racer.rates.people import FIRST_SEALED
 from racer.recordings.models import NotHereError, find_task, refuse_other_model
 from racer.recordings.rerun import Rerun, RerunError
 from racer.tasks.task import Task
-from racer.training.train import TrainingDataError, check_usable, model_of, refuse_existing, write_new
+from racer.training.train import TrainingDataError, check_usable, fitted_on, model_of, refuse_existing, write_new
 from sessions.reader import trial_starts
 
 MOST_STEPS = 12_000
@@ -139,19 +139,26 @@ def train_interaction(
     config: PicoConfig,
     progress: Progress = lambda stage, done: None,
     folder: Path | None = None,
+    device: str = "cpu",
 ) -> InteractionSummary:
     """Fit R to recorded sessions and write it to a new file. The same sessions, settings and seed give the same bytes.
+
+    Arguments are those of `racer.training.train.train`.
 
     Raises:
         TrainingDataError: As `read_interactions`, or if `out` exists.
         TrainingError: If there are too few people.
     """
     refuse_existing(out)
+    chosen = chosen_device(device)
     recorded = read_interactions(paths, folder, config, lambda done: progress("recordings", _READ * done))
+    model = recorded.model.on(chosen)
     fitted, summary = fit_interaction(
-        recorded.data, recorded.model, config, lambda stage, done: progress(stage, _READ + (1 - _READ) * done)
+        recorded.data, model, config, lambda stage, done: progress(stage, _READ + (1 - _READ) * done)
     )
-    write_new(out, dump_fitted(fitted.tensors(), replace(recorded.record, config=settings_of(config))))
+    write_new(
+        out, dump_fitted(fitted.tensors(), replace(recorded.record, config=settings_of(config) | fitted_on(model)))
+    )
     return summary
 
 

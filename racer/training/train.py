@@ -22,7 +22,7 @@ from compression.fitting.pico_rate import RateSummary, fit_pico_rate
 from compression.fitting.pico_transform import fit_pico_transform
 from compression.fitting.recorded import RecordedEpisode
 from compression.masks import MaskInterval
-from compression.model.latent_model import LatentModel
+from compression.model.latent_model import LatentModel, chosen_device
 from disk.writing import make_folder, write_whole
 from racer.drivers.registry import who_drives
 from racer.errors import RacerError
@@ -221,6 +221,7 @@ def train(
     config: PicoConfig,
     progress: Progress = lambda stage, done: None,
     model_folder: Path | None = None,
+    device: str = "cpu",
 ) -> Summary:
     """Fit what a condition needs to recorded sessions and write it to a new file, its curves beside it.
 
@@ -233,43 +234,67 @@ def train(
         config: Settings; of a mask, the blocks sent are those of the recordings.
         progress: Called now and then.
         model_folder: Of the recordings' latent model; that of the task if None.
+        device: What to fit on, as of `compression.model.latent_model.chosen_device`.
 
     Raises:
         TrainingDataError: If the sessions are of no use, or `out` exists.
         TrainingError: If they hold too few episodes, or nothing is trained for this condition.
         RecordingError, CompressionError: If a file cannot be read.
     """
-    masked = condition not in _ALLOTTING
-    if masked:
-        config = replace(config, objective=condition)
     refuse_existing(out)
-    loaded = read_training_set(paths, masked, model_folder)
+    chosen = chosen_device(device)
+    loaded = read_training_set(paths, is_masked(condition), model_folder)
+    data, summary = fit(condition, replace(loaded, model=loaded.model.on(chosen)), config, progress)
+    write_fitted(out, data, summary)
+    return summary
+
+
+def is_masked(condition: str) -> bool:
+    """Return whether what is trained for a condition is a mask."""
+    return condition not in _ALLOTTING
+
+
+def fit(
+    condition: str, loaded: TrainingSet, config: PicoConfig, progress: Progress = lambda stage, done: None
+) -> tuple[bytes, Summary]:
+    """Return the bytes of the fitted file of a condition, and how the fit went; arguments and errors as of `train`."""
+    model, masked = loaded.model, is_masked(condition)
     summary: Summary
     if masked:
-        config = replace(config, blocks=loaded.blocks or config.blocks)
-        tensors, summary = fit_mask(loaded.episodes, loaded.interval, loaded.fill, loaded.model, config, progress)
+        config = replace(config, objective=condition, blocks=loaded.blocks or config.blocks)
+        tensors, summary = fit_mask(loaded.episodes, loaded.interval, loaded.fill, model, config, progress)
     else:
-        tensors, summary = _ALLOTTING[condition](loaded.episodes, loaded.model, config, progress)
+        tensors, summary = _ALLOTTING[condition](loaded.episodes, model, config, progress)
     record = FittedRecord(
         objective=condition,
-        model_sha256=loaded.model.latents_sha256,
+        model_sha256=model.latents_sha256,
         participants=loaded.participants,
         sessions=loaded.sessions,
         seeds=loaded.seeds,
-        config={name: value for name, value in asdict(config).items() if masked or name not in _OF_MASKS},
+        config={name: value for name, value in asdict(config).items() if masked or name not in _OF_MASKS}
+        | fitted_on(model),
         interval=loaded.interval if masked else "",
         fill=loaded.fill if masked else "",
         task=loaded.task,
         settings=loaded.settings,
         drivers=loaded.drivers,
     )
+    return dump_fitted(tensors, record), summary
+
+
+def write_fitted(out: Path, data: bytes, summary: Summary) -> None:
+    """Write a fitted file that must not exist yet, and its curves beside it. Raises TrainingDataError if it cannot."""
     curves = curve_files(summary.curve, out)
     refuse_existing(out)
     # The file comes last: where it is, all is, and a training that was killed is given again.
-    for path, data in curves.items():
-        write_new(path, data, overwrite=True)
-    write_new(out, dump_fitted(tensors, record))
-    return summary
+    for path, content in curves.items():
+        write_new(path, content, overwrite=True)
+    write_new(out, data)
+
+
+def fitted_on(model: LatentModel) -> dict[str, str]:
+    """Return what a fitted file says of the device where that is not the processor: sums round differently there."""
+    return {} if model.device.type == "cpu" else {"device": model.device.type}
 
 
 def refuse_existing(path: Path) -> None:

@@ -49,6 +49,14 @@ def contiguous(network: nn.Module, example: Tensor) -> Network:
     return lambda x: network(x)
 
 
+def in_place(network: nn.Module, example: Tensor) -> Network:
+    """Let activations take the place of what they follow from."""
+    network = copy.deepcopy(network)
+    for layer in (each for each in network.modules() if isinstance(each, nn.SiLU)):
+        layer.inplace = True
+    return lambda x: network(x)
+
+
 def frozen(network: nn.Module, example: Tensor) -> Network:
     """Trace and freeze: no module is called in Python."""
     traced: Network = torch.jit.freeze(torch.jit.trace(network, example))  # type: ignore[no-untyped-call]
@@ -106,6 +114,7 @@ def open_vino(network: nn.Module, example: Tensor) -> Network:
 RUNTIMES: dict[str, Callable[[nn.Module, Tensor], Network]] = {
     "eager": lambda network, example: network,
     "weights not channels last": contiguous,
+    "activations in place": in_place,
     "torch.jit.freeze": frozen,
     "prepacked convolutions": prepacked,
     "bfloat16": half,

@@ -25,11 +25,13 @@ from racer.study.run import run_study
 
 STUDY = """
 title = "spread"
-conditions = ["random", "full"]
+conditions = ["random", "pico"]
 participants = 2
-pilots = 0
+pilots = 1
 [episodes]
 practice = 0
+calibration = 2
+exploration = 2
 evaluation = 1
 steps = 4
 """
@@ -99,9 +101,12 @@ def test_sweeps_and_studies_on_a_ray_cluster_give_the_same_bytes_as_in_this_proc
         (tmp_path / name).mkdir()
         (tmp_path / name / "study.toml").write_text(STUDY)
         studies.append(load_study(tmp_path / name))
-        assert run_study(studies[-1], engine=spread).recorded == 2
-    mine, theirs = ({path.name: path.read_bytes() for path in study.recordings.glob("*.h5")} for study in studies)
-    assert mine == theirs and len(mine) == 2
+        assert run_study(studies[-1], engine=spread, iterations=25).recorded == 3
+    mine, theirs = (
+        {path.name: path.read_bytes() for path in [*study.recordings.glob("*.h5"), *study.masks.iterdir()]}
+        for study in studies
+    )
+    assert mine == theirs and {"pico.safetensors", "pico_curves.csv"} < set(mine)
 
 
 def test_without_an_address_ray_listens_to_this_machine_alone_and_heeds_nobody_without_its_token() -> None:

@@ -29,7 +29,7 @@ from compression.fitting.pico_rate import fit_drivers
 from compression.fitting.predictive import LEAST_STEPS, PredictiveConfig, fit_predictive
 from compression.fitting.recorded import RecordedEpisode
 from compression.model.header import FILE_NAME
-from compression.model.latent_model import LatentModel, load_model, save_model
+from compression.model.latent_model import LatentModel, chosen_device, load_model, save_model
 from compression.model.quantizer import fit_codebook
 from compression.model.sizes import Sizes
 from compression.model.training.card import half_precision_cost, measure
@@ -86,6 +86,7 @@ def train_model(
 
     Raises:
         TrainingError: If the data do not do, `work` holds another training, or a file cannot be written.
+        DeviceError: If the device is not here.
     """
     config = config or TrainingConfig()
     sizes = config.sizes(data.frame, data.actions, data.sequential)
@@ -126,18 +127,6 @@ def train_model(
     write_whole(out / CARD, (json.dumps(card, indent=2) + "\n").encode())
     progress("done", 1.0)
     return card
-
-
-def chosen_device(device: torch.device | str) -> torch.device:
-    """Return what to train on; `auto` is a GPU where there is one. Raises TrainingError if it is not here."""
-    if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        chosen = torch.device(device)
-        torch.empty(0, device=chosen)
-    except (RuntimeError, AssertionError) as error:
-        raise TrainingError(f"there is no {device} to train on here; leave out --device") from error
-    return chosen
 
 
 class _Stages:

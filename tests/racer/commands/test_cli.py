@@ -14,6 +14,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+import torch
 from command_builders import Outcome, Racer, Refuse, strictly
 from racing_builders import RIGHT, pilot_drives, scored, write_mask, write_session
 from task_builders import COUNTING, installing
@@ -164,6 +165,11 @@ def test_a_slip_on_the_command_line_is_one_line(arguments: str, told: str, refus
         ("play --driver simulated --headless --bits 1", "bits per step or more; got 1"),
         (f"session start p01 {QUICK} --bits 0", "between 1 and 4096"),
         (f"session start p01 {QUICK} --pace 0", "pace must lie between 1 and 50"),
+        pytest.param(
+            "rates --device cuda",
+            "there is no cuda here that PyTorch can use",
+            marks=pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU"),
+        ),
         (f"session start p01 {QUICK} --pace nan", "pace must lie between 1 and 50"),
         (f"session start p01 {QUICK} --set speed=inf", "task car-racing: speed must be above 0 and at most 200"),
         (f"session start p01 {QUICK} --set speed=fast", "task car-racing: speed: input should be a valid number"),

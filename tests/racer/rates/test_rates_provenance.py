@@ -26,7 +26,8 @@ def test_settings_have_what_decides_a_cell_and_leave_out_what_only_adds_cells(mo
         CONFIG, bits=(1,), settings=sweep_settings("car-racing", ["speed=1"]), drivers=("m:f",), participants=99
     )
     assert settings_of(more, SPEC, model) == settings
-    for change in ({"seed": 1}, {"episodes": 9}, {"steps": 9}, {"mask_interval": "step"}, {"fill": "prior"}):
+    changes = ({"seed": 1}, {"episodes": 9}, {"steps": 9}, {"mask_interval": "step"}, {"fill": "prior"})
+    for change in (*changes, {"device": "cuda"}):
         assert settings_of(replace(CONFIG, **change), SPEC, model) != settings  # type: ignore[arg-type]
 
 
