@@ -28,12 +28,12 @@ def test_pixels_are_compared_as_the_definitions_say() -> None:
 
 def test_sets_of_features_are_as_far_apart_as_their_distributions() -> None:
     rng = np.random.default_rng(0)
-    one, same = rng.normal(0, 1, (2, 3000, 4))
+    one, same = rng.normal(0, 1, (2, 600, 4))
     moved, wide = one + 2, 3 * one
     assert frechet_distance(one, one) == pytest.approx(0, abs=1e-9)
     assert frechet_distance(one, moved) == pytest.approx(4 * 2**2)
     assert frechet_distance(one, wide) == pytest.approx(np.trace(np.cov(one.T)) * 4 + 4 * (one.mean(0) ** 2).sum())
     near, far = kernel_distance(one, same), kernel_distance(one, moved)
-    assert abs(near) < 0.01 < kernel_distance(one, wide) and far > 1
+    assert abs(near) < 0.1 * kernel_distance(one, wide) and far > 1
     # Of a kernel of degree 1 it would be the squared distance of the means.
     assert kernel_distance(np.eye(2)[:1].repeat(5, 0), np.eye(2)[1:].repeat(5, 0)) == pytest.approx(2 * 1.5**3 - 2)
