@@ -25,13 +25,10 @@ class Critic(nn.Module):
     def __init__(self, design: Design) -> None:
         super().__init__()
         widths = (design.frame[2] + design.parts, 16, 24, 32)
-        self.scales = nn.ModuleList(
-            nn.ModuleList(
-                [nn.Conv2d(one, other, 4, 2, 1) for one, other in pairwise(widths)]
-                + [nn.Conv2d(widths[-1], 1, 3, padding=1)]
-            )
-            for _ in range(_SCALES)
+        self.down = nn.ModuleList(
+            nn.Conv2d(one, other, 4, 2, 1) for _ in range(_SCALES) for one, other in pairwise(widths)
         )
+        self.out = nn.ModuleList(nn.Conv2d(widths[-1], 1, 3, padding=1) for _ in range(_SCALES))
 
     def forward(self, images: Tensor, masks: Tensor) -> list[list[Tensor]]:
         """Return what is seen at each scale, layer by layer, last how real each patch is, float32[N, 1, h, w].
@@ -41,15 +38,14 @@ class Critic(nn.Module):
             masks: float32[N, M, h, w].
         """
         values = torch.cat([images - 0.5, functional.interpolate(masks, images.shape[-2:], mode="nearest")], 1)
-        seen = []
-        for number, scale in enumerate(self.scales):
-            inner, layers = functional.avg_pool2d(values, 2) if number else values, []
-            for depth, layer in enumerate(scale):  # type: ignore[arg-type]
-                inner = layer(inner)
-                if depth < len(scale) - 1:  # type: ignore[arg-type]
-                    inner = functional.leaky_relu(functional.group_norm(inner, 1) if depth else inner, _SLOPE)
+        seen, depth = [], len(self.down) // _SCALES
+        for scale, out in enumerate(self.out):
+            inner, layers = functional.avg_pool2d(values, 2) if scale else values, []
+            for number in range(depth):
+                inner = self.down[scale * depth + number](inner)
+                inner = functional.leaky_relu(functional.group_norm(inner, 1) if number else inner, _SLOPE)
                 layers.append(inner)
-            seen.append(layers)
+            seen.append([*layers, out(inner)])
         return seen
 
 

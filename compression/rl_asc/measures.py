@@ -67,7 +67,8 @@ def kernel_distance(original: NDArray[np.floating], shown: NDArray[np.floating])
     """
 
     def kernel(one: NDArray[np.floating], other: NDArray[np.floating]) -> NDArray[np.float64]:
-        return (one.astype(np.float64) @ other.T / one.shape[1] + 1) ** 3
+        values: NDArray[np.float64] = (one.astype(np.float64) @ other.T / one.shape[1] + 1) ** 3
+        return values
 
     def within(each: NDArray[np.floating]) -> float:
         values = kernel(each, each)

@@ -298,7 +298,8 @@ def _time(model: LatentModel, fitted: FittedModel, frames: Frames) -> None:
         own = fitted if coder.needs == fitted.record.objective else coder.read_shipped(model)
         settings = CoderSettings(85 if coder.hard else 8 * 4096, "episode", "hold", np.random.default_rng(0), own)
         sender, receiver = coder.sender(model, settings), coder.receiver(model, settings)
-        sender.reset(), receiver.reset()
+        sender.reset()
+        receiver.reset()
         times = []
         for frame in frames[:60]:
             begun = time.process_time()

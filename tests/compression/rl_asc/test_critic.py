@@ -28,7 +28,7 @@ def test_each_loss_has_its_gradient_where_it_belongs() -> None:
     hinge.backward()  # type: ignore[no-untyped-call]
     assert shown.grad is None and all(each.grad is not None for each in critic.parameters())
     critic.zero_grad()
-    (fooling + matching).backward()
+    (fooling + matching).backward()  # type: ignore[no-untyped-call]
     assert shown.grad is not None and shown.grad.any()
     assert all(each.grad is None for each in critic.parameters())
 
