@@ -25,6 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import matplotlib
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -50,6 +51,8 @@ from sessions.export.cells import csv_bytes
 
 _RESAMPLES = 1000
 _CURVE_RESAMPLES = 300
+_PICTURES = 8
+"""Frames that are shown as every coder shows them."""
 _SLOTS = (12, 27, 42, 85, 128, 170)
 _FILES: dict[str, tuple[str, list[dict[str, Any]]]] = {
     "jpeg": ("JPEG", [{"quality": quality} for quality in (1, 5, 10, 20, 40)]),
@@ -99,6 +102,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("build/rl-asc-curves"), help="folder of table and figure")
     args = parser.parse_args()
     use_one_thread()
+    matplotlib.use("Agg")
     spec = make_task(args.task).spec
     model = load_task_model(spec)
     parts = len(spec.labels)
@@ -122,12 +126,14 @@ def main() -> None:
 
     _, originals = seen(frames)
     curves: Curves = {}
+    panels: dict[str, Frames] = {}
 
     def measured(point: Point) -> Row:
         found, features = seen(point.shown)
         iou = mean_iou(truth, found, parts)
         bits, means = (np.array([each[seeds == seed].mean() for seed in trials]) for each in (point.bits, iou))
         curves.setdefault(point.coder, []).append((bits, means))
+        panels[f"{point.coder} {point.setting}, {bits.mean():.0f} bits"] = point.shown[:: len(frames) // _PICTURES]
         low, high = np.percentile(means[drawn].mean(1), [2.5, 97.5])
         row: Row = {
             "coder": point.coder,
@@ -158,6 +164,7 @@ def main() -> None:
             _time(model, fitted, frames)
     _write(rows, args.out / "curves.csv")
     _draw(rows, args.out / "curves.png")
+    _show(panels, args.out / "panels.png")
 
 
 def _collected(task: str, use: Use, trials: int, out: Path) -> tuple[Frames, Frames, Seeds]:
@@ -346,9 +353,6 @@ def _curve(
 
 
 def _draw(rows: list[Row], path: Path) -> None:
-    import matplotlib
-
-    matplotlib.use("Agg")
     from matplotlib import pyplot
 
     figure, axes = pyplot.subplots(figsize=(6, 4), layout="constrained")
@@ -358,6 +362,18 @@ def _draw(rows: list[Row], path: Path) -> None:
     axes.set(xscale="log", xlabel="bits per frame", ylabel="mIoU")
     axes.legend(frameon=False)
     figure.savefig(path, dpi=150)
+
+
+def _show(panels: dict[str, Frames], path: Path) -> None:
+    """Draw the same frames as each coder shows them, one row a setting."""
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(len(panels), 1, figsize=(_PICTURES, 1.2 * len(panels)), layout="constrained")
+    for each, (name, frames) in zip(np.atleast_1d(axes), panels.items(), strict=True):
+        each.imshow(np.concatenate(frames[:_PICTURES], axis=1), interpolation="nearest")
+        each.set_title(name, fontsize=7)
+        each.set_axis_off()
+    figure.savefig(path, dpi=100)
 
 
 if __name__ == "__main__":
