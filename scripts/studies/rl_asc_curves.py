@@ -133,7 +133,9 @@ def main() -> None:
         iou = mean_iou(truth, found, parts)
         bits, means = (np.array([each[seeds == seed].mean() for seed in trials]) for each in (point.bits, iou))
         curves.setdefault(point.coder, []).append((bits, means))
-        panels[f"{point.coder} {point.setting}, {bits.mean():.0f} bits"] = point.shown[:: len(frames) // _PICTURES]
+        panels[f"{point.coder} {point.setting}, {bits.mean():.0f} bits"] = point.shown[
+            :: max(1, len(frames) // _PICTURES)
+        ]
         low, high = np.percentile(means[drawn].mean(1), [2.5, 97.5])
         row: Row = {
             "coder": point.coder,
@@ -303,7 +305,7 @@ def _time(model: LatentModel, fitted: FittedModel, frames: Frames) -> None:
     for name in ("rl-asc", "coarse", "predictive", "jpeg", "webp"):
         coder = find_coder(name)
         own = fitted if coder.needs == fitted.record.objective else coder.read_shipped(model)
-        settings = CoderSettings(85 if coder.hard else 8 * 4096, "episode", "hold", np.random.default_rng(0), own)
+        settings = CoderSettings(85, "episode", "hold", np.random.default_rng(0), own)
         sender, receiver = coder.sender(model, settings), coder.receiver(model, settings)
         sender.reset()
         receiver.reset()
