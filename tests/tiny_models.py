@@ -103,13 +103,13 @@ def transform_tensors(sizes: Sizes, rng: np.random.Generator) -> dict[str, NDArr
     }
 
 
-def concept_tensors(design: Design, rng: np.random.Generator) -> dict[str, NDArray[np.floating]]:
+def concept_tensors(design: Design, rng: np.random.Generator, plain: bool = False) -> dict[str, NDArray[np.floating]]:
     """Return what a fitted file of coder rl-asc holds: networks that nobody trained, and any tables."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         system = System(design).state_dict()
     return (
         {f"system.{name}": value.numpy() for name, value in system.items()}
-        | {name: whole_counts(rng.exponential(size=shape) ** 4) for name, shape in table_shapes(design).items()}
+        | {name: whole_counts(rng.exponential(size=shape) ** 4) for name, shape in table_shapes(design, plain).items()}
         | {"cell.weights": np.ones(design.parts), "prices": np.array([1e-4, 1e-2])}
     )

@@ -120,8 +120,8 @@ RL_ASC = Coder(
     name=NAME,
     summary="what a generator makes of the parts of the frame, whose bits an agent allots",
     source=(
-        "After RL-ASC (Huang, Gao, Tao, Du and Lu, 2022, arXiv 2208.04094); small networks without a discriminator, "
-        "range coding, and a hard slot that the agent's price of a bit and then a simpler label map keep."
+        "After RL-ASC (Huang, Gao, Tao, Du and Lu, 2022, arXiv 2208.04094); small networks, range coding, "
+        "and a hard slot that the agent's price of a bit and then a simpler label map keep."
     ),
     sender=ConceptSender,
     receiver=ConceptReceiver,

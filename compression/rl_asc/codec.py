@@ -84,7 +84,7 @@ def check_rl_asc(fitted: FittedModel, sizes: Sizes) -> None:
     with torch.device("meta"):
         networks = {f"system.{name}": tuple(value.shape) for name, value in System(design).state_dict().items()}
     prices = fitted.tensors.get("prices", np.zeros(0, np.float32))
-    tables = table_shapes(design)
+    tables = table_shapes(design, plain=fitted.tensors.get("table.level", prices).ndim == 2)
     require_shapes(fitted, networks | tables | {"cell.weights": (design.parts,), "prices": (prices.size,)})
     if not 1 <= prices.size <= MOST_PRICES or not ((prices > 0) & (prices < 1)).all() or (np.diff(prices) < 0).any():
         raise ValueError("its prices of a bit are not valid")

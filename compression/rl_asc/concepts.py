@@ -2,12 +2,13 @@
 
 A message begins with whether it is a label map alone. All is range coded (the paper: Huffman codes, and a vector
 graphic for the map) under tables of whole numbers that lie in the fitted file. A cell of the map is told by its place
-and the cells to its left and above it; a level by its concept; a symbol by its concept, channel and level.
+and the cells to its left and above it; a level by its concept and the level told before it; a symbol by its concept,
+channel and level.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -48,7 +49,9 @@ class ConceptCode:
     def __init__(self, design: Design, tables: Mapping[str, NDArray[np.float32]]) -> None:
         self._design = design
         self._map = tables["table.map"]
-        self._level = tables["table.level"]
+        level = tables["table.level"]
+        shape = design.parts, len(LEVELS) + 1, len(LEVELS)
+        self._level = level if level.ndim == len(shape) else np.broadcast_to(level[:, None], shape)
         self._symbols = {level: tables[f"table.symbols{level}"] for level in range(1, len(LEVELS))}
 
     def map_symbols(self, cells: Cells) -> Symbols:
@@ -75,7 +78,8 @@ class ConceptCode:
         found = [Symbols(np.array([bare], np.int32), _BARE), self.map_symbols(message_cells)]
         if bare:
             return found
-        found.append(Symbols(levels[there].astype(np.int32), self._level[there]))
+        told = levels[there].astype(np.int32)
+        found.append(Symbols(told, self._level[there, before(told)]))
         for level in range(1, len(LEVELS)):
             rows, columns = np.nonzero(levels[message_cells] == level)
             count = LEVELS[level]
@@ -97,7 +101,9 @@ class ConceptCode:
         there = np.unique(cells)
         levels = np.zeros(design.parts, np.int32)
         if not bare:
-            levels[there] = reader.read(self._level[there])
+            last = len(LEVELS)
+            for part in there:
+                last = levels[part] = reader.read(self._level[part, last][None])[0]
         values = np.zeros((design.channels, height, width), np.float32)
         for level in range(1, len(LEVELS)):
             rows, columns = np.nonzero(levels[cells] == level)
@@ -129,13 +135,18 @@ def neighbours(cells: NDArray[np.integer], parts: int) -> tuple[NDArray[np.integ
     return left, above
 
 
-def table_shapes(design: Design) -> dict[str, tuple[int, ...]]:
-    """Return the tables and their shapes."""
+def before(told: Levels) -> NDArray[np.integer]:
+    """Return what was told before each level, int32[N]; `len(LEVELS)` before the first."""
+    return np.concatenate([[len(LEVELS)], told[:-1]]).astype(np.int32)
+
+
+def table_shapes(design: Design, plain: bool = False) -> dict[str, tuple[int, ...]]:
+    """Return the tables and their shapes; in plain ones levels are told by their concepts alone."""
     height, width = design.grid
     known = design.parts + 1
     return {
         "table.map": (height * width, known, known, design.parts),
-        "table.level": (design.parts, len(LEVELS)),
+        "table.level": (design.parts, *(() if plain else (len(LEVELS) + 1,)), len(LEVELS)),
     } | {f"table.symbols{level}": (design.parts, design.channels, LEVELS[level]) for level in range(1, len(LEVELS))}
 
 
@@ -144,6 +155,23 @@ def check_tables(tables: Mapping[str, NDArray[np.float32]]) -> None:
     for table in tables.values():
         if not ((table >= 1) & (table <= MOST_COUNT) & (table == np.floor(table))).all():
             raise ValueError("its tables are not counts")
+
+
+def fit_levels(chosen: Sequence[Levels], parts: Sequence[NDArray[np.integer]], count: int) -> NDArray[np.float32]:
+    """Return the table of levels, float32[M, Q + 1, Q].
+
+    What rarely came after a level is told by what is usual for the concept.
+
+    Args:
+        chosen: Levels of the concepts that are there, frame by frame.
+        parts: Those concepts, ascending.
+        count: M.
+    """
+    met = np.zeros((count, len(LEVELS) + 1, len(LEVELS)))
+    for told, there in zip(chosen, parts, strict=True):
+        np.add.at(met, (there, before(told), told), 1)
+    usual = met.sum(1) + 0.5
+    return whole_counts(met + 4 * (usual / usual.sum(1, keepdims=True))[:, None])
 
 
 def fit_map(cells: NDArray[np.int64], parts: int) -> NDArray[np.float32]:

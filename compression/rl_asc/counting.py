@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from compression.rl_asc.codec import ConceptCodec
-from compression.rl_asc.concepts import fit_map, table_shapes, whole_counts
+from compression.rl_asc.concepts import fit_levels, fit_map, table_shapes, whole_counts
 from compression.rl_asc.labelling import GROUP
-from compression.rl_asc.networks import LEVELS, Design, System, masks_of, symbols_of
+from compression.rl_asc.networks import LEVELS, Design, System, symbols_of
 
 
 def fitted_tensors(
@@ -36,21 +36,21 @@ def fitted_tensors(
     none = {name: np.ones(shape, np.float32) for name, shape in table_shapes(design).items()}
     singles = {name: tensors[name].astype(np.float32) for name in ("cell.weights", "prices")}
     codec = ConceptCodec(design, rounded, none | singles)
-    maps, levels, symbols = [], np.zeros((design.parts, len(LEVELS))), {}
+    maps, levels, parts, symbols = [], [], [], {}
     for level in range(1, len(LEVELS)):
         symbols[level] = np.zeros((design.parts, design.channels, LEVELS[level]))
     for first in range(0, len(frames), GROUP):
         cells, features = codec.look(frames[first : first + GROUP])
         maps.append(cells)
-        there = masks_of(torch.from_numpy(cells).long(), design.parts).flatten(2).amax(2).numpy() > 0
+        there = [np.unique(each) for each in cells]
         for price in codec.prices:
             chosen = codec.choose(cells, features, price)
-            places, parts = np.nonzero(there)
-            np.add.at(levels, (parts, chosen[places, parts]), 1)
+            levels += [each[known] for each, known in zip(chosen, there, strict=True)]
+            parts += there
         for level, counts in symbols.items():
             found = symbols_of(torch.from_numpy(features), level).numpy()
             channel = np.arange(design.channels)[None, :, None, None]
             np.add.at(counts, (cells[:, None], channel, found), 1)
     tensors["table.map"] = fit_map(np.concatenate(maps).astype(np.int64), design.parts)
-    tensors["table.level"] = whole_counts(levels + 1)
+    tensors["table.level"] = fit_levels(levels, parts, design.parts)
     return tensors | {f"table.symbols{level}": whole_counts(counts + 0.5) for level, counts in symbols.items()}

@@ -28,23 +28,26 @@ class Judge:
         with torch.no_grad():
             self._spread = [seen.var(0).mean() + 1e-6 for seen in network.features(images)]
 
-    def criterion(self, images: Tensor, labels: Tensor, shown: Tensor, bits: Tensor, price: Tensor) -> Tensor:
+    def look(self, images: Tensor) -> list[Tensor]:
+        """Return what H sees in original images, to hold what is shown against."""
+        with torch.no_grad():
+            return self._network.features(images)
+
+    def criterion(self, wanted: list[Tensor], labels: Tensor, shown: Tensor, bits: Tensor, price: Tensor) -> Tensor:
         """Return the rate-semantic-perceptual loss, float32[N] (equation 12)."""
         features = self._network.features(shown)
         found = self._network.label(features).argmax(1)
         kept = _mean_iou(labels, found, self._parts)
-        return price * bits + 1 - kept + self._perceptual_price * self._apart(images, features)
+        return price * bits + 1 - kept + self._perceptual_price * self._apart(wanted, features)
 
-    def gradient(self, images: Tensor, labels: Tensor, shown: Tensor) -> Tensor:
+    def gradient(self, wanted: list[Tensor], labels: Tensor, shown: Tensor) -> Tensor:
         """Return the same without bits, of the whole batch, with a gradient: labels by cross-entropy (equation 9)."""
         features = self._network.features(shown)
         semantic = functional.cross_entropy(self._network.label(features), labels)
-        return semantic + self._perceptual_price * self._apart(images, features).mean()
+        return semantic + self._perceptual_price * self._apart(wanted, features).mean()
 
-    def _apart(self, images: Tensor, features: list[Tensor]) -> Tensor:
-        """Return how far images, as H sees them, are from what is shown, float32[N]."""
-        with torch.no_grad():
-            wanted = self._network.features(images)
+    def _apart(self, wanted: list[Tensor], features: list[Tensor]) -> Tensor:
+        """Return how far originals, as H sees them, are from what is shown, float32[N]."""
         each = [
             ((one - other) ** 2).flatten(1).mean(1) / spread
             for one, other, spread in zip(wanted, features, self._spread, strict=True)

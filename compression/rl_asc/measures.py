@@ -1,4 +1,4 @@
-"""What is lost of a picture: in meaning (equations 5 and 6), and pixel by pixel."""
+"""What is lost of pictures: in meaning (equations 5 and 6), pixel by pixel, and of how natural they look together."""
 
 from __future__ import annotations
 
@@ -47,6 +47,34 @@ def ssim(original: NDArray[np.uint8], shown: NDArray[np.uint8]) -> NDArray[np.fl
     similar /= (mean_one**2 + mean_other**2 + first) * (variance_one + variance_other + second)
     means: NDArray[np.float64] = similar.mean(axis=(1, 2))
     return means
+
+
+def frechet_distance(original: NDArray[np.floating], shown: NDArray[np.floating]) -> float:
+    """Return how far two sets of features, float[N, D], are apart as normal distributions (Heusel et al. 2017).
+
+    With a network of the Inception architecture it is the FID; whoever gives features says of what network.
+    """
+    one, other = np.cov(original, rowvar=False), np.cov(shown, rowvar=False)
+    shared = np.sqrt(np.linalg.eigvals(one @ other).real.clip(0)).sum()
+    moved = ((original.mean(0) - shown.mean(0)) ** 2).sum()
+    return float(moved + np.trace(one) + np.trace(other) - 2 * shared)
+
+
+def kernel_distance(original: NDArray[np.floating], shown: NDArray[np.floating]) -> float:
+    """Return the squared maximum mean discrepancy of two sets of features, float[N, D] (Binkowski et al. 2018).
+
+    Without bias, so that it can be a little below 0, under the kernel (x y / D + 1) ** 3; see `frechet_distance`.
+    """
+
+    def kernel(one: NDArray[np.floating], other: NDArray[np.floating]) -> NDArray[np.float64]:
+        values: NDArray[np.float64] = (one.astype(np.float64) @ other.T / one.shape[1] + 1) ** 3
+        return values
+
+    def within(each: NDArray[np.floating]) -> float:
+        values = kernel(each, each)
+        return float((values.sum() - np.trace(values)) / (len(each) * (len(each) - 1)))
+
+    return within(original) + within(shown) - 2 * float(kernel(original, shown).mean())
 
 
 def _blurred(images: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -24,9 +24,9 @@ class ConceptConfig:
     """Gradient steps of stage III."""
     batch: int = 16
     """Frames per step."""
-    codings: int = 3
+    codings: int = 4
     """Times that each frame of stage II, which has half as many a step, is coded."""
-    prices: tuple[float, ...] = (3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2)
+    prices: tuple[float, ...] = (3e-5, 1e-4, 2e-4, 4e-4, 8e-4, 1.6e-3, 4e-3, 1e-2)
     """Lambda, for each bit of the features, that the agent is trained for."""
     coder_price: float = 2e-4
     """Lambda of stage I."""
@@ -36,11 +36,15 @@ class ConceptConfig:
     """Lambda 2 of equation 33, of the concepts' classification."""
     pixel_price: float = 2.0
     """Weight of the mean absolute difference of pixels in [0, 1]."""
+    adversarial_price: float = 0.01
+    """Weight of the generator's hinge loss (equation 32)."""
+    matching_price: float = 0.2
+    """Weight of the discriminator's features."""
     softness: float = 4.0
     """Sigma of equation 25, for distances in steps of the quantiser."""
     discount: float = 0.99
     """Gamma."""
-    entropy: float = 0.02
+    entropy: float = 0.05
     """Weight at first of the entropy of the agent's choices; falls to nothing."""
     policy_price: float = 0.1
     """Weight of the agent's loss in stage III."""

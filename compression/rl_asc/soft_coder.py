@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from compression.rl_asc.critic import Critic
 from compression.rl_asc.networks import LEVELS, Classifier, Design, System, centres, symbols_of
 
 
@@ -21,12 +22,12 @@ class Prior(nn.Module):
 
 
 class SoftCoder(nn.Module):
-    """What stage I trains, and bits by a prior until there are tables."""
+    """What stage I trains, a discriminator included, and bits by a prior until there are tables."""
 
     def __init__(self, design: Design, system: System) -> None:
         super().__init__()
         self.encoder, self.generator = system.encoder, system.generator
-        self.classifier, self.prior = Classifier(design), Prior(design)
+        self.classifier, self.prior, self.critic = Classifier(design), Prior(design), Critic(design)
 
     def quantised(self, features: Tensor, cells: Tensor, softness: float) -> tuple[Tensor, Tensor]:
         """Return values and bits of features at every level, float32[Q, N, n, h, w] each.

@@ -10,10 +10,11 @@ What differs from the paper, and why:
 - In stage I the levels are the finest for half of the frames only and drawn by chance for the others, and bits have a
   price: the agent is to choose among frames that the generator knows how to make.
 - The generator is trained on the cross-entropy of H's labels (equation 9, pixel by pixel), which has a gradient, and on
-  absolute pixel differences, not against a discriminator. The agent's reward is equation 12, with the mean intersection
-  over union.
+  absolute pixel differences, beside equation 33; in stage I the discriminator comes in at half-time. It takes its step
+  together with the generator's, not in turns. The agent's reward is equation 12, with the mean intersection over union.
 - The price of a bit is drawn for every frame and told to the agent: one agent serves all rates.
-- The baseline of a return is the mean of the same frame's other codings (Kool, van Hoof and Welling, 2019).
+- The baseline of a return is the mean of the same frame's other codings (Kool, van Hoof and Welling, 2019), and gains
+  are divided by what is usual at their price for their concept.
 """
 
 from __future__ import annotations
@@ -35,16 +36,19 @@ from compression.model.training.resumable import Trainer, Work
 from compression.model.training.train import repeatable
 from compression.rl_asc.codec import images_of
 from compression.rl_asc.counting import fitted_tensors
+from compression.rl_asc.critic import critic_losses
 from compression.rl_asc.judge import Judge
 from compression.rl_asc.labelling import GROUP, Labelled, train_labeller
 from compression.rl_asc.networks import LEVELS, Design, System, down_scaled, masks_of, split_features
+from compression.rl_asc.policy import Policy, drawn
 from compression.rl_asc.settings import ConceptConfig
 from compression.rl_asc.soft_coder import SoftCoder, at_levels
 
 Progress = Callable[[str, float], None]
 """Told the stage and the fraction of the whole training that is done, in [0, 1]."""
 _FINEST = len(LEVELS) - 1
-_LEAST_DEVIATION = 1e-3
+_HINGE_PRICE = 0.1
+"""Of the discriminator's own loss: Adam's steps do not depend on it, and the clipped norm is the coder's."""
 _SHARES = {"labellers": 0.15, "stage I": 0.45, "stage II": 0.15, "stage III": 0.2, "tables": 0.05}
 """Stages, and the time that each takes of the whole, about."""
 
@@ -87,9 +91,9 @@ def train_concepts(
 class _Joint(nn.Module):
     """What stage III trains."""
 
-    def __init__(self, coder: SoftCoder, agent: nn.Module) -> None:
+    def __init__(self, coder: SoftCoder, policy: Policy) -> None:
         super().__init__()
-        self.coder, self.agent = coder, agent
+        self.coder, self.policy = coder, policy
 
 
 class _Training:
@@ -106,11 +110,12 @@ class _Training:
         self._design, self._config, self._data, self._judged = design, config, data, judged
         self._work, self._device, self._progress = work, device, progress
         self._weights = data.cell_weights(design.parts)
-        self._prices = torch.tensor(config.prices)
+        self._prices = torch.tensor(config.prices, device=device)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
             self._system = System(design).to(device)
             self._coder = SoftCoder(design, self._system).to(device)
+            self._policy = Policy(self._system.agent, len(config.prices), design.parts).to(device)
 
     def run(self) -> dict[str, NDArray[np.floating[Any]]]:
         config, design, data = self._config, self._design, self._data
@@ -125,8 +130,8 @@ class _Training:
         some = data.frames[:: max(1, len(data.frames) // GROUP)]
         self._judge = Judge(judge, images_of(some).to(self._device), design.parts, config.perceptual_price)
         self._coder.load_state_dict(self._work.stage("coder", self._train_coder))
-        self._system.agent.load_state_dict(self._work.stage("agent", self._train_agent))
-        joint = _Joint(self._coder, self._system.agent)
+        self._policy.load_state_dict(self._work.stage("agent", self._train_agent))
+        joint = _Joint(self._coder, self._policy)
         joint.load_state_dict(self._work.stage("joint", lambda: self._train_joint(joint)))
         self._stage("tables")(0.0)
         return fitted_tensors(design, self._system, self._weights, config.prices, data.frames)
@@ -145,32 +150,32 @@ class _Training:
             values, bits = coder.quantised(features, cells, config.softness)
             shown = self._shown(coder, values, masks, cells, levels)
             price = torch.full((len(images),), config.coder_price, device=self._device)
-            return self._loss(coder, images, labels, features, masks, shown, at_levels(bits, cells, levels), price)
+            spent = at_levels(bits, cells, levels)
+            opposed = step >= config.coder_steps // 2
+            wanted = self._judge.look(images)
+            return self._loss(coder, images, wanted, labels, features, masks, shown, spent, price, opposed)
 
         told = self._stage("stage I")
         return dict(trainer.run(loss, config.learning_rate, 1.0, config.checkpoint_steps, told).state_dict())
 
     def _train_agent(self) -> dict[str, Tensor]:
-        config, agent, coder = self._config, self._system.agent, self._coder
-        trainer = Trainer(agent, self._work, "agent", config.seed, config.agent_steps)
+        config, policy, coder = self._config, self._policy, self._coder
+        trainer = Trainer(policy, self._work, "agent", config.seed, config.agent_steps)
         coder.requires_grad_(False)
 
         def loss(step: int) -> Tensor:
-            images, labels = self._data.batch(max(1, config.batch // 2), trainer.generator, self._device)
-            price = self._prices[torch.randint(len(self._prices), (len(images),), generator=trainer.generator)]
-            images, labels, price = (
-                each.repeat_interleave(config.codings, 0) for each in (images, labels, price.to(self._device))
-            )
+            images, labels, which = self._priced(config.batch // 2, config.codings, trainer.generator)
+            price = self._prices[which]
             cells, masks = self._cells(labels)
             with torch.no_grad():
                 features = coder.encoder(images)
                 values, bits = coder.quantised(features, cells, 1000.0)
-            scores = agent(split_features(features, masks), masks, price).log_softmax(2)
-            levels = self._drawn(scores, trainer.generator)
-            returns = self._returns(images, labels, cells, masks, values, bits, levels, price)
+            scores = policy.agent(split_features(features, masks), masks, price).log_softmax(2)
+            levels = drawn(scores, trainer.generator)
+            returns = self._returns(self._judge.look(images), labels, cells, masks, values, bits, levels, price)
             there = masks.flatten(2).amax(2)
             chosen = scores.gather(2, levels[:, :, None])[:, :, 0]
-            gain = _advantages(returns, config.codings) * there
+            gain = policy.advantages(returns, which, there, config.codings)
             entropy = -(scores.exp() * scores).sum(2)
             left = 1 - step / config.agent_steps
             value: Tensor = -((gain * chosen + left * config.entropy * entropy * there).sum() / there.sum())
@@ -186,22 +191,23 @@ class _Training:
         trainer = Trainer(joint, self._work, "joint", config.seed, config.joint_steps, average=True)
 
         def loss(step: int) -> Tensor:
-            images, labels = self._data.batch(max(1, config.batch // 2), trainer.generator, self._device)
-            price = self._prices[torch.randint(len(self._prices), (len(images),), generator=trainer.generator)]
-            images, labels, price = (each.repeat_interleave(2, 0) for each in (images, labels, price.to(self._device)))
+            images, labels, which = self._priced(config.batch // 2, 2, trainer.generator)
+            price = self._prices[which]
             cells, masks = self._cells(labels)
             features = coder.encoder(images)
-            scores = joint.agent(split_features(features.detach(), masks), masks, price).log_softmax(2)
-            levels = self._drawn(scores, trainer.generator)
+            scores = joint.policy.agent(split_features(features.detach(), masks), masks, price).log_softmax(2)
+            levels = drawn(scores, trainer.generator)
             values, bits = coder.quantised(features, cells, config.softness)
             shown = self._shown(coder, values, masks, cells, levels)
             spent = at_levels(bits, cells, levels)
+            wanted = self._judge.look(images)
             with torch.no_grad():
-                lost = self._judge.criterion(images, labels, shown, spent.flatten(1).sum(1), price)
-            chosen = scores.gather(2, levels[:, :, None])[:, :, 0] * masks.flatten(2).amax(2)
-            policy = -(_advantages(-lost[:, None], 2)[:, 0] * chosen.sum(1)).mean()
-            coded = self._loss(coder, images, labels, features, masks, shown, spent, price)
-            total: Tensor = coded + config.policy_price * policy
+                lost = self._judge.criterion(wanted, labels, shown, spent.flatten(1).sum(1), price)
+            there = masks.flatten(2).amax(2)
+            chosen = scores.gather(2, levels[:, :, None])[:, :, 0]
+            gain = joint.policy.advantages(-lost[:, None].expand_as(there), which, there, 2)
+            coded = self._loss(coder, images, wanted, labels, features, masks, shown, spent, price, True)
+            total: Tensor = coded - config.policy_price * (gain * chosen).sum() / there.sum()
             return total
 
         told = self._stage("stage III")
@@ -213,7 +219,7 @@ class _Training:
 
     def _returns(
         self,
-        images: Tensor,
+        wanted: list[Tensor],
         labels: Tensor,
         cells: Tensor,
         masks: Tensor,
@@ -227,19 +233,22 @@ class _Training:
         rewards = torch.zeros(levels.shape, device=levels.device)
         with torch.no_grad():
 
-            def lost() -> Tensor:
-                shown = self._shown(self._coder, values, masks, cells, so_far)
-                return self._judge.criterion(
-                    images, labels, shown, at_levels(bits, cells, so_far).flatten(1).sum(1), price
-                )
+            def lost(rows: Tensor) -> Tensor:
+                shown = self._shown(self._coder, values[:, rows], masks[rows], cells[rows], so_far[rows])
+                spent = at_levels(bits[:, rows], cells[rows], so_far[rows]).flatten(1).sum(1)
+                seen = [each[rows] for each in wanted]
+                return self._judge.criterion(seen, labels[rows], shown, spent, price[rows])
 
-            before = lost()
-            for part in range(levels.shape[1]):
-                if not masks[:, part].any():
+            before = lost(torch.arange(0, len(levels), self._config.codings, device=levels.device))
+            before = before.repeat_interleave(self._config.codings)
+            for part, there in enumerate(masks.flatten(2).amax(2).T):
+                rows = there.nonzero()[:, 0]
+                if not len(rows):
                     continue
-                so_far[:, part] = levels[:, part]
-                after = lost()
-                rewards[:, part], before = before - after, after
+                so_far[rows, part] = levels[rows, part]
+                after = lost(rows)
+                rewards[rows, part] = before[rows] - after
+                before[rows] = after
         returns = torch.zeros_like(rewards)
         left = torch.zeros(len(rewards), device=levels.device)
         for part in reversed(range(levels.shape[1])):
@@ -251,47 +260,45 @@ class _Training:
         self,
         coder: SoftCoder,
         images: Tensor,
+        wanted: list[Tensor],
         labels: Tensor,
         features: Tensor,
         masks: Tensor,
         shown: Tensor,
         bits: Tensor,
         price: Tensor,
+        opposed: bool,
     ) -> Tensor:
-        """Return what encoder and generator are trained on."""
+        """Return what encoder and generator are trained on, and the discriminator beside them."""
         config = self._config
         there = masks.flatten(2).amax(2).flatten().bool()
         named = coder.classifier(split_features(features, masks)).flatten(0, 1)[there]
         which = torch.arange(self._design.parts, device=masks.device).repeat(len(masks))[there]
         total: Tensor = (
-            self._judge.gradient(images, labels, shown)
+            self._judge.gradient(wanted, labels, shown)
             + config.pixel_price * (shown - images).abs().mean()
             + config.concept_price * functional.cross_entropy(named, which)
             + (price * bits.flatten(1).sum(1)).mean()
         )
-        return total
+        hinge, fooling, matching = critic_losses(coder.critic, images, shown, masks)
+        if opposed:
+            total = total + config.adversarial_price * fooling + config.matching_price * matching
+        return total + _HINGE_PRICE * hinge
+
+    def _priced(self, count: int, codings: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+        """Return frames and labels, each as often as it is coded, and which price of a bit each pays."""
+        images, labels = self._data.batch(max(1, count), generator, self._device)
+        which = torch.randint(len(self._prices), (len(images),), generator=generator).to(self._device)
+        images, labels, which = (each.repeat_interleave(codings, 0) for each in (images, labels, which))
+        return images, labels, which
 
     def _cells(self, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Return down-scaled label maps and their masks."""
         cells = down_scaled(labels, self._weights.to(labels.device))
         return cells, masks_of(cells, self._design.parts)
 
-    def _drawn(self, scores: Tensor, generator: torch.Generator) -> Tensor:
-        """Return levels drawn by chance, int64[N, M], of log-probabilities float32[N, M, Q]."""
-        likely = scores.detach().exp().cpu().flatten(0, 1)
-        drawn = torch.multinomial(likely, 1, generator=generator)
-        return drawn.reshape(scores.shape[:2]).to(scores.device)
-
     def _stage(self, name: str) -> Callable[[float], None]:
         names = list(_SHARES)
         before = sum(_SHARES[each] for each in names[: names.index(name)])
         self._progress(name, before)
         return lambda done: self._progress(name, before + _SHARES[name] * done)
-
-
-def _advantages(returns: Tensor, codings: int) -> Tensor:
-    """Return how much better returns, [B * K, M], are than the frame's other codings', in deviations."""
-    grouped = returns.reshape(-1, codings, returns.shape[1])
-    gains = (grouped - grouped.mean(1, keepdim=True)) * codings / (codings - 1)
-    unit = gains.pow(2).mean().sqrt().clamp_min(_LEAST_DEVIATION)
-    return (gains / unit).reshape(returns.shape)

@@ -57,7 +57,8 @@ from sessions.verify import structure_checks, verify
 MEMORY_BYTES = 2**30
 HANG_S = 10.0
 PACKETS_S = 60.0
-"""For the 600 packets of an input of `packets` or `coders`."""
+"""For the 600 packets of an input of `PACKETS`."""
+PACKETS = ("packets", "coders", "concepts")
 OWN_ERRORS = (RacerError, CompressionError, sessions.RecordingError)
 
 Outcome = str
@@ -155,11 +156,12 @@ KINDS: dict[str, tuple[Callable[[Inputs, random.Random], Outcome], int]] = {
     "report": (report, 200),
     "packets": (lambda inputs, rng: mask_packets(inputs.model, rng), 170),
     "coders": (lambda inputs, rng: coder_packets(inputs.model, rng), 170),
+    "concepts": (lambda inputs, rng: coder_packets(inputs.model, rng, ("rl-asc",)), 170),
     "mask": (mask, 2000),
     "study": (study, 3000),
     **{name: (partial(_read, reader), count) for name, (reader, count) in READERS.items()},
 }
-"""What is fuzzed, and how many inputs in a whole run; one of `packets` and of `coders` is 600 packets."""
+"""What is fuzzed, and how many inputs in a whole run; one of `packets`, `coders` and `concepts` is 600 packets."""
 
 
 def _spoil_recording(inputs: Inputs, path: Path, rng: random.Random) -> None:
@@ -270,7 +272,7 @@ class Worker:
         """Take the next message, or notice that the process hangs or has died; return whether any work is left."""
         assert self.results is not None and self.process is not None
         if not self.results.poll():
-            patience = PACKETS_S if self.kind in ("packets", "coders") else HANG_S
+            patience = PACKETS_S if self.kind in PACKETS else HANG_S
             if time.monotonic() - self.seen > patience:
                 self._lost(f"takes more than {patience:.0f} s")
             return bool(self.numbers)
@@ -344,11 +346,7 @@ def main() -> None:
     summary: dict[str, Any] = {
         "inputs": {
             worker.kind: {**worker.outcomes, "longest_ms": worker.longest_ms}
-            | (
-                {"packets": PACKETS_PER_CASE * sum(worker.outcomes.values())}
-                if worker.kind in ("packets", "coders")
-                else {}
-            )
+            | ({"packets": PACKETS_PER_CASE * sum(worker.outcomes.values())} if worker.kind in PACKETS else {})
             for worker in workers
         },
         "findings": [finding for worker in workers for finding in worker.findings],

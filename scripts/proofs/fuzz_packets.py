@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import random
+from functools import cache
 from typing import Any, get_args
 
 import numpy as np
+import torch
 from fuzz_cases import spoil_bytes  # type: ignore[import-not-found]
 from numpy.typing import NDArray
 
@@ -14,7 +16,11 @@ from compression.coders.coder import CoderSettings, LatentReceiver, LatentSender
 from compression.coders.packet import Layout, layout_for, least_bits
 from compression.errors import PacketError
 from compression.fill import FillName
+from compression.fitting.fitted import FittedModel, FittedRecord
 from compression.model.latent_model import LatentModel
+from compression.rl_asc.codec import check_rl_asc
+from compression.rl_asc.concepts import table_shapes, whole_counts
+from compression.rl_asc.networks import Design, System
 
 PACKETS_PER_CASE = 600
 MOST_BITS = 170
@@ -54,11 +60,11 @@ def mask_packets(model: LatentModel, rng: random.Random) -> str:
     return "refused" if refused == PACKETS_PER_CASE else "read"
 
 
-def coder_packets(model: LatentModel, rng: random.Random) -> str:
+def coder_packets(model: LatentModel, rng: random.Random, coders: tuple[str, ...] = CODERS) -> str:
     """Give 600 packets to the receiver of one of the other coders, some lost; returns as `mask_packets`."""
-    coder = find_coder(rng.choice(CODERS))
+    coder = find_coder(rng.choice(coders))
     bits = rng.randint(coder.least_bits(model.sizes), MOST_BITS)
-    fitted = coder.read_shipped(model)
+    fitted = coder.read_shipped(model) or (untrained_concepts(model) if coder.name == "rl-asc" else None)
     numbers = np.random.default_rng(rng.randrange(2**63))
     settings = CoderSettings(bits, "episode", rng.choice(get_args(FillName)), numbers, fitted)
     sender = coder.sender(model, settings)
@@ -83,6 +89,21 @@ def coder_packets(model: LatentModel, rng: random.Random) -> str:
             raise AssertionError(f"before {named} a packet was refused and changed the receiver")
         action = rng.randrange(model.sizes.actions)
     return "refused" if refused == PACKETS_PER_CASE else "read"
+
+
+@cache
+def untrained_concepts(model: LatentModel) -> FittedModel:
+    """Return what a file of coder rl-asc would hold: networks that nobody trained, and any tables."""
+    design, numbers = Design(model.sizes.frame, 5, 4), np.random.default_rng(0)
+    torch.manual_seed(0)
+    tensors = {f"system.{name}": value.numpy() for name, value in System(design).state_dict().items()}
+    for name, shape in table_shapes(design).items():
+        tensors[name] = whole_counts(numbers.exponential(size=shape) ** 4)
+    tensors |= {"cell.weights": np.ones(5, np.float32), "prices": np.array([1e-4, 1e-2], np.float32)}
+    record = FittedRecord("rl-asc", model.sha256, (), (), (), {"parts": list("abcde"), "channels": 4})
+    fitted = FittedModel(tensors, record, "untrained")
+    check_rl_asc(fitted, model.sizes)
+    return fitted
 
 
 def _received(receiver: Receiver, packet: bytes | None, action: int) -> NDArray[Any]:

@@ -12,14 +12,26 @@ from numpy.typing import NDArray
 from tiny_models import concept_tensors
 
 from compression.coders.range_coding import Reader, pack, shortest
-from compression.rl_asc.concepts import ConceptCode, check_tables, fit_map, neighbours, table_shapes, whole_counts
+from compression.rl_asc.concepts import (
+    ConceptCode,
+    check_tables,
+    fit_levels,
+    fit_map,
+    neighbours,
+    table_shapes,
+    whole_counts,
+)
 from compression.rl_asc.networks import LEVELS, Design
 
 DESIGN = Design((32, 40, 3), 5, 4)
-CODE = ConceptCode(
-    DESIGN,
-    {name: np.asarray(value, np.float32) for name, value in concept_tensors(DESIGN, np.random.default_rng(0)).items()},
-)
+
+
+def code_of(plain: bool) -> ConceptCode:
+    tensors = concept_tensors(DESIGN, np.random.default_rng(0), plain)
+    return ConceptCode(DESIGN, {name: np.asarray(value, np.float32) for name, value in tensors.items()})
+
+
+CODE = code_of(plain=False)
 Frame = tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.float32]]
 
 
@@ -56,14 +68,26 @@ def test_ever_simpler_maps_take_fewer_bits_and_the_simplest_hardly_any(seed: int
     assert bits[-1] < np.log2(DESIGN.parts) * cells.size
 
 
-def test_a_packet_keeps_its_bytes() -> None:
+@pytest.mark.parametrize(("plain", "golden"), [(True, "fe105535c987724b"), (False, "87dca412709de9a6")])
+def test_a_packet_keeps_its_bytes(plain: bool, golden: str) -> None:
     """Only whole numbers decide it; it must never change, or packets recorded before cannot be read."""
-    digest = hashlib.sha256()
+    digest, code = hashlib.sha256(), code_of(plain)
     for seed in range(6):
-        parts = CODE.symbols(*frame_of(seed))
+        parts = code.symbols(*frame_of(seed))
         bits = shortest(parts)
         digest.update(f"{bits} {pack(parts, bits)} ".encode())
-    assert digest.hexdigest()[:16] == "fe105535c987724b"
+    assert digest.hexdigest()[:16] == golden
+
+
+def test_levels_that_are_always_told_alike_take_hardly_any_bits_after_the_first() -> None:
+    chosen = [np.full(3, number % 6, np.int32) for number in range(600)]
+    table = fit_levels(chosen, [np.array([0, 2, 4])] * len(chosen), DESIGN.parts)
+    check_tables({"one": table})
+    tables = {name: np.ones(shape, np.float32) for name, shape in table_shapes(DESIGN).items()} | {"table.level": table}
+    code = ConceptCode(DESIGN, tables)
+    cells = np.resize(np.array([0, 2, 4], np.int32), DESIGN.grid)
+    told = code.symbols(cells, np.full(DESIGN.parts, 3, np.int32), np.zeros((4, *DESIGN.grid), np.float32))[2]
+    assert told.values.tolist() == [3, 3, 3] and np.log2(6) - 0.1 < told.bits < np.log2(6) + 0.6
 
 
 def test_a_table_of_maps_makes_maps_like_those_it_was_fitted_to_cheap() -> None:

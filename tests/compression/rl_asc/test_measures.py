@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from compression.rl_asc.measures import mean_iou, psnr, ssim
+from compression.rl_asc.measures import frechet_distance, kernel_distance, mean_iou, psnr, ssim
 
 
 def test_mean_iou_is_over_the_parts_that_are_in_either_map() -> None:
@@ -24,3 +24,16 @@ def test_pixels_are_compared_as_the_definitions_say() -> None:
     assert psnr(frames, frames + 5) == pytest.approx([20 * np.log10(255 / 5)] * 2)
     noisy = np.clip(frames + rng.normal(0, 60, frames.shape), 0, 255).astype(np.uint8)
     assert (ssim(frames, noisy) < ssim(frames, frames + 5)).all()
+
+
+def test_sets_of_features_are_as_far_apart_as_their_distributions() -> None:
+    rng = np.random.default_rng(0)
+    one, same = rng.normal(0, 1, (2, 600, 4))
+    moved, wide = one + 2, 3 * one
+    assert frechet_distance(one, one) == pytest.approx(0, abs=1e-9)
+    assert frechet_distance(one, moved) == pytest.approx(4 * 2**2)
+    assert frechet_distance(one, wide) == pytest.approx(np.trace(np.cov(one.T)) * 4 + 4 * (one.mean(0) ** 2).sum())
+    near, far = kernel_distance(one, same), kernel_distance(one, moved)
+    assert abs(near) < 0.1 * kernel_distance(one, wide) and far > 1
+    # Of a kernel of degree 1 it would be the squared distance of the means.
+    assert kernel_distance(np.eye(2)[:1].repeat(5, 0), np.eye(2)[1:].repeat(5, 0)) == pytest.approx(2 * 1.5**3 - 2)

@@ -14,7 +14,7 @@ from compression.errors import TrainingError
 from compression.rl_asc.labelling import Labelled
 from compression.rl_asc.networks import Design, centres, down_scaled, symbols_of
 from compression.rl_asc.settings import ConceptConfig
-from compression.rl_asc.training import _advantages, train_concepts
+from compression.rl_asc.training import train_concepts
 
 BRIEF = ConceptConfig(
     labeller_steps=3, coder_steps=4, agent_steps=3, joint_steps=3, batch=4, codings=2, checkpoint_steps=2
@@ -101,12 +101,6 @@ def test_quantisation_finds_the_nearest_centre() -> None:
         nearest = (features[:, None] - places).abs()
         chosen = symbols_of(features, level)
         assert torch.allclose(nearest.gather(1, chosen[:, None])[:, 0], nearest.amin(1), atol=1e-6)
-
-
-def test_advantages_compare_a_coding_with_the_others_of_its_frame() -> None:
-    returns = torch.tensor([[1.0], [3.0], [10.0], [10.0]])
-    gains = _advantages(returns, 2)[:, 0]
-    assert gains[0] == -gains[1] < 0 and gains[2] == gains[3] == 0
 
 
 @pytest.mark.parametrize(
