@@ -13,7 +13,7 @@ from typing import Any
 from racer.loop.conditions import MASKED_CONDITIONS
 
 _PLANNING = ("title", "participants", "pilots", "experimenter", "language", "font", "primary")
-_LATER = ("catch", "repeats", "mixed")
+_LATER = ("catch", "repeats", "mixed", "probes")
 _LATE_ACTIONS = ("action_delay", "action_loss")
 _TRAINED_BEFORE = {"constants": "racer", "labels": "released", "negative_label": None}
 _WORDS_OF_ITEMS = ("text", "low", "high", "kind", "options", "free")

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 import sessions
 from racer.errors import RacerError
+from racer.loop.probing import PROBE
 from racer.sitting.answers import NOTE, declined
 from racer.sitting.protocol import ProtocolName, plan_episodes
 from racer.sitting.resume import running_sessions
@@ -116,7 +117,7 @@ def _watch(study: Study, sitting: sessions.Sitting, running: frozenset[str], now
                 answers = session.answers()
                 gone = declined(answers)
                 notes += sum(answer.item == NOTE for answer in answers)
-                pauses += sum(event.kind == "pause" for event in session.events())
+                pauses += sum(event.kind == "pause" and event.detail != PROBE for event in session.events())
                 for episode in session.episodes:
                     rounds += episode.accepted
                     last = episode
