@@ -32,6 +32,7 @@ BUILT_IN: dict[str, str] = {
     "two-point": "racer.drivers.families.two_point:TWO_POINT",
     "edge-following": "racer.drivers.families.edge_following:EDGE_FOLLOWING",
     "satisficing": "racer.drivers.families.satisficing:SATISFICING",
+    "pixel-policy": "racer.drivers.families.pixel_policy:PIXEL_POLICY",
     "lander-pilot": "racer.drivers.families.lander_pilot:LANDER_PILOT",
     "viewer-network": "racer.drivers.families.viewers:VIEWER_NETWORK",
     "viewer-neighbours": "racer.drivers.families.viewers:VIEWER_NEIGHBOURS",
