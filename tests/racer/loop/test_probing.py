@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from racing_builders import CAR_RACING, SESSION, Clock, ScriptedDisplay
 from tiny_models import GREY, tiny_model
-from tiny_tasks import Drift
+from tiny_tasks import Drift, Shades
 
 import sessions
 from compression.model.latent_model import LatentModel
@@ -128,6 +128,11 @@ def test_only_rounds_of_the_evaluation_stop(model: LatentModel, tmp_path: Path, 
 def test_a_round_must_have_more_steps_than_questions() -> None:
     with pytest.raises(ConfigError, match="a round of 3 steps stops fewer than 3 times; got 3"):
         ProtocolConfig("evaluation", steps=3, probes=3)
+
+
+def test_a_task_that_waits_for_answers_is_stopped_by_nothing(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="shades waits for every answer, so nothing stops it: leave probes out"):
+        StartConfig("p01", ProtocolConfig("evaluation", probes=1), Shades(), data=tmp_path)
 
 
 def test_a_driver_that_cannot_be_copied_is_told_of(tmp_path: Path) -> None:
