@@ -64,7 +64,7 @@ def mask_of(number: int, out: Path, config: RatesConfig, bits: int, steps: int) 
 
 def driven(config: RatesConfig, coders: tuple[str, ...], out: Path, masks: tuple[Path, ...] = ()) -> Scores:
     """Drive these coders and no other row, and return what everybody came to."""
-    named = tuple(name for name in coders if name not in (RAW, BLIND))
+    named = tuple(name for name in dict.fromkeys(coders) if name not in (RAW, BLIND))
     sweep = prepare_sweep(config, named, masks)
     cells = tuple(cell for cell in sweep.grid.cells if cell.point.coder in coders)
     sweep = replace(sweep, grid=replace(sweep.grid, cells=cells))
