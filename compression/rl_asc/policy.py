@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from compression.rl_asc.networks import Agent
 
 _KEPT = 0.95
-"""Of the running square of gains, in each step."""
+"""What each step keeps of the running square of gains."""
 _LEAST = 1e-12
 
 

@@ -48,7 +48,7 @@ Progress = Callable[[str, float], None]
 """Told the stage and the fraction of the whole training that is done, in [0, 1]."""
 _FINEST = len(LEVELS) - 1
 _HINGE_PRICE = 0.1
-"""Of the discriminator's own loss: Adam's steps do not depend on it, and the clipped norm is the coder's."""
+"""Weight of the discriminator's own loss: Adam's steps do not depend on it, and the clipped norm is the coder's."""
 _SHARES = {"labellers": 0.15, "stage I": 0.45, "stage II": 0.15, "stage III": 0.2, "tables": 0.05}
 """Stages, and the time that each takes of the whole, about."""
 

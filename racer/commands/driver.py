@@ -45,7 +45,10 @@ def driver_fit(
     recordings: Annotated[list[Path], typer.Argument(help="Recordings of one person, at most 100.")],
     out: Annotated[
         Path,
-        typer.Option(help="File to write, for use with --driver; its name ends in .json, and it must not exist yet."),
+        typer.Option(
+            help="File to write, for use with --driver; it must not exist yet. A name that ends in .json asks for "
+            "traits of the family pursuit, one that ends in .clone.json for a recurrent clone."
+        ),
     ],
     model: ModelOption = None,
     replicates: Annotated[
@@ -54,12 +57,13 @@ def driver_fit(
     seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Seed of everything that is drawn at random.")] = 0,
     as_json: JsonOption = False,
 ) -> None:
-    """Fit a simulated person to what somebody did, and check how well it resembles them."""
+    """Fit a simulated person, or a recurrent clone, to what somebody did, and check how well it resembles them."""
     from compression.model.latent_model import use_one_thread
     from disk.writing import write_whole
+    from racer.drivers.clone_fitting import fit_clone
     from racer.drivers.driver import DriverError
     from racer.drivers.fitting import fit_person
-    from racer.drivers.person import is_fitted
+    from racer.drivers.person import PersonFile, is_clone, is_fitted
     from racer.drivers.recorded import read_drives
     from racer.errors import ConfigError
 
@@ -79,7 +83,7 @@ def driver_fit(
             reached[0] = (what, done)
 
         drives, task, pace, of_a_person, latent_model = read_drives(recordings, model, progress)
-        person = fit_person(
+        person = (fit_clone if is_clone(out.name) else fit_person)(
             drives, task, pace, of_a_person, latent_model, replicates=replicates, seed=seed, progress=progress
         )
     try:
@@ -89,17 +93,20 @@ def driver_fit(
     if as_json:
         print_json({"driver": str(out)} | person.model_dump(mode="json"))
         return
-    traits, held = person.traits, person.held_out
+    held = person.held_out
     print(f"fitted to      {person.episodes} episodes, {person.steps} steps at {person.pace:g} a second")
-    low, high = person.reaction_low_ms, person.reaction_high_ms
-    print(f"reaction       {traits.reaction_ms:.0f} ms (95 % interval {low:.0f} to {high:.0f})")
-    print(f"lapses         {traits.lapses:.2f} a second")
-    print(f"looks ahead    {traits.look_ahead:.0f} rows, with noise of {traits.noise:.3f} rad")
-    share = 1 / traits.dead_zone
-    print(f"in dead zones  gain {traits.gain * share:.1f}, damping {traits.damping * share:.1f}, ", end="")
-    print(f"anticipation {traits.anticipation * share:.1f}")
-    print(f"held out       {held.log_likelihood:.3f} nats a step ({held.steps} steps), the family unfitted ", end="")
-    print(f"{held.family_log_likelihood:.3f}, by frequency alone {held.frequencies_log_likelihood:.3f}")
+    if isinstance(person, PersonFile):
+        traits, low, high = person.traits, person.reaction_low_ms, person.reaction_high_ms
+        print(f"reaction       {traits.reaction_ms:.0f} ms (95 % interval {low:.0f} to {high:.0f})")
+        print(f"lapses         {traits.lapses:.2f} a second")
+        print(f"looks ahead    {traits.look_ahead:.0f} rows, with noise of {traits.noise:.3f} rad")
+        share = 1 / traits.dead_zone
+        print(f"in dead zones  gain {traits.gain * share:.1f}, damping {traits.damping * share:.1f}, ", end="")
+        print(f"anticipation {traits.anticipation * share:.1f}")
+    unfitted = held.family_log_likelihood
+    print(f"held out       {held.log_likelihood:.3f} nats a step ({held.steps} steps), ", end="")
+    print(f"the family unfitted {unfitted:.3f}, " if unfitted is not None else "", end="")
+    print(f"by frequency alone {held.frequencies_log_likelihood:.3f}")
     best = max(held.families, key=lambda name: held.families[name])
     print(f"               by what people of {best} do on the same frames, the best family, {held.families[best]:.3f}")
     for check in person.checks:

@@ -84,6 +84,9 @@ def session_start(
         bool, typer.Option("--mixed", help="Let chance decide round by round what a pilot is shown (pilot).")
     ] = False,
     evaluation: Annotated[int, typer.Option(min=0, help="Rounds per condition (evaluation).")] = 15,
+    probes: Annotated[
+        int, typer.Option(min=0, help="How often a round stops to ask what would be done now (evaluation).")
+    ] = 0,
     conditions: Annotated[
         str, typer.Option(help=f"Conditions of the evaluation, comma-separated: {CONDITIONS_HELP}.")
     ] = "random,pico,full",
@@ -141,6 +144,7 @@ def session_start(
                 explore=explore,
                 mixed=mixed,
                 evaluation=evaluation,
+                probes=probes,
                 steps=made.spec.steps if steps is None else steps,
                 conditions=tuple(name.strip() for name in conditions.split(",")),
             ),

@@ -1,7 +1,6 @@
 """Predictive checks of a fitted person: replicates drive again, and what nothing was fitted to is counted in both.
 
-Traits are drawn from the normal approximation to the posterior (A. Gelman, X.-L. Meng and H. Stern, Statistica Sinica
-6, 1996).
+After A. Gelman, X.-L. Meng and H. Stern, Statistica Sinica 6, 1996.
 """
 
 from __future__ import annotations
@@ -19,12 +18,10 @@ from racer.drivers.families.pursuit import (
     CAR_COLUMN,
     CAR_ROW,
     UNITS_PER_COLUMN,
-    Pursuit,
-    PursuitTraits,
     eyes_for,
     runs_of,
 )
-from racer.drivers.likelihood import BOUNDS, Drive, Fit, traits_of
+from racer.drivers.likelihood import Drive
 from racer.drivers.person import PredictiveCheck
 from racer.loop.conditions import UNCODED, ChannelConfig, build_channel
 from racer.loop.episode import Act, Acted, Decode, Encode, Episode, Request, Row, episode
@@ -43,13 +40,24 @@ def predictive_checks(
     drives: Sequence[Drive],
     task: Task,
     pace: float,
-    fit: Fit,
+    drawn_again: Callable[[np.random.Generator], Callable[[int], Driver]],
     model: LatentModel,
     replicates: int,
     rng: np.random.Generator,
     progress: Callable[[str, int, int], None],
 ) -> list[PredictiveCheck]:
-    """Return the predictive checks, of episodes under `raw` or `full`: what those show needs no fitted file."""
+    """Return the predictive checks, of episodes under `raw` or `full`: what those show needs no fitted file.
+
+    Args:
+        drives: The person's drives.
+        task: What was done.
+        pace: Steps per second.
+        drawn_again: Draws a replicate, who is then made for an episode with dice of 0 or more.
+        model: The latent model behind what is shown under `full`.
+        replicates: How many to draw.
+        rng: Source of all that is drawn.
+        progress: Told how many have driven.
+    """
     checked = [drive for drive in drives if drive.condition in UNCODED][:_MOST_CHECKED]
     names = (
         ("reversals of the wheel", "per second"),
@@ -63,12 +71,10 @@ def predictive_checks(
             for name, unit in names
         ]
     observed = statistics_of(checked, task, pace)
-    lows, highs = np.array(BOUNDS).T
     drawn = []
     for replicate in range(replicates):
         progress("driving again", replicate, replicates)
-        values = np.clip(rng.multivariate_normal(fit.values, fit.covariance, method="eigh"), lows, highs)
-        person = traits_of(fit, values, pace).at(pace)
+        person = drawn_again(rng)
         dice = int(rng.integers(2**63))
         drawn.append(statistics_of(_driven(checked, task, person, dice, model), task, pace))
     progress("driving again", replicates, replicates)
@@ -91,7 +97,9 @@ def predictive_checks(
     return checks
 
 
-def _driven(drives: Sequence[Drive], task: Task, traits: PursuitTraits, dice: int, model: LatentModel) -> list[Drive]:
+def _driven(
+    drives: Sequence[Drive], task: Task, person: Callable[[int], Driver], dice: int, model: LatentModel
+) -> list[Drive]:
     """Return a person's drives from the same seeds, under the same conditions."""
     lanes = []
     for number, drive in enumerate(drives):
@@ -99,7 +107,7 @@ def _driven(drives: Sequence[Drive], task: Task, traits: PursuitTraits, dice: in
         lanes.append(
             _Lane(
                 episode(task, drive.seed, len(drive.actions), channel, lambda: 0, latents=False),
-                Pursuit(traits, dice + number, eyes_for(task)),
+                person(dice + number),
                 drive,
                 task.spec.failure,
             )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from compression.model.latent_model import LatentModel
 from racer.drivers.checks import predictive_checks
 from racer.drivers.driver import DriverError
-from racer.drivers.families.pursuit import CAR_ROW, PURSUIT, PursuitTraits
+from racer.drivers.families.pursuit import CAR_ROW, PURSUIT, Pursuit, PursuitTraits, eyes_for
 from racer.drivers.likelihood import (
     BOUNDS,
     DEAD_ZONE,
@@ -71,27 +72,21 @@ def fit_person(
     Raises:
         DriverError: If the drives are too few or too short, or nobody of the family can do the task.
     """
-    if task.spec.name not in PURSUIT.tasks:
-        raise DriverError(f"only people who do {' or '.join(PURSUIT.tasks)} can be fitted; these did {task.spec.name}")
-    longest = math.ceil(_LONGEST_MS * pace / 1000)
-    usable = [drive for drive in drives if len(drive.actions) >= max(20, 2 * longest)]
-    if len(usable) < 2:
-        raise DriverError(
-            f"{len(usable)} of {len(drives)} episodes are long enough to fit to (20 steps, and twice the longest "
-            "reaction time); record two or more"
-        )
+    usable, longest = usable_drives(drives, task, pace), math.ceil(_LONGEST_MS * pace / 1000)
     seen = []
     for done, drive in enumerate(usable):
         progress("looking", done, len(usable))
         seen.append(look(drive, task))
-    held = [number % 3 == 1 for number in range(len(usable))]
+    held = held_out_of(usable)
     fitted_to = [each for each, out in zip(seen, held, strict=True) if not out]
     held_out = [each for each, out in zip(seen, held, strict=True) if out]
     fit, profile = most_likely(fitted_to, longest, progress)
     rng = np.random.default_rng(seed)
     traits = traits_of(fit, fit.values, pace)
     told = _held_out(fit, usable, held, fitted_to, held_out, task, longest)
-    checks = predictive_checks(usable, task, pace, fit, model, replicates, rng, progress)
+    checks = predictive_checks(
+        usable, task, pace, lambda rng: _replicate(fit, task, pace, rng), model, replicates, rng, progress
+    )
     likely = [delay for delay, likelihood in profile.items() if likelihood >= fit.likelihood - _LIKELY]
     passed = all(check.passed for check in checks)
     return PersonFile(
@@ -108,6 +103,47 @@ def fit_person(
         checks=tuple(checks),
         human_like=of_a_person and passed,
     )
+
+
+def usable_drives(drives: Sequence[Drive], task: Task, pace: float) -> list[Drive]:
+    """Return the drives that are long enough to fit to; raises as `fit_person`."""
+    if task.spec.name not in PURSUIT.tasks:
+        raise DriverError(f"only people who do {' or '.join(PURSUIT.tasks)} can be fitted; these did {task.spec.name}")
+    longest = math.ceil(_LONGEST_MS * pace / 1000)
+    usable = [drive for drive in drives if len(drive.actions) >= max(20, 2 * longest)]
+    if len(usable) < 2:
+        raise DriverError(
+            f"{len(usable)} of {len(drives)} episodes are long enough to fit to (20 steps, and twice the longest "
+            "reaction time); record two or more"
+        )
+    return usable
+
+
+def held_out_of(drives: Sequence[Drive]) -> list[bool]:
+    """Return which drives nothing is fitted to: every third, from the second on."""
+    return [number % 3 == 1 for number in range(len(drives))]
+
+
+def log_frequencies(keys: NDArray[np.integer[Any]]) -> NDArray[np.float64]:
+    """Return the log of how often each key was pressed, float64[3], one added to each count."""
+    counts = np.bincount(keys, minlength=3) + 1
+    found: NDArray[np.float64] = np.log(counts / counts.sum())
+    return found
+
+
+def best_families(drives: Sequence[Drive], held: Sequence[bool], task: Task) -> dict[str, float]:
+    """Return how well the steps held out are predicted by what people of each family press on the same frames: log
+    likelihood per step, nats."""
+    names = [name for name in family_names() if task.spec.name in find_family(name).tasks]
+    return {name: _family_log_likelihood(name, drives, held, task) for name in names}
+
+
+def _replicate(fit: Fit, task: Task, pace: float, rng: np.random.Generator) -> Callable[[int], Pursuit]:
+    """Return a person drawn from the normal approximation to the posterior, to be given dice."""
+    lows, highs = np.array(BOUNDS).T
+    values = np.clip(rng.multivariate_normal(fit.values, fit.covariance, method="eigh"), lows, highs)
+    traits = traits_of(fit, values, pace).at(pace)
+    return lambda dice: Pursuit(traits, dice, eyes_for(task))
 
 
 def likely_traits(drives: Sequence[Drive], task: Task, pace: float) -> Traits:
@@ -137,16 +173,14 @@ def _held_out(
         delay = min(drawn.delay, longest)
         lows, highs = np.array(BOUNDS).T
         others.append(log_likelihood(np.clip(np.array(values), lows, highs), *decisions(held_out, delay, row, longest)))
-    counts = np.bincount(np.concatenate([each.actions for each in fitted_to]), minlength=3) + 1
-    shares = np.log(counts / counts.sum())
-    names = [name for name in family_names() if task.spec.name in find_family(name).tasks]
+    shares = log_frequencies(np.concatenate([each.actions for each in fitted_to]))
     top = max(others)
     return HeldOut(
         steps=steps,
         log_likelihood=log_likelihood(fit.values, *decide) / steps,
         family_log_likelihood=(top + math.log(float(np.mean(np.exp(np.array(others) - top))))) / steps,
         frequencies_log_likelihood=float(shares[decide[3].astype(int) + STRAIGHT].mean()),
-        families={name: _family_log_likelihood(name, drives, held, task) for name in names},
+        families=best_families(drives, held, task),
     )
 
 

@@ -1,8 +1,9 @@
 """One person fitted to recordings: a small JSON file that is a driver wherever there are drivers.
 
 The file holds traits of the family `pursuit` in units that no pace changes (a reaction time in milliseconds, lapses per
-second), how well they predict steps that they were not fitted to, and which predictive checks they passed. It names
-nobody, but for the ids of the recordings that it came from. `racer.drivers.fitting` makes it.
+second), or a recurrent clone; how well it predicts steps that it was not fitted to, and which predictive checks it
+passed. It names nobody, but for the ids of the recordings that it came from. `racer.drivers.fitting` and
+`racer.drivers.clone_fitting` make them.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from disk.reading import read_plain
 from racer.drivers.driver import Driver, DriverError
@@ -21,8 +22,12 @@ if TYPE_CHECKING:
 
 SUFFIX = ".json"
 """A driver's name that ends in it is such a file."""
+CLONE_SUFFIX = ".clone.json"
+"""One that ends in this holds a recurrent clone."""
 FITTED_FAMILY = "pursuit"
 """The family whose traits are fitted."""
+CLONE_FAMILY = "pixel-policy"
+"""The family by whose eyes clones see."""
 _MOST_BYTES = 100_000
 
 Positive = Annotated[float, Field(gt=0, le=1000)]
@@ -90,8 +95,8 @@ class HeldOut(_Strict):
     steps: Annotated[int, Field(ge=1)]
     log_likelihood: float
     """Log-likelihood per step, nats."""
-    family_log_likelihood: float
-    """Log-likelihood of the family before the fit: from the mean likelihood of people drawn from it."""
+    family_log_likelihood: float | None
+    """Log-likelihood of the family before the fit: from the mean likelihood of people drawn from it. None for a clone."""
     frequencies_log_likelihood: float
     """Log-likelihood of guessing by how often each key was pressed."""
     families: dict[Text, float]
@@ -99,17 +104,11 @@ class HeldOut(_Strict):
     did what."""
 
 
-class PersonFile(_Strict):
-    """What `racer driver fit` writes."""
+class FittedFile(_Strict):
+    """What every file of `racer driver fit` holds."""
 
-    racer_person: Literal[1] = 1
-    family: Literal["pursuit"] = "pursuit"
     tasks: Annotated[tuple[Name, ...], Field(strict=False, min_length=1, max_length=10)]
     """Names of the tasks that it can do."""
-    traits: Traits
-    reaction_low_ms: float
-    """Reaction times that the recordings do not tell from the best (likelihood ratio, 95 %)."""
-    reaction_high_ms: float
     pace: Positive
     """Steps per second of the recordings."""
     episodes: Annotated[int, Field(ge=1)]
@@ -126,19 +125,62 @@ class PersonFile(_Strict):
     """Whether it was fitted to a person and passed every check."""
 
 
+class PersonFile(FittedFile):
+    """A person of the family `pursuit`."""
+
+    racer_person: Literal[1] = 1
+    family: Literal["pursuit"] = "pursuit"
+    traits: Traits
+    reaction_low_ms: float
+    """Reaction times that the recordings do not tell from the best (likelihood ratio, 95 %)."""
+    reaction_high_ms: float
+
+
+Row = Annotated[tuple[float, ...], Field(strict=False, min_length=1, max_length=200)]
+
+
+class CloneFile(FittedFile):
+    """A recurrent clone; see `racer.drivers.clone`. Numbers by the `F` features and `S` states of its network."""
+
+    racer_clone: Literal[1] = 1
+    eyes_sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+    """SHA-256 of the network that it sees by."""
+    reservoir: Annotated[int, Field(ge=0, le=2**32)]
+    """Seed of the weights that are not fitted."""
+    middle: Row
+    """float[F]: of the features, taken off them."""
+    spread: Annotated[tuple[Positive, ...], Field(strict=False, min_length=1, max_length=200)]
+    """float[F]: what they are then divided by."""
+    readout: Annotated[tuple[Row, ...], Field(strict=False, min_length=3, max_length=3)]
+    """float[3, F + S + 4]: of each action, of features, states, the last action (one of three) and 1."""
+
+
+_FILES: TypeAdapter[PersonFile | CloneFile] = TypeAdapter(PersonFile | CloneFile)
+
+
+def is_clone(name: str) -> bool:
+    """Return whether a driver's name is that of a file with a clone."""
+    return name.endswith(CLONE_SUFFIX)
+
+
+def fitted_family(name: str) -> str:
+    """Return the family that the driver of a file counts as: whose decisions it has, or of a clone whose eyes."""
+    return CLONE_FAMILY if is_clone(name) else FITTED_FAMILY
+
+
 def is_fitted(name: str) -> bool:
     """Return whether a driver's name is that of a file."""
     return name.endswith(SUFFIX)
 
 
-def read_person(path: Path) -> PersonFile:
-    """Read a fitted person.
+def read_fitted(path: Path) -> PersonFile | CloneFile:
+    """Read a fitted person or clone, whatever the file is called.
 
     Raises:
         DriverError: If the file is none.
     """
     try:
-        return PersonFile.model_validate_json(read_plain(path, _MOST_BYTES))
+        return _FILES.validate_json(read_plain(path, _MOST_BYTES))
     except FileNotFoundError as error:
         raise DriverError(f"there is no file {path}; make one with `racer driver fit`") from error
     except (OSError, ValueError, ValidationError) as error:
@@ -148,14 +190,21 @@ def read_person(path: Path) -> PersonFile:
 
 
 def make_fitted(path: Path, task: Task, dice: int) -> Driver:
-    """Return the fitted person, with dice of 0 or more.
+    """Return the fitted person, or clone, with dice of 0 or more.
 
     Raises:
         DriverError: If the file cannot be used, or the person cannot do this task.
     """
     from racer.drivers.families.pursuit import PURSUIT, Pursuit, eyes_for
 
-    person, spec = read_person(path), task.spec
-    if spec.name not in person.tasks or spec.name not in PURSUIT.tasks:
-        raise DriverError(f"{path} cannot do {spec.name}: it was fitted to {', '.join(person.tasks)[:200]}")
-    return Pursuit(person.traits.at(spec.pace), dice, eyes_for(task))
+    fitted, spec = read_fitted(path), task.spec
+    if isinstance(fitted, CloneFile) != is_clone(path.name):  # by its name it is known whom it counts as
+        kind = "holds a clone, and only a clone's" if isinstance(fitted, CloneFile) else "holds traits, and no such"
+        raise DriverError(f"{path} {kind} name ends in {CLONE_SUFFIX}: name it as it was made")
+    if spec.name not in fitted.tasks or spec.name not in PURSUIT.tasks:
+        raise DriverError(f"{path} cannot do {spec.name}: it was fitted to {', '.join(fitted.tasks)[:200]}")
+    if isinstance(fitted, PersonFile):
+        return Pursuit(fitted.traits.at(spec.pace), dice, eyes_for(task))
+    from racer.drivers.clone import Clone
+
+    return Clone(fitted, spec.pace, dice, str(path))

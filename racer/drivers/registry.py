@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from racer.drivers.driver import Driver, DriverError, DriverFamily
-from racer.drivers.person import FITTED_FAMILY, is_fitted, make_fitted
+from racer.drivers.person import fitted_family, is_fitted, make_fitted
 from racer.tasks.registry import make_task, task_names
 from racer.tasks.task import Task, TaskSpec
 
@@ -32,6 +32,7 @@ BUILT_IN: dict[str, str] = {
     "two-point": "racer.drivers.families.two_point:TWO_POINT",
     "edge-following": "racer.drivers.families.edge_following:EDGE_FOLLOWING",
     "satisficing": "racer.drivers.families.satisficing:SATISFICING",
+    "pixel-policy": "racer.drivers.families.pixel_policy:PIXEL_POLICY",
     "lander-pilot": "racer.drivers.families.lander_pilot:LANDER_PILOT",
     "viewer-network": "racer.drivers.families.viewers:VIEWER_NETWORK",
     "viewer-neighbours": "racer.drivers.families.viewers:VIEWER_NEIGHBOURS",
@@ -134,7 +135,7 @@ def who_drives(name: str, task: str) -> str:
         task: Name of the task, which decides what `simulated` stands for; it need not be installed.
     """
     if is_fitted(name):
-        return FITTED_FAMILY
+        return fitted_family(name)
     kind = name.partition(":")[0]
     if kind == SIMULATED:
         return make_task(task).spec.driver if task in task_names() else SIMULATED
@@ -149,7 +150,7 @@ def is_person(name: str) -> bool:
 def was_fitted_on(driver: str, drivers: Iterable[str]) -> bool:
     """Return whether a driver, or the family that it is of, is among those named in a fitted file; see `who_drives`."""
     if is_fitted(driver):  # another person, and yet one who sees and decides as that family does
-        driver = FITTED_FAMILY
+        driver = fitted_family(driver)
     return not {driver, driver.partition(":")[0]}.isdisjoint(drivers)
 
 

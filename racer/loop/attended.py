@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 
 from compression.channel import Bypass, Channel
 from compression.fitting.fitted import FittedModel
-from racer.drivers.driver import Driver, TimedDriver
+from racer.drivers.driver import Driver, DriverError, TimedDriver
 from racer.drivers.keyboard import KeyboardDriver
 from racer.loop.conditions import ChannelConfig, build_channel
 from racer.loop.display import Display, Hud, PictureMark
@@ -20,6 +21,7 @@ from racer.loop.episode import Act, Acted, Decode, Encode, Row, Tally, episode
 from racer.loop.lockstep import Stepwise, alone
 from racer.loop.pacing import Pacer
 from racer.loop.patience import PatientRecorder
+from racer.loop.probing import PROBE, PROBE_SECONDS, Probe, draw_probes
 from racer.loop.switching import Switch
 from racer.sitting.protocol import EpisodePlan
 from racer.tasks.task import Reaching, Task, TaskSpec, TaskText
@@ -55,6 +57,8 @@ class Setup:
     photodiode: int = 0
     """Side, pixels, of a square that is white with the frames of even steps and black with those of odd ones. In tasks
     that show a cross it is black with the cross and white with the frame. 0 for none."""
+    probes: int = 0
+    """How often an episode of the evaluation stops for a probe, where the task moves on by itself."""
 
 
 @dataclass(frozen=True)
@@ -137,6 +141,8 @@ class EpisodeRun:
         self._on_shown = on_shown
         self.begun = self.step = 0
         self._before = self._total = 0
+        self._probes: dict[int, bool] = {}
+        """Steps of the present episode at which it stops, and whether the original is shown there."""
         self._marks: list[PictureMark] = []
         """Marks on the pictures on the screen that are still to be recorded."""
 
@@ -175,6 +181,10 @@ class EpisodeRun:
             noisy=channel.noisy,
         )
         self._driver.reset()
+        if setup.probes and self._spec.paced and plan.phase == "evaluation":
+            self._probes = draw_probes(setup.probes, plan.steps, np.random.default_rng([setup.seed, plan.number, 1]))
+        else:
+            self._probes = {}
         tally = Tally(self._spec)
         status: Literal["complete", "aborted"] = "aborted"
         run = episode(setup.task, plan.seed, plan.steps, channel, self._clock)
@@ -210,6 +220,8 @@ class EpisodeRun:
                 self._begin(info, request, hud)
             elif self._pacer:
                 self._pacer.paused(self._display.wait(self._pacer.show_at()))
+            if request.step in self._probes:
+                self._probe(request, hud)
             acted = self._act(request, hud)
             switch = None if len(request.page) > 1 else self._setup.switch  # what has crossed already stays
             turned = None if switch is None else switch.turn()
@@ -258,6 +270,25 @@ class EpisodeRun:
         pressed_ns = self._driver.pressed_ns if isinstance(self._driver, TimedDriver) else None
         return Acted(action, shown_ns, decided_ns if pressed_ns is None else max(pressed_ns, shown_ns), display_ns)
 
+    def _probe(self, request: Act, hud: Hud) -> None:
+        """Stop, show the frame that is due or its original, record what is answered, and go on."""
+        begun, place, dark = self._clock(), (self.begun - 1, request.step), self._dark(hud)
+        self._recorder.event("pause", PROBE, begun, *place)
+        original = self._probes[request.step]
+        frame = request.original if original else request.shown
+        shown_ns = self._display.show(frame, replace(dark, mark="?"))
+        person = isinstance(self._driver, KeyboardDriver)
+        if person:
+            self._driver.reset()  # taps from before
+        self._display.wait(shown_ns + round(PROBE_SECONDS * 1e9))
+        action = self._driver.act(frame) if person else _asked(self._driver, frame)
+        answer = Probe(request.step, original, action).detail(tuple(each.name for each in self._spec.actions))
+        self._recorder.event(PROBE, answer, self._clock(), *place)
+        self._display.countdown(dark, request.shown, self._beside(request.original))
+        self._recorder.event("resume", PROBE, self._clock(), *place)
+        if self._pacer:
+            self._pacer.paused(self._clock() - begun)
+
     def _marked(self, request: Act, hud: Hud) -> Acted:
         """Return what was made of a picture of several; the first of a page waits until all are seen to."""
         if not self._marks:
@@ -298,6 +329,21 @@ class EpisodeRun:
 
     def _beside(self, original: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
         return original if self._setup.beside else None
+
+
+def _asked(driver: Driver, frame: NDArray[np.uint8]) -> int:
+    """Return what a program would do on seeing a frame; it knows nothing of having been asked.
+
+    Raises:
+        DriverError: If there can be no second one like it.
+    """
+    try:
+        other = copy.deepcopy(driver)
+    except Exception as error:  # whatever somebody else's driver is made of
+        raise DriverError(
+            f"this driver cannot be copied, which probes take ({type(error).__name__}); set probes to 0"
+        ) from error
+    return other.act(frame)
 
 
 def hud_at(

@@ -36,7 +36,7 @@ from racer.rates.grid import (
     TaskSettings,
 )
 from racer.rates.means import Means, means_by_point, worst_of
-from racer.rates.resampling import Estimate, Table, drawings, mean_of, ratio_of
+from racer.rates.resampling import Estimate, Table, drawings, interval_of, mean_of, ratio_of
 from racer.report.equivalence import MARGIN, EquivalenceTest, kept
 from racer.report.statistics import RESAMPLES
 from racer.tasks.task import TaskSpec
@@ -72,6 +72,10 @@ class Point:
     """(p - blind) / (raw - blind); None where raw frames bring nobody further than none, or `blind` was not driven."""
     over: dict[str, Estimate]
     """Normalised score less that of a null row in the same slot, by null row; empty likewise, and without a slot."""
+    over_families: Estimate | None
+    """Normalised score less its mean with the other drivers of the sweep, the same coder in the same slot: raw frames
+    and none count the same for all of them, so that this is what coder and family do together. None likewise, and where
+    nobody else drove."""
     kept: EquivalenceTest | None
     """Whether the normalised score lies within the margin of 1; None likewise, and for a single person."""
     of_clean: Estimate | None
@@ -146,10 +150,14 @@ def fit_curves(
     curves = []
     # In the order of the grid: without noise first, `raw` and `full` before the coders.
     driven = (_curve_of(row) for cell in grid.cells for row in _rows(cell.point))
-    for key in dict.fromkeys(key for key in driven if key in groups):
+    ordered = dict.fromkeys(key for key in driven if key in groups)
+    scales: dict[tuple[TaskSettings, Noise], dict[str, _Scale]] = {}
+    for settings, driver, noise, _ in ordered:
+        scales.setdefault((settings, noise), {})[driver] = _Scale.of(settings, driver, means, bounded, margin)
+    for key in ordered:
         settings, driver, noise, coder = key
         own = groups[key]
-        scale = _Scale.of(settings, driver, means, bounded, margin)
+        scale = scales[settings, noise][driver]
         flat = own[0].bits == 0 and coder not in grid.soft
         anchor = groups.get((settings, driver, noise, ANCHOR))
         compared = not flat and coder != ANCHOR and anchor is not None
@@ -160,7 +168,7 @@ def fit_curves(
                 driver,
                 noise,
                 coder,
-                tuple(_point(point, means, scale, drawn, coder in grid.soft) for point in own),
+                tuple(_point(point, means, scale, drawn, coder in grid.soft, scales[settings, noise]) for point in own),
                 () if flat else least_bits([means[point] for point in own], scale.bottom, scale.raw, few),
                 () if flat else least_bits([means[point] for point in own], scale.blind, scale.top, few),
                 difference([means[point] for point in anchor or ()], [means[point] for point in own], few)
@@ -209,10 +217,15 @@ class _Scale:
 
     def normalised(self, merit: Table, drawn: Table) -> tuple[Estimate | None, EquivalenceTest | None]:
         """Return (merit - blind) / (raw - blind), and whether it lies within the margin of 1."""
-        if self.blind is None or self.top is None:
+        found = self.gained(merit)
+        if found is None:
             return None, None
-        gained, gap = merit - self.blind, self.top - self.blind
+        gained, gap = found
         return ratio_of(gained, gap, drawn), kept(gained, gap, self.margin) if len(merit) > 1 else None
+
+    def gained(self, merit: Table) -> tuple[Table, Table] | None:
+        """Return how far above the blind people come, and how far they come on raw frames; None where no further."""
+        return None if self.blind is None or self.top is None else (merit - self.blind, self.top - self.blind)
 
     def over_nulls(
         self, point: OperatingPoint, means: Mapping[OperatingPoint, Means], drawn: Table
@@ -240,7 +253,37 @@ def _curve_of(point: OperatingPoint) -> tuple[TaskSettings, str, Noise, str]:
     return point.settings, point.driver, point.noise, point.coder
 
 
-def _point(point: OperatingPoint, means: dict[OperatingPoint, Means], scale: _Scale, drawn: Table, soft: bool) -> Point:
+def _over_families(
+    point: OperatingPoint, means: Mapping[OperatingPoint, Means], scales: Mapping[str, _Scale], drawn: Table
+) -> Estimate | None:
+    """Return a point's normalised score less its mean with the other drivers, given the scale of each.
+
+    People of the same number, who meet the same trials, are drawn together.
+    """
+    places = {driver: replace(point, driver=driver) for driver in scales}
+    each = {driver: scales[driver].gained(means[place].merit) for driver, place in places.items() if place in means}
+    found = {driver: own for driver, own in each.items() if own is not None}
+    if point.driver not in found or len(found) < 2:
+        return None
+    people = drawn.shape[1]
+
+    def apart(weights: Table) -> Table:
+        shares = {driver: (weights @ gained) / (weights @ gap) for driver, (gained, gap) in found.items()}
+        own = shares.pop(point.driver)
+        return np.asarray(own - np.mean(list(shares.values()), axis=0))
+
+    above = people > 1 and all((drawn @ gap > 0).all() for _, gap in found.values())
+    return Estimate(float(apart(np.full((1, people), 1 / people))[0]), interval_of(apart(drawn)) if above else None)
+
+
+def _point(
+    point: OperatingPoint,
+    means: dict[OperatingPoint, Means],
+    scale: _Scale,
+    drawn: Table,
+    soft: bool,
+    scales: Mapping[str, _Scale],
+) -> Point:
     own, clean = means[point], None
     normalised, within = scale.normalised(own.merit, drawn)
     if scale.raw is not None and point.noise != NO_NOISE:
@@ -257,6 +300,7 @@ def _point(point: OperatingPoint, means: dict[OperatingPoint, Means], scale: _Sc
         of_raw=None if scale.raw is None else ratio_of(own.merit, scale.raw, drawn),
         normalised=normalised,
         over=scale.over_nulls(point, means, drawn),
+        over_families=_over_families(point, means, scales, drawn),
         kept=within,
         of_clean=None if clean is None else ratio_of(own.merit, clean.merit, drawn),
         agreement=None if own.agreement is None else mean_of(own.agreement, drawn),

@@ -98,6 +98,7 @@ def write_rates(
         "of_raw",
         "normalised",
         *_OVER,
+        "over_families",
         "of_clean",
         "agreement",
         "finished",
@@ -184,8 +185,9 @@ def _points(curves: Iterable[Curve], sweep: Sweep) -> Iterator[tuple[Cell, ...]]
     for curve in curves:
         for point in curve.points:
             over = [point.over.get(name) for name in COMPARED_NULLS]
-            shares = point.of_raw, point.normalised, *over, point.of_clean, point.agreement, point.finished
-            estimates = (*point.metrics.values(), *shares)
+            shares = point.of_raw, point.normalised, *over, point.over_families
+            further = point.of_clean, point.agreement, point.finished
+            estimates = (*point.metrics.values(), *shares, *further)
             yield (
                 *_place(curve),
                 point.bits,

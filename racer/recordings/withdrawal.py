@@ -17,7 +17,7 @@ from compression.tensor_files import read_metadata
 from disk.reading import read_plain
 from disk.writing import sweep
 from racer.drivers.driver import DriverError
-from racer.drivers.person import read_person
+from racer.drivers.person import read_fitted
 from racer.errors import RacerError
 from racer.sitting.leases import FOLDER, Leases
 from racer.study.file import RECORDINGS, STUDY_FILE
@@ -231,7 +231,7 @@ def _beside(path: Path) -> tuple[Path, ...]:
 def _drives_like(path: Path, withdrawal: Withdrawal, before: Withdrawn) -> bool:
     """Return whether a file is a driver fitted to sessions of the person, those that were removed `before` included."""
     try:
-        sessions = read_person(path).sessions
+        sessions = read_fitted(path).sessions
     except DriverError:
         return False
     return any(each in withdrawal.session_ids or before.has_session(each) for each in sessions)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 import sessions
 from racer.drivers.registry import is_person
 from racer.loop.conditions import in_order, may_be_condition
+from racer.loop.probing import PROBE, Probe, read_probe
 from racer.sitting.answers import declined
 from racer.sitting.protocol import CATCH, REPEATS
 from racer.study.amendments import Amendment, versions
@@ -52,6 +53,8 @@ class EvaluatedEpisode:
     index: int
     uplink_bits: float = 0.0
     """Mean bits per step of the actions on the uplink."""
+    probes: tuple[Probe, ...] = ()
+    """Answers where it stopped, in order."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -173,6 +176,7 @@ def settings_of(info: sessions.SessionInfo, known: tuple[str, ...] = ()) -> dict
         "use of the channel": config.get("channel"),
         "number of steps per episode": protocol.get("steps"),
         "number of episodes per condition": protocol.get("evaluation"),
+        "number of probes per episode": protocol.get("probes"),
         "set of conditions": sorted(map(str, conditions)) if isinstance(conditions, list) else None,
     }
     amended = found["study file"] in known
@@ -231,7 +235,8 @@ def _read_person(sitting: sessions.Sitting) -> Person:
     for path in sitting.paths:
         with sessions.open(path) as session:
             answers += session.answers()
-            pauses = _pauses(session.events())
+            events = session.events()
+            pauses = _pauses(events)
             for episode in session.episodes:
                 condition = episode.info.condition
                 if episode.info.phase in (CATCH, REPEATS) and episode.accepted and episode.n_steps:
@@ -242,7 +247,8 @@ def _read_person(sitting: sessions.Sitting) -> Person:
                     blocks.append(condition)
                 if episode.accepted and episode.n_steps:
                     number = 1 + sum(one.condition == condition for one in episodes)
-                    episodes.append(_read_episode(path, episode, blocks.index(condition) + 1, number, pauses))
+                    read = _read_episode(path, episode, blocks.index(condition) + 1, number, pauses)
+                    episodes.append(replace(read, probes=_probes(episode, events)))
     return Person(sitting.info.participant, sitting, tuple(episodes), tuple(answers), tuple(singles))
 
 
@@ -266,6 +272,16 @@ def _read_episode(
         index=episode.index,
         uplink_bits=float(np.mean(episode.uplink_bits)),
     )
+
+
+def _probes(episode: sessions.Episode, events: list[sessions.Event]) -> tuple[Probe, ...]:
+    """Return the answers to probes of an episode; what a damaged file has of them, and none of it could be, is not."""
+    found = [
+        read_probe(event.step, event.detail, episode.task.actions)
+        for event in events
+        if event.kind == PROBE and event.episode == episode.index and event.step < episode.n_steps
+    ]
+    return tuple(probe for probe in found if probe is not None)
 
 
 def _value(path: Path, episode: sessions.Episode, metric: sessions.Metric) -> float:

@@ -25,6 +25,7 @@ from racer.report.behaviour import (
     reference_of,
 )
 from racer.report.primary import PrimaryResult, primary_result
+from racer.report.probes import Probed, probed
 from racer.report.provenance import Provenance, trace_provenance
 from racer.report.recordings import Evaluations, compared, read_evaluations, section
 from racer.report.statistics import (
@@ -124,6 +125,8 @@ class StudyReport:
     agreement: list[Agreement] = field(default_factory=list)
     attention: list[Attention] = field(default_factory=list)
     """By participant, where single originals were shown among the evaluation."""
+    probed: list[Probed] = field(default_factory=list)
+    """By condition, where drives stopped to ask."""
     blocks: list[BlockFrequency] = field(default_factory=list)
     by_episode: list[LearningPoint] = field(default_factory=list)
     """By the number of the episode within its condition."""
@@ -253,6 +256,7 @@ def analyse(evaluations: Evaluations, folder: Path, beforehand: StudyContext | N
         scores=scores,
         agreement=action_agreement(people, conditions, len(task.actions), reference_of(task.paced, conditions)),
         attention=attention(people, task.primary.name),
+        probed=probed(people, conditions),
         blocks=block_frequencies(people, conditions),
         by_episode=learning_by_episode(people, conditions, task.primary.name),
         by_place=learning_by_block(people, conditions, task.primary.name),

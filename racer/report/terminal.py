@@ -58,7 +58,7 @@ def print_report(report: StudyReport) -> None:
     for each in report.agreement if not report.task.paced else ():
         se = f" (SE {100 * each.equal_se:.1f})" if each.equal_se is not None else ""
         console.print(f"{escape(each.condition)}: {100 * each.equal:.1f} %{se} of answers as under {report.reference}")
-    for line in wording.attention_lines(report.attention):
+    for line in (*wording.attention_lines(report.attention), *wording.probe_lines(report.probed)):
         console.print(escape(line))
     for number, amendment in enumerate(report.amendments, 1):
         changes = "; ".join(map(str, amendment.difference))

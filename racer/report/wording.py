@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from racer.report.behaviour import Attention
+from racer.report.probes import Probed
 from racer.report.statistics import Anova, Friedman, Interval, PairedDifference
 
 if TYPE_CHECKING:
@@ -96,6 +97,19 @@ def attention_lines(found: Sequence[Attention]) -> list[str]:
         f"{counted(each.repeats, 'repeat')}, {percent(each.alike, 0)} as before"
         for each in found
     ]
+
+
+def probe_lines(found: Sequence[Probed]) -> list[str]:
+    """Return what probes came to, a line for each condition."""
+    lines = []
+    for each in found:
+        told = f"{each.condition}: of {counted(each.answers, 'probe')}, {percent(each.original)} of originals and "
+        told += f"{percent(each.arrived)} of what arrived were answered by the action before"
+        if each.difference is not None and (ends := each.difference.interval) is not None:
+            told += f", difference {100 * each.difference.mean:+.1f} points"
+            told += f" [{100 * ends.low:.1f}, {100 * ends.high:.1f}]"
+        lines.append(f"{told} ({counted(each.participants, 'participant')})")
+    return lines
 
 
 def capitalised(text: str) -> str:

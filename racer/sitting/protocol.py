@@ -62,15 +62,20 @@ class ProtocolConfig:
     mixed: bool = False
     """Whether chance decides, round by round, if a pilot is shown `full` or explores, as in the paper's algorithm 1;
     otherwise calibration comes first. Where trials stand alone it always does."""
+    probes: int = 0
+    """How often a round of an evaluation stops to ask what would be done now, where a task moves on by itself; see
+    `racer.loop.probing`."""
 
     def __post_init__(self) -> None:
         if self.protocol not in get_args(ProtocolName):
             raise ConfigError(f"protocol must be pilot or evaluation; got {self.protocol!r}")
-        for name in ("practice", "calibration", "exploration", "evaluation", "catch", "repeats"):
+        for name in ("practice", "calibration", "exploration", "evaluation", "catch", "repeats", "probes"):
             if not 0 <= getattr(self, name) <= 1000:
                 raise ConfigError(f"{name} episodes must lie between 0 and 1000; got {getattr(self, name)}")
         if not 1 <= self.steps <= 100_000:
             raise ConfigError(f"steps per episode must lie between 1 and 100000; got {self.steps}")
+        if self.probes >= self.steps:
+            raise ConfigError(f"a round of {self.steps} steps stops fewer than {self.steps} times; got {self.probes}")
         if self.explore not in EXPLORED:
             raise ConfigError(f"explore must be one of {', '.join(EXPLORED)}; got {self.explore!r}")
         if len(set(self.conditions)) != len(self.conditions) or not self.conditions:

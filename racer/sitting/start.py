@@ -125,6 +125,8 @@ class StartConfig:
             raise ConfigError(f"seed must be 0 or more; got {self.seed}")
         if self.headless and self.driver == KEYBOARD:
             raise ConfigError("the keyboard driver needs a window: leave out --headless, or add --driver simulated")
+        if self.protocol.probes and not self.task.spec.paced:
+            raise ConfigError(f"{self.task.spec.name} waits for every answer, so nothing stops it: leave probes out")
         evaluating = self.protocol.protocol == "evaluation"
         check_conditions(self.protocol.conditions if evaluating else [self.protocol.explore], self.channel)
         if self.simulated and not (self.headless and self.participant and self.order is not None):
@@ -316,7 +318,8 @@ def resolved(config: StartConfig, order: int) -> dict[str, Any]:
     """Return the configuration as it is stored with the recording: what was run, not where its files lay."""
     return {
         "participant": config.participant,
-        "protocol": asdict(config.protocol),
+        # What came after version 0.1.0 had been recorded without it stands there only where it is used.
+        "protocol": {name: value for name, value in asdict(config.protocol).items() if value or name != "probes"},
         "task": {"name": config.task.spec.name, "settings": task_settings(config.task)},
         "channel": config.channel.recorded,
         "driver": config.driver,
@@ -388,6 +391,7 @@ def _sitting(
         text=text,
         mark=texts.trial_run_mark if config.trial_run else "",
         photodiode=0 if config.headless else config.markers.photodiode,
+        probes=config.protocol.probes,
     )
     respondent = None if attended else np.random.default_rng([seed, len(plans)])
     return SittingSetup(agenda, setup, texts, respondent, windowed=not config.headless)

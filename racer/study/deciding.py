@@ -13,7 +13,7 @@ from typing import Any
 from racer.loop.conditions import MASKED_CONDITIONS
 
 _PLANNING = ("title", "participants", "pilots", "experimenter", "language", "font", "primary")
-_LATER = ("catch", "repeats", "mixed")
+_LATER = ("catch", "repeats", "mixed", "probes")
 _MET = ("photodiode", "sounds")
 """What a participant sees or hears of the section about markers."""
 _LATE_ACTIONS = ("action_delay", "action_loss")

@@ -154,6 +154,8 @@ class StudyFile(Section):
         singles = {name: getattr(self.episodes, name) for name in ("catch", "repeats")}
         if task.spec.paced and any(singles.values()):
             raise misfit("episodes", "catch and repeats are for tasks that wait for answers; leave them out")
+        if not task.spec.paced and self.episodes.probes:
+            raise misfit("episodes.probes", "is for tasks that move on by themselves; leave it out")
         try:
             self.protocol_config("evaluation")
         except ConfigError as error:

@@ -162,6 +162,9 @@ class EpisodesSection(Section):
     repeats: Integer = ProtocolConfig.repeats
     """In tasks that wait for answers, pictures met under `raw` that an evaluated participant meets once more, 0 to
     1000; the report says how many were answered alike."""
+    probes: Integer = ProtocolConfig.probes
+    """In tasks that move on by themselves, how often an evaluated participant's round stops, shows the frame that is
+    due or its original, and records what would be done now; fewer than its steps. The report compares the answers."""
     steps: Integer | None = None
     """Steps per round, 1 to 100,000; as many as the task says if left out. Divided by the pace, seconds."""
     pace: float | None = None

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import sessions
+from racer.loop.probing import PROBE
 from racer.sitting.answers import NOTE, declined
 from racer.sitting.protocol import ProtocolName, plan_episodes
 from racer.study.file import Study
@@ -113,7 +114,7 @@ def _watch(study: Study, sitting: sessions.Sitting, running: frozenset[str], now
                 answers = session.answers()
                 gone = declined(answers)
                 notes += sum(answer.item == NOTE for answer in answers)
-                pauses += sum(event.kind == "pause" for event in session.events())
+                pauses += sum(event.kind == "pause" and event.detail != PROBE for event in session.events())
                 for episode in session.episodes:
                     rounds += episode.accepted
                     last = episode

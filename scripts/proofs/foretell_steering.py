@@ -25,7 +25,7 @@ from racer.tasks.registry import make_task
 def main() -> None:
     """Drive, fit, foretell."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--families", default="pursuit,path-tracking,two-point,edge-following,satisficing")
+    parser.add_argument("--families", default="pursuit,path-tracking,two-point,edge-following,satisficing,pixel-policy")
     parser.add_argument("--people", type=int, default=6)
     parser.add_argument("--episodes", type=int, default=6)
     parser.add_argument("--steps", type=int, default=150)

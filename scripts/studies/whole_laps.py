@@ -17,7 +17,7 @@ from racer.rates.sweep import prepare_sweep, run_sweep
 from racer.rates.write import write_rates
 from racer.tasks.registry import make_task
 
-FAMILIES = "pursuit,path-tracking,two-point,edge-following,satisficing"
+FAMILIES = "pursuit,path-tracking,two-point,edge-following,satisficing,pixel-policy"
 
 
 def main() -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,12 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from racer.drivers.driver import Driver
+from racer.drivers.driver import Driver, DriverError
+from racer.drivers.families import pixel_policy
 from racer.drivers.registry import make_driver
 from racer.drivers.wheel import WHEEL_LIMIT, WHEEL_SPEED, YAW, Hand, turned
 from racer.tasks.car_racing.task import LEFT, RIGHT, STRAIGHT, CarRacing, CarRacingClutter
 
-FAMILIES = ("path-tracking", "two-point", "edge-following", "satisficing")
+FAMILIES = ("path-tracking", "two-point", "edge-following", "satisficing", "pixel-policy")
 PERSON = 2**32
 ACTIONS = (LEFT, STRAIGHT, RIGHT)
 GREY, GREEN = (102, 102, 102), (102, 204, 102)
@@ -127,6 +129,21 @@ def test_two_drivers_with_the_same_dice_draw_as_many_numbers_whatever_they_see(n
     acts(sighted, [straight_road(20 + step) for step in range(20)])
     acts(blind, [np.zeros((64, 64, 3), np.uint8)] * 20)
     assert sighted._rng.random() == blind._rng.random()  # type: ignore[attr-defined]
+
+
+def test_weights_that_are_not_those_of_this_version_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for content, line in ((None, "No such file"), (b"x", "is not the file that comes with this version")):
+        path = tmp_path / "weights.safetensors"
+        if content is not None:
+            path.write_bytes(content)
+        monkeypatch.setattr(pixel_policy, "WEIGHTS", path)
+        pixel_policy.network.cache_clear()
+        with pytest.raises(DriverError, match=line) as refusal:
+            make_driver("pixel-policy", CarRacing(), PERSON)
+        assert len(str(refusal.value).splitlines()) == 1 and "install Racer again" in str(refusal.value)
+    pixel_policy.network.cache_clear()
 
 
 @pytest.mark.parametrize(("pace", "steps"), [(10.0, 2), (20.0, 4), (50.0, 10), (1.0, 0)])

@@ -11,10 +11,12 @@ from typer.testing import CliRunner
 import sessions
 from racer.cli import app
 from racer.drivers.checks import statistics_of
+from racer.drivers.clone import Clone
+from racer.drivers.clone_fitting import fit_clone
 from racer.drivers.driver import DriverError
 from racer.drivers.families.pursuit import Pursuit, PursuitTraits
 from racer.drivers.likelihood import DEAD_ZONE, Drive, decisions, log_likelihood, look
-from racer.drivers.person import read_person
+from racer.drivers.person import CloneFile, PersonFile, read_fitted
 from racer.drivers.registry import make_driver, was_fitted_on, who_drives
 from racer.rates.provenance import driver_sha256
 from racer.sitting.protocol import ProtocolConfig
@@ -87,7 +89,8 @@ def fitted(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_program_is_never_called_like_a_person(fitted: Path) -> None:
-    person = read_person(fitted)
+    person = read_fitted(fitted)
+    assert isinstance(person, PersonFile)
     assert not person.of_a_person and not person.human_like
     assert person.checks[0].name == "reversals of the wheel" and len(person.checks) == 4
     assert person.held_out.steps == 30 - 6 and person.episodes == 2
@@ -134,6 +137,70 @@ def test_a_file_that_is_no_driver_is_refused_in_a_line(tmp_path: Path, fitted: P
 
     with pytest.raises(DriverError, match="cannot do lunar-lander"):
         make_driver(str(fitted), LunarLander(), 0)
+
+
+# Clones ---------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def clone(fitted: Path) -> Path:
+    """Return a clone that the command fitted to the same session."""
+    out = fitted.with_name("ann.clone.json")
+    recorded = sessions.find_recordings(fitted.parent)[0]
+    result = CliRunner().invoke(app, ["driver", "fit", str(recorded), "--out", str(out), "--replicates", "10"])
+    assert result.exit_code == 0, result.output
+    assert "fitted to a program, which says nothing about people" in result.output
+    return out
+
+
+def test_a_clone_is_a_driver_and_counts_as_whose_eyes_it_has(clone: Path) -> None:
+    file, task, name = read_fitted(clone), CarRacing(), str(clone)
+    assert len(file.checks) == 4 and not file.human_like and file.episodes == 2 and len(file.sessions) == 1
+    frames = np.random.default_rng(0).integers(256, size=(30, 64, 64, 3), dtype=np.uint8)
+    one, same = ([driver.act(frame) for frame in frames] for driver in (make_driver(name, task, 1, 7) for _ in "ab"))
+    assert one == same and {*one} <= {0, 1, 2}
+    assert who_drives(name, "car-racing") == "pixel-policy"
+    assert was_fitted_on(name, ("pixel-policy",)) and not was_fitted_on(name, ("pursuit",))
+
+
+def test_a_clone_is_refused_at_another_pace_and_with_other_eyes(clone: Path) -> None:
+    file = read_fitted(clone)
+    assert isinstance(file, CloneFile)
+    with pytest.raises(DriverError, match="acts 10 times a second, as who was cloned did, and not 25 times"):
+        Clone(file, 25.0, 0, "ann.clone.json")
+    with pytest.raises(DriverError, match="eyes of another version"):
+        Clone(file.model_copy(update={"eyes_sha256": "0" * 64}), 10.0, 0, "ann.clone.json")
+    with pytest.raises(DriverError, match="is damaged: fit it again"):
+        Clone(file.model_copy(update={"spread": file.spread[1:]}), 10.0, 0, "ann.clone.json")
+    other = clone.with_name("ann2.json")
+    other.write_bytes(clone.read_bytes())
+    with pytest.raises(DriverError, match="only a clone"):
+        make_driver(str(other), CarRacing(), 0)
+    damaged = clone.with_name("damaged.clone.json")
+    damaged.write_bytes(clone.read_bytes()[:-9])
+    with pytest.raises(DriverError, match="was not made by `racer driver fit`"):
+        make_driver(str(damaged), CarRacing(), 0)
+
+
+def test_a_clone_learns_whom_it_sees_and_what_came_before() -> None:
+    rng = np.random.default_rng(0)
+
+    def drive(number: int) -> Drive:
+        middles = np.clip(32 + np.cumsum(rng.normal(0, 3, 80)), 20, 44).round()
+        frames = np.tile(np.array([102, 204, 102], np.uint8), (80, 64, 64, 1))
+        for frame, middle in zip(frames, middles.astype(int).tolist(), strict=True):
+            frame[:, middle - 7 : middle + 7] = 102
+        late = np.roll(middles, 2)  # who reacts two steps late
+        keys = np.where(late < 29, 0, np.where(late > 35, 2, 1))
+        return Drive("random", number, frames, keys.astype(np.uint8), np.zeros(80, bool))
+
+    drives = [drive(number) for number in range(6)]
+    file = fit_clone(drives, CarRacing(), 10.0, True, None)  # type: ignore[arg-type]
+    held = file.held_out
+    keys = {tuple(map(Clone(file, 10.0, dice, "").act, drives[0].frames)) for dice in range(4)}
+    assert len(keys) > 1, "the dice decide its chances"
+    assert held.log_likelihood > 0.5 * held.frequencies_log_likelihood
+    assert held.log_likelihood > max(held.families.values())
 
 
 def test_the_command_keeps_what_is_there(tmp_path: Path, fitted: Path) -> None:

@@ -317,6 +317,12 @@ def test_the_worst_family_is_one_that_the_coder_was_not_fitted_on_where_there_is
         ("theirs", "pursuit"),
         *(("coarse", driver) for driver in config.drivers),
     }
+    apart = {curve.driver: curve.points[0].over_families for curve in curves if curve.coder == "theirs"}
+    # Normalised -0.1, 0.1 and 0.3: each less the mean of the others, alike for all people.
+    for driver, value in (("pursuit", -0.3), ("two-point", 0.0), ("satisficing", 0.3)):
+        found = apart[driver]
+        assert found is not None and found.interval is not None
+        assert [found.value, found.interval.low, found.interval.high] == pytest.approx([value] * 3, abs=0.02)
     worst = {each.coder: each for each in worst_families(curves)}
     theirs = worst["theirs"]
     assert (theirs.driver, theirs.families, theirs.held_out, theirs.bits) == ("two-point", 2, True, 12)

@@ -76,6 +76,7 @@ def test_the_paper_preset_is_the_released_experiment(tmp_path: Path) -> None:
         "evaluation": 15,
         "catch": 0,
         "repeats": 0,
+        "probes": 0,
         "steps": 100,
         "pace": 10.0,
         "seeds": (42,),
@@ -126,7 +127,7 @@ def test_a_preset_explains_every_key(preset: str) -> None:
     # Catch trials and repeats are of single pictures, whose order is always mixed, and which no action leads to.
     paced = make_task(task).spec.paced
     elsewhere = {"custom", "negative_label"} | (
-        {"catch", "repeats"} if paced else {"mixed", "action_delay", "action_loss"}
+        {"catch", "repeats"} if paced else {"mixed", "probes", "action_delay", "action_loss"}
     )
     for name, field in StudyFile.model_fields.items():
         keys = set(getattr(field.annotation, "model_fields", ())) - elsewhere
