@@ -96,7 +96,7 @@ class HeldOut(_Strict):
     log_likelihood: float
     """Log-likelihood per step, nats."""
     family_log_likelihood: float | None
-    """Log-likelihood of the family before the fit: from the mean likelihood of people drawn from it. None for a clone."""
+    """Log-likelihood of the family before the fit, of the mean likelihood of people drawn from it. A clone has none."""
     frequencies_log_likelihood: float
     """Log-likelihood of guessing by how often each key was pressed."""
     families: dict[Text, float]
