@@ -31,7 +31,7 @@ SQUARE = (16, 400)
 """Least and most side of the photodiode's square, pixels."""
 _BAUD = 115_200
 _WRITE_S = 0.002
-"""Seconds that a device may take to read a byte; one that takes longer has gone away."""
+"""Seconds that a port may take to accept a byte, on Windows; one that takes longer has gone away."""
 _BY_HAND = ("key_down", "key_up", "click")
 _EXTRA = "racer[markers]"
 _QUIET = "[log]\nlevel = -2\n"
@@ -147,11 +147,22 @@ class Markers:
         if self._port is None:
             return False
         try:
-            self._port.write(bytes([CODES.get(kind, OTHER_CODE)]))
+            self._send(bytes([CODES.get(kind, OTHER_CODE)]))
         except OSError:
             self._port = None
             return True
         return False
+
+    def _send(self, code: bytes) -> None:
+        """Give a byte to the port, which takes it at once or has gone away.
+
+        Past pyserial, where there is another way: it looks at the clock after the byte is taken, too, and calls it late
+        where this process was kept waiting.
+        """
+        if os.name == "posix":
+            os.write(self._port.fileno(), code)
+        else:
+            self._port.write(code)
 
     def close(self) -> None:
         """Give the devices back."""

@@ -50,7 +50,7 @@ def test_a_short_episode_shows_every_step_once(tmp_path: Path, model: LatentMode
 
 def test_doing_it_again_that_gives_something_else_is_no_strip(tmp_path: Path, model: LatentModel) -> None:
     drives = [driven(condition, [1, 2], seed=3) for condition in CONDITIONS]
-    with pytest.raises(NoStripError, match="replayed here it goes differently") as refusal:
+    with pytest.raises(NoStripError, match="replayed here, it goes differently") as refusal:
         strips_of(tmp_path, drives, model)
     assert str(tmp_path) not in str(refusal.value)
 

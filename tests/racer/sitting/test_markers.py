@@ -111,6 +111,20 @@ def test_a_serial_port_gets_a_byte_for_every_event(tmp_path: Path, port: tuple[i
     assert heard(ours, len(expected)) == expected
 
 
+@pytest.mark.skipif(os.name != "posix", reason="Windows has no pseudo terminals")
+def test_a_port_is_lost_when_it_takes_no_more_and_not_when_this_process_was_kept_waiting(port: tuple[int, str]) -> None:
+    pytest.importorskip("serial")
+    ours, theirs = port
+    markers = Markers(MarkersConfig(serial=theirs), "0a1b2c")
+    markers._port.write_timeout = 1e-9  # less than anything takes
+    assert [markers.tell(kind, "", 0) for kind in ("pause", "resume")] == [False, False]
+    assert heard(ours, 2) == [OTHER_CODE, OTHER_CODE]
+    told = next(count for count in range(10**6) if markers.tell("pause", "", 0))
+    assert len(heard(ours, told)) == told
+    assert not markers.tell("pause", "", 0)
+    markers.close()
+
+
 def test_keys_and_questions_are_told_and_answers_are_not(tmp_path: Path, port: tuple[int, str]) -> None:
     pytest.importorskip("serial")
     told: list[str] = []

@@ -82,7 +82,7 @@ def test_no_study_is_made_of_a_folder_that_cannot_be_used(tmp_path: Path) -> Non
 def test_pictures_that_lie_beside_the_study_are_to_be_moved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     draw_folder(tmp_path / "pictures")
-    with pytest.raises(ConfigError, match=r"pictures lies here, .*: move it to pets/pictures"):
+    with pytest.raises(ConfigError, match=r"pictures is here, .*: move it to pets/pictures"):
         init_study("pets", "default", Path(), "en", images="pictures")
     assert not (tmp_path / "pets").exists()
 
