@@ -34,6 +34,7 @@ BUILT_IN: dict[str, str] = {
     "satisficing": "racer.drivers.families.satisficing:SATISFICING",
     "pixel-policy": "racer.drivers.families.pixel_policy:PIXEL_POLICY",
     "lander-pilot": "racer.drivers.families.lander_pilot:LANDER_PILOT",
+    "tau-pilot": "racer.drivers.families.tau_pilot:TAU_PILOT",
     "viewer-network": "racer.drivers.families.viewers:VIEWER_NETWORK",
     "viewer-neighbours": "racer.drivers.families.viewers:VIEWER_NEIGHBOURS",
     "viewer-trees": "racer.drivers.families.viewers:VIEWER_TREES",

@@ -134,7 +134,11 @@ def test_families_of_drivers_know_nothing_of_each_other() -> None:
         if below("racer.drivers", each) and not below("racer.drivers.driver", each) and each.endswith(".Hand")
     }
     assert shared == "racer.drivers.wheel"
-    assert not {each for each in imported(TREES[shared]) if below("racer.drivers", each) or below("compression", each)}
+    for module in (shared, "racer.drivers.craft"):
+        known = imported(TREES[module])
+        assert not {each for each in known if below("racer.drivers", each) or below("compression", each)}
+    sighted = {name for name, tree in families.items() if any(".lunar_lander.sight" in each for each in imported(tree))}
+    assert sighted == {"racer.drivers.families.lander_pilot"}  # the other pilots have eyes of their own
 
 
 def test_networks_and_recordings_are_left_to_the_packages_that_know_how_they_are_kept() -> None:

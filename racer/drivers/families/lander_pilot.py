@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from racer.drivers.craft import FEEL, STEP, WAY, Motion
 from racer.drivers.driver import DriverError, DriverFamily
 from racer.tasks.lunar_lander.scenery import PAD_WIDTH
 from racer.tasks.lunar_lander.sight import FAR, Eye, Sight
@@ -69,27 +70,10 @@ class LanderTraits:
         return cls.draw(np.random.default_rng(np.random.SeedSequence(person).spawn(2)[0]))
 
 
-@dataclass(frozen=True)
-class Feel:
-    """How a craft answers to its engines, as who has practised knows it; all per step."""
-
-    turn: float
-    """Radians/s by a side engine."""
-    lift: float
-    """Units/s by the main engine."""
-    fall: float
-    """Units/s by gravity."""
-
-
-_FEEL = {"stock": Feel(0.099, 0.34, 0.2), "eased": Feel(0.038, 0.13, 0.077)}
-_STEP = 0.02
-"""Simulated seconds."""
 _LONGEST_LAPSE = 10
 """Steps for which a key is held by mistake at most."""
 _LASTING = 0.9
 """How much of a misjudgement is left a step later."""
-_WAY = {LEFT: 1, RIGHT: -1}
-"""Which way the craft turns, counter-clockwise is positive."""
 _FASTEST = 2.5
 """Units/s towards the pad at most."""
 _LEAN = 0.4
@@ -126,7 +110,7 @@ class LanderPilot:
     def __init__(self, task: LunarLander, traits: LanderTraits, dice: int) -> None:
         self.traits = traits
         self._eye = Eye(task.view)
-        self._feel = _FEEL[task.handling]
+        self._feel = FEEL[task.handling]
         # Of two streams the second: where one number is both, a person's traits and chances must not be the same draws.
         self._rng = np.random.default_rng(np.random.SeedSequence(dice).spawn(2)[1])
         self.reset()
@@ -144,8 +128,8 @@ class LanderPilot:
         """Return what to do on seeing `frame`, uint8[64, 64, 3]: 0 (coast), 1 (left), 2 (main) or 3 (right)."""
         self._hand.append(self._decide(self._eye.see(frame)))
         pressed = self._hand.popleft()
-        self._turning += self._feel.turn * _WAY.get(pressed, 0)
-        self._tilt += self._turning * _STEP
+        self._turning += self._feel.turn * WAY.get(pressed, 0)
+        self._tilt += self._turning * STEP
         if pressed == MAIN:
             self._up += self._feel.lift * math.cos(self._tilt)
             self._across -= self._feel.lift * math.sin(self._tilt)
@@ -169,7 +153,10 @@ class LanderPilot:
         if self._mistake:
             return self._mistake.popleft()
         aside, height = self._aside + noise[0], self._height + noise[1]
-        across, up, tilt, turning = self._ahead(self._across + noise[2], self._up + noise[3])
+        coming = Motion(self._across + noise[2], self._up + noise[3], self._tilt, self._turning).after(
+            self._hand, self._feel, traits.anticipation
+        )
+        across, up, tilt, turning = coming.across, coming.up, coming.tilt, coming.turning
         if height < _DOWN and abs(up) < _SLOW:
             return COAST  # it stands, or is about to
 
@@ -204,31 +191,18 @@ class LanderPilot:
         """Follow the tilt: a line is the same upside down, so it is taken for that which is nearest to the last."""
         surprise = math.remainder(axis - self._tilt, math.pi)
         self._tilt += _FOLLOW_TILT * surprise
-        self._turning += _FOLLOW_TURNING * surprise / _STEP
-
-    def _ahead(self, across: float, up: float) -> tuple[float, float, float, float]:
-        """Return velocity, tilt and turning, as far as the pilot thinks of it, when the hand will have caught up."""
-        feel, share = self._feel, self.traits.anticipation
-        tilt, turning = self._tilt, self._turning
-        for action in self._hand:
-            turning += share * feel.turn * _WAY.get(action, 0)
-            tilt += share * turning * _STEP
-            up -= share * feel.fall
-            if action == MAIN:
-                up += share * feel.lift * math.cos(tilt)
-                across -= share * feel.lift * math.sin(tilt)
-        return across, up, tilt, turning
+        self._turning += _FOLLOW_TURNING * surprise / STEP
 
 
 def _followed(kept: float, speed: float, seen: float | None) -> tuple[float, float]:
     """Return where something is thought to be after a step, and how fast it moves there; inf is nowhere yet."""
-    kept += speed * _STEP
+    kept += speed * STEP
     if seen is None or abs(seen) >= FAR:
         return kept if seen is None else seen, speed
     surprise = seen - kept
     if abs(surprise) > _JUMP:  # another look at it, not a motion
         return seen, speed
-    return kept + _FOLLOW_PLACE * surprise, speed + _FOLLOW_SPEED * surprise / _STEP
+    return kept + _FOLLOW_PLACE * surprise, speed + _FOLLOW_SPEED * surprise / STEP
 
 
 def _make(task: Task, person: int, dice: int) -> LanderPilot:
