@@ -1,22 +1,37 @@
 """Two-point steering: drivers of CarRacing who watch a near and a far point of the road, and correct now and then.
 
-Road is what has little colour of its own (saturation). It is followed row by row from the car into the distance, as far
-as it hangs together: the near point lies a few car lengths ahead, the far one where the road leads.
+Road is what has little colour of its own (saturation); among clutter, where the road has any colour, what grows from
+the ground before the car without crossing an edge. It is followed row by row from the car into the distance, as far as
+it hangs together: the near point lies a few car lengths ahead, the far one where the road leads.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import binary_propagation
 
 from racer.drivers.driver import DriverFamily
 from racer.drivers.wheel import CAR_COLUMN, NOSE_ROW, WHEEL_LIMIT, Hand, across, ahead, bearing
+from racer.tasks.car_racing.task import CarRacingClutter
 from racer.tasks.task import Task
 
 _MOST_SATURATED = 0.35
 """Above it nothing is road, however much more colour the rest has."""
+_BEFORE = (slice(44, 48), slice(29, 35))
+"""Rows and columns of the ground just before the car."""
+_LIKE = 60.0
+"""Distance in RGB within which a colour may be the road's; among clutter nothing beside it is nearer than 80."""
+_LEAST_ROAD = 0.01
+"""Share of the picture that has the road's colour at least, or the picture itself has changed."""
+_STEP = 16.0
+"""Distance in RGB between neighbouring pixels from which on there is an edge between them."""
+_LEARNING = 0.1
+"""How much of a new colour of the road is taken for granted each step."""
 
 
 @dataclass(frozen=True)
@@ -69,11 +84,13 @@ class TwoPoint:
         traits: How it looks and steers.
         rng: Of the noise of its eyes and of its lapses.
         pace: Steps per second.
+        eyes: How it tells the road from what lies beside it.
     """
 
-    def __init__(self, traits: TwoPointTraits, rng: np.random.Generator, pace: float) -> None:
+    def __init__(self, traits: TwoPointTraits, rng: np.random.Generator, pace: float, eyes: Eyes) -> None:
         self.traits = traits
         self._rng = rng
+        self._eyes = eyes
         self._hand = Hand(traits.reaction_ms, traits.lapses, traits.lapse_ms, pace, rng)
         self._cycle = max(round(traits.cycle_ms * pace / 1000), 1)
         self.reset()
@@ -81,6 +98,7 @@ class TwoPoint:
     def reset(self) -> None:
         """Forget the last trial; the random stream goes on."""
         self._hand.reset()
+        self._eyes.reset()
         self._steps = 0
         self._angle = 0.0
         self._last: tuple[float, float] | None = None
@@ -106,7 +124,7 @@ class TwoPoint:
 
     def _points(self, frame: NDArray[np.uint8]) -> tuple[float, float]:
         """Return the bearings of the near and the far point, radians (right positive)."""
-        road = _colourless(frame)
+        road = self._eyes.road(frame)
         near = far = None
         middle = CAR_COLUMN
         for row in range(NOSE_ROW - 2, NOSE_ROW - 1 - round(self.traits.far), -1):
@@ -126,12 +144,72 @@ class TwoPoint:
         return (far if near is None else near), far
 
 
-def _colourless(frame: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Return which pixels, bool[64, 64], are nearer to the least saturated in sight than to the most."""
-    most = frame.max(axis=2).astype(np.float32)
-    saturation = (most - frame.min(axis=2)) / np.maximum(most, 1)
-    low, high = np.percentile(saturation, [5, 90])
-    return np.asarray(saturation < min((low + high) / 2, _MOST_SATURATED))
+class Eyes(Protocol):
+    """Tells the road from what lies beside it."""
+
+    def reset(self) -> None:
+        """Forget the last trial."""
+
+    def road(self, frame: NDArray[np.uint8]) -> NDArray[np.bool_]:
+        """Return which pixels of a frame, uint8[64, 64, 3], are road, bool[64, 64]."""
+
+
+class ColourlessEyes:
+    """Knows that a road is grey: road is what is nearer to the least saturated in sight than to the most."""
+
+    def reset(self) -> None:
+        """There is nothing to forget."""
+
+    def road(self, frame: NDArray[np.uint8]) -> NDArray[np.bool_]:
+        """See `Eyes`."""
+        most = frame.max(axis=2).astype(np.float32)
+        saturation = (most - frame.min(axis=2)) / np.maximum(most, 1)
+        low, high = np.percentile(saturation, [5, 90])
+        return np.asarray(saturation < min((low + high) / 2, _MOST_SATURATED))
+
+
+class GrowingEyes:
+    """Knows that a trial starts on the road: road is what grows from the ground before the car and crosses no edge.
+
+    Where that ground is of another colour than the road was, the car has left the road: then whatever is of that colour
+    is road.
+    """
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget the colour."""
+        self._colour: NDArray[np.float32] | None = None
+
+    def road(self, frame: NDArray[np.uint8]) -> NDArray[np.bool_]:
+        """See `Eyes`."""
+        seen = frame.astype(np.float32)
+        before = seen[_BEFORE].reshape(-1, 3).mean(axis=0)
+        if self._colour is None or _like(seen, self._colour).mean() < _LEAST_ROAD:
+            self._colour = before
+        like = _like(seen, self._colour)
+        if math.dist(before, self._colour) >= _LIKE:
+            return like
+        self._colour = self._colour + _LEARNING * (before - self._colour)
+        seeds = np.zeros(like.shape, np.bool_)
+        seeds[_BEFORE] = True
+        grown: NDArray[np.bool_] = binary_propagation(seeds, mask=like & _even(seen))
+        return grown
+
+
+def _like(seen: NDArray[np.float32], colour: NDArray[np.float32]) -> NDArray[np.bool_]:
+    return np.asarray(np.square(seen - colour).sum(axis=2) < _LIKE**2)
+
+
+def _even(seen: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Return which pixels, bool[64, 64], no edge separates from any of the four next to them."""
+    even = np.ones(seen.shape[:2], np.bool_)
+    for pixels, colours in ((even, seen), (even.T, seen.swapaxes(0, 1))):
+        along = np.square(np.diff(colours, axis=0)).sum(axis=2) < _STEP**2
+        pixels[:-1] &= along
+        pixels[1:] &= along
+    return even
 
 
 def _hanging_together(row: NDArray[np.bool_], middle: float) -> float | None:
@@ -148,14 +226,21 @@ def _hanging_together(row: NDArray[np.bool_], middle: float) -> float | None:
     return (first + last) / 2
 
 
+def eyes_for(task: Task) -> Eyes:
+    """Return the eyes that tell the road in a task's frames."""
+    return GrowingEyes() if isinstance(task, CarRacingClutter) else ColourlessEyes()
+
+
 def _make(task: Task, person: int, dice: int) -> TwoPoint:
     traits = TwoPointTraits.draw(np.random.default_rng(np.random.SeedSequence(person).spawn(2)[0]))
-    return TwoPoint(traits, np.random.default_rng(np.random.SeedSequence(dice).spawn(2)[1]), task.spec.pace)
+    return TwoPoint(
+        traits, np.random.default_rng(np.random.SeedSequence(dice).spawn(2)[1]), task.spec.pace, eyes_for(task)
+    )
 
 
 TWO_POINT = DriverFamily(
     name="two-point",
-    tasks=("car-racing",),
+    tasks=("car-racing", "car-racing-clutter"),
     summary="watches a near and a far point of the road and corrects now and then",
     source=(
         "two-point visual control (Salvucci and Gray, A two-point visual control model of steering, Perception 33, "

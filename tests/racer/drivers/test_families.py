@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from racer.drivers.driver import Driver, DriverError
 from racer.drivers.families import pixel_policy
-from racer.drivers.registry import make_driver
+from racer.drivers.families.two_point import GrowingEyes
+from racer.drivers.registry import find_family, make_driver
 from racer.drivers.wheel import WHEEL_LIMIT, WHEEL_SPEED, YAW, Hand, turned
 from racer.tasks.car_racing.task import LEFT, RIGHT, STRAIGHT, CarRacing, CarRacingClutter
 
@@ -63,7 +64,9 @@ def test_the_person_decides_the_traits_and_the_dice_the_chances(name: str, frame
 
 
 @pytest.mark.parametrize(
-    ("name", "task"), [(name, CarRacing()) for name in FAMILIES] + [("path-tracking", CarRacingClutter())]
+    ("name", "task"),
+    [(name, CarRacing()) for name in FAMILIES]
+    + [(name, CarRacingClutter()) for name in ("path-tracking", "two-point")],
 )
 def test_on_raw_frames_the_road_is_kept(name: str, task: CarRacing) -> None:
     for person, seed in ((0, 100), (1, 101), (2, 102)):
@@ -116,10 +119,12 @@ def test_whatever_is_shown_the_answer_is_a_key(name: str, seed: int, kind: str) 
         "light": np.full((64, 64, 3), 255, np.uint8),
     }[kind]
     before = shown.copy()
-    driver = make_driver(name, CarRacing(), seed)
-    driver.reset()
-    keys = [*acts(driver, [shown] * 4), *acts(driver, [straight_road(40), shown])]
-    assert all(type(key) is int and key in ACTIONS for key in keys)
+    for task in (CarRacing(), CarRacingClutter()):
+        if task.spec.name in find_family(name).tasks:
+            driver = make_driver(name, task, seed)
+            driver.reset()
+            keys = [*acts(driver, [shown] * 4), *acts(driver, [straight_road(40), shown])]
+            assert all(type(key) is int and key in ACTIONS for key in keys)
     assert np.array_equal(shown, before)
 
 
@@ -129,6 +134,30 @@ def test_two_drivers_with_the_same_dice_draw_as_many_numbers_whatever_they_see(n
     acts(sighted, [straight_road(20 + step) for step in range(20)])
     acts(blind, [np.zeros((64, 64, 3), np.uint8)] * 20)
     assert sighted._rng.random() == blind._rng.random()  # type: ignore[attr-defined]
+
+
+def test_among_clutter_a_road_of_any_colour_is_what_hangs_together_with_the_ground_before_the_car() -> None:
+    eyes = GrowingEyes()
+    frame = np.tile(np.array((40, 160, 60), np.uint8), (64, 64, 1))
+    frame[:, 24:40] = frame[10:20, 50:60] = (150, 60, 130)
+    road = eyes.road(frame)
+    assert road[5:45, 25:39].all() and not road[:, :24].any() and not road[:, 40:].any()
+    beside = np.roll(frame, 20, axis=1)  # the car has left the road, and knows its colour still
+    assert np.array_equal(eyes.road(beside), (beside == (150, 60, 130)).all(axis=2))
+    eyes.reset()
+    assert not eyes.road(beside)[:, 44:60].any()
+
+
+def test_no_edge_is_crossed_where_colours_run_into_each_other() -> None:
+    ramp = np.linspace(0, 90, 6)
+    frame = np.full((64, 64, 3), 90.0)
+    frame[:, 24:40] += 50
+    frame[:, 40:46] += 50 - ramp[:, None] / 2  # a soft edge, 9 a column in each channel: none
+    assert GrowingEyes().road(frame.astype(np.uint8))[30, 25:42].all()
+    frame[:, 40:46] = 90
+    assert not GrowingEyes().road(frame.astype(np.uint8))[:, 40:].any()
+    frame[20] = 200  # a line across the road is where it ends
+    assert not GrowingEyes().road(frame.astype(np.uint8))[:20].any()
 
 
 def test_weights_that_are_not_those_of_this_version_are_refused(
