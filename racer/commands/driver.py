@@ -7,29 +7,53 @@ from typing import Annotated
 
 import typer
 
-from racer.commands.options import JsonOption, ModelOption
+from racer.commands.options import JsonOption, ModelOption, check_seed
 from racer.commands.output import print_json, progress_bar
 
 app = typer.Typer(help="List simulated people, or fit one to a person.", no_args_is_help=True)
 
 
-@app.command("list", epilog="Example: racer driver list")
-def driver_list(as_json: JsonOption = False) -> None:
+@app.command("list", epilog="Example: racer driver list --pictures paths.png --task lunar-lander")
+def driver_list(
+    pictures: Annotated[
+        Path | None,
+        typer.Option(
+            help="PNG to write, which must not exist yet: where people of each family that does --task go in one trial "
+            "with original frames."
+        ),
+    ] = None,
+    task: Annotated[
+        str | None, typer.Option(help="Only families that do this task. Default: all; car-racing for --pictures.")
+    ] = None,
+    people: Annotated[int, typer.Option(min=1, max=20, help="People of each family on the PNG.")] = 3,
+    steps: Annotated[int | None, typer.Option(min=1, max=5000, help="Their steps. Default: the task's.")] = None,
+    seed: Annotated[int, typer.Option(callback=check_seed, help="Seed of that trial.")] = 0,
+    as_json: JsonOption = False,
+) -> None:
     """List the families of simulated people, built-in ones and those of installed packages."""
     from racer.drivers.driver import DriverError
     from racer.drivers.registry import family_names, find_family
+    from racer.tasks.registry import make_task, task_names
 
+    if task is not None and task not in task_names():
+        make_task(task)  # says so
+    if pictures is not None:
+        _draw_paths(pictures, task or "car-racing", people, steps, seed, shown=not as_json)
     found, broken = [], {}
     for name in family_names():
         try:
-            found.append(find_family(name))
+            family = find_family(name)
         except DriverError as error:
             broken[name] = str(error)
+            continue
+        if task is None or task in family.tasks:
+            found.append(family)
     if as_json:
         fields = [
             {"name": one.name, "tasks": list(one.tasks), "summary": one.summary, "source": one.source} for one in found
         ]
-        print_json({"families": fields, "unusable": broken})
+        written = {} if pictures is None else {"pictures": str(pictures)}
+        print_json({"families": fields, "unusable": broken} | written)
         return
     for family in found:
         print(f"{family.name}: {family.summary}")
@@ -37,7 +61,32 @@ def driver_list(as_json: JsonOption = False) -> None:
         print(f"  {family.source}")
     for name, reason in broken.items():
         print(f"{name}: cannot be used: {reason}")
+    if pictures is not None:
+        print(f"Wrote {pictures}")
     print("Next: racer play --driver NAME, or --driver NAME:SEED for one person")
+
+
+def _draw_paths(out: Path, name: str, people: int, steps: int | None, seed: int, shown: bool) -> None:
+    from disk.writing import write_whole
+    from racer.analysis import analysis
+    from racer.errors import ConfigError
+    from racer.rates.paths import draw_paths, drive_paths
+    from racer.tasks.registry import make_task
+
+    if out.suffix != ".png":
+        raise ConfigError(f"--pictures must end in .png; got {out.name}")
+    if out.exists():
+        raise ConfigError(f"{out} exists and was left as it is; give another name with --pictures")
+    analysis("matplotlib")  # before anybody drives
+    task = make_task(name)
+    with progress_bar("driving", shown=shown) as advance:
+        paths = drive_paths(
+            task, people, steps or task.spec.steps, seed, lambda done, total: advance(min(done, 1), total)
+        )
+    try:
+        write_whole(out, draw_paths(paths).png, overwrite=False)
+    except OSError as error:
+        raise ConfigError(f"cannot write {out}: {error.strerror or error}; nothing was changed") from error
 
 
 @app.command("fit", epilog="Example: racer driver fit recordings/ann_*.h5 --out ann.json")

@@ -258,6 +258,17 @@ class Labelled(Protocol):
         """Return the part that takes most of each pixel of the frame, uint8[H, W]: an index into `TaskSpec.labels`."""
 
 
+@runtime_checkable
+class Mapped(Protocol):
+    """A trial that can be looked at from above, for pictures of paths; never for anybody who acts."""
+
+    def place(self) -> tuple[float, float]:
+        """Return where the one who acts is now, to the right and upwards, in units of the task's own."""
+
+    def outlines(self) -> Sequence[NDArray[np.float64]]:
+        """Return lines of what does not move, float64[N, 2] each, in the same units."""
+
+
 class Task(Protocol):
     """Something that people do, with its settings decided."""
 

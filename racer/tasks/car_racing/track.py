@@ -102,6 +102,17 @@ class Track:
         turned = (direction[seen] - hull.angle + math.pi) % (2 * math.pi) - math.pi
         return np.concatenate([right, ahead, turned])
 
+    def place(self) -> tuple[float, float]:
+        """Return the middle of the car, track units."""
+        x, y = self._env.car.hull.position
+        return float(x), float(y)
+
+    def outlines(self) -> list[NDArray[np.float64]]:
+        """Return the left and the right edge of the road, float64[patches + 1, 2] each, track units."""
+        track = np.array(self._env.track + self._env.track[:1])
+        aside = stock.TRACK_WIDTH * np.column_stack([np.cos(track[:, 1]), np.sin(track[:, 1])])
+        return [track[:, 2:] - aside, track[:, 2:] + aside]
+
     def close(self) -> None:
         """Give the physics world back; without this each track keeps about 2 MB."""
         self._env.close()

@@ -10,8 +10,9 @@ import numpy as np
 from gymnasium.envs.box2d import lunar_lander as stock
 from numpy.typing import NDArray
 
+from racer.tasks.lunar_lander.scenery import PAD_DEPTH
 from racer.tasks.lunar_lander.task import COAST, FARTHEST, FASTEST, LEFT, MAIN, RIGHT, LunarLander
-from racer.tasks.lunar_lander.view import LabelView, View
+from racer.tasks.lunar_lander.view import LabelView, View, ground_of
 from racer.tasks.task import Outcome
 
 _GENTLE = 4.0
@@ -114,6 +115,18 @@ class Flight:
         state, reward, over, _, _ = self._env.step(action)
         self._burning = action
         return Outcome(self._metrics(state, float(reward), action), bool(over))
+
+    def place(self) -> tuple[float, float]:
+        """Return the middle of the craft, units."""
+        x, y = self._env.lander.position
+        return float(x), float(y)
+
+    def outlines(self) -> list[NDArray[np.float64]]:
+        """Return the ground and the pad, float64[N, 2] each, units."""
+        env, depth = self._env, PAD_DEPTH
+        left, right, top = env.helipad_x1, env.helipad_x2, env.helipad_y
+        pad = [(left, top), (right, top), (right, top - depth), (left, top - depth), (left, top)]
+        return [np.array(ground_of(env), np.float64), np.array(pad, np.float64)]
 
     def close(self) -> None:
         """Give everything back. The physics world and its contact listener hold each other beyond Python's reach."""

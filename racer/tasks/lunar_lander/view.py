@@ -88,7 +88,7 @@ class View:
         for column, row in zip(stars.integers(width, size=_STARS), stars.integers(height, size=_STARS), strict=True):
             scene.fill(self._palette.star, (int(column), int(row), _FINE, _FINE))
         # The ground goes on level beyond the field.
-        heights = [polygon[0] for polygon in env.sky_polys] + [env.sky_polys[-1][1]]
+        heights = ground_of(env)
         ground = [(-margin, heights[0][1]), *heights, (_FIELD + margin, heights[-1][1])]
         outline = [*ground, (_FIELD + margin, -margin), (-margin, -margin)]
         pygame.draw.polygon(scene, self._palette.ground, [self._place(point) for point in outline])
@@ -188,6 +188,11 @@ class LabelView(View):
         shares = np.stack([(labels == label).sum(axis=(1, 3)) for label in range(len(LABELS))])
         covering: NDArray[np.uint8] = shares.argmax(axis=0).astype(np.uint8)
         return covering
+
+
+def ground_of(env: Any) -> list[_Point]:
+    """Return the corners of the ground of Gymnasium's LunarLander, units, from left to right."""
+    return [polygon[0] for polygon in env.sky_polys] + [env.sky_polys[-1][1]]
 
 
 def _reduced(canvas: pygame.Surface) -> NDArray[np.uint8]:

@@ -404,6 +404,28 @@ def test_the_families_of_drivers_are_listed_and_a_broken_one_is_told(run: Racer,
         assert list(strictly(run("driver list --json").out)["unusable"]) == ["theirs"]
 
 
+def test_families_are_listed_for_one_task_with_a_picture_of_their_paths_that_is_not_written_over(
+    run: Racer, tmp_path: Path
+) -> None:
+    out = tmp_path / "paths.png"
+    asked = f"driver list --task lunar-lander --people 1 --steps 20 --pictures {out}"
+    drawn = run(asked)
+    assert (drawn.code, drawn.err) == (0, "") and f"Wrote {out}" in drawn.out
+    assert "lander-pilot: " in drawn.out and "pursuit: " not in drawn.out
+    kept = out.read_bytes()
+    assert kept.startswith(b"\x89PNG")
+    for command, told in (
+        (asked, "exists and was left as it is; give another name with --pictures"),
+        (asked.replace(".png", ".svg"), "--pictures must end in .png"),
+        (asked.replace("paths.png", "no/paths.png"), "cannot write"),
+        ("driver list --task sailing", "there is no task 'sailing'"),
+        (f"driver list --task vehicles --pictures {tmp_path / 'more.png'}", "there are no paths; choose another --task"),
+    ):
+        refused = run(command)
+        assert (refused.code, refused.out, len(refused.err.splitlines())) == (2, "", 1) and told in refused.err
+    assert out.read_bytes() == kept and [path.name for path in tmp_path.glob("*.png")] == ["paths.png"]
+
+
 def test_what_a_study_file_decides_cannot_be_given_beside_it(run: Racer, tmp_path: Path) -> None:
     assert run("study init demo").code == 0
     for option, written in (
