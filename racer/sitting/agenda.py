@@ -110,6 +110,7 @@ def make_agenda(
     keys: Bindings,
     attended: bool = True,
     alone: bool = False,
+    probes: bool = False,
 ) -> tuple[AgendaItem, ...]:
     """Return everything that one sitting consists of.
 
@@ -121,12 +122,14 @@ def make_agenda(
         keys: Of its actions, for the instructions.
         attended: Whether a person sits there; where not, there are no pages and no consent.
         alone: Whether trials stand alone, in a task that waits for answers: they are counted, and not their blocks.
+        probes: Whether rounds of the evaluation stop to ask what would be done now; the built-in instructions say so.
     """
     agenda: list[AgendaItem] = []
     if screens.consent:
         agenda.append(_consent(screens, texts))
     agenda += [Asking(questionnaire, "start/0/-") for questionnaire in screens.start]
-    agenda.append(_instructions(len(plans), screens, texts, text, keys))
+    asked = probes and any(plan.phase == EVALUATION for plan in plans)
+    agenda.append(_instructions(len(plans), screens, texts, text, keys, asked))
     if screens.key_test and keys:
         prompt = texts.press_space_to_begin
         agenda.append(Page(texts.key_test_title, texts.key_test_lines, prompt, show_keys=True, test_keys=True))
@@ -216,9 +219,10 @@ def _consent(screens: Screens, texts: Texts) -> Consent:
     )
 
 
-def _instructions(episodes: int, screens: Screens, texts: Texts, text: TaskText, keys: Bindings) -> Page:
+def _instructions(episodes: int, screens: Screens, texts: Texts, text: TaskText, keys: Bindings, probes: bool) -> Page:
     names = {name.replace("-", "_"): texts.key_names(bound) for name, bound in keys.items()}
-    lines = (*(line.format(**names, trials=episodes) for line in text.lines), texts.pause_hint)
+    hints = (texts.probe_hint, texts.pause_hint) if probes else (texts.pause_hint,)
+    lines = (*(line.format(**names, trials=episodes) for line in text.lines), *hints)
     if screens.instructions:
         lines = paragraphs(screens.instructions)
     return Page(text.title, lines, texts.press_space_to_begin, show_keys=bool(keys))

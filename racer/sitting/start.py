@@ -375,7 +375,8 @@ def _sitting(
     attended, texts = config.driver == KEYBOARD, config.language.texts
     text = config.task.spec.text(config.language.code)
     keys = check_bindings(config.task.spec, config.keys)
-    agenda = make_agenda(plans, config.screens, texts, text, keys, attended, not config.task.spec.paced)
+    alone, probes = not config.task.spec.paced, config.protocol.probes > 0
+    agenda = make_agenda(plans, config.screens, texts, text, keys, attended, alone, probes)
     if earlier is not None:
         left = len(plans) - earlier.done.episodes
         lines = tuple(line.format(episodes=left) for line in texts.resumed_lines)

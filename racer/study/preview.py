@@ -46,13 +46,15 @@ def study_shots(study: Study, protocol: ProtocolName) -> list[Shot]:
     texts, task = study.language.texts, study.file.make_task()
     text = task.spec.text(study.language.code)
     alone = not task.spec.paced
-    plans = plan_episodes(study.file.protocol_config(protocol), "preview", study.file.seed, 0, alone=alone)
+    planned = study.file.protocol_config(protocol)
+    plans = plan_episodes(planned, "preview", study.file.seed, 0, alone=alone)
     keys = HeldKeys(task.spec, study.file.keys.given)
     shots: list[Shot] = []
     met: set[object] = set()
     frames: list[NDArray[np.uint8]] = []
     drive: Shot | None = None
-    for item in make_agenda(plans, screens_of(study), texts, text, keys.bindings, alone=alone):
+    probes = planned.probes > 0
+    for item in make_agenda(plans, screens_of(study), texts, text, keys.bindings, alone=alone, probes=probes):
         kind = _kind(item)
         if kind in met:
             continue

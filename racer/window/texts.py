@@ -109,6 +109,7 @@ class Texts:
     declined_title: str
     declined_lines: tuple[str, ...]
     pause_hint: str
+    probe_hint: str
     switch_hint: str
     switch_number_hint: str
     key_test_title: str

@@ -24,7 +24,7 @@ from racer.sitting.protocol import ProtocolConfig, plan_episodes
 from racer.sitting.questionnaires import Item, Questionnaire
 from racer.tasks.registry import make_task
 from racer.tasks.task import TaskText
-from racer.window.texts import english
+from racer.window.texts import english, load_texts
 
 TEXTS = english().texts
 SPEC = make_task("car-racing").spec
@@ -130,6 +130,22 @@ def test_the_instructions_are_the_tasks_with_its_number_of_trials_and_how_to_pau
     page = instructions(text, {"main-engine": ("up",)})
     assert (page.title, page.show_keys) == ("Land", True)
     assert page.lines == (f"{TEXTS.key_names(('up',))} brakes the fall.", "There are 8 landings.", TEXTS.pause_hint)
+
+
+@pytest.mark.parametrize("code", ["en", "de"])
+def test_the_question_mark_of_a_probe_is_explained_to_those_who_will_meet_one(code: str) -> None:
+    texts, text = load_texts(code, None).texts, SPEC.text(code)
+
+    def told(protocol: ProtocolConfig, screens: Screens, probes: bool) -> tuple[str, ...]:
+        page = make_agenda(plan_episodes(protocol, "p01", 0, 0), screens, texts, text, KEYS, probes=probes)[0]
+        assert isinstance(page, Page)
+        return page.lines
+
+    assert told(EVALUATION, Screens(), True)[-2:] == (texts.probe_hint, texts.pause_hint)
+    assert {"en": "question mark", "de": "Fragezeichen"}[code] in texts.probe_hint
+    assert texts.probe_hint not in told(EVALUATION, Screens(), False)
+    assert texts.probe_hint not in told(ProtocolConfig("pilot"), Screens(), True)  # pilots are not asked
+    assert told(EVALUATION, Screens(instructions="Our own words."), True) == ("Our own words.",)
 
 
 def test_a_studys_own_instructions_are_shown_as_they_are_also_with_braces() -> None:
