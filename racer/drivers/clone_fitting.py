@@ -56,13 +56,13 @@ def fit_clone(
     def gathered(numbers: Sequence[int]) -> tuple[Floats, Keys]:
         return np.concatenate([read[each] for each in numbers]), np.concatenate([keys[each] for each in numbers])
 
-    def foretold(readout: Floats, numbers: Sequence[int]) -> float:
+    def log_likelihood(readout: Floats, numbers: Sequence[int]) -> float:
         what, pressed = gathered(numbers)
         likely = chances(readout, what)[np.arange(len(pressed)), pressed]
         return float(np.log(np.maximum(likely, _LEAST_CHANCE)).mean())
 
     judged = own[kept:] or own
-    penalty = max(_PENALTIES, key=lambda each: foretold(_readout(*gathered(own[:kept]), each), judged))
+    penalty = max(_PENALTIES, key=lambda each: log_likelihood(_readout(*gathered(own[:kept]), each), judged))
     readout = _readout(*gathered(own), penalty)
     out = [number for number, left in enumerate(held) if left]
     shares = log_frequencies(gathered(own)[1])
@@ -80,7 +80,7 @@ def fit_clone(
         of_a_person=of_a_person,
         held_out=HeldOut(
             steps=sum(len(keys[number]) for number in out),
-            log_likelihood=foretold(readout, out),
+            log_likelihood=log_likelihood(readout, out),
             family_log_likelihood=None,
             frequencies_log_likelihood=float(shares[gathered(out)[1]].mean()),
             families=best_families(usable, held, task),

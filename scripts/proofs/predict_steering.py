@@ -1,11 +1,11 @@
-"""Does a person fitted by `racer driver fit` foretell somebody's steering better than any family as it is?
+"""Does a person fitted by `racer driver fit` predict somebody's steering better than any family as it is?
 
 People of each family drive on original frames; a person of `pursuit` is fitted to two thirds of their drives, and the
-steps of the others are foretold by that person, by what people of each family press on the same frames, and by how
+steps of the others are predicted by that person, by what people of each family press on the same frames, and by how
 often each key was pressed: log likelihood per step, nats. Differences are to the best of the families, whichever that
 is for the person at hand, and the interval is a bootstrap over people.
 
-    python scripts/proofs/foretell_steering.py --families pursuit,two-point --people 6 --out foretold.json
+    python scripts/proofs/predict_steering.py --families pursuit,two-point --people 6 --out predicted.json
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from racer.tasks.registry import make_task
 
 
 def main() -> None:
-    """Drive, fit, foretell."""
+    """Drive, fit, predict."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--families", default="pursuit,path-tracking,two-point,edge-following,satisficing,pixel-policy")
     parser.add_argument("--people", type=int, default=6)
     parser.add_argument("--episodes", type=int, default=6)
     parser.add_argument("--steps", type=int, default=150)
-    parser.add_argument("--out", type=Path, default=Path("foretold.json"))
+    parser.add_argument("--out", type=Path, default=Path("predicted.json"))
     arguments = parser.parse_args()
     task = make_task("car-racing")
     model, told = load_task_model(task.spec), {}
