@@ -15,6 +15,7 @@ import json
 import math
 import statistics
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from compression.model.latent_model import LatentModel, frames_of, images_of, lo
 from compression.model.training.card import psnr
 from racer.training.collect import CollectConfig, collect
 
+Network = Callable[[Tensor], Tensor]
 BATCH = 32
 PEAK = 2e-3
 """Highest learning rate."""
@@ -77,7 +79,7 @@ def teach(model: LatentModel, encoder: nn.Module, decoder: nn.Module, frames: ND
         loss = nn.functional.mse_loss(encoder(images[rows]), z)
         loss = loss + 100 * nn.functional.mse_loss(decoder(shown), wanted)
         optimizer.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         steps += 1
         if steps % 200 == 0:
@@ -89,9 +91,10 @@ def quality(
     model: LatentModel, encoder: nn.Module, decoder: nn.Module, frames: NDArray[np.uint8], mean: NDArray[np.uint8]
 ) -> dict[str, float]:
     """Return PSNR in dB of held-out frames by who encoded and who decoded, and how often a symbol is another."""
-    encoders = {"teacher": lambda x: model.vae.encoder(x)[0], "student": encoder}
-    decoders = {"teacher": model.vae.decoder, "student": decoder}
-    found, latents = {}, {}
+    encoders: dict[str, Network] = {"teacher": lambda x: model.vae.encoder(x)[0], "student": encoder}
+    decoders: dict[str, Network] = {"teacher": model.vae.decoder, "student": decoder}
+    found: dict[str, float] = {}
+    latents: dict[str, Tensor] = {}
     with torch.inference_mode():
         for sending, encode in encoders.items():
             latents[sending] = torch.cat([encode(images_of(part)) for part in np.array_split(frames, 20)])
@@ -99,9 +102,9 @@ def quality(
                 shown = np.concatenate([frames_of(decode(part)) for part in latents[sending].tensor_split(20)])
                 found[f"{sending} to {receiving}, dB"] = psnr(shown, frames)[0]
     features = np.arange(model.sizes.latents)
-    levels = np.full(len(features), LEVELS)
+    levels = (LEVELS,) * len(features)
     symbols = [
-        np.stack([model.quantizer.encode(latent, features, levels) for latent in latents[who].numpy()])
+        np.array([model.quantizer.encode(latent, features, levels) for latent in latents[who].numpy()])
         for who in encoders
     ]
     found["other symbols"] = float((symbols[0] != symbols[1]).mean())
