@@ -367,7 +367,6 @@ def bench_start(checkout: Path = HERE) -> dict[str, Any]:
         "help": ["--help"],
         "study init": ["study", "init", "study"],
         "study status": ["study", "status", "study"],
-        "play": ["play", "--driver", "simulated", "--headless", "--episodes", "1"],
     }
     with _installed(checkout) as environment:
         dummy = environment | {"SDL_VIDEODRIVER": "dummy"}
