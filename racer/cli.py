@@ -12,19 +12,14 @@ import sys
 import tempfile
 import traceback
 from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from racer import __version__
-from racer.commands import agent, crowd, driver, model, session, study, task
-from racer.commands.demo import demo
-from racer.commands.doctor import doctor
 from racer.commands.output import print_json
-from racer.commands.play import play
-from racer.commands.rates import rates
-from racer.commands.train import train
 from racer.plain_text import PlainStream, plain
 
 _ENDING = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
@@ -32,30 +27,23 @@ _ENDING = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if 
 
 _HELP = ["-h", "--help"]
 
-app = typer.Typer(
-    name="racer",
-    help=(
-        "Let people do a task seeing only what a few bits per step carry: record them, train PICO masks, evaluate them."
-    ),
-    no_args_is_help=True,
-    context_settings={"help_option_names": _HELP},
-    epilog="Start with `racer demo`; then `racer study init NAME`, or `racer session start NAME`.",
-)
-app.command(epilog="Example: racer doctor --study demo")(doctor)
-app.command(epilog="Example: racer demo --driver simulated")(demo)
-app.command(epilog="Example: racer play --condition random --beside")(play)
-app.add_typer(session.app, name="session")
-app.command(epilog="Example: racer train recordings/pilot01_pilot_*.h5 --out masks/pilot01.safetensors")(train)
-app.add_typer(study.app, name="study")
-app.add_typer(crowd.app, name="crowd")
-app.add_typer(task.app, name="task")
-app.add_typer(model.app, name="model")
-app.add_typer(agent.app, name="agent")
-app.add_typer(driver.app, name="driver")
-app.command(epilog="Example: racer rates --coders random,pico,predictive --participants 4 --tracks 2")(rates)
+_COMMANDS = {
+    "doctor": "doctor --study demo",
+    "demo": "demo --driver simulated",
+    "play": "play --condition random --beside",
+    "train": "train recordings/pilot01_pilot_*.h5 --out masks/pilot01.safetensors",
+    "rates": "rates --coders random,pico,predictive --participants 4 --tracks 2",
+    "session": "",
+    "study": "",
+    "crowd": "",
+    "task": "",
+    "model": "",
+    "agent": "",
+    "driver": "",
+}
+"""Each with an example, or none where it is a group; the modules of `racer.commands` are called like them."""
 
 
-@app.callback(invoke_without_command=True)
 def root(
     version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="With --version: print what Racer runs on, as JSON.")] = False,
@@ -73,9 +61,34 @@ def root(
         raise typer.Exit
 
 
-def command_line() -> Any:
-    """Return the command line as it is run: switches, which take no value, name no type in their help."""
-    found = typer.main.get_command(app)
+def make_app(first: str = "") -> typer.Typer:
+    """Return the application: with every command, or, where the first word names one, that one alone.
+
+    The others need not be imported then, nor their options declared.
+    """
+    app = typer.Typer(
+        name="racer",
+        help=(
+            "Let people do a task seeing only what a few bits per step carry: record them, train PICO masks, evaluate "
+            "them."
+        ),
+        no_args_is_help=True,
+        context_settings={"help_option_names": _HELP},
+        epilog="Start with `racer demo`; then `racer study init NAME`, or `racer session start NAME`.",
+    )
+    app.callback(invoke_without_command=True)(root)
+    for name in [first] if first in _COMMANDS else _COMMANDS:
+        module = import_module(f"racer.commands.{name}")
+        if example := _COMMANDS[name]:
+            app.command(epilog=f"Example: racer {example}")(getattr(module, name))
+        else:
+            app.add_typer(module.app, name=name)
+    return app
+
+
+def command_line(first: str = "") -> Any:
+    """Return `make_app`'s commands as they are run: switches, which take no value, name no type in their help."""
+    found = typer.main.get_command(make_app(first))
     waiting: list[Any] = [found]
     while waiting:
         one = waiting.pop()
@@ -119,7 +132,7 @@ def _run() -> int:
     # What typer raises for bad usage, wherever this version of it keeps the class.
     usage_error: type[Any] = next(base for base in BadParameter.__mro__ if base.__name__ == "ClickException")
     try:
-        code = command_line()(standalone_mode=False, prog_name="racer")
+        code = command_line(*sys.argv[1:2])(standalone_mode=False, prog_name="racer")
         # typer turns Ctrl-C into this code by itself, and says nothing
         return _interrupted() if code == 130 else code if isinstance(code, int) else 0
     except KeyboardInterrupt:

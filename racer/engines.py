@@ -83,7 +83,7 @@ class LocalEngine:
         self, work: Work[Task, Result], tasks: Sequence[Task], together: int, what: str, did: str = "simulated"
     ) -> Iterator[Result]:
         """Yield what each task comes to; see `Engine`."""
-        if self.workers == 1:
+        if min(self.workers, len(tasks)) < 2:  # another process would have to load everything first
             yield from work(tasks)
         else:
             chunks = _chunks(tasks, together, self.workers)

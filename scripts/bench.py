@@ -1,6 +1,6 @@
 """Measure what a step costs, in one run on one machine, and print one JSON object.
 
-    python scripts/bench.py                     # all parts; the pace part opens a window, or uses Xvfb's
+    python scripts/bench.py                     # all parts; some open a window, for which `xvfb-run` does
     python scripts/bench.py --part codec
     python scripts/bench.py --part loop --against ../racer-0.1.0   # another checkout, in turns with this one
 
@@ -20,8 +20,9 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from multiprocessing import get_context
@@ -53,6 +54,7 @@ TASK = make_task("car-racing")
 HERE = Path(__file__).resolve().parents[1]
 SEEDS = range(500_000, 500_004)
 STEPS = 150
+RACER = [sys.executable, "-c", "from racer.cli import main; main()"]
 
 
 def timed(action: Callable[..., Any], *arguments: Any) -> tuple[float, Any]:
@@ -357,22 +359,55 @@ def _pillow(frame: NDArray[np.uint8], kind: str) -> int:
 
 
 def bench_start(checkout: Path = HERE) -> dict[str, Any]:
-    """Time commands of a checkout from their start to their end, five times each."""
+    """Time commands of a checkout from their start to their end, five times each after one that is not counted.
+
+    Modules are compiled already, as the installer leaves them.
+    """
     commands = {
         "help": ["--help"],
         "study init": ["study", "init", "study"],
         "study status": ["study", "status", "study"],
-        "play": ["play", "--driver", "simulated", "--headless", "--episodes", "1"],
     }
-    environment = os.environ | {"SDL_VIDEODRIVER": "dummy", "PYTHONPATH": str(checkout), "OMP_NUM_THREADS": "1"}
-    times: dict[str, list[float]] = {name: [] for name in commands}
-    for _ in range(5):
-        with TemporaryDirectory() as folder:
-            for name, words in commands.items():
-                command = [sys.executable, "-c", "from racer.cli import main; main()", *words]
-                run = partial(subprocess.run, command, env=environment, cwd=folder, capture_output=True, check=True)
-                times[name].append(timed(run)[0])
-    return {name: summary(values) for name, values in times.items()}
+    with _installed(checkout) as environment:
+        dummy = environment | {"SDL_VIDEODRIVER": "dummy"}
+        times: dict[str, list[float]] = {name: [] for name in commands}
+        for _ in range(6):
+            with TemporaryDirectory() as folder:
+                for name, words in commands.items():
+                    run = partial(subprocess.run, [*RACER, *words], env=dummy, cwd=folder)
+                    times[name].append(timed(partial(run, capture_output=True, check=True))[0])
+    return {name: summary(values[1:]) for name, values in times.items()}
+
+
+def bench_window(checkout: Path = HERE) -> dict[str, Any]:
+    """Time a sitting of a checkout from its command to its window, five times after one that is not counted.
+
+    Needs an X server without another such window, and xdotool.
+    """
+    times = []
+    with _installed(checkout) as environment:
+        for _ in range(6):
+            with TemporaryDirectory() as folder:
+                begun = time.perf_counter()
+                with subprocess.Popen([*RACER, "session", "start", "bench"], env=environment, cwd=folder) as sitting:
+                    search = ["xdotool", "search", "--onlyvisible", "--name", "^Racer$"]
+                    while sitting.poll() is None and subprocess.run(search, capture_output=True).returncode:
+                        time.sleep(0.005)
+                    times.append((time.perf_counter() - begun) * 1000)
+                    sitting.kill()
+    return {"session start to its window": summary(times[1:])}
+
+
+@contextmanager
+def _installed(checkout: Path) -> Iterator[dict[str, str]]:
+    """Give the environment of a checkout whose modules are compiled once and kept."""
+    with TemporaryDirectory() as compiled:
+        environment = os.environ | {"PYTHONPATH": str(checkout), "OMP_NUM_THREADS": "1"}
+        environment.pop("PYTHONDONTWRITEBYTECODE", None)
+        yield environment | {"PYTHONPYCACHEPREFIX": compiled}
+
+
+COMMANDS = {"start": bench_start, "window": bench_window}
 
 
 def compare(other: Path, part: str, turns: int) -> dict[str, Any]:
@@ -383,8 +418,8 @@ def compare(other: Path, part: str, turns: int) -> dict[str, Any]:
     found: dict[str, list[dict[str, float]]] = {"here": [], "there": []}
     for _ in range(turns):
         for name, folder in (("here", HERE), ("there", other.resolve())):
-            if part == "start":  # commands are what they are in every version
-                found[name].append(_numbers(bench_start(folder)))
+            if part in COMMANDS:  # which are what they are in every version
+                found[name].append(_numbers(COMMANDS[part](folder)))
                 continue
             environment = os.environ | {"PYTHONPATH": str(folder), "OMP_NUM_THREADS": "1"}
             command = [sys.executable, str(folder / "scripts" / "bench.py"), "--part", part, "--turns", "1"]
@@ -409,7 +444,7 @@ def main() -> None:
     """Run the parts asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
-        "--part", choices=["environment", "codec", "batch", "loop", "pace", "start", "all"], default="all"
+        "--part", choices=["environment", "codec", "batch", "loop", "pace", "start", "window", "all"], default="all"
     )
     parser.add_argument("--rate", type=float, default=50.0, help="steps per second of the pace part")
     parser.add_argument("--seconds", type=float, default=30.0, help="length of the pace part")
@@ -421,14 +456,13 @@ def main() -> None:
         print(json.dumps(compare(args.against, args.part, args.turns), indent=2))
         return
     use_one_thread()
-    parts: dict[str, Callable[[], dict[str, Any]]] = {
+    parts: dict[str, Callable[..., dict[str, Any]]] = {
         "environment": bench_environment,
         "codec": bench_codec,
         "batch": bench_batch,
         "loop": lambda: bench_loop(args.turns, args.processes),
         "pace": lambda: bench_pace(args.rate, args.seconds),
-        "start": bench_start,
-    }
+    } | COMMANDS
     chosen = parts if args.part == "all" else {args.part: parts[args.part]}
     report: dict[str, Any] = {"machine": {"platform": platform.platform(), "python": platform.python_version()}}
     report |= {name: part() for name, part in chosen.items()}

@@ -12,7 +12,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -35,7 +35,7 @@ from compression.model.header import (
 )
 from compression.model.quantizer import Quantizer
 from compression.model.sizes import Sizes
-from compression.model.vae import VAE
+from compression.model.vae import VAE, Layers, straight
 from compression.model.world_model import WorldModel
 from compression.tensor_files import TensorFileError, dump_tensors, parse_tensors, with_tensors
 from disk.reading import read_plain
@@ -78,7 +78,7 @@ class LatentModel:
     def encode_frames(self, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return the latents, float32[N, latents], of frames, uint8[N, H, W, C]."""
         with torch.inference_mode():
-            mu, _ = self.vae.encoder(images_of(frames).to(self.device))
+            mu, _ = self.vae.encoder.forward(images_of(frames).to(self.device), self._layers[0])
         result: NDArray[np.float32] = mu.cpu().numpy()
         return result
 
@@ -90,7 +90,12 @@ class LatentModel:
     def decode_latents(self, latents: NDArray[np.float32]) -> NDArray[np.uint8]:
         """Return the frames, uint8[N, H, W, C], of latents, float32[N, latents]."""
         with torch.inference_mode():
-            return frames_of(self.vae.decoder(torch.from_numpy(latents).to(self.device)))
+            images = self.vae.decoder.forward(torch.from_numpy(latents).to(self.device), self._layers[1])
+            return frames_of(images)
+
+    @cached_property
+    def _layers(self) -> tuple[Layers, Layers]:
+        return straight(self.vae.encoder.layers), straight(self.vae.decoder.layers)
 
     def fill(self, name: FillName) -> Fill:
         """Return a fresh fill of this name.

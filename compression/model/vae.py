@@ -6,10 +6,14 @@ encoder halves them by, and cropped after decoding; frames of more than 128 pixe
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import torch
 from torch import Tensor, nn
 
 from compression.model.sizes import Sizes
 
+Layers = Callable[[Tensor], Tensor]
 _STAGES = 4
 """Halvings of frames up to 128 pixels: 64 pixels become 4."""
 _LARGE = 128
@@ -56,11 +60,11 @@ class Encoder(nn.Module):
             nn.Linear(sizes.dense, 2 * sizes.latents),
         )
 
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Return (mu, logvar)."""
+    def forward(self, images: Tensor, layers: Layers | None = None) -> tuple[Tensor, Tensor]:
+        """Return (mu, logvar), computed by `layers`, as of `straight`, in the place of its own."""
         if any(self._padding):
             images = nn.functional.pad(images, self._padding, mode="replicate")
-        mu, logvar = self.layers(images).chunk(2, dim=1)
+        mu, logvar = (layers or self.layers)(images).chunk(2, dim=1)
         return mu, logvar
 
 
@@ -100,9 +104,9 @@ class Decoder(nn.Module):
             nn.PixelShuffle(2),
         )
 
-    def forward(self, latents: Tensor) -> Tensor:
-        """Return the images."""
-        images: Tensor = self.layers(latents)
+    def forward(self, latents: Tensor, layers: Layers | None = None) -> Tensor:
+        """Return the images, computed by `layers`, as of `straight`, in the place of its own."""
+        images: Tensor = (layers or self.layers)(latents)
         return images[:, :, : self._height, : self._width]
 
 
@@ -117,3 +121,32 @@ class VAE(nn.Module):
         super().__init__()
         self.encoder = Encoder(sizes)
         self.decoder = Decoder(sizes)
+
+
+def straight(layers: nn.Sequential) -> Layers:
+    """Return layers as one function of the same operations: the same bits, without the calls of modules in Python.
+
+    Of a frame by itself these calls are a tenth. What is in a parameter counts, also later; another parameter does not.
+    """
+    steps = [_operation(layer) for layer in layers]
+
+    def run(x: Tensor) -> Tensor:
+        for step in steps:
+            x = step(x)
+        return x
+
+    return run
+
+
+def _operation(layer: nn.Module) -> Layers:
+    match layer:
+        case nn.Conv2d(weight=weight, bias=bias, stride=stride, padding=padding):
+            return lambda x: torch.conv2d(x, weight, bias, stride, padding)
+        case nn.Linear(weight=weight, bias=bias):
+            return lambda x: nn.functional.linear(x, weight, bias)
+        case nn.PixelShuffle(upscale_factor=factor):
+            return lambda x: torch.pixel_shuffle(x, factor)
+        case nn.SiLU():
+            return nn.functional.silu
+        case _:
+            return layer

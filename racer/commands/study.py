@@ -94,8 +94,7 @@ def study_status(study: StudyArgument = None, as_json: JsonOption = False) -> No
     """Show who has driven, what is missing and what comes next."""
     from dataclasses import asdict
 
-    from compression.tensor_files import one_line
-    from racer.recordings.listing import escape
+    from racer.plain_text import plain
     from racer.study.file import find_study, load_study
     from racer.study.status import next_line
     from racer.study.status import study_status as status_of
@@ -110,7 +109,7 @@ def study_status(study: StudyArgument = None, as_json: JsonOption = False) -> No
     def listed(names: tuple[str, ...]) -> str:
         return f": {', '.join(names)}" if names else ""
 
-    print(one_line(status.title))
+    print(plain(status.title))
     print(f"pilots        {len(status.pilots)} of {status.pilots_planned}{listed(status.pilots)}")
     if status.masks_missing or not status.masks_withdrawn:
         print(f"masks         {'missing' + listed(status.masks_missing) if status.masks_missing else 'all there'}")
@@ -125,18 +124,18 @@ def study_status(study: StudyArgument = None, as_json: JsonOption = False) -> No
     if status.changed:
         what = ", ".join(dict.fromkeys(key for keys in status.changed.values() for key in keys)) or "the study file"
         who = ", ".join(status.changed)
-        print(f"changed       {escape(what)} since {who} took part: `racer study amend`, or change it back")
+        print(f"changed       {plain(what)} since {who} took part: `racer study amend`, or change it back")
     for amendment in status.amendments:
         what = "; ".join(map(str, amendment.difference))
-        print(f"amended       {escape(amendment.day)}: {escape(what)} ({escape(amendment.reason)})")
+        print(f"amended       {plain(amendment.day)}: {plain(what)} ({plain(amendment.reason)})")
     if status.ledger_head:
         print(f"ledger        head {status.ledger_head}")
     if status.ledger_damage:
-        print(f"ledger        {escape(status.ledger_damage)}")
+        print(f"ledger        {plain(status.ledger_damage)}")
     for problem in status.unshown:
-        print(f"unreadable    {escape(problem)}")
+        print(f"unreadable    {plain(problem)}")
     for path, reason in status.unusable.items():
-        print(f"left out      {escape(path)}: {escape(reason)}")
+        print(f"left out      {plain(path)}: {plain(reason)}")
     print(next_line(status.next, status.otherwise))
 
 

@@ -77,7 +77,7 @@ def study_seal(
 ) -> None:
     """Print the head of the recordings' ledger, for deposit: it covers every byte of every recording."""
     from racer.errors import ConfigError
-    from racer.recordings.listing import escape
+    from racer.plain_text import plain
     from racer.recordings.signing import SIGNATURE_NAME, sign
     from racer.report.wording import counted
     from sessions.ledger import note_recorded, read_ledger
@@ -102,7 +102,7 @@ def study_seal(
         )
         return
     for path in noted:
-        print(f"noted only now: {escape(str(path))}")
+        print(f"noted only now: {plain(str(path))}")
     print(f"{counted(recorded, 'recording')} noted, {withdrawn} withdrawn; head {ledger.head}")
     verify = f"racer session verify {shlex.quote(str(folder))}"
     if public_key:

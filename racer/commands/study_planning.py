@@ -207,7 +207,7 @@ def study_amend(
     from dataclasses import asdict
     from datetime import UTC, datetime
 
-    from racer.recordings.listing import escape
+    from racer.plain_text import plain
     from racer.study.amendments import amend
     from racer.study.file import find_study, load_study
 
@@ -218,6 +218,6 @@ def study_amend(
         print_json(asdict(amendment))
         return
     for change in amendment.difference:
-        print(escape(str(change)))
+        print(plain(str(change)))
     print(f"Kept as an amendment of {amendment.day}; the report shows it and what was found before and after.")
     print(f"Next: racer session start --study {shlex.quote(str(loaded.folder))}")

@@ -5,13 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from racer.sitting.questionnaires import Item
 
+Result = TypeVar("Result")
 EventListener = Callable[[str, str, int], None]
 """Called with (kind, detail, monotonic nanoseconds). Kinds: `key_down`, `key_up`, `click`, `focus_lost`,
 `focus_gained`, `pause`, `resume`, `end`, `resize`, `note`. The detail of a key event is pygame's name of the key, or
@@ -155,6 +156,10 @@ class NoDisplay:
     def __init__(self, clock: Callable[[], int] = time.monotonic_ns) -> None:
         self.listener: EventListener | None = None
         self._clock = clock
+
+    def load(self, work: Callable[[], Result]) -> Result:
+        """Do some work that a window would show that it waits for; return its result."""
+        return work()
 
     def page(self, page: Page) -> None:
         """Go on at once."""

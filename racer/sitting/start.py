@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -170,7 +171,7 @@ def start_session(
 
     Args:
         config: What to run.
-        on_briefing: Told who sits down, before a window opens.
+        on_briefing: Told who sits down, before anything is recorded.
         on_ready: Told the file being written and the number of episodes, before the first one.
         on_episode: Told of each finished episode.
         on_trouble: Told in one line what keeps nobody from taking part: a recording that is saved and not noted.
@@ -179,11 +180,37 @@ def start_session(
     Raises:
         RacerError, CompressionError, RecordingError: If it cannot be run; whatever was recorded is safe.
     """
+    load = partial(load_task_model, config.task.spec, config.model)
+    if config.simulated:
+        model = load()
+        _use_one_thread()
+        return alone(sit(config, model, on_briefing, on_ready, on_episode, on_trouble, who), model)
+    config.markers.require()
+    require_display(headless=config.headless, locked=config.locked)
+    keys = HeldKeys(config.task.spec, config.keys)
+    with closing(
+        open_display(
+            keys,
+            config.language.texts,
+            config.task.spec.text(config.language.code),
+            headless=config.headless,
+            fullscreen=config.fullscreen,
+            countdown=config.countdown,
+            locked=config.locked,
+            code=config.code,
+            font=config.font,
+        )
+    ) as display:
+        model = display.load(load)  # brings torch, which takes longer than all else before the first page
+        _use_one_thread()
+        work = sit(config, model, on_briefing, on_ready, on_episode, on_trouble, who, at=(keys, display))
+        return alone(work, model)
+
+
+def _use_one_thread() -> None:
     from compression.model.latent_model import use_one_thread  # brings torch, which a look at a study can do without
 
     use_one_thread()
-    model = load_task_model(config.task.spec, config.model)
-    return alone(sit(config, model, on_briefing, on_ready, on_episode, on_trouble, who), model)
 
 
 def sit(
@@ -195,12 +222,12 @@ def sit(
     on_trouble: Callable[[str], None] = lambda line: None,
     who: Callable[[SimulatedClock], Driver] | None = None,
     durable: bool = True,
+    at: tuple[HeldKeys, Display] | None = None,
 ) -> Stepwise[SittingResult]:
     """Do the same with the latent model, as a generator whose caller encodes and decodes.
 
-    `durable` is that of the recorder, in simulated time.
+    `durable` is that of the recorder, in simulated time; `at` are the keys and the display, out of it.
     """
-    spec, text = config.task.spec, config.task.spec.text(config.language.code)
     fitted = load_fitted(config.protocol, config.channel, config.masks, model)
     if not plan_episodes(config.protocol, "", config.seed, 0):
         raise ConfigError("the protocol has no episodes; raise one of the episode counts")
@@ -208,18 +235,15 @@ def sit(
     if config.participant is not None:
         # What is wrong with a driver or a participant is said before anything is written or opened.
         refuse_trainers(config.protocol.protocol, config.participant, fitted, model)
-    keys = HeldKeys(spec, config.keys)
+    simulated_clock = SimulatedClock()
+    keys, display = at or (HeldKeys(config.task.spec, config.keys), SimulatedDisplay(simulated_clock))
     driver = None
     if config.participant is not None and who is None:
         driver = open_driver(config.driver, config.task, driver_seed(config.participant), keys)
     if config.resume:
         earlier = find_earlier(config, resolved(config, 0), model, fitted)
         config = replace(config, participant=earlier.participant, order=earlier.order)
-    if not config.simulated:
-        config.markers.require()
-        require_display(headless=config.headless, locked=config.locked)
     clock: Callable[[], int] = time.monotonic_ns
-    simulated_clock = SimulatedClock()
     if config.simulated:
         clock = simulated_clock
         driver = who(simulated_clock) if who else driver
@@ -236,21 +260,6 @@ def sit(
         sitting = _sitting(config, participant, plans, model, fitted, earlier)
         info = _session_info(config, session_id, model, fitted, order, earlier)
         on_briefing(_briefing(config, participant, plans, earlier))
-        display: Display
-        if config.simulated:
-            display = SimulatedDisplay(simulated_clock)
-        else:
-            display = open_display(
-                keys,
-                config.language.texts,
-                text,
-                headless=config.headless,
-                fullscreen=config.fullscreen,
-                countdown=config.countdown,
-                locked=config.locked,
-                code=config.code,
-                font=config.font,
-            )
         markers = None
         try:
             marked = replace(config.markers, sounds=config.markers.sounds and not config.headless)
@@ -275,7 +284,6 @@ def sit(
             finally:
                 _note(recorder, config, on_trouble)
         finally:
-            display.close()
             if markers is not None:
                 markers.close()
 

@@ -5,14 +5,18 @@ from __future__ import annotations
 import os
 import socket
 import sys
+from typing import TYPE_CHECKING
 
 from racer.drivers.driver import Driver
 from racer.drivers.keyboard import HeldKeys, KeyboardDriver
 from racer.drivers.registry import KEYBOARD, make_driver
 from racer.errors import RacerError
-from racer.loop.display import Display, NoDisplay
+from racer.loop.display import NoDisplay
 from racer.tasks.task import Task, TaskText
 from racer.window.texts import Texts
+
+if TYPE_CHECKING:
+    from racer.window.window import Window
 
 
 class DisplayInUseError(RacerError):
@@ -70,7 +74,7 @@ def open_display(
     locked: bool = False,
     code: str = "",
     font: str = "",
-) -> Display:
+) -> Window | NoDisplay:
     """Return a window, or without one a display that shows nothing.
 
     Args:

@@ -109,17 +109,13 @@ Seeds = Annotated[
 class Section(BaseModel):
     """Immutable; knows its keys and refuses others; converts nothing except whole numbers to floats."""
 
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", strict=True, allow_inf_nan=False, use_attribute_docstrings=True
-    )
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False, defer_build=True)
 
 
 class TaskSection(BaseModel):
     """What people do: a task, and its settings as keys of their own."""
 
-    model_config = ConfigDict(
-        frozen=True, extra="allow", strict=True, allow_inf_nan=False, use_attribute_docstrings=True
-    )
+    model_config = ConfigDict(frozen=True, extra="allow", strict=True, allow_inf_nan=False, defer_build=True)
 
     __pydantic_extra__: dict[str, Annotated[Any, AfterValidator(_within_bounds)]]
 

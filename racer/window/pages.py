@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pygame
 from pygame import Rect
 from pygame.event import Event
@@ -13,6 +15,32 @@ from racer.window.palette import BLUE, QUIET, YELLOW
 from racer.window.screens import Painter
 from racer.window.stage import SECOND, Screen, accepts, clicks
 from racer.window.texts import Texts
+
+
+class Loading(Screen):
+    """Says that it is about to begin, until something is over; what is pressed meanwhile does not count.
+
+    Args:
+        over: Whether it is.
+        texts: The words to use.
+    """
+
+    def __init__(self, over: Callable[[], bool], texts: Texts) -> None:
+        super().__init__()
+        self._over = over
+        self._page = Page(texts.get_ready, (), "")
+
+    def draw(self, painter: Painter) -> None:
+        """Draw the words."""
+        painter.page(self._page)
+
+    def handle(self, event: Event) -> None:
+        """Leave a key or a click alone."""
+
+    def tick(self, now_ns: int) -> bool:
+        """Look whether it is over."""
+        self.done = self._over()
+        return super().tick(now_ns)
 
 
 class Reading(Screen):

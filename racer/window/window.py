@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 import numpy as np
 import pygame
@@ -24,9 +26,11 @@ from racer.window.marking import Marking
 from racer.window.menu_view import Menu
 from racer.window.menus import ChoiceMenu
 from racer.window.opening import SMALLEST_WINDOW
-from racer.window.pages import Choosing, Reading
+from racer.window.pages import Choosing, Loading, Reading
 from racer.window.stage import SECOND, TIMED_NS, Interruption, Stage, clicks
 from racer.window.texts import Texts, english
+
+Result = TypeVar("Result")
 
 
 class Window:
@@ -89,6 +93,13 @@ class Window:
     @listener.setter
     def listener(self, listener: EventListener | None) -> None:
         self._stage.listener = listener
+
+    def load(self, work: Callable[[], Result]) -> Result:
+        """Say that it is about to begin while a thread does some work; return its result or raise what it raises."""
+        with ThreadPoolExecutor(1) as thread:
+            working = thread.submit(work)
+            self._stage.run(Loading(working.done, self._texts), lambda interruption: None)
+            return working.result()
 
     def page(self, page: Page) -> None:
         """Show a page until SPACE, Enter or a click; what was pressed before it appeared does not count."""

@@ -68,9 +68,9 @@ def fill_in(page: str) -> str:
 
 def commands() -> str:
     """Return every command with its arguments and options."""
-    from racer.cli import app
+    from racer.cli import make_app
 
-    return "\n\n".join(_commands("racer", app))
+    return "\n\n".join(_commands("racer", make_app()))
 
 
 def _commands(path: str, app: typer.Typer) -> Iterable[str]:
@@ -161,8 +161,10 @@ def study_keys() -> str:
 
     parts = []
     for title, model in _sections("", StudyFile):
-        fields = model.model_fields.items()
-        rows = [(f"`{name}`", _toml(field), _prose(field.description)) for name, field in fields if not _inner(field)]
+        fields, documented = model.model_fields.items(), _documented(model)
+        rows = [(f"`{name}`", _toml(field), _prose(documented[name][1])) for name, field in fields if not _inner(field)]
+        if undocumented := [name for name, _, meaning in rows if not meaning]:
+            sys.exit(f"{model.__name__}: say what {', '.join(undocumented)} means")
         parts.append(f"### {title}\n\n{_prose(model.__doc__ if title.startswith('`') else '')}".strip())
         parts.append(table(("key", "default", "meaning"), rows))
     return "\n\n".join(parts)
@@ -273,18 +275,28 @@ def _coded(rows: Iterable[tuple[str, str, str]]) -> list[tuple[str, str, str]]:
 
 def _attributes(data: type) -> list[tuple[str, str, str]]:
     """Return name, type and docstring of each field of a dataclass."""
-    (body,) = ast.parse(textwrap.dedent(inspect.getsource(data))).body
-    assert isinstance(body, ast.ClassDef)
     rows = []
-    for statement, following in zip(body.body, [*body.body[1:], None], strict=True):
-        if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name):
-            documented = isinstance(following, ast.Expr) and isinstance(following.value, ast.Constant)
-            meaning = str(following.value.value) if documented else ""  # type: ignore[union-attr]
-            kind = ast.unparse(statement.annotation)
-            for code, words in _IN_WORDS.items():
-                meaning = meaning.replace(code, words)
-            rows.append((f"`{statement.target.id}`", _TYPES.get(kind, kind), _prose(meaning)))
+    for name, (kind, meaning) in _documented(data).items():
+        for code, words in _IN_WORDS.items():
+            meaning = meaning.replace(code, words)
+        rows.append((f"`{name}`", _TYPES.get(kind, kind), _prose(meaning)))
     return rows
+
+
+def _documented(data: type) -> dict[str, tuple[str, str]]:
+    """Return each field's type and docstring as they stand in a class, or in one that it inherits from."""
+    found: dict[str, tuple[str, str]] = {}
+    for each in reversed(data.__mro__):
+        if each.__module__ != data.__module__:
+            continue
+        (body,) = ast.parse(textwrap.dedent(inspect.getsource(each))).body
+        assert isinstance(body, ast.ClassDef)
+        for statement, following in zip(body.body, [*body.body[1:], None], strict=True):
+            if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name):
+                documented = isinstance(following, ast.Expr) and isinstance(following.value, ast.Constant)
+                meaning = str(following.value.value) if documented else ""  # type: ignore[union-attr]
+                found[statement.target.id] = ast.unparse(statement.annotation), meaning
+    return found
 
 
 def packet() -> str:

@@ -36,8 +36,9 @@ def main() -> None:
 
 def helps() -> Iterable[str]:
     """Yield the help of every command as a terminal of 120 columns shows it."""
-    from racer.cli import app
+    from racer.cli import make_app
 
+    app = make_app()
     runner = CliRunner(env={"COLUMNS": "120", "TERM": "dumb"})
     for words in _commands(app):
         yield f"\n==== racer {' '.join(words)}"

@@ -24,6 +24,7 @@ from torch import Tensor, nn
 
 from compression.model.header import shipped_model
 from compression.model.latent_model import frames_of, images_of, load_model, use_one_thread
+from compression.model.vae import straight
 
 BATCHES = {1: 25, 6: 10, 16: 10}
 """Frames that pass together, and how often they do."""
@@ -55,6 +56,11 @@ def in_place(network: nn.Module, example: Tensor) -> Network:
     for layer in (each for each in network.modules() if isinstance(each, nn.SiLU)):
         layer.inplace = True
     return lambda x: network(x)
+
+
+def plain(network: nn.Module, example: Tensor) -> Network:
+    """Call operations and not modules, as sessions do."""
+    return straight(nn.Sequential(*(layer for layer in network.modules() if not list(layer.children()))))
 
 
 def frozen(network: nn.Module, example: Tensor) -> Network:
@@ -113,6 +119,7 @@ def open_vino(network: nn.Module, example: Tensor) -> Network:
 
 RUNTIMES: dict[str, Callable[[nn.Module, Tensor], Network]] = {
     "eager": lambda network, example: network,
+    "plain functions": plain,
     "weights not channels last": contiguous,
     "activations in place": in_place,
     "torch.jit.freeze": frozen,

@@ -198,7 +198,7 @@ def test_a_study_is_begun_and_looked_at_without_what_it_takes_to_drive(tmp_path:
 import sys
 from racer import cli
 for arguments in ("study init demo", "study status demo", "session list demo", "task list"):
-    cli.app(arguments.split(), standalone_mode=False)
+    cli.make_app()(arguments.split(), standalone_mode=False)
 print(*({"torch", "pygame", "gymnasium", "Box2D", "pandas", "statsmodels"} & set(sys.modules)))
 """
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)

@@ -23,7 +23,7 @@ from compression.errors import CoderError, WeightsError
 from compression.fill import HoldFill, PredictFill, PriorFill
 from compression.model.header import FILE_NAME, LARGEST_FILE, shipped_model
 from compression.model.latent_model import LatentModel, images_from_frames, load_model, save_model
-from compression.model.vae import VAE
+from compression.model.vae import VAE, straight
 
 SHIPPED = shipped_model("car-racing") / FILE_NAME
 
@@ -350,6 +350,16 @@ def test_frames_of_any_size_are_padded_and_cropped(side: int) -> None:
     # Four halvings up to 128 pixels, and one more beyond.
     deepest = sum(layer.stride == (2, 2) for layer in vae.encoder.layers if isinstance(layer, nn.Conv2d))
     assert deepest == (3 if side <= 128 else 4)
+
+
+def test_straight_layers_give_the_bits_of_their_modules(any_model: LatentModel) -> None:
+    vae, sizes = any_model.vae, any_model.sizes
+    for batch in (1, 6):
+        images, latents = torch.rand(batch, sizes.frame[2], *sizes.frame[:2]), torch.randn(batch, sizes.latents)
+        with torch.inference_mode():
+            ours = vae.encoder.forward(images, straight(vae.encoder.layers))
+            assert all(map(torch.equal, ours, vae.encoder(images)))
+            assert torch.equal(vae.decoder.forward(latents, straight(vae.decoder.layers)), vae.decoder(latents))
 
 
 def test_fills_come_by_name(model: LatentModel) -> None:

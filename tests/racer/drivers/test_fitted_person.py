@@ -9,7 +9,7 @@ from person_builders import TRAITS
 from typer.testing import CliRunner
 
 import sessions
-from racer.cli import app
+from racer.cli import make_app
 from racer.drivers.checks import statistics_of
 from racer.drivers.clone import Clone
 from racer.drivers.clone_fitting import fit_clone
@@ -82,7 +82,7 @@ def fitted(tmp_path_factory: pytest.TempPathFactory) -> Path:
         )
     ).path
     out = folder / "ann.json"
-    result = CliRunner().invoke(app, ["driver", "fit", str(recorded), "--out", str(out), "--replicates", "10"])
+    result = CliRunner().invoke(make_app(), ["driver", "fit", str(recorded), "--out", str(out), "--replicates", "10"])
     assert result.exit_code == 0, result.output
     assert "fitted to a program, which says nothing about people" in result.output
     return out
@@ -147,7 +147,7 @@ def clone(fitted: Path) -> Path:
     """Return a clone that the command fitted to the same session."""
     out = fitted.with_name("ann.clone.json")
     recorded = sessions.find_recordings(fitted.parent)[0]
-    result = CliRunner().invoke(app, ["driver", "fit", str(recorded), "--out", str(out), "--replicates", "10"])
+    result = CliRunner().invoke(make_app(), ["driver", "fit", str(recorded), "--out", str(out), "--replicates", "10"])
     assert result.exit_code == 0, result.output
     assert "fitted to a program, which says nothing about people" in result.output
     return out
@@ -205,7 +205,7 @@ def test_a_clone_learns_whom_it_sees_and_what_came_before() -> None:
 
 def test_the_command_keeps_what_is_there(tmp_path: Path, fitted: Path) -> None:
     before = fitted.read_bytes()
-    result = CliRunner().invoke(app, ["driver", "fit", "x.h5", "--out", str(fitted)])
+    result = CliRunner().invoke(make_app(), ["driver", "fit", "x.h5", "--out", str(fitted)])
     assert "exists and was left as it is" in str(result.exception) and fitted.read_bytes() == before
-    result = CliRunner().invoke(app, ["driver", "fit", "x.h5", "--out", str(tmp_path / "ann")])
+    result = CliRunner().invoke(make_app(), ["driver", "fit", "x.h5", "--out", str(tmp_path / "ann")])
     assert "must end in .json" in str(result.exception)

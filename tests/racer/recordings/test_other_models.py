@@ -12,7 +12,7 @@ from tiny_models import write_tiny_model
 from typer.testing import CliRunner, Result
 
 import sessions
-from racer.cli import app
+from racer.cli import make_app
 from racer.errors import ConfigError
 from racer.recordings.models import refuse_other_model
 from racer.recordings.study_file import study_model
@@ -46,7 +46,7 @@ def other(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(*words: object) -> Result:
-    return CliRunner().invoke(app, [str(word) for word in words])
+    return CliRunner().invoke(make_app(), [str(word) for word in words])
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import subprocess
 import sys
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -44,6 +45,20 @@ def evaluated(data: Path, participant: str, order: object, **changes: Any) -> No
     """Write an evaluation session, as if it had been held already."""
     settings = {"protocol": "evaluation", "config": {"order": order}, "session_id": f"{len(files(data)):06x}"} | changes
     write_session(data, [scored("random", 0.1)], participant=participant, **settings)
+
+
+def test_the_window_opens_before_what_takes_longest_is_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    code = """
+import sys
+from pathlib import Path
+from racer.sitting.start import StartConfig, start_session
+from racer.window.window import Window
+Window.load = lambda window, work: print({"torch", "gymnasium"} & set(sys.modules)) or sys.exit()
+start_session(StartConfig("p01", data=Path("data")))
+"""
+    monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
+    assert (result.stdout, result.stderr, files(tmp_path)) == ("set()\n", "", [])
 
 
 def orders(data: Path) -> dict[str, tuple[str, ...]]:

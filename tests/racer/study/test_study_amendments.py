@@ -10,7 +10,7 @@ import pytest
 from report_builders import CONFIG, write_study
 from typer.testing import CliRunner
 
-from racer.cli import app
+from racer.cli import make_app
 from racer.commands.study_data import find_data
 from racer.engines import LocalEngine
 from racer.errors import ConfigError
@@ -83,7 +83,7 @@ def test_the_report_shows_the_amendment_and_splits_by_it(amended: Study, tmp_pat
 
 def test_a_version_that_is_none_is_refused_and_a_study_is_known_by_its_recordings(amended: Study) -> None:
     runner = CliRunner()
-    result = runner.invoke(app, ["study", "report", str(amended.folder), "--version", "2"])
+    result = runner.invoke(make_app(), ["study", "report", str(amended.folder), "--version", "2"])
     assert isinstance(result.exception, ConfigError) and "there have been 1; got 2" in str(result.exception)
     assert find_data(amended.recordings) == find_data(amended.folder)
 

@@ -547,14 +547,6 @@ def test_a_study_file_cannot_be_changed_once_read(tmp_path: Path) -> None:
         file.episodes.steps = 3  # type: ignore[misc]
 
 
-def test_every_key_is_documented() -> None:
-    for name, field in StudyFile.model_fields.items():
-        section: Any = field.annotation
-        assert field.description or section.__doc__, name
-        for key, inner in getattr(section, "model_fields", {}).items():
-            assert inner.description, f"{name}.{key}"
-
-
 def test_a_study_takes_from_its_task_what_it_does_not_say(tmp_path: Path) -> None:
     write(tmp_path, TITLE)
     study = load_study(tmp_path)

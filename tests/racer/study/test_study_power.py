@@ -10,7 +10,7 @@ from report_builders import write_study
 from statsmodels.stats.power import TTestPower
 from typer.testing import CliRunner
 
-from racer.cli import app
+from racer.cli import make_app
 from racer.report.primary import primary_result
 from racer.sitting.protocol import balanced_rows
 from racer.study.components import Components, MeasuredPerson, PowerError, components_of, fit_components
@@ -160,22 +160,22 @@ def test_the_command_gives_a_number_of_people_with_an_interval(tmp_path: Path, m
     table = 0.5 + 0.05 * rng.standard_normal((6, 1)) + 0.01 * rng.standard_normal((6, 3))
     write_study(tmp_path / "rehearsal", table)
     runner = CliRunner()
-    assert runner.invoke(app, ["study", "init", "demo"]).exit_code == 0
+    assert runner.invoke(make_app(), ["study", "init", "demo"]).exit_code == 0
     arguments = ["study", "power", "demo", "--from", "rehearsal", "--json"]
-    first, second = (runner.invoke(app, [*arguments, "--studies", "200"]) for _ in range(2))
+    first, second = (runner.invoke(make_app(), [*arguments, "--studies", "200"]) for _ in range(2))
     assert first.exit_code == 0 and first.output == second.output, "the same seed gives the same numbers"
     found = json.loads(first.output)
     needed = found["needed"]
     assert needed["low"] <= needed["people"] <= needed["high"] and needed["balanced"] % 6 == 0
     assert found["planned"]["low"] <= found["planned"]["power"] <= found["planned"]["high"]
-    dry = json.loads(runner.invoke(app, [*arguments, "--dry-run"]).output)
+    dry = json.loads(runner.invoke(make_app(), [*arguments, "--dry-run"]).output)
     assert dry["components"] == found["components"] and "needed" not in dry
 
 
 def test_a_study_is_not_planned_by_its_own_results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     runner = CliRunner()
-    runner.invoke(app, ["study", "init", "demo"])
+    runner.invoke(make_app(), ["study", "init", "demo"])
     write_study(tmp_path / "demo" / "recordings", np.array([[0.5, 0.6, 0.7]]))
-    result = runner.invoke(app, ["study", "power", "demo", "--from", "demo"])
+    result = runner.invoke(make_app(), ["study", "power", "demo", "--from", "demo"])
     assert isinstance(result.exception, PowerError) and "own results" in str(result.exception)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -58,6 +59,20 @@ def clock() -> Clock:
 def xdotool(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
     with x_server(monkeypatch) as run:
         yield run
+
+
+def test_nothing_pressed_counts_while_something_loads(open_window: OpenWindow) -> None:
+    window, pressed = open_window(), threading.Event()
+    window.listener = lambda kind, detail, at: pressed.set()
+    for event in (ESC, QUIT, SPACE):
+        pygame.event.post(event)
+    assert window.load(lambda: pressed.wait() and "model") == "model"
+    with pytest.raises(ConfigError, match=r"^no model$"):
+        window.load(no_model)
+
+
+def no_model() -> None:
+    raise ConfigError("no model")
 
 
 @pytest.mark.parametrize("way_on", [SPACE, RETURN, down(pygame.K_KP_ENTER), click()])
