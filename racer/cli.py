@@ -11,7 +11,9 @@ import signal
 import sys
 import tempfile
 import traceback
+from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -74,7 +76,10 @@ def root(
 
 
 def command_line() -> Any:
-    """Return the command line as it is run: switches, which take no value, name no type in their help."""
+    """Return the command line as it is run, its help without what only its library means.
+
+    Switches, which take no value, name no type; what may be repeated or is limited names the type of one value.
+    """
     found = typer.main.get_command(app)
     waiting: list[Any] = [found]
     while waiting:
@@ -83,7 +88,13 @@ def command_line() -> Any:
         for parameter in one.get_params(typer.Context(one, help_option_names=_HELP)):
             if getattr(parameter, "is_flag", False):
                 parameter.metavar = ""
+            elif named := getattr(parameter, "display_type", None):
+                parameter.display_type = partial(_plain_type, named)
     return found
+
+
+def _plain_type(named: Callable[[Any], str], context: Any) -> str:
+    return re.sub(r"<(?:list\[(.+)\]|(\w+) range)>", lambda found: f"<{found[1] or found[2]}>".lower(), named(context))
 
 
 def main() -> None:
