@@ -141,8 +141,8 @@ def _run() -> int:
         return ending.code if isinstance(ending.code, int) else 1
     except BrokenPipeError:
         return 141
-    except typer.Abort:
-        return _fail("interrupted", 130)
+    except typer.Abort as ending:
+        return _fail("; ".join(("interrupted", *ending.args)), 130)
     except usage_error as error:
         message = _plainly(error.format_message().replace("\n", " "))
         command = getattr(getattr(error, "ctx", None), "command_path", "racer")

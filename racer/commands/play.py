@@ -59,24 +59,25 @@ def play(
     from racer.tasks.registry import make_task, parse_settings
 
     made = make_task(task, parse_settings(settings or ()))
-    result = play_episodes(
-        PlayConfig(
-            condition=condition,
-            task=made,
-            model=model,
-            channel=ChannelConfig(bits, mask_interval.value, fill.value, noise.value, noise_rate),
-            driver=driver,
-            mask=mask,
-            seed=seed,
-            pace=pace,
-            episodes=episodes,
-            steps=steps,
-            beside=beside,
-            fullscreen=fullscreen,
-            headless=headless,
-        ),
-        on_episode=quiet if as_json else lambda result: print_episode(result, made.spec),
+    config = PlayConfig(
+        condition=condition,
+        task=made,
+        model=model,
+        channel=ChannelConfig(bits, mask_interval.value, fill.value, noise.value, noise_rate),
+        driver=driver,
+        mask=mask,
+        seed=seed,
+        pace=pace,
+        episodes=episodes,
+        steps=steps,
+        beside=beside,
+        fullscreen=fullscreen,
+        headless=headless,
     )
+    try:
+        result = play_episodes(config, quiet if as_json else lambda result: print_episode(result, made.spec))
+    except KeyboardInterrupt:
+        raise typer.Abort("nothing was recorded") from None
     if as_json:
         print_json({"episodes": [episode_json(episode) for episode in result.episodes]})
         return

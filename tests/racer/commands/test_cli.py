@@ -505,7 +505,9 @@ def test_an_option_that_cannot_be_is_told_in_racers_words(arguments: str, told: 
     refuse(arguments, told)
 
 
-def test_an_interruption_inside_this_process_is_code_130_and_one_line(run: Racer, tmp_path: Path) -> None:
+def test_an_interruption_inside_this_process_is_code_130_and_one_line_that_says_what_was_saved(
+    run: Racer, tmp_path: Path
+) -> None:
     (tmp_path / "impatient_driver.py").write_text(
         "class Impatient:\n"
         "    def __init__(self, seed): self.steps = 0\n"
@@ -522,6 +524,8 @@ def test_an_interruption_inside_this_process_is_code_130_and_one_line(run: Racer
     with sessions.open(path) as session:
         assert session.status == "aborted"
         assert [episode.action.tolist() for episode in session.episodes] == [[RIGHT] * 5]
+    played = run("play --headless --driver impatient_driver:Impatient --steps 100")
+    assert (played.code, played.out, played.err) == (130, "", "racer: interrupted; nothing was recorded\n")
 
 
 def steps_so_far(folder: Path) -> int:
