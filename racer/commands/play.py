@@ -81,6 +81,6 @@ def play(
     if as_json:
         print_json({"episodes": [episode_json(episode) for episode in result.episodes]})
         return
-    if result.pace:
+    if result.pace and result.pace.steps:
         print(f"pace: {result.pace}")
     print("Nothing was recorded. Next: racer session start NAME")
