@@ -54,27 +54,27 @@ def play(
     as_json: JsonOption = False,
 ) -> None:
     """Play; nothing is recorded. Tab and the number keys switch the condition, which is named above the picture."""
-    from racer.loop.conditions import ChannelConfig
-    from racer.sitting.play import PlayConfig, play_episodes
-    from racer.tasks.registry import make_task, parse_settings
-
-    made = make_task(task, parse_settings(settings or ()))
-    config = PlayConfig(
-        condition=condition,
-        task=made,
-        model=model,
-        channel=ChannelConfig(bits, mask_interval.value, fill.value, noise.value, noise_rate),
-        driver=driver,
-        mask=mask,
-        seed=seed,
-        pace=pace,
-        episodes=episodes,
-        steps=steps,
-        beside=beside,
-        fullscreen=fullscreen,
-        headless=headless,
-    )
     try:
+        from racer.loop.conditions import ChannelConfig
+        from racer.sitting.play import PlayConfig, play_episodes
+        from racer.tasks.registry import make_task, parse_settings
+
+        made = make_task(task, parse_settings(settings or ()))
+        config = PlayConfig(
+            condition=condition,
+            task=made,
+            model=model,
+            channel=ChannelConfig(bits, mask_interval.value, fill.value, noise.value, noise_rate),
+            driver=driver,
+            mask=mask,
+            seed=seed,
+            pace=pace,
+            episodes=episodes,
+            steps=steps,
+            beside=beside,
+            fullscreen=fullscreen,
+            headless=headless,
+        )
         result = play_episodes(config, quiet if as_json else lambda result: print_episode(result, made.spec))
     except KeyboardInterrupt:
         raise typer.Abort("nothing was recorded") from None
