@@ -208,11 +208,11 @@ def picture_report(report: Path, out: Path) -> None:
             clip = {"x": 0, "y": y, "width": WIDTH, "height": length, "scale": 1}
             shot = page.ask("Page.captureScreenshot", format="png", clip=clip, captureBeyondViewport=True)
             with Image.open(io.BytesIO(base64.b64decode(shot["data"]))) as image:
-                save(image.convert("RGB"), out / f"{name}.png")
+                save(image.convert("RGB"), out / f"{name}.png", colours=24)
     with Image.open(report.with_name(f"{report.stem}_files") / "traversals.png") as image:
         first = image.convert("RGB").crop((0, 0, image.width, image.height * 245 // 1000))
         resized = first.resize((first.width * 3 // 5, first.height * 3 // 5), Image.Resampling.LANCZOS)
-        save(resized, out / "traversals.png", colours=48)
+        save(resized, out / "traversals.png", colours=40)
 
 
 def save(image: Image.Image, path: Path, colours: int = COLOURS) -> None:
