@@ -189,8 +189,8 @@ def session_start(
         print(f"The participant declined to take part; {result.path} records that and nothing else.")
     else:
         print(f"{'Recorded' if result.complete else 'Ended early; saved'} {result.path}")
-        pace = f"; pace: {result.pace}" if result.pace and result.pace.steps else ""
-        print(counted(len(result.episodes), "round") + pace)
+        timed = f"; pace: {result.pace}" if result.pace and result.pace.steps else ""
+        print(counted(len(result.episodes), "round") + timed)
     print(_next_after(config, study, result, result.path))
 
 
