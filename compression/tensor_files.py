@@ -61,7 +61,7 @@ def parse_tensors(data: bytes) -> tuple[dict[str, NDArray[np.float32]], dict[str
         raise TensorFileError("it is damaged, cut short, or of another kind") from error
     for array in arrays.values():
         if array.dtype not in _DTYPES or not (np.abs(array) <= LARGEST_NUMBER).all():
-            raise TensorFileError("it holds numbers that are not finite, or that no fit comes to")
+            raise TensorFileError("it holds numbers that are not finite, or that no fit can give")
     return {name: array.astype(np.float32) for name, array in arrays.items()}, metadata
 
 
@@ -77,7 +77,7 @@ def read_metadata(path: Path, largest: int) -> dict[str, str]:
 def _metadata(header: bytes) -> dict[str, str]:
     metadata = json.loads(header).get("__metadata__", {})
     if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
-        raise TypeError("its metadata are not texts")
+        raise TypeError("its metadata is not text")
     return metadata
 
 

@@ -11,7 +11,9 @@ import signal
 import sys
 import tempfile
 import traceback
+from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any
@@ -87,7 +89,10 @@ def make_app(first: str = "") -> typer.Typer:
 
 
 def command_line(first: str = "") -> Any:
-    """Return `make_app`'s commands as they are run: switches, which take no value, name no type in their help."""
+    """Return `make_app`'s commands as they are run, their help without what only its library means.
+
+    Switches, which take no value, name no type; what may be repeated or is limited names the type of one value.
+    """
     found = typer.main.get_command(make_app(first))
     waiting: list[Any] = [found]
     while waiting:
@@ -96,7 +101,13 @@ def command_line(first: str = "") -> Any:
         for parameter in one.get_params(typer.Context(one, help_option_names=_HELP)):
             if getattr(parameter, "is_flag", False):
                 parameter.metavar = ""
+            elif named := getattr(parameter, "display_type", None):
+                parameter.display_type = partial(_plain_type, named)
     return found
+
+
+def _plain_type(named: Callable[[Any], str], context: Any) -> str:
+    return re.sub(r"<(?:list\[(.+)\]|(\w+) range)>", lambda found: f"<{found[1] or found[2]}>".lower(), named(context))
 
 
 def main() -> None:
@@ -143,8 +154,8 @@ def _run() -> int:
         return ending.code if isinstance(ending.code, int) else 1
     except BrokenPipeError:
         return 141
-    except typer.Abort:
-        return _fail("interrupted", 130)
+    except typer.Abort as ending:
+        return _fail("; ".join(("interrupted", *ending.args)), 130)
     except usage_error as error:
         message = _plainly(error.format_message().replace("\n", " "))
         command = getattr(getattr(error, "ctx", None), "command_path", "racer")

@@ -22,7 +22,7 @@ class MixedVersionsError(RacerError):
 def mixed_versions(what: str) -> MixedVersionsError:
     """Return the error that names what differs."""
     return MixedVersionsError(
-        f"a process that takes part has another {what}; what was finished is kept: "
+        f"one of the processes has another {what}; what was finished is kept: "
         "install the same Racer on all machines and run it again"
     )
 

@@ -42,7 +42,7 @@ class PlainStream:
         """Write a text; return its length.
 
         Raises:
-            TypeError: If it is no text: click asks in this way whether a stream takes bytes.
+            TypeError: If it is not text: click asks in this way whether a stream takes bytes.
         """
         if not isinstance(text, str):
             raise TypeError(f"a text stream takes no {type(text).__name__}")

@@ -90,7 +90,7 @@ def read_attribute(group: h5py.Group, name: str, kind: type[Any]) -> Any:
     else:
         fits = text is None and stored.dtype.kind in "iu"
     if not fits or stored.shape != ():
-        raise ValueError(f"attribute {name} is no {kind.__name__}")
+        raise ValueError(f"attribute {name} is not of type {kind.__name__}")
     value: Any = np.empty((), stored.dtype)
     stored.read(value)
     if kind is not str:

@@ -93,7 +93,7 @@ class PictureReceiver(FrameReceiver):
                 # WebP has no grey pictures.
                 return np.array(image.convert(mode), np.uint8).reshape(height, width, channels)
         except Exception as error:  # whatever Pillow makes of damaged files
-            raise PacketError(f"packet is no {self._kind} file of a frame") from error
+            raise PacketError(f"packet is not a {self._kind} file of a frame") from error
 
 
 def _widest(sizes: Sizes, share: int) -> int:

@@ -215,7 +215,7 @@ def _text(value: Any, pattern: re.Pattern[str]) -> str:
 
 def _object(value: Any) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise TypeError("its record's settings are no object")
+        raise TypeError("its record's settings are not an object")
     return value
 
 

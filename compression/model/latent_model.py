@@ -146,7 +146,7 @@ class LatentModel:
         if actions == self.sizes.actions:
             return self
         if self.world_model is not None:
-            raise SizeError(f"this latent model is of {self.sizes.actions} actions, not {actions}")
+            raise SizeError(f"this latent model has {self.sizes.actions} actions, not {actions}")
         return replace(self, sizes=replace(self.sizes, actions=actions))
 
     def on(self, device: torch.device | str) -> LatentModel:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from racer.commands.options import JsonOption, ModelOption, check_seed
+from racer.commands.options import ChanceOption, JsonOption, ModelOption, check_seed
 from racer.commands.output import print_json, progress_bar
 
 app = typer.Typer(help="List simulated people, or fit one to a person.", no_args_is_help=True)
@@ -103,7 +103,7 @@ def driver_fit(
     replicates: Annotated[
         int, typer.Option(min=10, max=1000, help="How often the fitted person repeats the episodes for the check.")
     ] = 40,
-    seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Seed of everything that is drawn at random.")] = 0,
+    seed: ChanceOption = 0,
     as_json: JsonOption = False,
 ) -> None:
     """Fit a simulated person, or a recurrent clone, to what somebody did, and check how well it resembles them."""
@@ -121,7 +121,7 @@ def driver_fit(
     if out.exists():
         raise ConfigError(f"{out} exists and was left as it is; give another name with --out")
     if len(recordings) > 100:
-        raise ConfigError(f"{len(recordings)} recordings are more than can be looked at; name at most 100")
+        raise ConfigError(f"{len(recordings)} recordings are too many to fit to; name at most 100")
     use_one_thread()
     with progress_bar("fitting", shown=not as_json) as advance:
         reached: list[tuple[str, int]] = [("", 0)]
@@ -168,6 +168,6 @@ def driver_fit(
     elif not person.of_a_person:
         print("It was fitted to a program, which says nothing about people.")
     else:
-        print("It must not be called human-like: a check failed, or could not be made.")
+        print("It must not be called human-like: a check failed, or could not be run.")
     print(f"Wrote {out}")
     print(f"Next: racer play --driver {out}")

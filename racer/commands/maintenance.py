@@ -39,7 +39,7 @@ def verify(
     ] = "",
     as_json: JsonOption = False,
 ) -> None:
-    """Verify recordings. The exit code is 0 if all is verified, 1 if a check failed, 3 if some could not be made."""
+    """Verify recordings. The exit code is 0 if all is verified, 1 if a check failed, 3 if some could not be run."""
     from racer.recordings.deposit import Deposited
     from racer.recordings.places import find_files
     from racer.recordings.verification import verify_recordings
@@ -303,7 +303,7 @@ def _print_verification(result: Verification) -> None:
     failed = sum(recording.outcome == "fail" for recording in result.recordings)
     if result.expected is not None and result.sittings != result.expected:
         _say(f"FAIL  {_count(result.sittings, 'complete sitting')}; {result.expected} expected")
-    verdicts = {"failed": "not as expected", "not checked": "no check failed, some could not be made"}
+    verdicts = {"failed": "not as expected", "not checked": "no check failed, but some could not be run"}
     verdict = f"{failed} failed" if failed else verdicts.get(result.verdict, result.verdict)
     _say(f"{_count(len(result.recordings), 'recording')}, {_count(result.sittings, 'complete sitting')}: {verdict}")
 

@@ -351,7 +351,11 @@ def _tuned_lines(card: dict[str, Any]) -> list[str]:
         before, after = (100 * held_out[f"kept_{name}"] for name in ("before", "after"))
         lines.append(f"no failure      for a second, predicted {before:.1f} % before and {after:.1f} % after")
     told = "nothing changed" if moved is None else f"{moved:.1f} dB to what the untuned decoder draws"
-    return [*lines, f"moved           {told}", "What R predicts is no measurement: drive with people it has never met."]
+    return [
+        *lines,
+        f"moved           {told}",
+        "What the interaction model predicts is no measurement: try it on people it has never met.",
+    ]
 
 
 def _card_lines(card: dict[str, Any]) -> list[str]:

@@ -116,6 +116,7 @@ ModelOption = Annotated[
 ]
 PaceOption = Annotated[float | None, typer.Option(help="Steps per second, 1 to 50. Default: the task's.")]
 SeedOption = Annotated[int, typer.Option(callback=check_seed, help="Seed of trials, random masks and noise.")]
+ChanceOption = Annotated[int, typer.Option(callback=check_seed, help="Seed of everything that is drawn at random.")]
 MaskOption = Annotated[
     list[Path] | None, typer.Option(help="Mask file from `racer train`. May be given once per trained condition.")
 ]

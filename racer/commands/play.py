@@ -54,13 +54,13 @@ def play(
     as_json: JsonOption = False,
 ) -> None:
     """Play; nothing is recorded. Tab and the number keys switch the condition, which is named above the picture."""
-    from racer.loop.conditions import ChannelConfig
-    from racer.sitting.play import PlayConfig, play_episodes
-    from racer.tasks.registry import make_task, parse_settings
+    try:
+        from racer.loop.conditions import ChannelConfig
+        from racer.sitting.play import PlayConfig, play_episodes
+        from racer.tasks.registry import make_task, parse_settings
 
-    made = make_task(task, parse_settings(settings or ()))
-    result = play_episodes(
-        PlayConfig(
+        made = make_task(task, parse_settings(settings or ()))
+        config = PlayConfig(
             condition=condition,
             task=made,
             model=model,
@@ -74,12 +74,13 @@ def play(
             beside=beside,
             fullscreen=fullscreen,
             headless=headless,
-        ),
-        on_episode=quiet if as_json else lambda result: print_episode(result, made.spec),
-    )
+        )
+        result = play_episodes(config, quiet if as_json else lambda result: print_episode(result, made.spec))
+    except KeyboardInterrupt:
+        raise typer.Abort("nothing was recorded") from None
     if as_json:
         print_json({"episodes": [episode_json(episode) for episode in result.episodes]})
         return
-    if result.pace:
+    if result.pace and result.pace.steps:
         print(f"pace: {result.pace}")
     print("Nothing was recorded. Next: racer session start NAME")

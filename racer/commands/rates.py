@@ -197,7 +197,7 @@ def rates(
         device=chosen_device(device.value).type,
     )
     if engine is EngineChoice.ray and config.device != "cpu":
-        raise ConfigError("--device is this machine's, and a Ray cluster gives none away: leave one of the two out")
+        raise ConfigError("--device names a device of this machine, and Ray runs elsewhere: leave one of the two out")
     if not dry_run:
         require_analysis()
         refuse_foreign(out, spec)
@@ -253,7 +253,7 @@ def _seal(path: Path, task: str, drivers: tuple[str, ...], seed: int, as_json: b
         print_json({"file": str(path)} | made.model_dump())
         return
     print(f"Sealed people of {made.family} doing {made.task} in {path}; nothing was driven")
-    print(f"Next, once and last: racer rates --sealed {path} --coders NAMES --out FOLDER")
+    print(f"Next, once only: racer rates --sealed {path} --coders NAMES --out FOLDER")
 
 
 def _of_sealed(path: Path, task: str, drivers: str, seed: int, dry_run: bool) -> tuple[str, int]:
@@ -295,7 +295,7 @@ def _steps(tasks: Sequence[Task], steps: int | None, whole: bool) -> int:
     if steps is not None:
         raise ConfigError("--whole drives trials to their end: leave --steps out")
     if not spec.whole_steps:
-        raise ConfigError(f"trials of {spec.name} have no end to be driven to: leave --whole out")
+        raise ConfigError(f"trials of {spec.name} have no end: leave --whole out")
     if any(isinstance(task, Reaching) and task.reach(spec.whole_steps) < 1 for task in tasks):
         raise ConfigError(
             f"nobody comes to the end of a trial of {spec.name} within {spec.whole_steps} steps under these settings: "

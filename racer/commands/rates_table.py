@@ -45,7 +45,7 @@ def print_rates(sweep: Sweep, driven: SweepResult, written: Written, out: Path) 
     if written.worst:
         _print_worst(written.worst)
     kept = len(driven.scores) - driven.driven
-    print(f"\nDrove {driven.driven} cells" + f"; {kept} were there" * bool(kept))
+    print(f"\nDrove {driven.driven} cells" + f"; {kept} were there already" * bool(kept))
     if driven.damaged and driven.driven:
         print(f"damaged lines in the results file: {driven.damaged}; their cells were driven again")
     print(f"Wrote {', '.join(path.name for path in written.files)} to {out}")

@@ -72,7 +72,7 @@ def session_start(
     headless: HeadlessOption = False,
     data: Annotated[Path, typer.Option(help="Folder of the recordings.")] = Path("recordings"),
     trial_run: Annotated[
-        bool, typer.Option("--trial", help="Make it a trial run: marked, and never trained on or analysed.")
+        bool, typer.Option("--trial", help="Make it a trial run: marked, never trained on and never analysed.")
     ] = False,
     practice: Annotated[int, typer.Option(min=0, help="Practice rounds.")] = 5,
     calibration: Annotated[int, typer.Option(min=0, help="Rounds under `full` (pilot).")] = 10,
@@ -101,9 +101,11 @@ def session_start(
     fullscreen: Annotated[
         bool | None, typer.Option("--fullscreen/--windowed", help="Whether to fill the screen; F11 toggles it.")
     ] = None,
-    lsl: Annotated[bool, typer.Option("--lsl", help="Tell of events by a Lab Streaming Layer stream.")] = False,
-    serial: Annotated[str, typer.Option(help="Serial port that gets a byte for every event.")] = "",
-    mark_frames: Annotated[bool, typer.Option("--mark-frames", help="Tell of every frame shown, too.")] = False,
+    lsl: Annotated[bool, typer.Option("--lsl", help="Report events on a Lab Streaming Layer stream.")] = False,
+    serial: Annotated[str, typer.Option(help="Serial port to which each event sends a byte.")] = "",
+    mark_frames: Annotated[
+        bool, typer.Option("--mark-frames", help="Report every frame shown as an event, too.")
+    ] = False,
     photodiode: Annotated[
         int, typer.Option(help="Side of a square that flips with each frame, pixels, 16 to 400; 0 for none.")
     ] = 0,
@@ -187,7 +189,8 @@ def session_start(
         print(f"The participant declined to take part; {result.path} records that and nothing else.")
     else:
         print(f"{'Recorded' if result.complete else 'Ended early; saved'} {result.path}")
-        print(counted(len(result.episodes), "round") + (f"; pace: {result.pace}" if result.pace else ""))
+        timed = f"; pace: {result.pace}" if result.pace and result.pace.steps else ""
+        print(counted(len(result.episodes), "round") + timed)
     print(_next_after(config, study, result, result.path))
 
 
@@ -261,7 +264,7 @@ def _whom_to_resume(study: Path | None, data: Path, trial_run: bool) -> str | No
         return names[0] if names else None
     told = f"the sittings of {', '.join(names[:-1])} and {names[-1]} are unfinished"
     if not sys.stdin.isatty():
-        raise ConfigError(f"{told}; nothing was recorded: say whose to continue, racer session start NAME --resume")
+        raise ConfigError(f"{told}; nothing was recorded: say whose to continue: racer session start NAME --resume")
     print(f"{told[0].upper()}{told[1:]}.")
     return ask("Whose sitting to continue", "name the participant")
 

@@ -212,7 +212,7 @@ def study_run(
         )
         return
     kept = len(run.recordings) - run.recorded
-    there = f"; {kept} were there" if kept else ""
+    there = f"; {kept} were there already" if kept else ""
     print(f"Recorded {run.recorded} simulated sitting{'s' * (run.recorded != 1)} in {loaded.recordings}{there}")
     for path in run.masks:
         print(f"Trained {path}")
@@ -230,13 +230,13 @@ def study_report(
     ] = False,
     version: Annotated[
         int | None,
-        typer.Option(min=0, help="Of an amended study, use only those who took part after this many amendments."),
+        typer.Option(min=0, help="Use only those who took part after this many amendments."),
     ] = None,
     model: ModelOption = None,
     mask: Annotated[
         list[Path] | None,
         typer.Option(
-            help="Of single pictures: a pico mask that was trained for another question, for the task-by-task matrix. "
+            help="For single pictures: a pico mask trained for another question, to go into the task-by-task matrix. "
             "May be repeated."
         ),
     ] = None,

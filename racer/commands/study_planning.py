@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from racer.commands.maintenance import finish_begun
-from racer.commands.options import FullscreenOption, JsonOption, Protocol
+from racer.commands.options import ChanceOption, FullscreenOption, JsonOption, Protocol
 from racer.commands.output import ask, print_json, progress_bar
 from racer.commands.study_data import StudyArgument
 
@@ -36,7 +36,7 @@ def study_preview(
 
     loaded = load_study(find_study(study))
     for problem in find_unshown(loaded):
-        print(f"racer: {problem}; no session will begin with it", file=sys.stderr)
+        print(f"racer: {problem}; no session can begin with it", file=sys.stderr)
     if out is not None:
         count = write_sheet(loaded, protocol.value, out, overwrite)
         print(f"Wrote {count} screens to {out}")
@@ -68,7 +68,7 @@ def study_power(
     ] = None,
     power: Annotated[float, typer.Option(help="Desired power, above 0 and below 1.")] = 0.8,
     studies: Annotated[int, typer.Option(min=100, max=20_000, help="Number of simulated studies.")] = 2000,
-    seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Seed of everything that is drawn at random.")] = 0,
+    seed: ChanceOption = 0,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what varies among those people, and stop.")] = False,
     as_json: JsonOption = False,
 ) -> None:

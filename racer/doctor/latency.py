@@ -151,7 +151,7 @@ def check_latency(found_ms: Sequence[float], pressed: int, rate: float) -> Check
     """
     if len(found_ms) < 2:
         return CheckResult(
-            "key to frame", "warn", "too few keys had an effect to tell", "run this again and let it drive"
+            "key to frame", "warn", "too few keys had an effect to say anything", "run this again and let it drive"
         )
     middle, most = statistics.median(found_ms), float(np.percentile(found_ms, 95))
     value = (

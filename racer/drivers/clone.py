@@ -93,13 +93,13 @@ class Clone:
         self._readout = np.array(file.readout)
         features = len(file.middle)
         if file.eyes_sha256 != WEIGHTS_SHA256:
-            raise DriverError(f"{name} sees by the eyes of another version of Racer: fit it again")
+            raise DriverError(f"{name} sees with the eyes of another version of Racer: fit it again")
         if self._readout.shape[1:] != (features + STATES + KEYS + 1,) or len(file.spread) != features:
             raise DriverError(f"{name} was not made by `racer driver fit`, or is damaged: fit it again")
         if pace != file.pace:
             raise DriverError(
-                f"{name} acts {file.pace:g} times a second, as who was cloned did, and not {pace:g} times: fit traits, "
-                "which any pace suits, with `racer driver fit` to a name without .clone"
+                f"{name} acts {file.pace:g} times a second, as the person it was cloned from did, not {pace:g} times: "
+                "fit traits, which any pace suits, with `racer driver fit` to a name without .clone"
             )
         self._middle, self._spread = np.array(file.middle), np.array(file.spread)
         self._reservoir = Reservoir(file.reservoir, features)
@@ -113,7 +113,7 @@ class Clone:
         """Return what to do on seeing `frame`, uint8[64, 64, 3]: 0 (left), 1 (straight) or 2 (right)."""
         (features,) = features_of([frame])
         if len(features) != len(self._middle):
-            raise DriverError("this clone sees by other eyes than this version of Racer has: fit it again")
+            raise DriverError("this clone sees with other eyes than this version of Racer has: fit it again")
         likely = chances(self._readout, self._reservoir.see((features - self._middle) / self._spread))
         key = int(np.searchsorted(np.cumsum(likely)[:-1], self._rng.random(), side="right"))
         self._reservoir.press(key)

@@ -141,7 +141,7 @@ def _accepted(recordings: dict[Path, SessionInfo], left_out: dict[str, str]) -> 
             left_out[str(path)] = "it is a trial run, kept out of training"
             continue
         if not info.task.paced:
-            left_out[str(path)] = f"task {info.task.name} waits for answers and is no environment"
+            left_out[str(path)] = f"task {info.task.name} waits for answers, so it is not an environment"
             continue
         with sessions.open(path) as session:
             accepted[path] = [episode.index for episode in session.episodes if episode.accepted and episode.n_steps]

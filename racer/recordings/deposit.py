@@ -91,7 +91,7 @@ def check_ledgers(
 
 def _of_recording(path: Path, sha256: str, ledger: Ledger, deposited: int | None, extra: bool) -> Finding:
     if sha256 in ledger.hashes("withdrawn"):
-        return Finding(CHECK, "fail", "the person it is of has withdrawn it")
+        return Finding(CHECK, "fail", "its participant has withdrawn")
     number = ledger.held.get(sha256)
     if number is None and path.name.endswith(PARTIAL_SUFFIX):
         return Finding(CHECK, "skipped", "it is not finished, and only finished recordings are noted")
@@ -134,7 +134,9 @@ def _of_ledger(folder: Path, ledger: Ledger, deposited: Deposited, here: set[str
     missing = [number for sha256, number in ledger.held.items() if sha256 not in here]
     if whole and missing:
         numbers = ", ".join(map(str, missing[:5])) + (", ..." if len(missing) > 5 else "")
-        reasons.append(f"recordings that it has, and nobody withdrew, are not here as they were: entries {numbers}")
+        reasons.append(
+            f"recordings that it lists, and that nobody withdrew, are missing or were changed: entries {numbers}"
+        )
     late = [number for number in ledger.hashes("withdrawn").values() if places and number > max(places)]
     told = f"{len(late)} withdrawn since it was deposited or signed: whether they asked for it is not known here"
     return LedgerFound(

@@ -186,7 +186,7 @@ class ReceivedCheck(ModelCheck):
         if not latents:
             return
         if (step := first_difference(np.array(masks), columns["mask"])) is not None:
-            yield self.failed(episode, f"mask at step {step} does not come out of the packets")
+            yield self.failed(episode, f"mask at step {step} does not follow from the packets")
         yield from self._compare(episode, np.array(latents, np.float32), columns["received"])
 
     def _compare(
@@ -196,7 +196,7 @@ class ReceivedCheck(ModelCheck):
         if step is None:
             return
         largest = float(np.abs(expected - received).max())
-        detail = f"received at step {step} does not come out of the packets"
+        detail = f"received at step {step} does not follow from the packets"
         if episode.info.fill != "hold" and self._elsewhere and largest <= _ROUNDING:
             remark = f"exactly ({self._elsewhere}; {largest:.1g} off)"
             yield self.found("warn", f"episode {episode.index}: {detail} {remark}")

@@ -60,7 +60,7 @@ def rerun_episode(task: Task, info: EpisodeInfo, columns: Columns) -> RerunResul
     if max(actions) >= len(task.spec.actions):
         return RerunResult("it holds actions that the task does not have")
     if seeds[0] != info.seed or not 0 <= min(seeds) <= max(seeds) <= MOST_SEED:
-        return RerunResult("stimulus holds seeds that are none of its trials")
+        return RerunResult("stimulus holds seeds that belong to none of its trials")
     metrics: dict[str, list[float]] = {metric.name: [] for metric in task.spec.metrics}
     over = True
     with closing(_Run(task, seeds, actions)) as run:

@@ -193,7 +193,7 @@ class _NotReplayed(Check):
     name = ReplayCheck.name
 
     def session(self, session: sessions.Session) -> Iterator[Finding]:
-        yield self.found("skipped", "left out, as was asked for")
+        yield self.found("skipped", "left out, as requested")
 
 
 class _Contents(Check):

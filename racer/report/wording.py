@@ -157,7 +157,7 @@ def sphericity_line(anova: Anova) -> str:
         return "With two conditions sphericity holds by itself: epsilon is 1 and nothing needs correcting."
     corrected = f"Greenhouse-Geisser epsilon = {number(anova.epsilon, 3)}, corrected {p_value(anova.p_corrected)}"
     if anova.mauchly_w is None:
-        return f"{corrected}. Mauchly's test cannot be made of these data; use the corrected p."
+        return f"{corrected}. Mauchly's test cannot be run on these data; use the corrected p."
     tested = f"Mauchly's W = {anova.mauchly_w:.3f}, chi2({anova.mauchly_df}) = {number(anova.mauchly_chi2, 2)}"
     advice = (
         "sphericity is violated: use the corrected p"

@@ -142,7 +142,7 @@ def draw_pictures(
         try:
             drawn |= {each.name: each for each in over_budgets(evaluations, masks, folder, progress)}
         except (RacerError, CompressionError) as error:
-            left_out["agreement_over_budgets"] = f"There is nothing over budgets: {error}."
+            left_out["agreement_over_budgets"] = f"There are no figures over bit budgets: {error}."
     return Pictures(drawn, left_out)
 
 

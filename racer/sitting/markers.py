@@ -116,7 +116,7 @@ class Markers:
             except RuntimeError as error:
                 reason = " ".join(str(error).split())[:120]
                 raise ConfigError(
-                    f"there can be no Lab Streaming Layer stream here: {reason}; nothing was recorded: leave it out"
+                    f"a Lab Streaming Layer stream cannot be opened here: {reason}; nothing was recorded: leave it out"
                 ) from error
             # Both clocks are steady: what lies between them stays.
             self._offset = self._lsl.local_clock() - clock() / 1e9

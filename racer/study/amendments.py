@@ -155,7 +155,7 @@ def _read(folder: Path) -> list[tuple[Amendment, dict[str, Any]]]:
     except FileNotFoundError:
         return []
     except (OSError, ValueError) as error:
-        raise ConfigError(f"{path} cannot be read: {getattr(error, 'strerror', None) or 'it is no text'}") from None
+        raise ConfigError(f"{path} cannot be read: {getattr(error, 'strerror', None) or 'it is not text'}") from None
     try:
         found = [_parse(json.loads(line)) for line in lines]
     except (KeyError, TypeError, ValueError, RecursionError):

@@ -18,7 +18,7 @@ _RULES = {
     "string_type": "must be text in quotation marks",
     "int_type": "must be a whole number",
     "float_type": "must be a number",
-    "finite_number": "must be a number with an end",
+    "finite_number": "must be a finite number",
     "bool_type": "must be true or false",
     "tuple_type": 'must be a list, as in ["a", "b"]',
     "model_type": "must be a section of its own, in [square brackets]",

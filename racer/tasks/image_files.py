@@ -76,7 +76,7 @@ def read_picture(path: Path, size: int, grey: bool, whole_shape: bool = False) -
 
 def _said(error: Exception) -> str:
     if type(error).__name__ == "UnidentifiedImageError":
-        return f"it is none of {', '.join(_FORMATS)}"
+        return f"it is not one of {', '.join(_FORMATS)}"
     if type(error).__name__ == "DecompressionBombError":
         return f"it has more than {MOST_PIXELS:,} pixels"
     reason = getattr(error, "strerror", None) or str(error)

@@ -158,7 +158,7 @@ class TaskSpec:
             raise ConfigError(f"task {self.name}: there must be 2 to {MOST_ACTIONS} actions, each of its own name")
         keys = [key for action in self.actions for key in action.keys]
         if len(set(keys)) < len(keys):
-            raise ConfigError(f"task {self.name}: a key must stand for one action only")
+            raise ConfigError(f"task {self.name}: a key must mean one action only")
         if len({m.name for m in self.metrics}) < len(self.metrics) or not (self.metrics and self.metrics[0].better):
             raise ConfigError(
                 f"task {self.name}: there must be a metric, the first with a direction, each of its own name"

@@ -166,7 +166,7 @@ def read_card(path: Path, model: LatentModel) -> tuple[FittedRecord, dict[str, A
     record = AGENT.read(path, model).record
     card = record.config.get("card")
     if not isinstance(card, dict) or not all(isinstance(card.get(key), dict) for key in ("agent", "driver")):
-        raise MaskError(f"{path} holds an agent without its card; make it again with `{AGENT.made_by}`")
+        raise MaskError(f"{path} holds an agent without its data card; make it again with `{AGENT.made_by}`")
     return record, card
 
 

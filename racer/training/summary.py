@@ -29,12 +29,12 @@ def verdict(summary: Summary) -> str:
         share = 100 * summary.action_accuracy
         return f"The driver's actions are predicted in {share:.0f} % of held-out steps, averaged over the actions."
     ours, random, episodes = summary.mean_d_policy, summary.mean_d_random, summary.held_out_episodes
-    judged = f"mean D(p, x) {ours:.3f} against {random:.3f} on {episodes} held-out episodes"
+    judged = f"on {episodes} held-out episodes: mean D(p, x) {ours:.3f} against {random:.3f}"
     if ours > random:
-        return f"The mask is better than random ones: {judged}."
+        return f"The mask did better than random ones {judged}."
     return (
-        f"The mask is NO better than random ones ({judged}): "
-        "record more pilots before anybody is evaluated with it, or look at how they did."
+        f"The mask did NO better than random ones {judged}. "
+        "Record more pilots before anybody is evaluated with it, or look at how they did."
     )
 
 

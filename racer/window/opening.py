@@ -10,6 +10,7 @@ import pygame
 
 from racer.errors import NoDisplayError, RacerError
 from racer.window.lost_display import watch_connection
+from racer.window.palette import GROUND
 
 SMALLEST_WINDOW: Final = (320, 240)
 """Width and height, pixels."""
@@ -38,7 +39,9 @@ def open_window(title: str, size: tuple[int, int], fullscreen: bool) -> pygame.W
         window.minimum_size = SMALLEST_WINDOW
         if fullscreen:
             fill_screen(window)
-        window.get_surface()
+        # Until something is painted, a window shows what the display gives it, such as a bright white.
+        window.get_surface().fill(GROUND)
+        window.flip()
     except pygame.error as error:
         pygame.display.quit()
         raise _no_display(str(error)) from None

@@ -136,7 +136,7 @@ class Texts:
     trial_run_mark: str
 
     def key_names(self, keys: Sequence[str]) -> str:
-        """Return, for example, `left arrow or A` for pygame's names `left` and `a`."""
+        """Return, for example, `the left arrow or A` for pygame's names `left` and `a`."""
         named = {
             "left": self.left_arrow,
             "right": self.right_arrow,

@@ -1,4 +1,4 @@
-"""Make the pictures of docs/tutorial.md from real runs: a sitting on a bare X server, and a report in a browser.
+"""Make the pictures of README.md and docs/tutorial.md from real runs: a sitting on a bare X server, and a report.
 
     python scripts/documents/take_screenshots.py                        # the sitting's pictures
     python scripts/documents/take_screenshots.py --report report.html   # the report's pictures
@@ -22,7 +22,10 @@ import numpy as np
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[2]
-IMAGES = ROOT / "docs" / "images" / "tutorial"
+IMAGES = ROOT / "docs" / "images"
+TUTORIAL = "tutorial"
+ROW, ROW_SIZE, MARGIN = ("drive", "driving", "experimenter"), (460, 345), 4
+"""Pictures of the tutorial that stand side by side in README.md, and their size there, pixels."""
 WIDTH = 1024
 """Of the browser's window, pixels."""
 COLOURS = 192
@@ -58,9 +61,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=IMAGES, help="folder for the pictures")
     parser.add_argument("--report", type=Path, help="take pictures of this report instead")
     arguments = parser.parse_args()
-    arguments.out.mkdir(parents=True, exist_ok=True)
+    (arguments.out / TUTORIAL).mkdir(parents=True, exist_ok=True)
     if arguments.report:
-        picture_report(arguments.report, arguments.out)
+        picture_report(arguments.report, arguments.out / TUTORIAL)
     else:
         picture_sitting(arguments.out)
 
@@ -80,13 +83,50 @@ def picture_sitting(out: Path) -> None:
         study = load_study(folder)
 
         def keep(name: str) -> None:
-            save(Image.fromarray(np.ascontiguousarray(screen.pixels())), out / f"{name}.png")
+            save(Image.fromarray(np.ascontiguousarray(screen.pixels())), out / TUTORIAL / f"{name}.png")
 
         with run_racer(screen, folder.parent, "session", "start", "--study", "demo", "--trial") as process:
             go_through(Participant(screen, process, study), study, keep)
             _, err = process.communicate()
         if process.returncode:
             raise SystemExit(err)
+        picture_beside(study, out / "beside.png")
+    picture_row(out)
+
+
+def picture_row(out: Path) -> None:
+    """Put three of the tutorial's pictures side by side."""
+    width, height = ROW_SIZE
+    row = Image.new("RGB", (len(ROW) * (width + 2 * MARGIN), height + 2 * MARGIN), "white")
+    for place, name in enumerate(ROW):
+        with Image.open(out / TUTORIAL / f"{name}.png") as image:
+            part = image.convert("RGB").resize(ROW_SIZE, Image.Resampling.LANCZOS)
+        row.paste(part, (place * (width + 2 * MARGIN) + MARGIN, MARGIN))
+    save(row, out / "screens.png")
+
+
+def picture_beside(study: Any, out: Path) -> None:
+    """Draw the bend that the sitting came to under `pico` as `racer play --beside` shows it."""
+    import pygame
+
+    import sessions
+    from racer.drivers.keyboard import HeldKeys
+    from racer.loop.attended import hud_at
+    from racer.recordings.footage import Footage
+    from racer.window.screens import Painter
+
+    task, texts = study.file.make_task(), study.language.texts
+    spec = task.spec
+    text, heading = spec.text(study.language.code), texts.round.format(number=1, count=1)
+    (path,) = sessions.find_recordings(study.recordings)
+    surface = pygame.Surface((960, 720), 0, 32)
+    with sessions.open(path) as session:
+        episode = next(episode for episode in session.episodes if episode.info.condition == "pico")
+        metrics = {spec.primary.name: float(episode[spec.primary.name][BEND])}
+        hud = hud_at(spec, text, heading, BEND, 0, episode.n_steps, metrics, task.reach(episode.n_steps))
+        with Footage(session, episode) as footage:
+            Painter(surface, texts, HeldKeys(spec), text).drive(footage.shown(BEND), hud, footage.original(BEND))
+    save(Image.frombytes("RGB", surface.get_size(), pygame.image.tobytes(surface, "RGB")), out)
 
 
 def go_through(person: Any, study: Any, keep: Callable[[str], None]) -> None:
@@ -124,7 +164,7 @@ def go_through(person: Any, study: Any, keep: Callable[[str], None]) -> None:
             person.answers(item, numbers, "I lost the road in the bends.", look=lambda kind: keep_first(looks[kind]))  # noqa: B023
         elif isinstance(item, Drive):
             drives += 1
-            person.until(lambda: len(person.episodes()) == drives and person.episodes()[-1][2] >= BEND)  # noqa: B023
+            person.until(lambda: [steps >= BEND for *_, steps in person.episodes()[drives - 1 :]] == [True])  # noqa: B023
             keep_first("drive")
             if drives == 1:
                 person.press("Escape")
@@ -168,11 +208,11 @@ def picture_report(report: Path, out: Path) -> None:
             clip = {"x": 0, "y": y, "width": WIDTH, "height": length, "scale": 1}
             shot = page.ask("Page.captureScreenshot", format="png", clip=clip, captureBeyondViewport=True)
             with Image.open(io.BytesIO(base64.b64decode(shot["data"]))) as image:
-                save(image.convert("RGB"), out / f"{name}.png")
+                save(image.convert("RGB"), out / f"{name}.png", colours=24)
     with Image.open(report.with_name(f"{report.stem}_files") / "traversals.png") as image:
         first = image.convert("RGB").crop((0, 0, image.width, image.height * 245 // 1000))
         resized = first.resize((first.width * 3 // 5, first.height * 3 // 5), Image.Resampling.LANCZOS)
-        save(resized, out / "traversals.png", colours=48)
+        save(resized, out / "traversals.png", colours=40)
 
 
 def save(image: Image.Image, path: Path, colours: int = COLOURS) -> None:

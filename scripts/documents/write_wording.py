@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import argparse
 import ast
+import io
+import os
 import tomllib
 from collections.abc import Iterable
+from contextlib import redirect_stdout
 from pathlib import Path
-
-import typer
-from typer.testing import CliRunner
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("racer", "compression", "sessions", "disk")
@@ -36,23 +37,22 @@ def main() -> None:
 
 def helps() -> Iterable[str]:
     """Yield the help of every command as a terminal of 120 columns shows it."""
-    from racer.cli import make_app
+    os.environ |= {"COLUMNS": "120", "TERM": "dumb"}
+    from racer.cli import command_line
 
-    app = make_app()
-    runner = CliRunner(env={"COLUMNS": "120", "TERM": "dumb"})
-    for words in _commands(app):
+    whole = command_line()
+    for words in _commands(whole):
+        shown = io.StringIO()
+        with redirect_stdout(shown):
+            whole([*words, "--help"], standalone_mode=False, prog_name="racer")
         yield f"\n==== racer {' '.join(words)}"
-        yield runner.invoke(app, [*words, "--help"]).output
+        yield shown.getvalue()
 
 
-def _commands(app: typer.Typer, *before: str) -> Iterable[tuple[str, ...]]:
+def _commands(command: Any, *before: str) -> Iterable[tuple[str, ...]]:
     yield before
-    for command in app.registered_commands:
-        assert command.callback is not None
-        yield *before, command.name or command.callback.__name__
-    for group in app.registered_groups:
-        assert group.typer_instance is not None and group.name is not None
-        yield from _commands(group.typer_instance, *before, group.name)
+    for name, inner in getattr(command, "commands", {}).items():
+        yield from _commands(inner, *before, name)
 
 
 def messages() -> Iterable[str]:

@@ -53,7 +53,7 @@ def read_journal(file: BinaryIO) -> tuple[int, dict[int, bytes]]:
         offset, count = _CHANGE.unpack(body[at : at + _CHANGE.size].ljust(_CHANGE.size, b"\0"))
         at += _CHANGE.size
         if offset % PAGE or not 0 < count <= PAGE or offset + count > end or at + count > length:
-            raise ValueError("its redo record is no recorder's")
+            raise ValueError("its redo record was not written by a recorder")
         changes[offset] = body[at : at + count]
         at += count
     return end, changes

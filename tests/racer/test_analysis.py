@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
+import re
 import sys
 import tomllib
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -58,3 +60,12 @@ def test_nothing_imports_them_but_through_the_extra() -> None:
                 names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
                 if id(node) not in for_types:
                     assert not {name.partition(".")[0] for name in names} & extra, path
+
+
+def test_the_lock_has_a_version_in_range_of_all_that_every_extra_asks_for() -> None:
+    lines = (ROOT / "requirements.lock").read_text(encoding="utf-8").splitlines()
+    locked = dict(line.split(" ")[0].split("==") for line in lines if re.match(r"[\w.-]+==", line))
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    for each in chain(project["dependencies"], *project["optional-dependencies"].values()):
+        asked = Requirement(each)
+        assert asked.name == "racer" or asked.specifier.contains(locked.get(asked.name, "0")), each

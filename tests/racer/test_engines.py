@@ -150,7 +150,7 @@ def test_what_goes_wrong_on_the_cluster_is_said_as_if_it_went_wrong_here(
     engine: RayEngine, sweep: Sweep, tmp_path: Path
 ) -> None:
     settings = tuple((name, "0.0.0" if name == "torch" else value) for name, value in sweep.plan.settings)
-    with pytest.raises(MixedVersionsError, match="a process that takes part has another torch"):
+    with pytest.raises(MixedVersionsError, match="one of the processes has another torch"):
         run_sweep(replace(sweep, plan=replace(sweep.plan, settings=settings)), tmp_path, engine)
 
 

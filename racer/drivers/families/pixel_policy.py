@@ -161,9 +161,9 @@ PIXEL_POLICY = DriverFamily(
     tasks=("car-racing",),
     summary="does what a small network, taught on original frames, reads off the pixels",
     source=(
-        "Bojarski et al., End to end learning for self-driving cars (arXiv 1604.07316), taught by who knows the state "
-        "(Chen, Zhou, Koltun and Krähenbühl, Learning by cheating, 2019) on its own drives (Ross, Gordon and Bagnell, "
-        "DAgger, 2011): pure pursuit (Coulter 1992) on the road; a much smaller network, and a hand"
+        "Bojarski et al., End to end learning for self-driving cars (arXiv 1604.07316), taught by an expert that "
+        "knows the state (Chen, Zhou, Koltun and Krähenbühl, Learning by cheating, 2019) on its own drives (Ross, "
+        "Gordon and Bagnell, DAgger, 2011): pure pursuit (Coulter 1992) on the road; a much smaller network, and a hand"
     ),
     make=_make,
 )

@@ -240,7 +240,7 @@ VIEWER_NETWORK = DriverFamily(
 VIEWER_NEIGHBOURS = DriverFamily(
     "viewer-neighbours",
     _TASKS,
-    "answers as the most alike of the pictures that were learnt, with a temperature and lapses",
+    "answers as for the most similar picture that it has learnt, with a temperature and lapses",
     "No publication: nearest neighbours along partial least squares; fitted with scikit-learn.",
     _maker(1),
 )

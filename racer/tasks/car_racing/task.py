@@ -56,7 +56,7 @@ METRICS = (
 _ENGLISH = TaskText(
     "Keep the car on the road",
     (
-        "Press {left} to steer left, {right} to steer right. The car keeps its speed by itself.",
+        "Press {left} to steer left, and {right} to steer right. The car keeps its speed by itself.",
         "Number of short drives: {trials}. The picture may be blurred or partly wrong: drive as well as you can "
         "with what you see.",
     ),

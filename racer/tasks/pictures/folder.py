@@ -270,7 +270,7 @@ class _Asked:
         for cell, line in zip(cells, labels.lines, strict=True):
             if cell not in values:
                 raise ConfigError(
-                    f"{labels.path}, line {line}: {column} is {cell[:40]!r}, which is none of the answers "
+                    f"{labels.path}, line {line}: {column} is {cell[:40]!r}, which is not one of the answers "
                     f"{', '.join(values)}; {_NOTHING_DONE}: fix the line, or add the answer"
                 )
         actions: list[Action] = []

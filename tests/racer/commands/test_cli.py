@@ -44,7 +44,7 @@ COMMANDS = {
     ],
     "crowd": ["export", "import"],
     "task": ["list", "show"],
-    "model": ["train", "train-coder", "show"],
+    "model": ["train", "train-coder", "tune", "show"],
     "agent": ["train", "show"],
     "driver": ["list", "fit"],
 }
@@ -80,6 +80,7 @@ def test_every_command_explains_itself_with_an_example(command: str, run: Racer)
     outcome = run(f"{command} -h")
     assert outcome.code == 0
     assert f"Example: racer {command}" in outcome.out
+    assert not re.findall(r"<bool>|<list|Path\b| range>|\d{12}", outcome.out), "what only its library means"
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -526,13 +527,9 @@ def test_an_option_that_cannot_be_is_told_in_racers_words(arguments: str, told: 
     refuse(arguments, told)
 
 
-def test_no_help_shows_what_only_its_library_means(run: Racer) -> None:
-    for command in ("play", "session start", "rates", "study report"):
-        shown = run(f"{command} --help").out
-        assert "<bool>" not in shown and "922337" not in shown
-
-
-def test_an_interruption_inside_this_process_is_code_130_and_one_line(run: Racer, tmp_path: Path) -> None:
+def test_an_interruption_inside_this_process_is_code_130_and_one_line_that_says_what_was_saved(
+    run: Racer, tmp_path: Path
+) -> None:
     (tmp_path / "impatient_driver.py").write_text(
         "class Impatient:\n"
         "    def __init__(self, seed): self.steps = 0\n"
@@ -549,6 +546,8 @@ def test_an_interruption_inside_this_process_is_code_130_and_one_line(run: Racer
     with sessions.open(path) as session:
         assert session.status == "aborted"
         assert [episode.action.tolist() for episode in session.episodes] == [[RIGHT] * 5]
+    played = run("play --headless --driver impatient_driver:Impatient --steps 100")
+    assert (played.code, played.out, played.err) == (130, "", "racer: interrupted; nothing was recorded\n")
 
 
 def steps_so_far(folder: Path) -> int:

@@ -158,7 +158,7 @@ def test_latent_that_the_packet_does_not_hold_is_found(recording: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "value", "check", "told"),
     [
-        ("seed", 99, "replay", "stimulus holds seeds that are none of its trials"),
+        ("seed", 99, "replay", "stimulus holds seeds that belong to none of its trials"),
         ("noisy", True, "plan", "noisy is True and the configuration says noise 'none'"),
         ("bits_per_step", 84, "plan", "bits is 84 and the configuration says 85"),
         ("fill", "prior", "plan", "fill is 'prior' and the configuration says 'hold'"),

@@ -202,8 +202,8 @@ BAD: dict[str, tuple[str | bytes, str, str]] = {
     ),
     "unknown fill": (TITLE + "[channel]\nfill = 'guess'", "channel.fill", 'got "guess"'),
     "pace of a film": (TITLE + "[episodes]\npace = 60", "episodes.pace", "between 1 and 50 steps a second; got 60"),
-    "endless pace": (TITLE + "[episodes]\npace = inf", "episodes.pace", "must be a number with an end; got inf"),
-    "no pace": (TITLE + "[episodes]\npace = nan", "episodes.pace", "must be a number with an end; got nan"),
+    "endless pace": (TITLE + "[episodes]\npace = inf", "episodes.pace", "must be a finite number; got inf"),
+    "no pace": (TITLE + "[episodes]\npace = nan", "episodes.pace", "must be a finite number; got nan"),
     "unknown task": (
         TITLE + "[task]\nname = 'lunar-landr'",
         "task",

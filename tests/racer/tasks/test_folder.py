@@ -248,7 +248,7 @@ def unanswerable(folder: Path) -> None:
         (empty, "holds no pictures"),
         (one, "holds 1 picture, and a task takes 20 or more"),
         (gif, "line 62: x.gif is not a PNG, JPEG"),
-        (gif_by_another_name, "007.png cannot be read as a picture (it is none of PNG, JPEG"),
+        (gif_by_another_name, "007.png cannot be read as a picture (it is not one of PNG, JPEG"),
         (huge, "007.png cannot be read as a picture (it has more than 50,000,000 pixels)"),
         (truncated, "007.png cannot be read as a picture"),
         (linked, "007.png cannot be read as a picture (it is a link out of its folder"),

@@ -112,7 +112,7 @@ def test_files_that_are_of_no_use_are_named_in_one_line(path: Path, grey: Latent
         read_card(path, other)
     with pytest.raises(MaskError, match="was fitted for pico, not for agent"):
         read_card(write_mask(tmp_path / "mask.safetensors", grey), grey)
-    with pytest.raises(MaskError, match="without its card"):
+    with pytest.raises(MaskError, match="without its data card"):
         read_card(write_tiny_agent(grey, tmp_path / "bare.safetensors"), grey)
     (tmp_path / "cut.safetensors").write_bytes(path.read_bytes()[:-9])
     with pytest.raises(MaskError, match="is not a fitted file"):

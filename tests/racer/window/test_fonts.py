@@ -69,6 +69,21 @@ def test_a_text_of_several_fonts_stands_on_one_line_as_wide_as_its_parts(monkeyp
     assert line.get_width() == 2 * fonts.width("ä", 40, False) + fonts.width("x", 40, True)
 
 
+@pytest.mark.parametrize("bold", [False, True])
+@pytest.mark.parametrize("size", [14, 16, 20, 24, 33])
+def test_letters_are_spaced_evenly(size: int, bold: bool) -> None:
+    """Alike letters stand equally far apart, and others as in large print: letter and kerning are rounded to pixels."""
+    fonts = Fonts()
+    columns = pygame.surfarray.array_alpha(fonts.render("l" * 20, size, (255, 255, 255), bold)).sum(1)
+    begins = np.flatnonzero(np.diff((columns > columns.max() / 4).astype(int)) == 1)
+    assert len(begins) >= 19 and np.ptp(np.diff(begins)) <= 1
+    text = "Sie dürfen jederzeit aufhören; you may stop at any time"
+    small, large = (
+        np.diff([fonts.width(text[:count], each, bold) for count in range(len(text) + 1)]) for each in (size, 20 * size)
+    )
+    assert abs(small - large / 20).max() <= 1.5
+
+
 def test_marks_stay_with_their_letters() -> None:
     assert clusters("e\u0301a") == ["e\u0301", "a"]
     canvas = Canvas(pygame.Surface((640, 480)))

@@ -7,6 +7,7 @@ import pytest
 from desk import SCREEN, Screen, open_screen
 
 from racer.window.opening import SMALLEST_WINDOW, fitting, leave_screen, open_window
+from racer.window.palette import GROUND
 
 
 @pytest.mark.parametrize(
@@ -26,6 +27,15 @@ def test_window_is_no_larger_than_the_desktop(
     assert fitting(size, desktop) == fits
 
 
+def dark(screen: Screen) -> bool:
+    """Return whether the whole screen soon has the ground's colour, though nobody paints a window."""
+    for _ in range(200):
+        pygame.event.get()
+        if (screen.pixels() == GROUND).all():
+            return True
+    return False
+
+
 def white(screen: Screen, window: pygame.Window, share: float) -> bool:
     """Paint a window white; return whether that soon is the share of the screen that shines."""
     for _ in range(200):
@@ -38,11 +48,14 @@ def white(screen: Screen, window: pygame.Window, share: float) -> bool:
 
 
 @pytest.mark.xvfb
-def test_full_screen_fills_the_screen_without_a_window_manager(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_full_screen_fills_the_screen_without_a_window_manager_and_is_dark_from_the_start(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.delenv("SDL_VIDEODRIVER", raising=False)
     with open_screen() as screen:
         monkeypatch.setenv("DISPLAY", screen.name)
         window = open_window("filling", (640, 480), fullscreen=True)
+        assert dark(screen)
         assert white(screen, window, 1.0)
         assert window.get_surface().get_size() == SCREEN
         leave_screen(window, (640, 480))

@@ -139,11 +139,11 @@ def test_keys_and_clicks_that_come_at_once_were_not_meant_for_the_buttons() -> N
 
 def test_a_key_test_asks_for_a_key_of_every_action_in_turn() -> None:
     tester = KeyTrier(make_spec(LANDER))
-    assert tester.prompt == "Now press left arrow or A"
+    assert tester.prompt == "Now press the left arrow or A"
     tester.taps(pygame.K_a)
-    assert tester.prompt == "Now press up arrow or the space bar"
+    assert tester.prompt == "Now press the up arrow or the space bar"
     tester.taps(pygame.K_RETURN, pygame.K_q, pygame.K_UP)
-    assert tester.prompt == "Now press right arrow"
+    assert tester.prompt == "Now press the right arrow"
     tester.taps(pygame.K_RIGHT)
     assert tester.prompt == TESTING.prompt and not tester.screen.done
     tester.taps(pygame.K_SPACE)

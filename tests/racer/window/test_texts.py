@@ -152,9 +152,9 @@ def test_any_values_are_accepted_as_texts_or_refused_as_a_setting(values: dict[s
 
 def test_keys_are_named_as_people_say_them() -> None:
     german = load_texts("de", None).texts
-    assert english().texts.key_names(["left", "a"]) == "left arrow or A"
+    assert english().texts.key_names(["left", "a"]) == "the left arrow or A"
     assert german.key_names(["right", "left shift", "[6]"]) == "Pfeil rechts oder Left Shift oder 6"
-    assert english().texts.key_names(["up", "down", "space"]) == "up arrow or down arrow or the space bar"
+    assert english().texts.key_names(["up", "down", "space"]) == "the up arrow or the down arrow or the space bar"
     assert english().texts.key_names(["space"]) == "the space bar"
 
 

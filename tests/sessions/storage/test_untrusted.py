@@ -284,7 +284,7 @@ def forget_text_encoding(file: h5py.File, other: Path) -> None:
         (lambda file, other: file.attrs.modify("status", "perhaps"), "status 'perhaps' is unknown"),
         (lambda file, other: file.attrs.modify("participant", "../x"), "participant name"),
         (lambda file, other: file.attrs.__delitem__("schema_version"), "schema_version is missing"),
-        (lambda file, other: file.attrs.__setitem__("schema_version", file.ref), "schema_version is no int"),
+        (lambda file, other: file.attrs.__setitem__("schema_version", file.ref), "schema_version is not of type int"),
         (lambda file, other: file["episodes/000"].attrs.modify("packet_bytes", -1), "packet_bytes must lie"),
     ],
 )
