@@ -18,9 +18,9 @@ class ConceptConfig:
     """Gradient steps of each labeller."""
     coder_steps: int = 4000
     """Gradient steps of stage I."""
-    agent_steps: int = 300
+    agent_steps: int = 200
     """Gradient steps of stage II."""
-    joint_steps: int = 500
+    joint_steps: int = 300
     """Gradient steps of stage III."""
     batch: int = 8
     """Frames per step."""

@@ -8,9 +8,10 @@ A network that labels pixels learns from trials of its own (seeds from 4,000,000
 equation 6), beside PSNR, SSIM, and the Frechet and kernel distances of FID and KID between all frames and what is shown
 of them, in that network's features, averaged over places (not of Inception: they compare with nobody else's). Bits are
 those of real packets: rl-asc's shortest, those of files of the other codecs with their headers, and the slot of
-`coarse`; `jpeg-scan` is charged for the picture's own part of a JPEG file alone, as if both ends knew all else. `rl-asc` takes one agent's choices at each price of a bit; `per-concept` what it chooses most often for each
-concept at that price, whatever the frame; `one-level` the same networks, tables and packets with each of the six levels
-for all concepts, their names not charged. Intervals are 95 %, bootstrap over trials, the same ones for all.
+`coarse`; `jpeg-scan` is charged for the picture's own part of a JPEG file alone, as if both ends knew all else. `rl-
+asc` takes one agent's choices at each price of a bit; `per-concept` what it chooses most often for each concept at that
+price, whatever the frame; `one-level` the same networks, tables and packets with each of the six levels for all
+concepts, their names not charged. Intervals are 95 %, bootstrap over trials, the same ones for all.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import time
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -95,11 +97,14 @@ def main() -> None:
     """Parse the command line, run, print a table and write it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--task", default="car-racing")
-    parser.add_argument("--mask", type=Path, nargs="+", help="files of racer model train-coder; the shipped one if left out")
+    parser.add_argument(
+        "--mask", type=Path, nargs="+", help="files of racer model train-coder; the shipped one if left out"
+    )
     parser.add_argument("--alone", action="store_true", help="leave the standard codecs out")
     parser.add_argument("--trials", type=int, default=24, help="held-out trials, scored")
+    parser.add_argument("--every", type=int, default=1, help="score one of so many of their frames")
     parser.add_argument("--learnt", type=int, default=60, help="trials that the scoring network learns from")
-    parser.add_argument("--steps", type=int, default=600, help="gradient steps of the scoring network")
+    parser.add_argument("--steps", type=int, default=300, help="gradient steps of the scoring network")
     parser.add_argument("--snr", help="also through white Gaussian noise of these ratios, dB, with commas between")
     parser.add_argument("--times", action="store_true", help="also time encoding and decoding")
     parser.add_argument("--out", type=Path, default=Path("build/rl-asc-curves"), help="folder of table and figure")
@@ -110,10 +115,11 @@ def main() -> None:
     model = load_task_model(spec)
     parts = len(spec.labels)
     frames, labels, _ = _collected(args.task, "score", args.learnt, args.out)
-    config = ConceptConfig(labeller_steps=args.steps, batch=16, seed=1)
+    config = ConceptConfig(labeller_steps=args.steps, seed=1)
     work = Work(args.out / "score", {"task": args.task, "learnt": args.learnt, "steps": args.steps})
     scorer = train_labeller(Labelled(frames, labels), parts, work, "labeller", config, torch.device("cpu"))
-    frames, truth, seeds = _collected(args.task, "held_out", args.trials, args.out)
+    collected = _collected(args.task, "held_out", args.trials, args.out)
+    frames, truth, seeds = (each[:: args.every] for each in collected)
     trials = np.unique(seeds)
     drawn = np.random.default_rng(0).integers(len(trials), size=(_RESAMPLES, len(trials)))
 
@@ -193,39 +199,29 @@ def _concepts(codec: ConceptCodec, frames: Frames, mark: str) -> Iterator[Point]
     """Yield what the agent's choices come to, what it usually chooses does, and one level for all."""
     cells, features = codec.look(frames)
     there = (cells[..., None] == np.arange(codec.design.parts)).any((1, 2))
+
+    @cache
+    def coded(number: int, levels: tuple[int, ...]) -> tuple[float, float, Frames]:
+        """Return a frame's bits, those without the names of levels, which both ends may know, and what arrives."""
+        parts = codec.code.symbols(cells[number], np.array(levels, np.int32), features[number])
+        bits = shortest(parts)
+        message = codec.code.read(Reader(pack(parts, bits) or 0, bits))
+        return bits, shortest(parts[:_NAMES] + parts[_NAMES + 1 :]), codec.show([message])[0]
+
+    def point(coder: str, setting: str, levels: NDArray[np.integer]) -> Point:
+        told = (levels * there).tolist()
+        named, bare, shown = zip(*(coded(number, tuple(row)) for number, row in enumerate(told)), strict=True)
+        return Point(f"{coder}{mark}", setting, np.array(named if coder == "rl-asc" else bare), np.stack(shown))
+
     for price in codec.prices:
         levels = codec.choose(cells, features, price)
-        yield _coded(codec, f"rl-asc{mark}", f"price {price:.0e}", cells, features, levels)
+        yield point("rl-asc", f"price {price:.0e}", levels)
         chosen = [np.bincount(levels[there[:, part], part], minlength=1) for part in range(codec.design.parts)]
-        usual = np.array([each.argmax() for each in chosen], np.int32)
+        usual = np.array([each.argmax() for each in chosen])
         print(f"price {price:.0e}: {codec.design.parts} parts' usual levels, from 0: {usual.tolist()}", flush=True)
-        levels = np.tile(usual, (len(frames), 1))
-        yield _coded(codec, f"per-concept{mark}", f"price {price:.0e}", cells, features, levels, named=False)
-    for level in range(len(LEVELS)):
-        levels = np.full((len(frames), codec.design.parts), level, np.int32)
-        yield _coded(codec, f"one-level{mark}", f"{LEVELS[level]} centres", cells, features, levels, named=False)
-
-
-def _coded(
-    codec: ConceptCodec,
-    coder: str,
-    setting: str,
-    cells: NDArray[np.int32],
-    features: NDArray[np.float32],
-    levels: NDArray[np.int32],
-    named: bool = True,
-) -> Point:
-    """Return what levels come to, the bits that name them charged or, where both ends would know them, not."""
-    bits, messages = [], []
-    for number in range(len(cells)):
-        parts = codec.code.symbols(cells[number], levels[number], features[number])
-        whole = shortest(parts)
-        value = pack(parts, whole)
-        assert value is not None
-        messages.append(codec.code.read(Reader(value, whole)))
-        bits.append(whole if named else shortest(parts[:_NAMES] + parts[_NAMES + 1 :]))
-    shown = np.concatenate([codec.show(messages[at : at + 16]) for at in range(0, len(messages), 16)])
-    return Point(coder, setting, np.array(bits, np.float64), shown)
+        yield point("per-concept", f"price {price:.0e}", usual)
+    for level, centres in enumerate(LEVELS):
+        yield point("one-level", f"{centres} centres", np.full(codec.design.parts, level))
 
 
 def _files(frames: Frames) -> Iterator[Point]:
