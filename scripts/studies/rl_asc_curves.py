@@ -100,7 +100,7 @@ def main() -> None:
     parser.add_argument(
         "--mask", type=Path, nargs="+", help="files of racer model train-coder; the shipped one if left out"
     )
-    parser.add_argument("--alone", action="store_true", help="leave the standard codecs out")
+    parser.add_argument("--alone", action="store_true", help="leave the standard codecs and coarse out")
     parser.add_argument("--trials", type=int, default=24, help="held-out trials, scored")
     parser.add_argument("--every", type=int, default=1, help="score one of so many of their frames")
     parser.add_argument("--learnt", type=int, default=60, help="trials that the scoring network learns from")
@@ -118,8 +118,8 @@ def main() -> None:
     config = ConceptConfig(labeller_steps=args.steps, seed=1)
     work = Work(args.out / "score", {"task": args.task, "learnt": args.learnt, "steps": args.steps})
     scorer = train_labeller(Labelled(frames, labels), parts, work, "labeller", config, torch.device("cpu"))
-    collected = _collected(args.task, "held_out", args.trials, args.out)
-    frames, truth, seeds = (each[:: args.every] for each in collected)
+    frames, truth, seeds = _collected(args.task, "held_out", args.trials, args.out)
+    frames, truth, seeds = frames[:: args.every], truth[:: args.every], seeds[:: args.every]
     trials = np.unique(seeds)
     drawn = np.random.default_rng(0).integers(len(trials), size=(_RESAMPLES, len(trials)))
 
@@ -162,8 +162,8 @@ def main() -> None:
         return row
 
     everything = [Point("original", "", np.full(len(frames), 8.0 * frames[0].size), frames)]
-    others = () if args.alone else _files(frames)
-    rows = [measured(each) for each in (*everything, *others, *_coarse(model, frames))]
+    others = () if args.alone else (*everything, *_files(frames), *_coarse(model, frames))
+    rows = [measured(each) for each in others]
     coder = find_coder("rl-asc")
     files = [coder.read(path, model) for path in args.mask] if args.mask else [coder.read_shipped(model)]
     for number, fitted in enumerate(files):
