@@ -18,9 +18,7 @@ class ConceptConfig:
     """Gradient steps of each labeller."""
     coder_steps: int = 4000
     """Gradient steps of stage I."""
-    tried: int = 640
-    """Frames of which all levels are tried for stage II."""
-    agent_steps: int = 1500
+    agent_steps: int = 200
     """Gradient steps of stage II."""
     joint_steps: int = 300
     """Gradient steps of stage III."""
@@ -55,6 +53,6 @@ class ConceptConfig:
     def __post_init__(self) -> None:
         if self.channels not in CHANNELS:
             raise TrainingError(f"channels must be one of {', '.join(map(str, CHANNELS))}; got {self.channels}")
-        for name in ("labeller_steps", "coder_steps", "tried", "agent_steps", "joint_steps", "batch", "checkpoint_steps"):
+        for name in ("labeller_steps", "coder_steps", "agent_steps", "joint_steps", "batch", "checkpoint_steps"):
             if getattr(self, name) < 1:
                 raise TrainingError(f"{name} must be 1 or more; got {getattr(self, name)}")

@@ -13,10 +13,9 @@ What differs from the paper, and why:
   absolute pixel differences, beside equation 33; in stage I the discriminator comes in at half-time. It takes its step
   together with the generator's, not in turns. The agent's reward is equation 12, with the mean intersection over union.
 - The price of a bit is drawn for every frame and told to the agent: one agent serves all rates.
-- The agent does not draw a level and wait for what comes of it (REINFORCE, equations 13 to 15). Of some frames, at
-  levels by chance, all six levels of each concept are tried while the others stay. What they lose and take does not
-  depend on the price, so that all prices learn of each, and the gradient is the expectation over a choice, not a
-  sample of it (expected policy gradient, Ciosek and Whiteson, 2020; the baseline is that of Foerster et al., 2018).
+- The agent does not draw a level and wait for what comes of it (REINFORCE, equations 13 to 15). All six levels of each
+  concept are tried beside the levels drawn for the others, so that the gradient is the expectation over a choice, not
+  a sample of it (expected policy gradient, Ciosek and Whiteson, 2020; the baseline is that of Foerster et al., 2018).
   So nothing is discounted: a choice is credited with all that it changes, at once.
 """
 
@@ -137,7 +136,6 @@ class _Training:
         some = data.frames[:: max(1, len(data.frames) // GROUP)]
         self._judge = Judge(judge, images_of(some).to(self._device), design.parts, config.perceptual_price)
         self._coder.load_state_dict(self._work.stage("coder", self._train_coder))
-        self._stage("stage II")(0.0)
         self._policy.load_state_dict(self._work.stage("agent", self._train_agent))
         joint = _Joint(self._coder, self._policy)
         joint.load_state_dict(self._work.stage("joint", lambda: self._train_joint(joint)))
@@ -166,40 +164,27 @@ class _Training:
         told = self._stage("stage I")
         return dict(trainer.run(loss, config.learning_rate, 1.0, config.checkpoint_steps, told).state_dict())
 
-    def _try_levels(self) -> dict[str, Tensor]:
-        """Return features and label maps of frames, and what each level of each concept loses and takes in bits."""
-        config, coder = self._config, self._coder
-        generator = torch.Generator().manual_seed(config.seed)
-        kept: list[dict[str, Tensor]] = []
-        for _ in range(max(1, config.tried // config.batch)):
-            images, labels = self._data.batch(config.batch, generator, self._device)
+    def _train_agent(self) -> dict[str, Tensor]:
+        config, policy, coder = self._config, self._policy, self._coder
+        trainer = Trainer(policy, self._work, "agent", config.seed, config.agent_steps)
+        coder.requires_grad_(False)
+
+        def loss(step: int) -> Tensor:
+            images, labels, which = self._priced(trainer.generator)
             cells, masks = self._cells(labels)
-            base = torch.randint(len(LEVELS), (len(images), 1), generator=generator)
-            apart = torch.randint(-1, 2, masks.shape[:2], generator=generator)
-            levels = (base + apart).clamp(0, _FINEST).to(self._device)
             with torch.no_grad():
                 features = coder.encoder(images)
                 values, bits = coder.quantised(features, cells, _HARD)
-            lost, spent = self._tried(self._judge.look(images), labels, cells, masks, values, bits, levels)
-            kept.append({"features": features, "cells": cells, "lost": lost, "spent": spent})
-        return {name: torch.cat([each[name] for each in kept]) for name in kept[0]}
-
-    def _train_agent(self) -> dict[str, Tensor]:
-        config, policy = self._config, self._policy
-        tried = {name: each.to(self._device) for name, each in self._work.stage("tried", self._try_levels).items()}
-        trainer = Trainer(policy, self._work, "agent", config.seed, config.agent_steps)
-
-        def loss(step: int) -> Tensor:
-            rows = torch.randint(len(tried["cells"]), (GROUP,), generator=trainer.generator).to(self._device)
-            which = torch.randint(len(self._prices), (GROUP,), generator=trainer.generator).to(self._device)
-            price, masks = self._prices[which], masks_of(tried["cells"][rows], self._design.parts)
-            scores = policy.agent(split_features(tried["features"][rows], masks), masks, price).log_softmax(2)
-            gains = -tried["lost"][rows] - price[:, None, None] * tried["spent"][rows]
+            scores = policy.agent(split_features(features, masks), masks, self._prices[which]).log_softmax(2)
+            levels = drawn(scores, trainer.generator)
+            gains = self._gains(self._judge.look(images), labels, cells, masks, values, bits, levels, which)
             entropy = config.entropy * (1 - step / config.agent_steps)
             return policy.loss(scores, gains, which, masks.flatten(2).amax(2), entropy)
 
         told = self._stage("stage II")
-        return dict(trainer.run(loss, config.learning_rate, 1.0, config.checkpoint_steps, told).state_dict())
+        trained = trainer.run(loss, config.learning_rate, 1.0, config.checkpoint_steps, told)
+        coder.requires_grad_(True)
+        return dict(trained.state_dict())
 
     def _train_joint(self, joint: _Joint) -> dict[str, Tensor]:
         config, coder = self._config, self._coder
@@ -220,8 +205,7 @@ class _Training:
             coded = self._loss(coder, images, wanted, labels, features, masks, shown, spent, price, True)
             values, bits = coder.quantised(features[few].detach(), cells[few], _HARD)
             seen = [each[few] for each in wanted]
-            lost, taken = self._tried(seen, labels[few], cells[few], masks[few], values, bits, levels[few])
-            gains = -lost - price[few][:, None, None] * taken
+            gains = self._gains(seen, labels[few], cells[few], masks[few], values, bits, levels[few], which[few])
             chosen = joint.policy.loss(scores[few], gains, which[few], masks[few].flatten(2).amax(2), 0.0)
             return coded + config.policy_price * chosen
 
@@ -232,7 +216,7 @@ class _Training:
         images: Tensor = coder.generator(split_features(at_levels(values, cells, levels), masks), masks, levels)
         return images
 
-    def _tried(
+    def _gains(
         self,
         wanted: list[Tensor],
         labels: Tensor,
@@ -241,23 +225,20 @@ class _Training:
         values: Tensor,
         bits: Tensor,
         levels: Tensor,
-    ) -> tuple[Tensor, Tensor]:
-        """Return what each level of each concept loses and takes in bits, the others as given, float32[N, M, Q] each.
-
-        Of the loss (equation 12) all but the bits; of concepts that are not there 0.
-        """
-        lost, taken = (torch.zeros(*levels.shape, len(LEVELS), device=levels.device) for _ in range(2))
+        which: Tensor,
+    ) -> Tensor:
+        """Return minus the criterion of each level of each concept, the others as drawn, float32[N, M, Q]."""
+        gains = torch.zeros(*levels.shape, len(LEVELS), device=levels.device)
         rows, parts = masks.flatten(2).amax(2).nonzero(as_tuple=True)
-        at, seen = torch.arange(len(rows)), [each[rows] for each in wanted]
-        nothing = torch.zeros(len(rows), device=levels.device)
+        at, seen, price = torch.arange(len(rows)), [each[rows] for each in wanted], self._prices[which][rows]
         with torch.no_grad():
             for level in range(len(LEVELS)):
                 tried = levels[rows]
                 tried[at, parts] = level
                 shown = self._shown(self._coder, values[:, rows], masks[rows], cells[rows], tried)
-                lost[rows, parts, level] = self._judge.criterion(seen, labels[rows], shown, nothing, nothing)
-                taken[rows, parts, level] = at_levels(bits[:, rows], cells[rows], tried).flatten(1).sum(1)
-        return lost, taken
+                spent = at_levels(bits[:, rows], cells[rows], tried).flatten(1).sum(1)
+                gains[rows, parts, level] = -self._judge.criterion(seen, labels[rows], shown, spent, price)
+        return gains
 
     def _loss(
         self,

@@ -16,7 +16,7 @@ from compression.rl_asc.networks import Design, centres, down_scaled, symbols_of
 from compression.rl_asc.settings import ConceptConfig
 from compression.rl_asc.training import train_concepts
 
-BRIEF = ConceptConfig(labeller_steps=3, coder_steps=4, agent_steps=3, joint_steps=3, batch=4, tried=4, checkpoint_steps=2)
+BRIEF = ConceptConfig(labeller_steps=3, coder_steps=4, agent_steps=3, joint_steps=3, batch=4, checkpoint_steps=2)
 
 
 class Killed(Exception):
