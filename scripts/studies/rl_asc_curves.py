@@ -341,8 +341,18 @@ def _write(rows: list[Row], path: Path) -> None:
 
 
 def _compare(curves: Curves, agent: str, others: set[str], drawn: NDArray[np.int64]) -> None:
-    """Print how many more bits the agent needs than others at equal mIoU (Bjontegaard), with intervals over trials."""
+    """Print how many more bits the agent needs than others at equal mIoU (Bjontegaard), with intervals over trials.
+
+    And by how much its mIoU lies above that of the point of each other that takes about as many bits.
+    """
     for other in sorted(others):
+        for bits, miou in curves[agent]:
+            near, theirs = min(curves[other], key=lambda point: abs(float(np.log(point[0].mean() / bits.mean()))))
+            low, high = np.percentile((miou - theirs)[drawn].mean(1), [2.5, 97.5])
+            print(
+                f"mIoU of {agent} with {bits.mean():.0f} bits over {other} with {near.mean():.0f}: "
+                f"{(miou - theirs).mean():+.4f}, 95 %: {low:+.4f} to {high:+.4f}"
+            )
         every = np.arange(drawn.shape[1])
         found = rate_difference(_curve(curves[other], every), _curve(curves[agent], every))
         told = f"{found.percent:+.1f} %" if found.percent is not None else f"none: {found.reason}"
