@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -16,7 +17,7 @@ from compression.model import latent_model
 from compression.model.latent_model import frames_of
 from compression.model.sizes import Sizes
 from compression.rl_asc.concepts import ConceptCode, Message, check_tables, table_shapes
-from compression.rl_asc.networks import MOST_PARTS, Design, System, down_scaled, masks_of, split_features
+from compression.rl_asc.networks import LEVELS, MOST_PARTS, Design, System, down_scaled, masks_of, split_features
 
 MOST_PRICES = 16
 
@@ -85,7 +86,8 @@ def check_rl_asc(fitted: FittedModel, sizes: Sizes) -> None:
         networks = {f"system.{name}": tuple(value.shape) for name, value in System(design).state_dict().items()}
     prices = fitted.tensors.get("prices", np.zeros(0, np.float32))
     tables = table_shapes(design, plain=fitted.tensors.get("table.level", prices).ndim == 2)
-    require_shapes(fitted, networks | tables | {"cell.weights": (design.parts,), "prices": (prices.size,)})
+    whole = replace(fitted, tensors=_with_slopes(fitted.tensors))
+    require_shapes(whole, networks | tables | {"cell.weights": (design.parts,), "prices": (prices.size,)})
     if not 1 <= prices.size <= MOST_PRICES or not ((prices > 0) & (prices < 1)).all() or (np.diff(prices) < 0).any():
         raise ValueError("its prices of a bit are not valid")
     check_tables({name: fitted.tensors[name] for name in tables})
@@ -99,11 +101,21 @@ def codec_of(fitted: FittedModel, sizes: Sizes) -> ConceptCodec:
         system = System(design)
     state = {
         name.removeprefix("system."): torch.from_numpy(value)
-        for name, value in fitted.tensors.items()
+        for name, value in _with_slopes(fitted.tensors).items()
         if name.startswith("system.")
     }
     system.load_state_dict(state, assign=True)
     return ConceptCodec(design, system, fitted.tensors)
+
+
+def _with_slopes(tensors: Mapping[str, NDArray[np.float32]]) -> dict[str, NDArray[np.float32]]:
+    """Return tensors whose agent's scores go by the price: in files from before they did, by 0."""
+    found = dict(tensors)
+    for name in ("system.agent.decide.4.weight", "system.agent.decide.4.bias"):
+        value = found.get(name)
+        if value is not None and value.shape[:1] == (len(LEVELS),):
+            found[name] = np.concatenate([value, np.zeros_like(value)])
+    return found
 
 
 def design_of(config: Mapping[str, Any], sizes: Sizes) -> Design:

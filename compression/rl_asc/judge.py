@@ -57,6 +57,7 @@ class Judge:
 
 def _mean_iou(truth: Tensor, found: Tensor, parts: int) -> Tensor:
     """Return the mean intersection over union, float32[N], over the parts in either of label maps [N, H, W]."""
-    one, other = functional.one_hot(truth, parts).bool(), functional.one_hot(found, parts).bool()
-    both, either = (one & other).sum((1, 2)), (one | other).sum((1, 2))
+    each = torch.arange(parts, device=truth.device)[:, None, None]
+    one, other = truth[:, None] == each, found[:, None] == each
+    both, either = (one & other).sum((2, 3)), (one | other).sum((2, 3))
     return (both / either.clamp_min(1)).sum(1) / (either > 0).sum(1)

@@ -268,7 +268,8 @@ class Agent(nn.Module):
     """Scores the levels of a concept on seeing its features, its mask, which one it is, and the price of a bit.
 
     Two convolutions with max-pooling and three dense layers, as in the paper; the price of a bit (lambda) is told, so
-    that one agent serves all rates.
+    that one agent serves all rates. A level's score is a line over the logarithm of the price, whose two coefficients
+    are what the network says: the dearer a bit, the coarser the level, however little the agent has learnt.
 
     Args:
         design: Sizes.
@@ -291,7 +292,7 @@ class Agent(nn.Module):
             nn.ReLU(),
             nn.Linear(64, 64),
             nn.ReLU(),
-            nn.Linear(64, len(LEVELS)),
+            nn.Linear(64, 2 * len(LEVELS)),
         )
 
     def forward(self, concepts: Tensor, masks: Tensor, price: Tensor) -> Tensor:
@@ -300,7 +301,8 @@ class Agent(nn.Module):
         seen = self.look(torch.cat([concepts, masks[:, :, None]], 2).flatten(0, 1)).flatten(1)
         which = torch.eye(parts, device=masks.device).repeat(count, 1)
         told = (price.log10() + 3).repeat_interleave(parts)[:, None]
-        logits: Tensor = self.decide(torch.cat([seen, which, told], 1))
+        usual, dearer = self.decide(torch.cat([seen, which, told], 1)).chunk(2, 1)
+        logits: Tensor = usual + told * dearer
         return logits.reshape(count, parts, -1)
 
 

@@ -1,4 +1,4 @@
-"""What stages II and III train of the agent: its choices, and by how much each was better than others."""
+"""What stages II and III train of the agent: its choices, by what each of their levels would have brought."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from torch import Tensor, nn
 from compression.rl_asc.networks import Agent
 
 _KEPT = 0.95
-"""What each step keeps of the running square of gains."""
+"""What each step keeps of the running variances."""
 _LEAST = 1e-12
 
 
 class Policy(nn.Module):
-    """An agent, and how far returns usually lie apart.
+    """An agent, and how far the levels that it hesitates between usually lie apart.
 
     Args:
         agent: On its device.
@@ -21,33 +21,39 @@ class Policy(nn.Module):
         parts: M.
     """
 
-    square: Tensor
-    """float32[P, M], the running mean square of gains at each price, for each concept; 0 of what never was."""
+    variance: Tensor
+    """float32[P, M], of gains under the agent's own choices at each price, for each concept; 0 of what never was."""
 
     def __init__(self, agent: Agent, prices: int, parts: int) -> None:
         super().__init__()
         self.agent = agent
-        self.register_buffer("square", torch.zeros(prices, parts))
+        self.register_buffer("variance", torch.zeros(prices, parts))
 
-    def advantages(self, returns: Tensor, which: Tensor, there: Tensor, codings: int) -> Tensor:
-        """Return how much better returns are than the same frame's other codings', in usual gains.
+    def loss(self, scores: Tensor, gains: Tensor, which: Tensor, there: Tensor, entropy: float) -> Tensor:
+        """Return minus the expected gain and the entropy of choices, means over the concepts that are there.
 
-        Gains grow with the price of a bit, and with how much of the frame is a concept's, a hundredfold: undivided,
-        the agent would learn of what is dear and large alone.
+        The baseline is the expected gain. What a level gains over it is divided by what is usual at its price for its
+        concept: gains grow with the price and the size of a concept a hundredfold, and the agent would learn of what
+        is dear and large alone; and once it leaves the worst level alone, the differences among the others count.
 
         Args:
-            returns: float32[B * K, M], those of a frame's K codings together.
-            which: int64[B * K], the price of each.
-            there: float32[B * K, M], 1 for concepts that are in the frame.
-            codings: K.
+            scores: float32[N, M, Q], log-probabilities.
+            gains: float32[N, M, Q], of each level, all other concepts as they were drawn.
+            which: int64[N], the price of each frame.
+            there: float32[N, M], 1 for concepts that are in the frame.
+            entropy: Weight of the entropy.
         """
-        grouped = returns.reshape(-1, codings, returns.shape[1])
-        gains = ((grouped - grouped.mean(1, keepdim=True)) * codings / (codings - 1)).reshape(returns.shape) * there
-        count = torch.zeros_like(self.square).index_add(0, which, there)
-        mean = torch.zeros_like(self.square).index_add(0, which, gains.pow(2)) / count.clamp_min(1)
-        usual = torch.where(self.square > 0, _KEPT * self.square + (1 - _KEPT) * mean, mean)
-        self.square.copy_(torch.where(count > 0, usual, self.square))
-        return gains / self.square[which].clamp_min(_LEAST).sqrt()
+        likely = scores.exp()
+        expected = likely.detach()
+        over = gains - (expected * gains).sum(2, keepdim=True)
+        count = torch.zeros_like(self.variance).index_add(0, which, there)
+        mean = torch.zeros_like(self.variance).index_add(0, which, (expected * over.pow(2)).sum(2) * there)
+        mean = mean / count.clamp_min(1)
+        usual = torch.where(self.variance > 0, _KEPT * self.variance + (1 - _KEPT) * mean, mean)
+        self.variance.copy_(torch.where(count > 0, usual, self.variance))
+        over = over / self.variance[which].clamp_min(_LEAST).sqrt()[:, :, None]
+        value: Tensor = -((likely * (over - entropy * scores)).sum(2) * there).sum() / there.sum()
+        return value
 
 
 def drawn(scores: Tensor, generator: torch.Generator) -> Tensor:

@@ -16,16 +16,14 @@ class ConceptConfig:
     """n, of the features: 4, 8 or 16."""
     labeller_steps: int = 500
     """Gradient steps of each labeller."""
-    coder_steps: int = 3000
+    coder_steps: int = 4000
     """Gradient steps of stage I."""
-    agent_steps: int = 500
+    agent_steps: int = 200
     """Gradient steps of stage II."""
-    joint_steps: int = 1000
+    joint_steps: int = 300
     """Gradient steps of stage III."""
-    batch: int = 16
+    batch: int = 8
     """Frames per step."""
-    codings: int = 4
-    """Times that each frame of stage II, which has half as many a step, is coded."""
     prices: tuple[float, ...] = (3e-5, 1e-4, 2e-4, 4e-4, 8e-4, 1.6e-3, 4e-3, 1e-2)
     """Lambda, for each bit of the features, that the agent is trained for."""
     coder_price: float = 2e-4
@@ -42,10 +40,8 @@ class ConceptConfig:
     """Weight of the discriminator's features."""
     softness: float = 4.0
     """Sigma of equation 25, for distances in steps of the quantiser."""
-    discount: float = 0.99
-    """Gamma."""
-    entropy: float = 0.05
-    """Weight at first of the entropy of the agent's choices; falls to nothing."""
+    entropy: float = 0.3
+    """Weight at first of the entropy of the agent's choices, in usual gains; falls to nothing."""
     policy_price: float = 0.1
     """Weight of the agent's loss in stage III."""
     learning_rate: float = 2e-3
@@ -60,5 +56,3 @@ class ConceptConfig:
         for name in ("labeller_steps", "coder_steps", "agent_steps", "joint_steps", "batch", "checkpoint_steps"):
             if getattr(self, name) < 1:
                 raise TrainingError(f"{name} must be 1 or more; got {getattr(self, name)}")
-        if self.codings < 2:
-            raise TrainingError(f"codings must be 2 or more; got {self.codings}")

@@ -3,7 +3,7 @@
 First come two labellers: H, the task's network (equation 4), on trials of its own, and F on the coder's. H says what of
 its labels is lost and, by its features, how far two images are apart (equation 11), as a share of how far the features
 of images are from their mean. Stage I trains encoder and generator end to end, stage II the agent with both fixed, by
-REINFORCE with a baseline, stage III all together. At last tables are counted.
+policy gradient with a baseline, stage III all together. At last tables are counted.
 
 What differs from the paper, and why:
 
@@ -13,8 +13,10 @@ What differs from the paper, and why:
   absolute pixel differences, beside equation 33; in stage I the discriminator comes in at half-time. It takes its step
   together with the generator's, not in turns. The agent's reward is equation 12, with the mean intersection over union.
 - The price of a bit is drawn for every frame and told to the agent: one agent serves all rates.
-- The baseline of a return is the mean of the same frame's other codings (Kool, van Hoof and Welling, 2019), and gains
-  are divided by what is usual at their price for their concept.
+- The agent does not draw a level and wait for what comes of it (REINFORCE, equations 13 to 15). All six levels of each
+  concept are tried beside the levels drawn for the others, so that the gradient is the expectation over a choice, not
+  a sample of it (expected policy gradient, Ciosek and Whiteson, 2020; the baseline is that of Foerster et al., 2018).
+  So nothing is discounted: a choice is credited with all that it changes, at once.
 """
 
 from __future__ import annotations
@@ -47,6 +49,10 @@ from compression.rl_asc.soft_coder import SoftCoder, at_levels
 Progress = Callable[[str, float], None]
 """Told the stage and the fraction of the whole training that is done, in [0, 1]."""
 _FINEST = len(LEVELS) - 1
+_HARD = 1000.0
+"""Softness at which bits are those of the centre that is told."""
+_FEW = 4
+"""One of so many frames of a step of stage III teaches the agent."""
 _HINGE_PRICE = 0.1
 """Weight of the discriminator's own loss: Adam's steps do not depend on it, and the clipped norm is the coder's."""
 _SHARES = {"labellers": 0.15, "stage I": 0.45, "stage II": 0.15, "stage III": 0.2, "tables": 0.05}
@@ -164,22 +170,16 @@ class _Training:
         coder.requires_grad_(False)
 
         def loss(step: int) -> Tensor:
-            images, labels, which = self._priced(config.batch // 2, config.codings, trainer.generator)
-            price = self._prices[which]
+            images, labels, which = self._priced(trainer.generator)
             cells, masks = self._cells(labels)
             with torch.no_grad():
                 features = coder.encoder(images)
-                values, bits = coder.quantised(features, cells, 1000.0)
-            scores = policy.agent(split_features(features, masks), masks, price).log_softmax(2)
+                values, bits = coder.quantised(features, cells, _HARD)
+            scores = policy.agent(split_features(features, masks), masks, self._prices[which]).log_softmax(2)
             levels = drawn(scores, trainer.generator)
-            returns = self._returns(self._judge.look(images), labels, cells, masks, values, bits, levels, price)
-            there = masks.flatten(2).amax(2)
-            chosen = scores.gather(2, levels[:, :, None])[:, :, 0]
-            gain = policy.advantages(returns, which, there, config.codings)
-            entropy = -(scores.exp() * scores).sum(2)
-            left = 1 - step / config.agent_steps
-            value: Tensor = -((gain * chosen + left * config.entropy * entropy * there).sum() / there.sum())
-            return value
+            gains = self._gains(self._judge.look(images), labels, cells, masks, values, bits, levels, which)
+            entropy = config.entropy * (1 - step / config.agent_steps)
+            return policy.loss(scores, gains, which, masks.flatten(2).amax(2), entropy)
 
         told = self._stage("stage II")
         trained = trainer.run(loss, config.learning_rate, 1.0, config.checkpoint_steps, told)
@@ -189,9 +189,10 @@ class _Training:
     def _train_joint(self, joint: _Joint) -> dict[str, Tensor]:
         config, coder = self._config, self._coder
         trainer = Trainer(joint, self._work, "joint", config.seed, config.joint_steps, average=True)
+        few = slice(max(1, config.batch // _FEW))
 
         def loss(step: int) -> Tensor:
-            images, labels, which = self._priced(config.batch // 2, 2, trainer.generator)
+            images, labels, which = self._priced(trainer.generator)
             price = self._prices[which]
             cells, masks = self._cells(labels)
             features = coder.encoder(images)
@@ -201,14 +202,12 @@ class _Training:
             shown = self._shown(coder, values, masks, cells, levels)
             spent = at_levels(bits, cells, levels)
             wanted = self._judge.look(images)
-            with torch.no_grad():
-                lost = self._judge.criterion(wanted, labels, shown, spent.flatten(1).sum(1), price)
-            there = masks.flatten(2).amax(2)
-            chosen = scores.gather(2, levels[:, :, None])[:, :, 0]
-            gain = joint.policy.advantages(-lost[:, None].expand_as(there), which, there, 2)
             coded = self._loss(coder, images, wanted, labels, features, masks, shown, spent, price, True)
-            total: Tensor = coded - config.policy_price * (gain * chosen).sum() / there.sum()
-            return total
+            values, bits = coder.quantised(features[few].detach(), cells[few], _HARD)
+            seen = [each[few] for each in wanted]
+            gains = self._gains(seen, labels[few], cells[few], masks[few], values, bits, levels[few], which[few])
+            chosen = joint.policy.loss(scores[few], gains, which[few], masks[few].flatten(2).amax(2), 0.0)
+            return coded + config.policy_price * chosen
 
         told = self._stage("stage III")
         return dict(trainer.run(loss, config.learning_rate / 4, 1.0, config.checkpoint_steps, told).state_dict())
@@ -217,7 +216,7 @@ class _Training:
         images: Tensor = coder.generator(split_features(at_levels(values, cells, levels), masks), masks, levels)
         return images
 
-    def _returns(
+    def _gains(
         self,
         wanted: list[Tensor],
         labels: Tensor,
@@ -226,35 +225,20 @@ class _Training:
         values: Tensor,
         bits: Tensor,
         levels: Tensor,
-        price: Tensor,
+        which: Tensor,
     ) -> Tensor:
-        """Return what each choice and those after it gain, discounted, float32[N, M] (equations 13 to 15)."""
-        so_far = torch.zeros_like(levels)
-        rewards = torch.zeros(levels.shape, device=levels.device)
+        """Return minus the criterion of each level of each concept, the others as drawn, float32[N, M, Q]."""
+        gains = torch.zeros(*levels.shape, len(LEVELS), device=levels.device)
+        rows, parts = masks.flatten(2).amax(2).nonzero(as_tuple=True)
+        at, seen, price = torch.arange(len(rows)), [each[rows] for each in wanted], self._prices[which][rows]
         with torch.no_grad():
-
-            def lost(rows: Tensor) -> Tensor:
-                shown = self._shown(self._coder, values[:, rows], masks[rows], cells[rows], so_far[rows])
-                spent = at_levels(bits[:, rows], cells[rows], so_far[rows]).flatten(1).sum(1)
-                seen = [each[rows] for each in wanted]
-                return self._judge.criterion(seen, labels[rows], shown, spent, price[rows])
-
-            before = lost(torch.arange(0, len(levels), self._config.codings, device=levels.device))
-            before = before.repeat_interleave(self._config.codings)
-            for part, there in enumerate(masks.flatten(2).amax(2).T):
-                rows = there.nonzero()[:, 0]
-                if not len(rows):
-                    continue
-                so_far[rows, part] = levels[rows, part]
-                after = lost(rows)
-                rewards[rows, part] = before[rows] - after
-                before[rows] = after
-        returns = torch.zeros_like(rewards)
-        left = torch.zeros(len(rewards), device=levels.device)
-        for part in reversed(range(levels.shape[1])):
-            left = rewards[:, part] + self._config.discount * left
-            returns[:, part] = left
-        return returns
+            for level in range(len(LEVELS)):
+                tried = levels[rows]
+                tried[at, parts] = level
+                shown = self._shown(self._coder, values[:, rows], masks[rows], cells[rows], tried)
+                spent = at_levels(bits[:, rows], cells[rows], tried).flatten(1).sum(1)
+                gains[rows, parts, level] = -self._judge.criterion(seen, labels[rows], shown, spent, price)
+        return gains
 
     def _loss(
         self,
@@ -285,12 +269,11 @@ class _Training:
             total = total + config.adversarial_price * fooling + config.matching_price * matching
         return total + _HINGE_PRICE * hinge
 
-    def _priced(self, count: int, codings: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-        """Return frames and labels, each as often as it is coded, and which price of a bit each pays."""
-        images, labels = self._data.batch(max(1, count), generator, self._device)
-        which = torch.randint(len(self._prices), (len(images),), generator=generator).to(self._device)
-        images, labels, which = (each.repeat_interleave(codings, 0) for each in (images, labels, which))
-        return images, labels, which
+    def _priced(self, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+        """Return frames and labels, and which price of a bit each frame pays."""
+        images, labels = self._data.batch(self._config.batch, generator, self._device)
+        which = torch.randint(len(self._prices), (len(images),), generator=generator)
+        return images, labels, which.to(self._device)
 
     def _cells(self, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Return down-scaled label maps and their masks."""

@@ -133,10 +133,10 @@ def model_train_coder(
     labeller_steps: Annotated[
         int, typer.Option(min=1, help="Gradient steps of each network that labels pixels.")
     ] = 500,
-    coder_steps: Annotated[int, typer.Option(min=1, help="Gradient steps of stage I, encoder and generator.")] = 3000,
-    agent_steps: Annotated[int, typer.Option(min=1, help="Gradient steps of stage II, the agent.")] = 500,
-    joint_steps: Annotated[int, typer.Option(min=1, help="Gradient steps of stage III, all together.")] = 1000,
-    batch: Annotated[int, typer.Option(min=2, max=4096, help="Frames per step.")] = 16,
+    coder_steps: Annotated[int, typer.Option(min=1, help="Gradient steps of stage I, encoder and generator.")] = 4000,
+    agent_steps: Annotated[int, typer.Option(min=1, help="Gradient steps of stage II, the agent.")] = 200,
+    joint_steps: Annotated[int, typer.Option(min=1, help="Gradient steps of stage III, all together.")] = 300,
+    batch: Annotated[int, typer.Option(min=2, max=4096, help="Frames per step.")] = 8,
     seed: SeedOption = 0,
     device: DeviceOption = Device.auto,
     work: Annotated[

@@ -11,7 +11,7 @@ import numpy as np
 
 from compression.coders.blocks import fixed_coders
 from compression.coders.coder import Coder, coder_names, find_coder
-from compression.errors import CompressionError
+from compression.errors import CoderError, CompressionError
 from compression.fitting.fitted import FittedModel
 from compression.model.latent_model import LatentModel, chosen_device, use_one_thread
 from compression.uplink import uplink_bits
@@ -248,7 +248,10 @@ def _lack(
     """Return why a coder cannot be driven with a latent model; nothing if it can."""
     fitted = None
     if coder.needs is not None:
-        fitted = given.get(coder.needs) or coder.read_shipped(model)
+        try:
+            fitted = given.get(coder.needs) or coder.read_shipped(model)
+        except CoderError as error:  # a package that it needs is not installed
+            return str(error)
         if fitted is None:
             return (
                 f"it needs a file fitted to {coder.needs}, and none comes with this latent model: give one with --mask"

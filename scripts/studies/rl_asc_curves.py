@@ -8,9 +8,10 @@ A network that labels pixels learns from trials of its own (seeds from 4,000,000
 equation 6), beside PSNR, SSIM, and the Frechet and kernel distances of FID and KID between all frames and what is shown
 of them, in that network's features, averaged over places (not of Inception: they compare with nobody else's). Bits are
 those of real packets: rl-asc's shortest, those of files of the other codecs with their headers, and the slot of
-`coarse`. `rl-asc` takes one agent's choices at each price of a bit; `per-concept` what it chooses most often for each
-concept at that price, whatever the frame; `one-level` the same networks, tables and packets with each of the six levels
-for all concepts, their names not charged. Intervals are 95 %, bootstrap over trials, the same ones for all.
+`coarse`; `jpeg-scan` is charged for the picture's own part of a JPEG file alone, as if both ends knew all else. `rl-
+asc` takes one agent's choices at each price of a bit; `per-concept` what it chooses most often for each concept at that
+price, whatever the frame; `one-level` the same networks, tables and packets with each of the six levels for all
+concepts, their names not charged. Intervals are 95 %, bootstrap over trials, the same ones for all.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import time
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +64,9 @@ _FILES: dict[str, tuple[str, list[dict[str, Any]]]] = {
         [{"quality_mode": "rates", "quality_layers": [ratio], "no_jp2": True} for ratio in (80, 40)],
     ),
 }
+_SCAN, _SCAN_HEADER = b"\xff\xda", 14
+"""What begins the scan of a JPEG file of three colours, and its bytes before the picture's own."""
+_NULLS = "per-concept", "one-level"
 _NAMES = 2
 """Place of the levels' names among the symbols of a frame that has any."""
 _QUALITIES: dict[str, dict[str, Any]] = {
@@ -92,11 +97,14 @@ def main() -> None:
     """Parse the command line, run, print a table and write it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--task", default="car-racing")
-    parser.add_argument("--mask", type=Path, help="file of racer model train-coder; the others alone if left out")
+    parser.add_argument(
+        "--mask", type=Path, nargs="+", help="files of racer model train-coder; the shipped one if left out"
+    )
     parser.add_argument("--alone", action="store_true", help="leave the standard codecs and coarse out")
     parser.add_argument("--trials", type=int, default=24, help="held-out trials, scored")
+    parser.add_argument("--every", type=int, default=1, help="score one of so many of their frames")
     parser.add_argument("--learnt", type=int, default=60, help="trials that the scoring network learns from")
-    parser.add_argument("--steps", type=int, default=600, help="gradient steps of the scoring network")
+    parser.add_argument("--steps", type=int, default=300, help="gradient steps of the scoring network")
     parser.add_argument("--snr", help="also through white Gaussian noise of these ratios, dB, with commas between")
     parser.add_argument("--times", action="store_true", help="also time encoding and decoding")
     parser.add_argument("--out", type=Path, default=Path("build/rl-asc-curves"), help="folder of table and figure")
@@ -111,6 +119,7 @@ def main() -> None:
     work = Work(args.out / "score", {"task": args.task, "learnt": args.learnt, "steps": args.steps})
     scorer = train_labeller(Labelled(frames, labels), parts, work, "labeller", config, torch.device("cpu"))
     frames, truth, seeds = _collected(args.task, "held_out", args.trials, args.out)
+    frames, truth, seeds = frames[:: args.every], truth[:: args.every], seeds[:: args.every]
     trials = np.unique(seeds)
     drawn = np.random.default_rng(0).integers(len(trials), size=(_RESAMPLES, len(trials)))
 
@@ -155,15 +164,21 @@ def main() -> None:
     everything = [Point("original", "", np.full(len(frames), 8.0 * frames[0].size), frames)]
     others = () if args.alone else (*everything, *_files(frames), *_coarse(model, frames))
     rows = [measured(each) for each in others]
-    if args.mask:
-        fitted = find_coder("rl-asc").read(args.mask, model)
-        rows += [measured(each) for each in _concepts(codec_of(fitted, model.sizes), frames)]
-        _compare(curves, drawn[:_CURVE_RESAMPLES])
-        if args.snr:
-            noisy = _noisy(model, fitted, frames, [float(each) for each in args.snr.split(",")])
-            _write([measured(point) for point in noisy], args.out / "noise.csv")
-        if args.times:
-            _time(model, fitted, frames)
+    coder = find_coder("rl-asc")
+    files = [coder.read(path, model) for path in args.mask] if args.mask else [coder.read_shipped(model)]
+    for number, fitted in enumerate(files):
+        if fitted is None:
+            parser.error(f"no file of rl-asc is shipped for task {args.task}: name one by --mask")
+        before = set(curves) - {"original"} if number == 0 else set()
+        mark = f" {number + 1}" if number else ""
+        rows += [measured(each) for each in _concepts(codec_of(fitted, model.sizes), frames, mark)]
+        _compare(curves, f"rl-asc{mark}", before | {f"{name}{mark}" for name in _NULLS}, drawn[:_CURVE_RESAMPLES])
+    fitted = files[0]
+    if args.snr and fitted:
+        noisy = _noisy(model, fitted, frames, [float(each) for each in args.snr.split(",")])
+        _write([measured(point) for point in noisy], args.out / "noise.csv")
+    if args.times and fitted:
+        _time(model, fitted, frames)
     _write(rows, args.out / "curves.csv")
     _draw(rows, args.out / "curves.png")
     _show(panels, args.out / "panels.png")
@@ -180,43 +195,33 @@ def _collected(task: str, use: Use, trials: int, out: Path) -> tuple[Frames, Fra
         return kept["frames"], kept["labels"], kept["seeds"]
 
 
-def _concepts(codec: ConceptCodec, frames: Frames) -> Iterator[Point]:
+def _concepts(codec: ConceptCodec, frames: Frames, mark: str) -> Iterator[Point]:
     """Yield what the agent's choices come to, what it usually chooses does, and one level for all."""
     cells, features = codec.look(frames)
     there = (cells[..., None] == np.arange(codec.design.parts)).any((1, 2))
+
+    @cache
+    def coded(number: int, levels: tuple[int, ...]) -> tuple[float, float, Frames]:
+        """Return a frame's bits, those without the names of levels, which both ends may know, and what arrives."""
+        parts = codec.code.symbols(cells[number], np.array(levels, np.int32), features[number])
+        bits = shortest(parts)
+        message = codec.code.read(Reader(pack(parts, bits) or 0, bits))
+        return bits, shortest(parts[:_NAMES] + parts[_NAMES + 1 :]), codec.show([message])[0]
+
+    def point(coder: str, setting: str, levels: NDArray[np.integer]) -> Point:
+        told = (levels * there).tolist()
+        named, bare, shown = zip(*(coded(number, tuple(row)) for number, row in enumerate(told)), strict=True)
+        return Point(f"{coder}{mark}", setting, np.array(named if coder == "rl-asc" else bare), np.stack(shown))
+
     for price in codec.prices:
         levels = codec.choose(cells, features, price)
-        yield _coded(codec, "rl-asc", f"price {price:.0e}", cells, features, levels)
+        yield point("rl-asc", f"price {price:.0e}", levels)
         chosen = [np.bincount(levels[there[:, part], part], minlength=1) for part in range(codec.design.parts)]
-        usual = np.array([each.argmax() for each in chosen], np.int32)
+        usual = np.array([each.argmax() for each in chosen])
         print(f"price {price:.0e}: {codec.design.parts} parts' usual levels, from 0: {usual.tolist()}", flush=True)
-        levels = np.tile(usual, (len(frames), 1))
-        yield _coded(codec, "per-concept", f"price {price:.0e}", cells, features, levels, named=False)
-    for level in range(len(LEVELS)):
-        levels = np.full((len(frames), codec.design.parts), level, np.int32)
-        yield _coded(codec, "one-level", f"{LEVELS[level]} centres", cells, features, levels, named=False)
-
-
-def _coded(
-    codec: ConceptCodec,
-    coder: str,
-    setting: str,
-    cells: NDArray[np.int32],
-    features: NDArray[np.float32],
-    levels: NDArray[np.int32],
-    named: bool = True,
-) -> Point:
-    """Return what levels come to, the bits that name them charged or, where both ends would know them, not."""
-    bits, messages = [], []
-    for number in range(len(cells)):
-        parts = codec.code.symbols(cells[number], levels[number], features[number])
-        whole = shortest(parts)
-        value = pack(parts, whole)
-        assert value is not None
-        messages.append(codec.code.read(Reader(value, whole)))
-        bits.append(whole if named else shortest(parts[:_NAMES] + parts[_NAMES + 1 :]))
-    shown = np.concatenate([codec.show(messages[at : at + 16]) for at in range(0, len(messages), 16)])
-    return Point(coder, setting, np.array(bits, np.float64), shown)
+        yield point("per-concept", f"price {price:.0e}", usual)
+    for level, centres in enumerate(LEVELS):
+        yield point("one-level", f"{centres} centres", np.full(codec.design.parts, level))
 
 
 def _files(frames: Frames) -> Iterator[Point]:
@@ -227,6 +232,9 @@ def _files(frames: Frames) -> Iterator[Point]:
             shown = np.stack([np.asarray(Image.open(io.BytesIO(file)).convert("RGB")) for file in files])
             setting = " ".join(str(value) for value in option.values() if not isinstance(value, bool))
             yield Point(coder, setting, np.array([8.0 * len(file) for file in files]), shown)
+            if kind == "JPEG":
+                scans = [len(file) - file.rindex(_SCAN) - _SCAN_HEADER - 2 for file in files]
+                yield Point("jpeg-scan", setting, 8.0 * np.array(scans), shown)
 
 
 def _file(frame: Frames, kind: str, option: dict[str, Any]) -> bytes:
@@ -332,18 +340,28 @@ def _write(rows: list[Row], path: Path) -> None:
     path.write_bytes(csv_bytes(list(rows[0]), (row.values() for row in rows)))
 
 
-def _compare(curves: Curves, drawn: NDArray[np.int64]) -> None:
-    """Print how many more bits the agent needs than others at equal mIoU (Bjontegaard), with intervals over trials."""
-    for other in [name for name in curves if name not in ("original", "rl-asc")]:
+def _compare(curves: Curves, agent: str, others: set[str], drawn: NDArray[np.int64]) -> None:
+    """Print how many more bits the agent needs than others at equal mIoU (Bjontegaard), with intervals over trials.
+
+    And by how much its mIoU lies above that of the point of each other that takes about as many bits.
+    """
+    for other in sorted(others):
+        for bits, miou in curves[agent]:
+            near, theirs = min(curves[other], key=lambda point: abs(float(np.log(point[0].mean() / bits.mean()))))
+            low, high = np.percentile((miou - theirs)[drawn].mean(1), [2.5, 97.5])
+            print(
+                f"mIoU of {agent} with {bits.mean():.0f} bits over {other} with {near.mean():.0f}: "
+                f"{(miou - theirs).mean():+.4f}, 95 %: {low:+.4f} to {high:+.4f}"
+            )
         every = np.arange(drawn.shape[1])
-        found = rate_difference(_curve(curves[other], every), _curve(curves["rl-asc"], every))
+        found = rate_difference(_curve(curves[other], every), _curve(curves[agent], every))
         told = f"{found.percent:+.1f} %" if found.percent is not None else f"none: {found.reason}"
-        resampled = [rate_difference(_curve(curves[other], each), _curve(curves["rl-asc"], each)) for each in drawn]
+        resampled = [rate_difference(_curve(curves[other], each), _curve(curves[agent], each)) for each in drawn]
         percents = [each.percent for each in resampled if each.percent is not None]
         if len(percents) > len(drawn) / 2:
             low, high = np.percentile(percents, [2.5, 97.5])
             told += f", 95 %: {low:+.1f} to {high:+.1f}, of {len(percents)} of {len(drawn)} resamples"
-        print(f"bits of rl-asc at equal mIoU, against {other} (Bjontegaard): {told}")
+        print(f"bits of {agent} at equal mIoU, against {other} (Bjontegaard): {told}")
 
 
 def _curve(

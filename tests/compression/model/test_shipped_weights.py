@@ -51,13 +51,13 @@ def test_the_held_out_quality_is_what_was_promised(card: dict[str, Any]) -> None
     assert held_out["informative_features"] >= 20
 
 
-def test_every_coder_but_three_finds_its_fitted_file_beside_the_model(
+def test_every_coder_but_two_finds_its_fitted_file_beside_the_model(
     model: LatentModel,
 ) -> None:
     for name in BUILT_IN:
         coder = find_coder(name)
         fitted = coder.read_shipped(model)
-        assert (fitted is None) == (coder.needs is None or name in ("perceptual", "agent", "rl-asc"))
+        assert (fitted is None) == (coder.needs is None or name in ("perceptual", "agent"))
         assert fitted is None or fitted.record.objective == coder.needs
 
 

@@ -16,9 +16,7 @@ from compression.rl_asc.networks import Design, centres, down_scaled, symbols_of
 from compression.rl_asc.settings import ConceptConfig
 from compression.rl_asc.training import train_concepts
 
-BRIEF = ConceptConfig(
-    labeller_steps=3, coder_steps=4, agent_steps=3, joint_steps=3, batch=4, codings=2, checkpoint_steps=2
-)
+BRIEF = ConceptConfig(labeller_steps=3, coder_steps=4, agent_steps=3, joint_steps=3, batch=4, checkpoint_steps=2)
 
 
 class Killed(Exception):
@@ -73,7 +71,7 @@ def test_another_training_in_the_same_folder_is_refused(folder: Path, whole: dic
         trained(folder, config=ConceptConfig(labeller_steps=3, seed=1))
 
 
-@pytest.mark.parametrize("wrong", [{"channels": 5}, {"batch": 0}, {"codings": 1}, {"joint_steps": 0}])
+@pytest.mark.parametrize("wrong", [{"channels": 5}, {"batch": 0}, {"joint_steps": 0}])
 def test_settings_that_cannot_be_are_refused(wrong: dict[str, int]) -> None:
     with pytest.raises(TrainingError, match="must be"):
         ConceptConfig(**wrong)  # type: ignore[arg-type]

@@ -240,7 +240,7 @@ def test_conditions_not_known_here_come_after_the_known_ones() -> None:
 
 
 @pytest.mark.parametrize(
-    "condition", [name for name in condition_names() if name not in ("raw", "perceptual", "agent", "rl-asc")]
+    "condition", [name for name in condition_names() if name not in ("raw", "perceptual", "agent")]
 )
 def test_a_packet_that_is_lost_is_reported_recorded_as_zeros_and_paid_for(condition: str, model: LatentModel) -> None:
     lossy = ChannelConfig(noise="erasures", noise_rate=0.5)

@@ -40,7 +40,7 @@ NOISY = {
     "flips": ChannelConfig(mask_interval="step", fill="prior", noise="flips", noise_rate=0.05),
     "gaussian": ChannelConfig(bits=20, noise="gaussian", noise_rate=0.5),
 }
-FITTED_ELSEWHERE = ("perceptual", "agent", "rl-asc")
+FITTED_ELSEWHERE = ("perceptual", "agent")
 TOO_WIDE = ("png",)
 """No recording holds their packets."""
 UNDER = {

@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -133,6 +134,15 @@ def test_coders_that_cannot_be_had_for_a_model_are_left_out_with_the_reason(
         skipped.coder == "coarse" and "none comes with this latent model" in skipped.reason
         for skipped in bare.grid.skipped
     )
+
+
+def test_a_coder_whose_package_is_not_installed_is_left_out_with_the_reason(
+    grey: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "constriction.constriction", None)
+    grid = prepare_sweep(config(), ("coarse", "rl-asc"), folder=grey).grid
+    assert "coarse" in grid.coders and "rl-asc" not in grid.coders
+    assert any(each.coder == "rl-asc" and "pip install 'racer[coding]'" in each.reason for each in grid.skipped)
 
 
 def test_a_task_that_waits_for_answers_is_driven_in_blocks_of_trials(still: Path, tmp_path: Path) -> None:
