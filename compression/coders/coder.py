@@ -306,17 +306,29 @@ class Coder:
 
     def read(self, path: Path, model: LatentModel) -> FittedModel:
         """Read the file that this coder needs, fitted for a latent model. Raises MaskError if it is of no use."""
-        from compression.fitting.fitted import load_fitted, remedy
+        from compression.fitting.fitted import load_fitted
 
-        made_by = self.made_by or "racer train"
-        fitted = load_fitted(path, model, self.needs, made_by)
+        return self._usable(path, load_fitted(path, model, self.needs, self.made_by or "racer train"), model.sizes)
+
+    def read_for(self, path: Path, sizes: Sizes) -> FittedModel:
+        """Read such a file for frames and actions of these sizes, whatever latent model it was fitted for.
+
+        That is for who makes no use of a latent model. Raises MaskError if it is of no use.
+        """
+        from compression.fitting.fitted import load_fitted
+
+        return self._usable(path, load_fitted(path, None, self.needs, self.made_by or "racer train"), sizes)
+
+    def _usable(self, path: Path, fitted: FittedModel, sizes: Sizes) -> FittedModel:
+        from compression.fitting.fitted import remedy
+
         try:
             if self.check is not None:
-                self.check(fitted, model.sizes)
+                self.check(fitted, sizes)
         except CoderError:
             raise
         except ValueError as error:
-            raise MaskError(f"{path} is damaged: {error}; {remedy(path, made_by)}") from error
+            raise MaskError(f"{path} is damaged: {error}; {remedy(path, self.made_by or 'racer train')}") from error
         return fitted
 
     def read_shipped(self, model: LatentModel) -> FittedModel | None:

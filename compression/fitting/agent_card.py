@@ -22,8 +22,9 @@ def measure(fitted: FittedAgent, rate_model: RateModel, frames: NDArray[np.uint8
 
     The entropy is that of each coordinate by itself, as the frames' own histogram has it (Bader and von Bachmann 2021,
     section 4.3): no table that was drawn up beforehand does better, but for chance. The cross-entropy is that of the
-    rate model that was trained with the agent, and coded bits are those of range-coded messages. Where latents are
-    rounded more finely than the tables go, `coded_entropy` is that of what is coded.
+    rate model that was trained with the agent, the table's that of the file's tables, and coded bits are those of
+    range-coded messages, which name their rung and end on a whole bit. Where latents are rounded more finely than the
+    tables go, `coded_entropy` is that of what is coded.
 
     Args:
         fitted: The agent.
@@ -37,6 +38,7 @@ def measure(fitted: FittedAgent, rate_model: RateModel, frames: NDArray[np.uint8
         cross = rate_model.bits(torch.from_numpy((rounded * rate_model.step).astype(np.float32)))
     chosen = slice(None, None, max(1, len(frames) // _CODED))
     lengths = np.array([fitted.ladder.length(row) for row in numbers[chosen]])
+    ideal = fitted.ladder.costs(numbers[chosen])[:, RUNGS - 1]
     size = latents.shape[1]
     card: dict[str, Any] = {
         "frames": len(frames),
@@ -44,6 +46,7 @@ def measure(fitted: FittedAgent, rate_model: RateModel, frames: NDArray[np.uint8
         "entropy_bits_per_latent": _entropy(rounded),
         "cross_entropy_bits_per_latent": float(cross.double().mean()),
         "coded_entropy_bits_per_latent": _entropy(numbers),
+        "table_cross_entropy_bits_per_latent": float(ideal.mean()) / size,
         "coded_bits_per_latent": float(lengths.mean()) / size,
         "coded_bits_per_frame": float(lengths.mean()),
         "coded_bits_most": int(lengths.max()),

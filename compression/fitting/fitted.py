@@ -104,13 +104,13 @@ def parse_record(text: str) -> FittedRecord:
 
 
 def load_fitted(
-    path: Path, model: LatentModel, objective: str | None = None, made_by: str = "racer train"
+    path: Path, model: LatentModel | None, objective: str | None = None, made_by: str = "racer train"
 ) -> FittedModel:
     """Load a file.
 
     Args:
         path: The file.
-        model: The latent model that it must have been fitted for.
+        model: The latent model that it must have been fitted for; None for any.
         objective: What it must have been fitted for; None for anything.
         made_by: The command that makes such files.
 
@@ -132,7 +132,7 @@ def load_fitted(
         raise MaskError(f"{path} is not a fitted file ({one_line(error)}); {again}") from error
     if objective is not None and record.objective != objective:
         raise MaskError(f"{path} was fitted for {record.objective}, not for {objective}; {again}")
-    if record.model_sha256 not in (model.sha256, model.latents_sha256):
+    if model is not None and record.model_sha256 not in (model.sha256, model.latents_sha256):
         raise MaskError(
             f"{path} was fitted for other weights (latent model {record.model_sha256[:12]}, this one is "
             f"{model.sha256[:12]}); {again}"

@@ -7,6 +7,7 @@ Unlike theirs, the policy also sees the z of a few steps ago, since one picture 
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -112,6 +113,22 @@ class QuantisedAgent:
         with torch.inference_mode():
             actions: NDArray[np.int64] = self.agent(torch.from_numpy(now), torch.from_numpy(before)).argmax(1).numpy()
         return actions
+
+
+class Lagged:
+    """What was made of the last frames of a trial: a policy sees that of `LAG` steps before as well."""
+
+    def __init__(self) -> None:
+        self._kept: deque[NDArray[np.float32]] = deque(maxlen=LAG + 1)
+
+    def clear(self) -> None:
+        """Begin a new trial."""
+        self._kept.clear()
+
+    def before(self, latent: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Keep the latent of the frame, and return that of `LAG` steps before; at a trial's beginning its first."""
+        self._kept.append(latent)
+        return self._kept[0]
 
 
 def filled(network: nn.Module, tensors: Mapping[str, NDArray[Any]]) -> nn.Module:

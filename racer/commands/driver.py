@@ -112,11 +112,11 @@ def driver_fit(
     from racer.drivers.clone_fitting import fit_clone
     from racer.drivers.driver import DriverError
     from racer.drivers.fitting import fit_person
-    from racer.drivers.person import PersonFile, is_clone, is_fitted
+    from racer.drivers.person import SUFFIX, PersonFile, is_clone
     from racer.drivers.recorded import read_drives
     from racer.errors import ConfigError
 
-    if not is_fitted(out.name):
+    if not out.name.endswith(SUFFIX):
         raise ConfigError(f"--out must end in .json, by which a fitted driver is known; got {out.name}")
     if out.exists():
         raise ConfigError(f"{out} exists and was left as it is; give another name with --out")

@@ -21,9 +21,13 @@ if TYPE_CHECKING:
     from racer.drivers.families.pursuit import PursuitTraits
 
 SUFFIX = ".json"
-"""A driver's name that ends in it is such a file."""
+"""A driver's name that ends in it is such a file, written by `racer driver fit`."""
 CLONE_SUFFIX = ".clone.json"
 """One that ends in this holds a recurrent clone."""
+AGENT_SUFFIX = ".safetensors"
+"""One that ends in this is a file of `racer agent train`."""
+AGENT_FAMILY = "agent"
+"""What agents count as."""
 FITTED_FAMILY = "pursuit"
 """The family whose traits are fitted."""
 CLONE_FAMILY = "pixel-policy"
@@ -165,12 +169,14 @@ def is_clone(name: str) -> bool:
 
 def fitted_family(name: str) -> str:
     """Return the family that the driver of a file counts as: whose decisions it has, or of a clone whose eyes."""
+    if name.endswith(AGENT_SUFFIX):
+        return AGENT_FAMILY
     return CLONE_FAMILY if is_clone(name) else FITTED_FAMILY
 
 
 def is_fitted(name: str) -> bool:
     """Return whether a driver's name is that of a file."""
-    return name.endswith(SUFFIX)
+    return name.endswith((SUFFIX, AGENT_SUFFIX))
 
 
 def read_fitted(path: Path) -> PersonFile | CloneFile:
@@ -190,11 +196,15 @@ def read_fitted(path: Path) -> PersonFile | CloneFile:
 
 
 def make_fitted(path: Path, task: Task, dice: int) -> Driver:
-    """Return the fitted person, or clone, with dice of 0 or more.
+    """Return the fitted person, clone or agent, with dice of 0 or more.
 
     Raises:
         DriverError: If the file cannot be used, or the person cannot do this task.
     """
+    if path.name.endswith(AGENT_SUFFIX):
+        from racer.drivers.agent import make_agent
+
+        return make_agent(path, task)
     from racer.drivers.families.pursuit import PURSUIT, Pursuit, eyes_for
 
     fitted, spec = read_fitted(path), task.spec

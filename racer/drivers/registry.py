@@ -70,8 +70,9 @@ def make_driver(name: str, task: Task, person: int, dice: int | None = None) -> 
 
     Args:
         name: A family, `simulated` for the one that the task names, either with `:SEED` for one person whoever is
-            named; a `.json` file of `racer driver fit` for the person that was fitted; or `package.module:factory` for
-            the user's own: `factory(seed)` returns an object with `reset()` and `act(frame)`.
+            named; a `.json` file of `racer driver fit` for the person that was fitted, or a `.safetensors` file of
+            `racer agent train` for the agent; or `package.module:factory` for the user's own: `factory(seed)` returns
+            an object with `reset()` and `act(frame)`.
         task: What is to be done.
         person: Seed of the person's traits, 0 or more.
         dice: Seed of the person's chances, and of the user's own driver; as `person` if None.

@@ -24,7 +24,7 @@ from compression.errors import MaskError
 from compression.fitting.agent import AgentConfig, Gathered, Progress, open_work, train_agent
 from compression.fitting.agent_card import measure
 from compression.fitting.fitted import FittedModel, FittedRecord, dump_fitted
-from compression.model.agent import LAG, QuantisedAgent, agent_sizes
+from compression.model.agent import Lagged, QuantisedAgent, agent_sizes
 from compression.model.latent_model import LatentModel, chosen_device, use_one_thread
 from compression.tensor_files import parse_tensors
 from disk.writing import make_folder, write_whole
@@ -201,7 +201,7 @@ def do_trials(
                 actions = [lane.wandering() for lane in under_way]
             else:
                 latents = acting.rounded(acting.latents(np.stack([lane.frames[-1] for lane in under_way])))
-                before = np.stack([lane.before(latent) for lane, latent in zip(under_way, latents, strict=True)])
+                before = np.stack([lane.lagged.before(latent) for lane, latent in zip(under_way, latents, strict=True)])
                 actions = acting.act(latents, before).tolist()
             for lane, action in zip(under_way, actions, strict=True):
                 lane.act(action)
@@ -224,18 +224,13 @@ class _Lane:
         self._driver.reset()
         self._rng, self._wander, self._wrong = np.random.default_rng([seed, 1]), wander, (0, 0)
         self._actions = len(task.spec.actions)
-        self._latents: list[NDArray[np.float32]] = []
+        self.lagged = Lagged()
         self.tally = Tally(task.spec)
         self.frames: list[NDArray[np.uint8]] = []
         self.told: list[int] = []
         """What the driver would do on seeing each frame."""
         self._episode = episode(task, seed, steps, Bypass(model), lambda: 0, latents=False)
         self._advance(None)
-
-    def before(self, latent: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Keep the latent of the frame, and return that of `LAG` steps before."""
-        self._latents.append(latent)
-        return self._latents[max(0, len(self._latents) - 1 - LAG)]
 
     def wandering(self) -> int:
         """Return what the driver would do, or a wrong action."""

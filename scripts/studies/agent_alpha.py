@@ -29,7 +29,13 @@ from sessions.export.cells import csv_bytes
 
 ALPHAS = (0.0, 1e-5, 1e-4, 1e-3, 1e-2)
 BITS = ("coded_bits_per_latent", "entropy_bits_per_latent", "cross_entropy_bits_per_latent")
-COLUMNS = (*BITS, "coded_bits_per_frame", "squared_error", "squared_error_of_mean_frame")
+COLUMNS = (
+    *BITS,
+    "table_cross_entropy_bits_per_latent",
+    "coded_bits_per_frame",
+    "squared_error",
+    "squared_error_of_mean_frame",
+)
 
 
 def main() -> None:

@@ -1,13 +1,15 @@
 """What pictures gain that were tuned by a model of what people do, and what that model believes they gain.
 
-    python scripts/studies/tuned_pictures.py --task car-racing --coder coarse --bits 5
+    PYTHONPATH=. python scripts/studies/tuned_pictures.py --task car-racing --coder coarse --bits 5
 
 Simulated people of one family are recorded, R is fitted to them, and the decoder is tuned at several weights. Each
 tuned decoder, and its controls, then serves people whom nothing met: others of that family, and of families that R
 never saw. The Goodhart gap is the gain in agreement that R predicts, on the steps under the coder that it was followed
-on, less the measured one. Controls, under the same penalty: R fitted to answers that were shuffled over the steps, and
-a decoder tuned by pixels alone, to what all features show. The penalty alone is the untuned decoder. Rows are kept as
-they are made, so that a run that was interrupted goes on.
+on, less the measured one. Controls, under the same penalty: R fitted to answers that were shuffled over the steps; a
+decoder tuned by pixels alone, to what all features show; PICO's discriminator of actions, which no shadow has told
+anything, in the place of what the original asks for; and the gradient of the recorded family's own eyes, where these
+are a network (`pixel-policy`, `viewer-network`). The penalty alone is the untuned decoder. Rows are kept as they are
+made, so that a run that was interrupted goes on.
 """
 
 from __future__ import annotations
@@ -24,8 +26,11 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch.nn import functional
 
+from compression.fitting.classifiers import Samples, fit_classifier, repeatable
 from compression.fitting.interaction import (
+    RECENT,
     InteractionModel,
     Interactions,
     decoded,
@@ -47,21 +52,25 @@ from racer.sitting.start import StartConfig, start_session
 from racer.tasks.latent_model import load_task_model
 from racer.tasks.registry import make_task, parse_settings
 from racer.training.interactions import read_interactions
+from scripts.studies.oracles import ORACLES
 from sessions import find_recordings
 from sessions.export.cells import csv_bytes
 
 _RESAMPLED = 2000
-_LEFT_OUT = 0.05
-"""Mean squared difference of a latent to the one received, above which something was left out."""
 
 
 @dataclass(frozen=True)
 class Variant:
     """A decoder to be judged."""
 
-    name: str
-    weight: float
+    kind: str
+    weight: float = 0.0
     keeping: float = 0.0
+
+    @property
+    def name(self) -> str:
+        """What the row is called."""
+        return f"{self.kind} {self.weight:g}" * bool(self.weight) + ", keeping" * bool(self.keeping) or self.kind
 
 
 def main() -> None:
@@ -174,21 +183,21 @@ class Study:
             self._say(f"recorded {name}")
 
     def _variants(self) -> Iterator[Variant]:
-        yield Variant("untuned", 0.0)
+        yield Variant("untuned")
         weights = [float(text) for text in self._arguments.weights.split(",")]
         for weight in weights:
-            yield Variant(f"R {weight:g}", weight)
+            yield Variant("R", weight)
         if self._task.spec.failure and self._task.spec.paced:
-            yield Variant(f"R {weights[0]:g}, keeping", weights[0], 1.0)
+            yield Variant("R", weights[0], 1.0)
+        oracle = ["oracle"] if self._arguments.family in ORACLES else []
         for weight in map(float, self._arguments.controls.split(",")):
-            yield Variant(f"shuffled {weight:g}", weight)
-            yield Variant(f"pixels {weight:g}", weight)
+            for kind in ("shuffled", "pixels", "discriminator", *oracle):
+                yield Variant(kind, weight)
 
     def _believed(self, variant: Variant) -> dict[str, Any]:
         """Return what the followed members of R predict of the coder's steps that they were followed on."""
         followed, seen = self._followed()
-        # Under `full` hardly anything is left out.
-        coded = seen.part(np.square(seen.received - seen.latents).mean(axis=1) > _LEFT_OUT)
+        coded = seen.part(~whole(seen))
         before, after = decoded(self._model, coded.received), drawn(self._decoder(variant), coded.received)
         error = float(np.mean((before.astype(np.float32) - after) ** 2))
         return {
@@ -208,14 +217,19 @@ class Study:
         return InteractionModel(interaction.members[1:]), self._data.part(~held)
 
     def _decoder(self, variant: Variant) -> Decoder:
-        if variant.name == "untuned":
+        if not variant.weight:
             return self._model.vae.decoder
         arguments, (followed, seen) = self._arguments, self._followed()
         reward: Reward
-        if variant.name.startswith("pixels"):
+        if variant.kind == "oracle":
+            reward = ORACLES[arguments.family](self._task, decoded(self._model, seen.latents))
+        elif variant.kind == "pixels":
             reward = pixel_reward(decoded(self._model, seen.latents))
-        elif variant.name.startswith("shuffled"):
+        elif variant.kind == "shuffled":
             reward = interaction_reward(self._shuffled(), seen, variant.keeping)
+        elif variant.kind == "discriminator":
+            done, wanted = self._discriminated()
+            reward = interaction_reward(done, replace(seen, wanted=wanted), variant.keeping)
         else:
             reward = interaction_reward(followed, seen, variant.keeping)
         config = TuningConfig(variant.weight, variant.keeping, arguments.gradient_steps, seed=arguments.seed)
@@ -231,6 +245,28 @@ class Study:
         data, other = self._data, self._data.part(order)
         told = {name: getattr(other, name) for name in ("recent", "actions", "wanted", "kept")}
         return InteractionModel(self._interaction(replace(data, **told), "shuffled").members[1:])
+
+    def _discriminated(self) -> tuple[InteractionModel, NDArray[np.float32]]:
+        """Return what predicts from a picture what is done, and PICO's D(a, x) of every action, float32[N, actions].
+
+        That one knows who was shown everything, and what everybody did, but no shadow's answer.
+        """
+        data, held = self._data, left_out(self._data, 0, len(self._interaction(self._data, "R").members))
+        everything = np.ones_like(data.wanted)
+        done = InteractionModel(self._interaction(replace(data, wanted=everything), "done").members[1:])
+        sizes = replace(self._model.sizes, hidden=RECENT * (self._model.sizes.actions + 1))
+        before = functional.one_hot(torch.from_numpy(data.recent), sizes.actions + 1).flatten(1).float()
+        x, action = torch.cat([before, torch.from_numpy(data.latents)], 1), torch.from_numpy(data.actions)
+        config = fitting_config(self._arguments.seed, self._arguments.iterations)
+        label = torch.from_numpy(np.where(whole(data), 1, config.negative_label).astype(np.float32))
+        learnt, judged = (
+            Samples(x[part], action[part], label[part]) for part in (torch.from_numpy(each) for each in (~held, held))
+        )
+        generator = torch.Generator().manual_seed(config.seed)
+        with repeatable(config.seed):
+            found = fit_classifier(learnt, judged, sizes, config, generator, lambda *_: None, "discriminator", 0)
+        self._say(f"discriminator: {found.accuracy(judged.x, judged.action)[0]:.3f} of others' actions, balanced")
+        return done, found.probabilities(x[torch.from_numpy(~held)]).numpy()
 
     def _interaction(self, data: Interactions, name: str) -> InteractionModel:
         config = fitting_config(self._arguments.seed, self._arguments.iterations)
@@ -269,6 +305,13 @@ class Study:
 
     def _say(self, text: str) -> None:
         print(f"# {time.monotonic() - self._begun:.0f} s: {text}", file=sys.stderr, flush=True)
+
+
+def whole(data: Interactions) -> NDArray[np.bool_]:
+    """Return the steps in which all features were shown, bool[N]: half of them are under `full`."""
+    error = np.square(data.received - data.latents).mean(axis=1)
+    least: NDArray[np.bool_] = error <= np.median(error)
+    return least
 
 
 def with_another_decoder(model: LatentModel, decoder: Decoder) -> LatentModel:

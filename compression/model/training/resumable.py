@@ -116,15 +116,25 @@ class Trainer:
         seed: Of the generator that `loss` draws from.
         steps: Gradient steps.
         average: Whether what comes of it is the running average of the weights.
+        betas: Adam's, for the running averages of gradients and of their squares.
     """
 
-    def __init__(self, network: nn.Module, work: Work, name: str, seed: int, steps: int, average: bool = False) -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        work: Work,
+        name: str,
+        seed: int,
+        steps: int,
+        average: bool = False,
+        betas: tuple[float, float] = (0.9, 0.999),
+    ) -> None:
         self.network = network
         self._steps = steps
         self.generator = torch.Generator().manual_seed(seed)
         self._work, self._checkpoint = work, f"{name}-checkpoint"
         self._parameters = list(network.parameters())
-        self._optimizer = torch.optim.AdamW(self._parameters, weight_decay=1e-4, fused=True)
+        self._optimizer = torch.optim.AdamW(self._parameters, betas=betas, weight_decay=1e-4, fused=True)
         self._average: torch.optim.swa_utils.AveragedModel | None = None
         if average:
             most, share = _AVERAGED

@@ -48,7 +48,7 @@ class Network:
     """
 
     def __init__(self, weights: Mapping[str, NDArray[np.float16]]) -> None:
-        self._weights = {name: values.astype(np.float32) for name, values in weights.items()}
+        self.weights = {name: values.astype(np.float32) for name, values in weights.items()}
 
     def __call__(self, seen: Values) -> Values:
         """Return the outputs, float32[N], for what is seen, float32[rows, columns, C]."""
@@ -61,17 +61,17 @@ class Network:
         return found
 
     def _convolved(self, values: Values, name: str) -> Values:
-        weight = self._weights[name]
+        weight = self.weights[name]
         side, _, channels, filters = weight.shape
         windows = sliding_window_view(values, (side, side), axis=(0, 1))[::2, ::2]
         down, across = windows.shape[:2]
         flat = windows.transpose(0, 1, 3, 4, 2).reshape(down * across, side * side * channels)
-        found = flat @ weight.reshape(-1, filters) + self._weights[f"{name}_bias"]
+        found = flat @ weight.reshape(-1, filters) + self.weights[f"{name}_bias"]
         rectified: Values = np.maximum(found, 0).reshape(down, across, filters)
         return rectified
 
     def _layer(self, values: Values, name: str) -> Values:
-        found: Values = values @ self._weights[name] + self._weights[f"{name}_bias"]
+        found: Values = values @ self.weights[name] + self.weights[f"{name}_bias"]
         return found
 
 

@@ -73,19 +73,19 @@ class Network(Sketch):
     def __init__(self) -> None:
         from sklearn.neural_network import MLPClassifier
 
-        self._network: Any = MLPClassifier(
+        self.network: Any = MLPClassifier(
             (96,), alpha=0.01, batch_size=100, max_iter=25, early_stopping=True, n_iter_no_change=6, random_state=1
         )
 
     def learn(self, seen: NDArray[np.float32], answers: NDArray[np.int64]) -> None:
         """See `PictureClassifier`."""
-        self._mean, self._std = seen.mean(axis=0), np.maximum(seen.std(axis=0), 0.02)
+        self.mean, self.std = seen.mean(axis=0), np.maximum(seen.std(axis=0), 0.02)
         with catch_warnings(action="ignore"):  # that more steps would go on changing it
-            self._network.fit((seen - self._mean) / self._std, answers)
+            self.network.fit((seen - self.mean) / self.std, answers)
 
     def probabilities(self, seen: NDArray[np.float32]) -> Answers:
         """See `PictureClassifier`."""
-        found: Answers = self._network.predict_proba((seen - self._mean) / self._std).astype(np.float64)
+        found: Answers = self.network.predict_proba((seen - self.mean) / self.std).astype(np.float64)
         return found
 
 
@@ -165,7 +165,7 @@ class Viewer:
 
     def __init__(self, reader: PictureClassifier, traits: ViewerTraits, dice: int) -> None:
         self.traits = traits
-        self._reader = reader
+        self.reader = reader
         self._rng = np.random.default_rng(np.random.SeedSequence(dice).spawn(2)[1])
 
     def reset(self) -> None:
@@ -178,9 +178,9 @@ class Viewer:
 
     def probabilities(self, frames: NDArray[np.uint8]) -> Answers:
         """Return how probable each answer is on seeing frames, uint8[N, H, W, C]."""
-        seen = self._reader.see(frames)
+        seen = self.reader.see(frames)
         seen += self.traits.grain * self._rng.standard_normal(seen.shape, np.float32)
-        said = np.maximum(self._reader.probabilities(seen), 1e-6) ** (1 / self.traits.temperature)
+        said = np.maximum(self.reader.probabilities(seen), 1e-6) ** (1 / self.traits.temperature)
         said /= said.sum(axis=1, keepdims=True)
         mixed: Answers = (1 - self.traits.lapses) * said + self.traits.lapses / said.shape[1]
         return mixed
