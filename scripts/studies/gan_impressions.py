@@ -17,7 +17,8 @@ million, learning rates 20 times as high and more, drawn faces instead of photog
 of Inception, and a labeller of faces instead of VGG. The generator does not begin at nothing, from where it drew blots
 or one face in the time that two cores have: it is first the decoder of a VAE, which begins as the one that ships for
 `faces`, and keeps drawing known faces beside its fooling loss until it is tuned. What is finished is kept in --out;
-`--objectives` does some, so that several processes can share them once the GAN is there.
+`--part` does some rows, so that processes can share
+them once the GAN is there.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from copy import deepcopy
 from dataclasses import asdict, dataclass, replace
@@ -39,7 +40,7 @@ import torch
 from numpy.typing import NDArray
 from scipy.stats import ttest_ind
 from torch import Tensor, nn
-from torch.func import functional_call  # type: ignore[attr-defined]
+from torch.func import functional_call
 from torch.nn import functional
 
 from compression.model.latent_model import images_of, use_one_thread
@@ -62,6 +63,8 @@ _NOISE = 0.1
 _ALONE = "the fooling loss alone"
 _LOOKED_AT = "red", "layer 4: a filter", "layer 2: a filter"
 """Objectives that have a second round; the first two have controls of their own."""
+ESTIMATOR, SECOND = "estimator", "second round"
+CONTROLS = "shuffled rates", "the rate's own gradient"
 
 
 @dataclass(frozen=True)
@@ -86,24 +89,26 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name, value in asdict(Settings()).items():
         parser.add_argument(f"--{name.replace('_', '-')}", type=type(value), default=value)
-    parser.add_argument("--objectives", default="", help="only those whose names contain one of these, commas between")
+    parser.add_argument(
+        "--part", default="1/1", help="K/N: the K-th of every N rows, so that N processes can share them"
+    )
     parser.add_argument("--out", type=Path, default=Path("gan_impressions"), help="folder of all that is kept")
     arguments = vars(parser.parse_args())
-    out, wanted = arguments.pop("out"), arguments.pop("objectives").split(",")
+    out, (part, parts) = arguments.pop("out"), map(int, arguments.pop("part").split("/"))
     use_one_thread()
     study = Study(Settings(**arguments), Work(out / "work", arguments))
     kept = out / "rows"
     kept.mkdir(exist_ok=True)
-    for number, (name, rate) in enumerate(study.objectives.items()):
+    for number, (name, how) in enumerate(study.units()):
         path = kept / f"{number:02}.json"
-        if not path.exists() and any(part in name for part in wanted):
-            path.write_text(json.dumps(list(study.rows(name, rate)), indent=1))
-    rows = [row for path in sorted(kept.iterdir()) for row in json.loads(path.read_text())]
+        if number % parts == part - 1 and not path.exists():
+            path.write_text(json.dumps(study.row(name, how), indent=1))
+    rows = [json.loads(path.read_text()) for path in sorted(kept.iterdir())]
     for text, table in (("gan", study.quality()), *([("table", rows)] if rows else [])):
         (out / f"{text}.csv").write_bytes(csv_bytes(list(table[0]), (row.values() for row in table)))
         for row in table:
             print(", ".join(f"{key} {value}" for key, value in row.items()))
-    for line in trends([row for row in rows if row["tuned_by"] == "estimator"]):
+    for line in trends([row for row in rows if row["tuned_by"] == ESTIMATOR]):
         print(line)
 
 
@@ -121,43 +126,39 @@ class Study:
         self._vae = self._autoencoder()
         self._vae.load_state_dict(work.stage("vae", self._drawing))
         self._vae.eval().requires_grad_(False)
-        with torch.no_grad():
-            parts = [self._vae.encoder(part) for part in torch.chunk(self._faces, 25)]
-        self._mu, logvar = (torch.cat(each) for each in zip(*parts, strict=True))
-        self._sigma = (logvar / 2).exp()
         self._gan = Pair(self._sizes)
         self._gan.generator.load_state_dict(self._vae.decoder.state_dict())
         self._gan.load_state_dict(work.stage("gan", lambda: self._pretrained(deepcopy(self._gan))))
         self._labeller = Looker(traits.shape[1])
         self._labeller.load_state_dict(work.stage("labeller", lambda: self._labelling(traits[: settings.faces])))
         self._labeller.eval().requires_grad_(False)
-        error = functional.mse_loss(self._labeller(self._unseen), traits[settings.faces :])
-        self._say(f"the labeller explains {1 - float(error):.2f} of the variance of unseen faces' traits")
         self.objectives = objectives(self._labeller, settings.seed)
         """What images are rated by."""
-        self._rated, self._fresh = (self._images(self._gan, number) for number in (1, 2))
-        alone = self._tuned(_ALONE, self._gan, None)
-        self._fresh_alone = self._images(alone, 3)
+        kept = work.stage("images", self._untuned)
+        self._rated, self._fresh, self._fresh_alone = (kept[name] for name in ("rated", "fresh", "alone"))
 
-    def rows(self, name: str, rate: Rate) -> Iterator[Row]:
-        """Yield what tuning by an objective comes to: round by round, and its controls where it has some."""
-        settings, begun = self._settings, self._gan
-        images, shown = self._rated, self._shown(rate, self._rated, 0)
-        estimator = self._estimator(f"{name}, estimator", images, shown)
-        tuned = self._tuned(name, begun, estimator)
-        yield self._row(name, "estimator", rate, estimator, tuned)
-        if name in _LOOKED_AT:  # as in section 4.3.3
-            images = torch.cat([images, more := self._images(tuned, 4)])
-            shown = torch.cat([shown, self._shown(rate, more, 1)])
-            again = self._estimator(f"{name}, second estimator", images, shown, estimator)
-            tuned = self._tuned(f"{name}, second round", tuned, again)
-            yield self._row(name, "estimator, second round", rate, again, tuned)
-        if name in _LOOKED_AT[:2]:
-            mixed = np.random.default_rng(settings.seed).permutation(self._shown(rate, self._rated, 0).numpy())
-            other = self._estimator(f"{name}, shuffled estimator", self._rated, torch.from_numpy(mixed))
-            yield self._row(name, "shuffled rates", rate, other, self._tuned(f"{name}, shuffled", begun, other))
-            itself = self._tuned(f"{name}, own gradient", begun, rate)
-            yield self._row(name, "the rate's own gradient", rate, estimator, itself)
+    def units(self) -> list[tuple[str, str]]:
+        """Return what there is to do: objectives, and by what they are tuned."""
+        names = list(self.objectives)
+        seconds = [(name, SECOND) for name in _LOOKED_AT]  # as in section 4.3.3
+        return [(name, ESTIMATOR) for name in names] + seconds + [(n, how) for n in _LOOKED_AT[:2] for how in CONTROLS]
+
+    def row(self, name: str, how: str) -> Row:
+        """Return what tuning by an objective comes to."""
+        begun, rate = self._gan, self.objectives[name]
+        shown = self._shown(rate, self._rated, 0)
+        if how == "shuffled rates":
+            shown = torch.from_numpy(np.random.default_rng(self._settings.seed).permutation(shown.numpy()))
+        estimator = self._estimator(f"{name}, {how.replace(SECOND, ESTIMATOR)}", self._rated, shown)
+        if how == "the rate's own gradient":
+            return self._row(name, how, estimator, self._tuned(f"{name}, own", begun, rate))
+        tuned = self._tuned(f"{name}, tuned by {how.replace(SECOND, ESTIMATOR)}", begun, estimator)
+        if how == SECOND:
+            more = self._images(tuned, 4)
+            images, shown = torch.cat([self._rated, more]), torch.cat([shown, self._shown(rate, more, 1)])
+            estimator = self._estimator(f"{name}, {how}", images, shown, estimator)
+            tuned = self._tuned(f"{name}, tuned by {how}", tuned, estimator)
+        return self._row(name, how, estimator, tuned)
 
     def quality(self) -> list[Row]:
         """Return how far images are from faces that nothing learnt from, by what the labeller sees in them."""
@@ -182,8 +183,14 @@ class Study:
             for name, images in kinds.items()
         ]
 
-    def _row(self, name: str, how: str, rate: Rate, estimator: Looker, tuned: Pair) -> Row:
-        fresh = self._images(tuned, 5)
+    def _untuned(self) -> dict[str, Tensor]:
+        """Return images of the GAN: those that are rated, fresh ones, and some after the fooling loss alone."""
+        alone = self._tuned(_ALONE, self._gan, None)
+        pairs = {"rated": self._gan, "fresh": self._gan, "alone": alone}
+        return {name: self._images(pair, number) for number, (name, pair) in enumerate(pairs.items(), 1)}
+
+    def _row(self, name: str, how: str, estimator: Looker, tuned: Pair) -> Row:
+        rate, fresh = self.objectives[name], self._images(tuned, 5)
         before, after, alone, first = (
             rate(images).numpy().astype(np.float64) for images in (self._fresh, fresh, self._fresh_alone, self._rated)
         )
@@ -240,6 +247,10 @@ class Study:
         return trainer.run(loss, 1e-3, inf, 100, self._told("vae")).state_dict()
 
     def _pretrained(self, pair: Pair) -> dict[str, Tensor]:
+        with torch.no_grad():
+            parts = [self._vae.encoder(part) for part in torch.chunk(self._faces, 25)]
+        self._mu, logvar = (torch.cat(each) for each in zip(*parts, strict=True))
+        self._sigma = (logvar / 2).exp()
         return self._adversarial("gan", pair, self._settings.gan_steps, self._settings.learning_rate, None, _KEPT)
 
     def _tuned(self, name: str, pair: Pair, rate: Rate | None) -> Pair:
@@ -298,7 +309,7 @@ class Study:
 
         def make() -> dict[str, Tensor]:
             network.train().requires_grad_(True)
-            return self._learnt(name, network, self._settings.estimator_steps, 5e-4, len(images), loss)
+            return self._learnt(name, network, self._settings.estimator_steps, 3e-3, len(images), loss)
 
         network.load_state_dict(self._work.stage(name, make))
         return network.eval().requires_grad_(False)
