@@ -61,10 +61,11 @@ def trends(rows: list[Row]) -> list[str]:
     )
     on_believed, on_spread = linregress(believed, change), linregress(spread, change)
     rose = sum(row["change"] > 0 and float(row["welch_p"]) < 1e-3 for row in rows)
+    zeros = f"Spearman {spearmanr(not_zero, d).statistic:.2f}" if np.ptp(not_zero) else "all shares are the same"
     return [
         f"change on believed change: slope {on_believed.slope:.2f}, correlation {on_believed.rvalue:.2f}",
         f"change on the spread before: slope {on_spread.slope:.2f}, {100 * on_spread.rvalue**2:.0f} % of its variance",
-        f"share of rates that are not zero and d: Spearman {spearmanr(not_zero, d).statistic:.2f}",
+        f"share of rates that are not zero and d: {zeros}",
         f"objectives that rose with p < 0.001: {rose} of {len(rows)}",
     ]
 
