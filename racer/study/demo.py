@@ -20,9 +20,6 @@ from racer.sitting.run import SittingResult
 from racer.sitting.start import StartConfig, start_session
 from racer.training.train import refuse_existing, train
 
-_STEPS = 75
-"""Steps of an episode: enough to show everything, and not to prove anything."""
-
 
 @dataclass(frozen=True)
 class DemoConfig:
@@ -74,11 +71,11 @@ def run_demo(config: DemoConfig, tell: Callable[[str], None]) -> DemoResult | No
     headless = config.driver != KEYBOARD
     mask = config.data / "demo_mask.safetensors"
     refuse_existing(mask)
-    tell(f"1 of 4  The pilot drives: 1 practice, 3 full, 6 random-mask episodes of {_STEPS} steps.")
+    tell("1 of 4  The pilot drives: 1 practice, 3 full, 6 random-mask episodes of 100 steps.")
     pilot = start_session(
         StartConfig(
             participant="demo_pilot",
-            protocol=ProtocolConfig("pilot", practice=1, calibration=3, exploration=6, steps=_STEPS),
+            protocol=ProtocolConfig("pilot", practice=1, calibration=3, exploration=6),
             driver=config.driver,
             headless=headless,
             data=config.data,
@@ -95,7 +92,7 @@ def run_demo(config: DemoConfig, tell: Callable[[str], None]) -> DemoResult | No
         start_session(
             StartConfig(
                 participant=name,
-                protocol=ProtocolConfig("evaluation", practice=0, evaluation=2, steps=_STEPS),
+                protocol=ProtocolConfig("evaluation", practice=0, evaluation=2),
                 driver=SIMULATED,
                 headless=True,
                 data=config.data,
