@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from compression.model.latent_model import LatentModel
 from racer.drivers.registry import make_driver
 from racer.errors import ConfigError
 from racer.loop.attended import Unrecorded
+from racer.loop.behaviour import Behaviour, BehaviourTally
 from racer.loop.conditions import ChannelConfig, build_channel
 from racer.loop.episode import Act, Acted, Episode, Request, Row, Tally, episode
 from racer.loop.lockstep import GROUP, LANES, Stepwise, in_lockstep
@@ -71,6 +72,8 @@ class Score:
     same person with the same dice, sees the original frames of all states that the first one led to, and its answers
     change nothing. An estimate of what equation 1 of PICO (arXiv 2108.04219) is about. None where it was not asked for.
     """
+    behaviour: dict[Behaviour, float] = field(default_factory=dict)
+    """How it was driven; what the task does not have is left out."""
 
 
 Clock = Callable[[], int]
@@ -116,8 +119,9 @@ def _drive(
     shadow = make_driver(job.driver, job.task, job.person, job.seed) if job.shadow else None
     if shadow:
         shadow.reset()
-    tally = Tally(job.task.spec)
-    step_ns = round(job.task.spec.step_seconds * 1e9)
+    spec = job.task.spec
+    tally, behaviour = Tally(spec), BehaviourTally(spec)
+    step_ns = round(spec.step_seconds * 1e9)
     bits = most = lost = agreed = 0
 
     def now() -> int:
@@ -140,7 +144,9 @@ def _drive(
                     noisy=channel.noisy,
                 )
             )
-        run = episode(job.task, job.trial_seed, job.steps, channel, lambda: 0, latents=record is not None)
+        run = episode(
+            job.task, job.trial_seed, job.steps, channel, lambda: 0, latents=record is not None, deviation=True
+        )
         stack.enter_context(closing(run))
         answer = None
         while (request := _next(run, answer)) is not None:
@@ -153,6 +159,8 @@ def _drive(
                 if recorder is not None:
                     recorder.append(request.step)
                 tally.add(request.step.metrics, request.over)
+                failing = bool(spec.failure and request.step.metrics[spec.failure])
+                behaviour.add(request.step.action, failing, request.deviation)
                 bits += request.step.bits
                 most = max(most, request.step.bits)
                 lost += request.lost
@@ -162,7 +170,8 @@ def _drive(
         if recorder is not None:
             recorder.end_episode("complete")
     steps = tally.steps
-    return Score(steps, tally.values(), bits / steps, most, lost / steps, agreed / steps if shadow else None)
+    agreement = agreed / steps if shadow else None
+    return Score(steps, tally.values(), bits / steps, most, lost / steps, agreement, behaviour.values())
 
 
 def _next(run: Episode, answer: Any) -> Request | None:

@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from compression.channel import Bypass, Channel, Downlink, Received
 from compression.uplink import uplink_bits
 from racer.errors import ConfigError
-from racer.tasks.task import Metric, Task, TaskSpec, Trial
+from racer.tasks.task import Deviating, Metric, Task, TaskSpec, Trial
 from sessions import Step
 
 Clock = Callable[[], int]
@@ -88,6 +88,8 @@ class Row:
     """Whether its trial is over."""
     lost: bool
     """Whether no packet arrived, or none that noise had left one."""
+    deviation: float
+    """`Trial.deviation` after the step; 0 where it was not asked for, or the task does not tell it."""
 
 
 Request = Encode | Decode | Act | Row
@@ -97,7 +99,14 @@ Episode = Generator[Request, Any, None]
 
 
 def episode(
-    task: Task, seed: int, steps: int, channel: Channel | Bypass, clock: Clock, *, latents: bool = True
+    task: Task,
+    seed: int,
+    steps: int,
+    channel: Channel | Bypass,
+    clock: Clock,
+    *,
+    latents: bool = True,
+    deviation: bool = False,
 ) -> Episode:
     """Run one episode.
 
@@ -108,8 +117,10 @@ def episode(
         channel: Between the task and whoever acts; reset by this.
         clock: By which the parts of a step are timed.
         latents: Whether rows are to hold the latent of a frame that crosses no channel, which takes encoding it.
+        deviation: Whether rows are to tell the trial's deviation.
     """
     spec = task.spec
+    deviation = deviation and bool(spec.deviation)
     uplink = uplink_bits(len(spec.actions))
     action, metrics = spec.start_action, None
     channel.reset()
@@ -154,6 +165,7 @@ def episode(
                     ),
                     outcome.over,
                     lost=not received.arrived,
+                    deviation=cast(Deviating, look.trial).deviation() if deviation else 0.0,
                 )
                 number += 1
                 if spec.page > 1 and not outcome.over:

@@ -82,6 +82,8 @@ class Point:
     """Merit as a share of the same coder's without noise; None likewise, and without noise."""
     agreement: Estimate | None
     """Share of the steps in which the original frame would have led to the same action; None where it was not asked."""
+    behaviour: dict[str, Estimate]
+    """How it was driven, by name: see `racer.loop.behaviour`; what the task does not have is left out."""
     finished: Estimate | None
     """Share of the trials driven to their end, such as whole laps; None where the task's trials have no end."""
 
@@ -304,5 +306,6 @@ def _point(
         kept=within,
         of_clean=None if clean is None else ratio_of(own.merit, clean.merit, drawn),
         agreement=None if own.agreement is None else mean_of(own.agreement, drawn),
+        behaviour={name: mean_of(values, drawn) for name, values in own.behaviour.items()},
         finished=None if own.finished is None else mean_of(own.finished, drawn),
     )

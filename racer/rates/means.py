@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from racer.loop.behaviour import BEHAVIOURS
 from racer.rates.driving import CellScore
 from racer.rates.grid import OperatingPoint
 from racer.rates.resampling import Table
@@ -21,6 +22,7 @@ class Means:
     merit: Table
     metrics: dict[str, Table]
     agreement: Table | None
+    behaviour: dict[str, Table]
     bits_mean: float
     bits_most: int
     lost: float
@@ -56,6 +58,11 @@ def _of(group: Sequence[CellScore], spec: TaskSpec) -> Means:
         agreement=np.array([np.mean(np.array(own, float)) for own in agreed]) if asked else None,
         merit=_merit(spec.primary, metrics[spec.primary.name]),
         metrics=metrics,
+        behaviour={
+            name: np.array([np.mean([episode.behaviour[name] for episode in score.episodes]) for score in group])
+            for name in BEHAVIOURS
+            if all(name in episode.behaviour for episode in every)
+        },
         bits_mean=per_step([episode.bits_mean for episode in every]),
         bits_most=max(episode.bits_most for episode in every),
         lost=per_step([episode.lost for episode in every]),

@@ -28,6 +28,7 @@ from disk.reading import NotPlainError, open_plain
 from disk.writing import make_folder, open_to_append, write_whole
 from racer.errors import RacerError
 from racer.loop.batched import Score
+from racer.loop.behaviour import Behaviour
 from racer.rates.driving import CellScore
 from racer.rates.grid import Cell, Noise, OperatingPoint, TaskSettings
 from racer.rates.provenance import SweepSettings
@@ -71,6 +72,7 @@ class _Episode(_Strict):
     bits_most: Annotated[int, Field(ge=0, le=10**9)]
     lost: Share
     agreement: Share | None = None
+    behaviour: dict[Behaviour, Annotated[float, Field(ge=0, le=1e9)]] = {}
 
 
 class _Line(_Strict):

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from disk.writing import write_whole
+from racer.loop.behaviour import BEHAVIOURS
 from racer.rates.curves import Curve, fit_curves
 from racer.rates.driving import CellScore
 from racer.rates.families import WorstFamily, worst_families
@@ -102,6 +103,7 @@ def write_rates(
         "of_clean",
         "agreement",
         "finished",
+        *BEHAVIOURS,
     )
     ends = tuple(f"{name}{end}" for name in estimates for end in ("", "_low", "_high"))
     values = tuple(metric.name for metric in spec.metrics)
@@ -186,7 +188,8 @@ def _points(curves: Iterable[Curve], sweep: Sweep) -> Iterator[tuple[Cell, ...]]
         for point in curve.points:
             over = [point.over.get(name) for name in COMPARED_NULLS]
             shares = point.of_raw, point.normalised, *over, point.over_families
-            further = point.of_clean, point.agreement, point.finished
+            behaviour = [point.behaviour.get(name) for name in BEHAVIOURS]
+            further = point.of_clean, point.agreement, point.finished, *behaviour
             estimates = (*point.metrics.values(), *shares, *further)
             yield (
                 *_place(curve),

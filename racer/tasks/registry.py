@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast, get_type_hints
 import numpy as np
 
 from racer.errors import ConfigError, RacerError
-from racer.tasks.task import Labelled, Located, Outcome, Task, TaskSpec, Telling, Trial
+from racer.tasks.task import Deviating, Labelled, Located, Outcome, Task, TaskSpec, Telling, Trial
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -291,6 +291,14 @@ class _CheckedTrial:
         if labels.max() >= most:
             raise self._wrong(f"labels() must lie below {most}, the number of its labels; got {labels.max()}")
         return labels
+
+    def deviation(self) -> float:
+        if not self._spec.deviation:
+            return 0.0
+        told = self._ask("deviation()", lambda: cast(Deviating, self._trial).deviation())
+        if not (isinstance(told, Real) and 0 <= told < math.inf):
+            raise self._wrong(f"deviation() must be finite and 0 or more; it returned {_brief(str(told))}")
+        return float(told)
 
     def close(self) -> None:
         self._ask("close()", lambda: self._trial.close())

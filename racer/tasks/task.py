@@ -140,6 +140,9 @@ class TaskSpec:
     failure: str = ""
     """Name of the boolean metric that says of each step whether what is to be avoided happened, such as leaving the
     road; empty where there is none."""
+    deviation: str = ""
+    """What `Trial.deviation` tells, such as `distance from the middle of the road, track units`; empty where trials
+    have no such method."""
     software: tuple[str, ...] = ()
     """Installed packages that decide what a trial comes to, such as `gymnasium`."""
     drawing: Callable[[], str] | None = None
@@ -267,6 +270,13 @@ class Mapped(Protocol):
 
     def outlines(self) -> Sequence[NDArray[np.float64]]:
         """Return lines of what does not move, float64[N, 2] each, in the same units."""
+
+
+class Deviating(Protocol):
+    """A trial that knows how far one is from where one should be, for sweeps; never for anybody who acts."""
+
+    def deviation(self) -> float:
+        """Return it as of now, 0 or more: see `TaskSpec.deviation`."""
 
 
 class Task(Protocol):

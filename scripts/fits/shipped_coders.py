@@ -70,12 +70,12 @@ class Pilots:
         ]
 
 
-def drive_pilots(model: LatentModel) -> Pilots:
-    """Let the pilots drive."""
+def drive_pilots(model: LatentModel, family: str = "pursuit") -> Pilots:
+    """Let a family's pilots drive."""
     latents, actions = [], []
     for number, (seed, speed) in enumerate((seed, speed) for seed in PILOTS for speed in SPEEDS):
         task = make_task(TASK, {"speed": speed})
-        driver = make_driver("pursuit", task, seed)
+        driver = make_driver(family, task, seed)
         driver.reset()
         frames, taken = [], []
         with closing(task.start(FIRST_TRACK + number)) as trial:

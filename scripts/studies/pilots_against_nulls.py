@@ -46,14 +46,14 @@ Scores = dict[tuple[str, str], Values]
 """What people came to, float64[people], by driver and coder."""
 
 
-def mask_of(number: int, out: Path, config: RatesConfig, bits: int, steps: int) -> Path:
+def mask_of(number: int, out: Path, config: RatesConfig, bits: int, steps: int, mixed: bool) -> Path:
     """Return the mask of one pilot, who drives and is trained on if that has not happened yet."""
     mask, data = out / f"pilot{number}.safetensors", out / f"pilot{number}"
     if mask.exists():
         return mask
     channel = ChannelConfig(bits, config.mask_interval, config.fill)
     if not (data.exists() and sessions.find_recordings(data)):
-        protocol = ProtocolConfig("pilot", practice=0, steps=steps)
+        protocol = ProtocolConfig("pilot", practice=0, steps=steps, mixed=mixed)
         task = make_task(config.task, config.settings[0].values)
         start_session(
             StartConfig(f"pilot{number}", protocol, task, None, channel, "simulated", (), data, number, headless=True)
@@ -107,6 +107,7 @@ def main() -> None:
     parser.add_argument("--set", default="speed=60", help="one value a setting: NAME=VALUE,NAME=VALUE")
     parser.add_argument("--drivers", default="path-tracking,two-point,edge-following,satisficing,pixel-policy")
     parser.add_argument("--pilots", type=int, default=3)
+    parser.add_argument("--mixed", action="store_true", help="chance decides in each round if a pilot explores")
     parser.add_argument("--bits", type=int, default=85)
     parser.add_argument("--participants", type=int, default=6)
     parser.add_argument("--choosers", type=int, default=3, help="people that fixed masks are chosen on")
@@ -129,7 +130,8 @@ def main() -> None:
         fill=args.fill,
     )
     spec = make_task(args.task).spec
-    masks = [mask_of(FIRST_PILOT + number, args.out, config, args.bits, args.steps) for number in range(args.pilots)]
+    pilots = range(FIRST_PILOT, FIRST_PILOT + args.pilots)
+    masks = [mask_of(number, args.out, config, args.bits, args.steps, args.mixed) for number in pilots]
     halves = fixed_coders(load_task_model(spec).sizes, args.bits)
     choosing = replace(config, drivers=(spec.driver,), participants=args.choosers, seed=args.seed + 1)
     chosen = {

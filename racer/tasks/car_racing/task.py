@@ -184,6 +184,7 @@ _SPEC = TaskSpec(
     truth="the road's position",
     labels=LABELS,
     failure="off_road",
+    deviation="distance from the middle of the road, track units",
     software=("gymnasium", "box2d", "pygame-ce", "numpy"),
     drawing=_drawn_by,
 )

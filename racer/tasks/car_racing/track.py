@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import cached_property
 
 import numpy as np
 from gymnasium.envs.box2d import car_racing as stock
@@ -94,7 +95,7 @@ class Track:
         anticlockwise from the car's direction, in radians.
         """
         hull = self._env.car.hull
-        direction, x, y = np.array(self._env.track)[:, 1:].T
+        direction, x, y = self._patches
         x, y = x - hull.position[0], y - hull.position[1]
         seen = (int(np.argmin(x * x + y * y)) + _TOLD_PATCHES) % len(x)
         cosine, sine = math.cos(hull.angle), math.sin(hull.angle)
@@ -112,6 +113,20 @@ class Track:
         track = np.array(self._env.track + self._env.track[:1])
         aside = stock.TRACK_WIDTH * np.column_stack([np.cos(track[:, 1]), np.sin(track[:, 1])])
         return [track[:, 2:] - aside, track[:, 2:] + aside]
+
+    def deviation(self) -> float:
+        """Return the distance of the car from the middle of the patch of road nearest to it, across it, track units."""
+        x, y = self._env.car.hull.position
+        direction, right, ahead = self._patches
+        right, ahead = right - x, ahead - y
+        nearest = int(np.argmin(right * right + ahead * ahead))
+        across = math.cos(direction[nearest]) * right[nearest] + math.sin(direction[nearest]) * ahead[nearest]
+        return abs(float(across))
+
+    @cached_property
+    def _patches(self) -> NDArray[np.float64]:
+        """Direction, x and y of the middle of each patch of road, float64[3, P]."""
+        return np.array(self._env.track)[:, 1:].T.copy()
 
     def close(self) -> None:
         """Give the physics world back; without this each track keeps about 2 MB."""

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -196,6 +197,18 @@ def test_a_score_is_what_the_recorded_metrics_come_to(drive: Drive) -> None:
     for metric in CAR_RACING.spec.metrics:
         values = np.array([step.metrics[metric.name] for step in memory.steps])
         assert score.metrics[metric.name] == pytest.approx(metric.of_trial(values), rel=1e-12)
+
+
+def test_a_score_says_how_it_was_driven_and_is_the_same_with_a_recorder_and_without(drive: Drive) -> None:
+    fast = replace(JOB, condition="blind", task=make_task("car-racing", {"speed": 100.0}), steps=120)
+    memory = Memory()
+    (score,), (recorded,) = drive([fast]), drive([fast], record=lambda job, clock: memory)
+    assert score == recorded
+    failing = [False, *(bool(step.metrics["off_road"]) for step in memory.steps)]
+    begun = sum(now and not before for before, now in pairwise(failing))
+    assert begun > 0, "who sees nothing leaves the road"
+    assert score.behaviour["failures"] == pytest.approx(begun * 60 / (120 * fast.task.spec.step_seconds))
+    assert score.behaviour["deviation"] > drive([replace(fast, condition="raw")])[0].behaviour["deviation"]
 
 
 def test_time_passes_by_the_tasks_steps(drive: Drive) -> None:

@@ -4,6 +4,7 @@ import math
 import string
 import subprocess
 import sys
+from contextlib import closing
 from typing import Any
 
 import gymnasium
@@ -223,3 +224,16 @@ def test_saying_what_the_task_is_does_not_load_the_game() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_the_deviation_is_how_far_the_middle_of_the_road_lies_across_it() -> None:
+    track = Track(CarRacing(), 5)
+    with closing(track):
+        assert track.deviation() < 0.5, "a run begins in the middle of the road"
+        for _ in range(40):
+            track.step(RIGHT)
+            right, turned = track.truth()[[1, 13]]
+            ahead = track.truth()[7]
+            across = math.cos(turned) * right + math.sin(turned) * ahead
+            assert track.deviation() == pytest.approx(abs(across), abs=1e-9)
+        assert track.deviation() > 2
