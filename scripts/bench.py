@@ -382,7 +382,7 @@ def bench_start(checkout: Path = HERE) -> dict[str, Any]:
 def bench_window(checkout: Path = HERE) -> dict[str, Any]:
     """Time a sitting of a checkout from its command to its window, five times after one that is not counted.
 
-    Needs an X server without another such window, and xdotool.
+    Needs an X server without other windows that outlives its last one (`Xvfb -noreset`), and xdotool.
     """
     times = []
     with _installed(checkout) as environment:
@@ -390,10 +390,12 @@ def bench_window(checkout: Path = HERE) -> dict[str, Any]:
             with TemporaryDirectory() as folder:
                 begun = time.perf_counter()
                 with subprocess.Popen([*RACER, "session", "start", "bench"], env=environment, cwd=folder) as sitting:
-                    search = ["xdotool", "search", "--onlyvisible", "--name", "^Racer$"]
+                    search = ["xdotool", "search", "--onlyvisible", "--class", ".+"]
                     while sitting.poll() is None and subprocess.run(search, capture_output=True).returncode:
                         time.sleep(0.02)
                     times.append((time.perf_counter() - begun) * 1000)
+                    if sitting.poll() is not None:
+                        raise SystemExit("the sitting ended before a window was seen")
                     sitting.kill()
     return {"session start to its window": summary(times[1:])}
 
