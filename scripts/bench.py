@@ -389,7 +389,8 @@ def bench_window(checkout: Path = HERE) -> dict[str, Any]:
         for _ in range(6):
             with TemporaryDirectory() as folder:
                 begun = time.perf_counter()
-                with subprocess.Popen([*RACER, "session", "start", "bench"], env=environment, cwd=folder) as sitting:
+                command = [*RACER, "session", "start", "bench"]
+                with subprocess.Popen(command, env=environment, cwd=folder, stdout=subprocess.DEVNULL) as sitting:
                     search = ["xdotool", "search", "--onlyvisible", "--class", ".+"]
                     while sitting.poll() is None and subprocess.run(search, capture_output=True).returncode:
                         time.sleep(0.02)

@@ -233,7 +233,7 @@ def sit(
         raise ConfigError("the protocol has no episodes; raise one of the episode counts")
     earlier = None
     if config.participant is not None:
-        # What is wrong with a driver or a participant is said before anything is written or opened.
+        # What is wrong with a driver or a participant is said before anything is written or anybody sits down.
         refuse_trainers(config.protocol.protocol, config.participant, fitted, model)
     simulated_clock = SimulatedClock()
     keys, display = at or (HeldKeys(config.task.spec, config.keys), SimulatedDisplay(simulated_clock))

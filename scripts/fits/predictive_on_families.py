@@ -100,10 +100,12 @@ def kept_drives(
     work.mkdir(parents=True, exist_ok=True)
     latents, actions = [], []
     for family in families:
-        path = work / f"{family}.npz"
+        path = work / f"{family}-{laps}.npz"
         if not path.exists():
             pieces = list(drives(model, fitted, family, range(FIRST_SEED, FIRST_SEED + laps)))
-            np.savez(path, latents=[piece for piece, _ in pieces], actions=[taken for _, taken in pieces])
+            begun = work / "begun.npz"
+            np.savez(begun, latents=[piece for piece, _ in pieces], actions=[taken for _, taken in pieces])
+            begun.replace(path)
         with np.load(path) as kept:
             latents.append(kept["latents"])
             actions.append(kept["actions"])

@@ -46,8 +46,8 @@ _ABOVE = CRAFT_ROW - 9
 """Rows of the frame in which there is sky alone."""
 _LEAST_CONTRAST = 9.0
 """Brightness, of 255, by which the column above the pad stands out."""
-_OUT_OF_VIEW = 8.0
-"""Units aside of a pad that only the arrow points to."""
+_BEYOND = 3.0
+"""Units beyond the edge of the frame of a pad that only the arrow points to; more than half a pad is wide."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,11 @@ class HueEyes:
         width: Units across the frame.
     """
 
+    out_of_view: float
+    """Units aside of a pad that only the arrow points to."""
+
     def __init__(self, width: float) -> None:
+        self.out_of_view = width / 2 + _BEYOND
         self._scale = FRAME_SIZE / width
         edges = np.arange(FRAME_SIZE)
         half = PAD_WIDTH * self._scale / 2
@@ -96,7 +100,7 @@ class HueEyes:
             beside = yellow[CRAFT_ROW - 7 : CRAFT_ROW + 7]
             left, right = float(beside[:, :7].sum()), float(beside[:, -7:].sum())
             if max(left, right) >= _LEAST_ARROW:
-                aside = math.copysign(_OUT_OF_VIEW, right - left)
+                aside = math.copysign(self.out_of_view, right - left)
         else:
             gap = self._gap(yellow[CRAFT_ROW + 1 :].sum(axis=1))
         return Glimpse(aside, gap, self._velocity(green), _tilt(magenta))
@@ -294,8 +298,8 @@ class TauPilot:
             tilt += _BELIEF * surprise
             turning += _TURNING_BELIEF * surprise / STEP
         self._motion = Motion(across, up, tilt, turning)
-        self._aside = _followed(self._aside, -across, seen.aside, wrong[2])
-        self._gap = _followed(self._gap, up, seen.gap, wrong[3])
+        self._aside = _followed(self._aside, -across, seen.aside, wrong[2], self._eyes.out_of_view)
+        self._gap = _followed(self._gap, up, seen.gap, wrong[3], self._eyes.out_of_view)
 
     def _decide(self) -> int:
         traits, feel = self.traits, self._feel
@@ -331,7 +335,7 @@ class TauPilot:
             down = max(min(gap / max(tau, STEP), traits.cruise), _TOUCH_DOWN)
         beside = max(abs(self._aside) - _ROOM, 0.0)
         across = min(abs(self._aside) / max(traits.coupling * tau, _SHORTEST), traits.hurry)
-        if abs(self._aside) >= _OUT_OF_VIEW:
+        if abs(self._aside) >= self._eyes.out_of_view:
             return math.copysign(across, self._aside), _CLIMB
         if self._gap is not None and beside:  # the height must not close before the side
             closing = math.copysign(self._motion.across, self._motion.across * self._aside)
@@ -339,11 +343,14 @@ class TauPilot:
         return math.copysign(across, self._aside), -down
 
 
-def _followed(kept: float | None, speed: float, seen: float | None, wrong: float) -> float | None:
-    """Return how large a gap is thought to be after a step, given the speed at which it widens, units/s."""
+def _followed(kept: float | None, speed: float, seen: float | None, wrong: float, most: float) -> float | None:
+    """Return how large a gap is thought to be after a step, given the speed at which it widens, units/s.
+
+    From `most` on it is no more than a guess, and is not smoothed.
+    """
     if seen is None:
         return None if kept is None else kept + speed * STEP
-    if kept is None or abs(seen) >= _OUT_OF_VIEW or abs(kept) >= _OUT_OF_VIEW:
+    if kept is None or abs(seen) >= most or abs(kept) >= most:
         return seen
     return kept + speed * STEP + _BELIEF * (seen * wrong - kept - speed * STEP)
 

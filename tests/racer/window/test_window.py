@@ -63,10 +63,20 @@ def xdotool(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
 
 def test_nothing_pressed_counts_while_something_loads(open_window: OpenWindow) -> None:
     window, pressed = open_window(), threading.Event()
-    window.listener = lambda kind, detail, at: pressed.set()
-    for event in (ESC, QUIT, SPACE):
-        pygame.event.post(event)
-    assert window.load(lambda: pressed.wait() and "model") == "model"
+    told: list[str] = []
+
+    def listen(kind: str, detail: str, at: int) -> None:
+        if not told:  # while it loads, and after what was pressed before
+            for event in (ESC, QUIT, click(), SPACE, down(pygame.K_F8)):
+                pygame.event.post(event)
+        told.append(detail)
+        if detail == "f8":
+            pressed.set()
+
+    window.listener = listen
+    pygame.event.post(TICK)
+    assert window.load(lambda: pressed.wait(60) and "model") == "model"
+    assert {"space", "f8"} <= set(told)
     with pytest.raises(ConfigError, match=r"^no model$"):
         window.load(no_model)
 
