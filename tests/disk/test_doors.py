@@ -31,7 +31,7 @@ OF_ANYTHING = re.compile(
 )
 """The same of a value, whatever it is."""
 NOT_OF_FILES = re.compile(
-    r"re\.compile|(copy|dataclasses)\.(copy|deepcopy|replace)|numpy\.copy(sign|to)|builtins\.File\w+|zipfile\.BadZipFile"
+    r"re\.compile|(copy|dataclasses)\.(copy|deepcopy|replace)|numpy\.copy(sign|to)|math\.copysign|builtins\.File\w+|zipfile\.BadZipFile"
     r"|io\.Buffered(Reader|Writer)|numpy\.lib\.format\.(read|write)_\w+|safetensors\.(numpy|torch)\.(load|save)"
     r"|h5py\.(Dataset|check_string_dtype|h5[ad]\.open)|cryptography\.\S+\.load_pem_private_key"
 )
@@ -49,6 +49,7 @@ ALLOWED = {
         "self._pillow.open": "from memory",
     },
     "racer/cli.py": {
+        "importlib.import_module": BY_NAME,
         "tempfile.NamedTemporaryFile": "the details of a defect, where the system keeps such files",
         "os.open": "of the null device",
         "signal.*": "a signal",
@@ -106,7 +107,7 @@ ALLOWED = {
 }
 """By file, each reference that may stand there, and why it is no way around the doors."""
 
-OTHERS = {"self._open", "self._experimenter.open", "table.load", "self._tables[stored].load"}
+OTHERS = {"self._open", "self._experimenter.open", "display.load", "table.load", "self._tables[stored].load"}
 """Not of files, whatever they are called."""
 
 

@@ -276,7 +276,9 @@ def test_progress_only_grows_and_ends_at_one(model: LatentModel, few: list[Recor
 class Painter(nn.Module):
     """A decoder in which each feature of the blocks `PAINTED` shades an eighth of the picture, and no other does."""
 
-    def forward(self, latents: Tensor) -> Tensor:
+    layers = nn.Sequential()
+
+    def forward(self, latents: Tensor, layers: object = None) -> Tensor:
         mask = np.zeros(8, bool)
         mask[PAINTED] = True
         shades = 0.5 + 0.15 * latents[:, torch.from_numpy(features_of(mask, 4))]

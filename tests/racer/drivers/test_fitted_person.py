@@ -166,7 +166,7 @@ def test_a_clone_is_a_driver_and_counts_as_whose_eyes_it_has(clone: Path) -> Non
 def test_a_clone_is_refused_at_another_pace_and_with_other_eyes(clone: Path) -> None:
     file = read_fitted(clone)
     assert isinstance(file, CloneFile)
-    with pytest.raises(DriverError, match="acts 10 times a second, as who was cloned did, and not 25 times"):
+    with pytest.raises(DriverError, match="acts 10 times a second, as the person it was cloned from did, not 25 times"):
         Clone(file, 25.0, 0, "ann.clone.json")
     with pytest.raises(DriverError, match="eyes of another version"):
         Clone(file.model_copy(update={"eyes_sha256": "0" * 64}), 10.0, 0, "ann.clone.json")

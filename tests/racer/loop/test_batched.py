@@ -81,6 +81,9 @@ class Counted:
             def step(self, action: int) -> Outcome:
                 return trial.step(action)
 
+            def deviation(self) -> float:
+                return 0.0
+
             def close(self) -> None:
                 closed.append(seed)
                 trial.close()
