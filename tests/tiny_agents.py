@@ -47,8 +47,10 @@ def tiny_agent(sizes: Sizes, seed: int = 0) -> dict[str, NDArray[np.floating]]:
     return tensors | {name: table.astype(np.float32) for name, table in tables.items()}
 
 
-def write_tiny_agent(model: LatentModel, path: Path, seed: int = 0, task: str = "tiny") -> Path:
+def write_tiny_agent(
+    model: LatentModel, path: Path, seed: int = 0, task: str = "tiny", drivers: tuple[str, ...] = ()
+) -> Path:
     """Write the file of an agent for a latent model; return its path."""
-    record = FittedRecord("agent", model.sha256, (), (), (seed,), {"seed": seed}, task=task)
+    record = FittedRecord("agent", model.sha256, (), (), (seed,), {"seed": seed}, task=task, drivers=drivers)
     path.write_bytes(dump_fitted(tiny_agent(model.sizes, seed), record))
     return path

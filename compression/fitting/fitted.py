@@ -164,6 +164,14 @@ def trained_on(path: Path) -> tuple[str, ...]:
         return ()
 
 
+def drivers_of(path: Path) -> tuple[str, ...]:
+    """Return who drove, as a file says; none if it is no such file that can be read."""
+    try:
+        return _record(read_metadata(path, LARGEST_FILE)).drivers
+    except (KeyError, TypeError, ValueError, RecursionError):
+        return ()
+
+
 def remedy(path: Path, made_by: str = "racer train") -> str:
     """Return what to do where a file, made by a command, is of no use."""
     if _WEIGHTS in path.parents:

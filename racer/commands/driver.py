@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -15,6 +16,7 @@ app = typer.Typer(help="List simulated people, or fit one to a person.", no_args
 
 @app.command("list", epilog="Example: racer driver list --pictures paths.png --task lunar-lander")
 def driver_list(
+    context: typer.Context,
     pictures: Annotated[
         Path | None,
         typer.Option(
@@ -33,8 +35,13 @@ def driver_list(
     """List the families of simulated people, built-in ones and those of installed packages."""
     from racer.drivers.driver import DriverError
     from racer.drivers.registry import family_names, find_family
+    from racer.errors import ConfigError
     from racer.tasks.registry import make_task, task_names
 
+    for name in ("people", "steps", "seed"):
+        source = context.get_parameter_source(name)
+        if pictures is None and source is not None and source.name == "COMMANDLINE":
+            raise ConfigError(f"--{name} goes with --pictures: leave it out, or add --pictures FILE")
     if task is not None and task not in task_names():
         make_task(task)  # says so
     if pictures is not None:
@@ -75,6 +82,12 @@ def _draw_paths(out: Path, name: str, people: int, steps: int | None, seed: int,
 
     if out.suffix != ".png":
         raise ConfigError(f"--pictures must end in .png; got {out.name}")
+    if not os.path.isdir(out.parent):
+        raise ConfigError(
+            f"cannot write {out}: there is no folder {out.parent}; make it, or give another name with --pictures"
+        )
+    if not os.access(out.parent, os.W_OK | os.X_OK):
+        raise ConfigError(f"cannot write {out}: {out.parent} may not be written to; give another name with --pictures")
     if out.exists():
         raise ConfigError(f"{out} exists and was left as it is; give another name with --pictures")
     analysis("matplotlib")  # before anybody drives

@@ -27,7 +27,7 @@ CLONE_SUFFIX = ".clone.json"
 AGENT_SUFFIX = ".safetensors"
 """One that ends in this is a file of `racer agent train`."""
 AGENT_FAMILY = "agent"
-"""What agents count as."""
+"""What an agent counts as whose file does not say whom it imitates."""
 FITTED_FAMILY = "pursuit"
 """The family whose traits are fitted."""
 CLONE_FAMILY = "pixel-policy"
@@ -168,9 +168,14 @@ def is_clone(name: str) -> bool:
 
 
 def fitted_family(name: str) -> str:
-    """Return the family that the driver of a file counts as: whose decisions it has, or of a clone whose eyes."""
+    """Return the family that the driver of a file counts as: whose decisions it has, or of a clone whose eyes.
+
+    An agent counts as whom it learnt from, as its file says.
+    """
     if name.endswith(AGENT_SUFFIX):
-        return AGENT_FAMILY
+        from compression.fitting.fitted import drivers_of
+
+        return next(iter(drivers_of(Path(name))), AGENT_FAMILY)
     return CLONE_FAMILY if is_clone(name) else FITTED_FAMILY
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from racer.drivers.driver import Driver, DriverError, DriverFamily
-from racer.drivers.person import fitted_family, is_fitted, make_fitted
+from racer.drivers.person import AGENT_FAMILY, AGENT_SUFFIX, fitted_family, is_fitted, make_fitted
 from racer.tasks.registry import make_task, task_names
 from racer.tasks.task import Task, TaskSpec
 
@@ -151,9 +151,17 @@ def is_person(name: str) -> bool:
 
 def was_fitted_on(driver: str, drivers: Iterable[str]) -> bool:
     """Return whether a driver, or the family that it is of, is among those named in a fitted file; see `who_drives`."""
+    names = counts_as(driver)
+    if driver.endswith(AGENT_SUFFIX):
+        names.add(AGENT_FAMILY)  # what a fitted file says that does not know whom its agents imitated
+    return not names.isdisjoint(drivers)
+
+
+def counts_as(driver: str) -> set[str]:
+    """Return the names by which a driver is known in fitted files: its own and its family's."""
     if is_fitted(driver):  # another person, and yet one who sees and decides as that family does
         driver = fitted_family(driver)
-    return not {driver, driver.partition(":")[0]}.isdisjoint(drivers)
+    return {driver, driver.partition(":")[0]}
 
 
 def driver_seed(participant: str) -> int:

@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 
 from compression.coders.coder import is_fixed
-from racer.drivers.registry import was_fitted_on
+from racer.drivers.registry import counts_as, was_fitted_on
 from racer.rates.grid import BEST_FIXED, BLIND, NO_NOISE, RAW, WORST_FIXED, OperatingPoint
 from racer.rates.means import Means
 
@@ -46,8 +46,7 @@ def choose_fixed(
 
 def _elsewhere(place: OperatingPoint, other: OperatingPoint) -> bool:
     """Return whether another family drove under the same circumstances."""
-    family = other.driver.partition(":")[0]
-    return replace(other, driver=place.driver) == place and not was_fitted_on(place.driver, (other.driver, family))
+    return replace(other, driver=place.driver) == place and not was_fitted_on(place.driver, counts_as(other.driver))
 
 
 def _normalised(point: OperatingPoint, own: Means, means: Mapping[OperatingPoint, Means]) -> float:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast, get_type_hints
 import numpy as np
 
 from racer.errors import ConfigError, RacerError
-from racer.tasks.task import Deviating, Labelled, Located, Outcome, Task, TaskSpec, Telling, Trial
+from racer.tasks.task import Deviating, Labelled, Located, Mapped, Outcome, Task, TaskSpec, Telling, Trial
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -245,7 +245,8 @@ class _CheckedTask:
     def start(self, seed: int) -> Trial:
         """Begin a trial; see `Task.start`."""
         try:
-            return _CheckedTrial(self.task.start(seed), self.spec)
+            trial = self.task.start(seed)
+            return (_CheckedMappedTrial if isinstance(trial, Mapped) else _CheckedTrial)(trial, self.spec)
         except RacerError:
             raise
         except Exception as error:
@@ -313,6 +314,29 @@ class _CheckedTrial:
 
     def _wrong(self, what: str) -> TaskError:
         return TaskError(f"task {self._spec.name}: {what}")
+
+
+class _CheckedMappedTrial(_CheckedTrial):
+    """A trial that can be looked at from above too; see `Mapped`."""
+
+    def place(self) -> tuple[float, float]:
+        told: Any = self._ask("place()", lambda: cast(Mapped, self._trial).place())
+        pair = isinstance(told, tuple) and len(told) == 2
+        if not pair or not all(isinstance(each, Real) and math.isfinite(each) for each in told):
+            raise self._wrong(f"place() must return two finite numbers; it returned {_brief(str(told))}")
+        return float(told[0]), float(told[1])
+
+    def outlines(self) -> Sequence[NDArray[np.float64]]:
+        lines: Any = self._ask("outlines()", lambda: cast(Mapped, self._trial).outlines())
+        if not isinstance(lines, list | tuple):
+            raise self._wrong(f"outlines() must return a list of lines; it returned {type(lines).__name__}")
+        for line in lines:
+            if not isinstance(line, np.ndarray) or line.dtype != np.float64 or line.shape[1:] != (2,):
+                got = f"{line.dtype}{list(line.shape)}" if isinstance(line, np.ndarray) else type(line).__name__
+                raise self._wrong(f"outlines() must hold lines float64[N, 2]; it holds {got}")
+            if not np.isfinite(line).all():
+                raise self._wrong("outlines() must hold finite numbers alone")
+        return tuple(lines)
 
 
 def _docstrings(kind: type) -> dict[str, str]:

@@ -427,6 +427,30 @@ def test_families_are_listed_for_one_task_with_a_picture_of_their_paths_that_is_
     assert out.read_bytes() == kept and [path.name for path in tmp_path.glob("*.png")] == ["paths.png"]
 
 
+@pytest.mark.parametrize("place", ["no/paths.png", "file/paths.png", "locked/paths.png"])
+def test_a_picture_of_paths_that_cannot_be_written_is_refused_before_anybody_drives(
+    run: Racer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    def drive(*_: object) -> None:
+        raise AssertionError("somebody drove")
+
+    may = os.access
+    monkeypatch.setattr("racer.rates.paths.drive_paths", drive)
+    monkeypatch.setattr(os, "access", lambda path, mode: may(path, mode) and Path(path).name != "locked")
+    (tmp_path / "file").write_bytes(b"")
+    (tmp_path / "locked").mkdir()
+    refused = run(f"driver list --pictures {tmp_path / place}")
+    assert (refused.code, refused.out, len(refused.err.splitlines())) == (2, "", 1)
+    assert f"cannot write {tmp_path / place}: " in refused.err and "give another name with --pictures" in refused.err
+
+
+@pytest.mark.parametrize("option", ["--people 3", "--steps 20", "--seed 0"])
+def test_what_decides_a_picture_of_paths_is_refused_without_one(run: Racer, option: str) -> None:
+    refused = run(f"driver list {option}")
+    assert (refused.code, refused.out, len(refused.err.splitlines())) == (2, "", 1)
+    assert f"{option.split()[0]} goes with --pictures" in refused.err
+
+
 def test_what_a_study_file_decides_cannot_be_given_beside_it(run: Racer, tmp_path: Path) -> None:
     assert run("study init demo").code == 0
     for option, written in (

@@ -17,7 +17,7 @@ from compression.fitting.fitted import FittedModel, load_fitted
 from compression.model.agent import LAG
 from compression.model.latent_model import LatentModel
 from racer.drivers.driver import DriverError
-from racer.drivers.registry import make_driver, who_drives
+from racer.drivers.registry import counts_as, make_driver, was_fitted_on, who_drives
 from racer.rates.provenance import driver_sha256
 from racer.tasks.registry import make_task
 from racer.training.agent import do_trials
@@ -57,7 +57,18 @@ def test_it_does_what_the_agent_does_in_its_own_trials(path: Path, grey: LatentM
     assert len(done) > 1, "it does not always do the same"
 
 
-def test_it_counts_as_an_agent_and_its_file_is_part_of_what_a_sweep_keeps(path: Path, grey: LatentModel) -> None:
+def test_it_counts_as_whom_it_learnt_from_as_its_file_says(path: Path, grey: LatentModel) -> None:
+    taught = str(write_tiny_agent(grey, path.with_name("taught.safetensors"), task="crossing", drivers=("pursuit",)))
+    assert who_drives(taught, "crossing") == "pursuit"
+    assert was_fitted_on(taught, ("pursuit",)) and was_fitted_on(taught, ("agent",))
+    assert not was_fitted_on(taught, ("two-point",)) and not was_fitted_on(str(path), ("pursuit",))
+    assert counts_as(taught) == {"pursuit"}
+    assert who_drives(str(path.with_name("none.safetensors")), "crossing") == "agent"
+
+
+def test_one_whose_file_does_not_say_counts_as_an_agent_and_its_file_is_part_of_a_sweep(
+    path: Path, grey: LatentModel
+) -> None:
     other = write_tiny_agent(grey, path.with_name("other.safetensors"), seed=1, task="crossing")
     task = make_task("crossing")
     assert who_drives(str(path), "crossing") == "agent"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from rates_builders import CONFIG, SIZES, SPEC, TINY, scored
@@ -10,6 +11,7 @@ from rates_builders import CONFIG, SIZES, SPEC, TINY, scored
 from compression.coders.blocks import fixed_coders
 from compression.coders.coder import find_coder, is_fixed
 from compression.errors import CoderError, CompressionError
+from compression.fitting.fitted import FittedRecord, dump_fitted
 from racer.errors import ConfigError
 from racer.rates.curves import fit_curves
 from racer.rates.driving import drive_all
@@ -60,6 +62,15 @@ def test_the_best_and_the_worst_are_chosen_by_what_other_families_make_of_them()
 def test_people_of_one_family_choose_nothing_for_each_other() -> None:
     scores, grid = scored(config(("pursuit", "pursuit:7")), ROWS, progress)
     assert {curve.coder for curve in fit_curves(scores, grid, SPEC)} == {"raw", "full", "blind"}
+
+
+def test_an_agent_and_a_fitted_person_are_no_other_family_than_whom_they_came_from(tmp_path: Path) -> None:
+    agent = tmp_path / "agent.safetensors"
+    agent.write_bytes(dump_fitted({}, FittedRecord("agent", "0" * 64, (), (), (), {}, drivers=("pursuit",))))
+    scores, grid = scored(config(("pursuit", str(agent), "ann.json")), ROWS, lambda point, person: 0.3)
+    curves = fit_curves(scores, grid, SPEC, {"full": ("pursuit",)})
+    assert {curve.coder for curve in curves} == {"raw", "full", "blind"}, "they choose nothing for each other"
+    assert {curve.driver: curve.held_out for curve in curves if curve.coder == "full"}[str(agent)] is False
 
 
 @pytest.mark.parametrize("change", [{"drivers": ("pursuit",)}, {"bits": (5,)}])

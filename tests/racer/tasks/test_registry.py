@@ -26,6 +26,7 @@ from racer.tasks.registry import (
     task_settings,
     task_type,
 )
+from racer.tasks.task import Mapped
 
 Install = Callable[[str], None]
 
@@ -192,6 +193,56 @@ def test_an_installed_task_is_a_task_like_any_other(install: Install) -> None:
     assert [outcome.metrics["reward"] for outcome in outcomes] == [0.0, 1.0, 2.0, 1.0]
     assert [outcome.over for outcome in outcomes] == [False, False, False, True]
     trial.close()
+
+
+MAPPED = """
+    def place(self):
+        return (1, np.float32(2.5))
+
+    def outlines(self):
+        return [np.zeros((3, 2))]
+"""
+
+
+def mapped(old: str = "", new: str = "") -> str:
+    own = MAPPED.replace(old, new) if old else MAPPED
+    return changed("    def close(self)", own.lstrip("\n") + "\n    def close(self)")
+
+
+def test_an_installed_task_can_be_looked_at_from_above_where_it_says_how(install: Install) -> None:
+    install(mapped())
+    trial = make_task("counting").start(5)
+    assert isinstance(trial, Mapped) and trial.place() == (1.0, 2.5)
+    assert [line.tolist() for line in trial.outlines()] == [[[0, 0]] * 3]
+
+
+def test_an_installed_task_that_does_not_say_how_cannot_be_looked_at_from_above(install: Install) -> None:
+    install(COUNTING)
+    assert not isinstance(make_task("counting").start(5), Mapped)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ("(1, np.float32(2.5))", "3", "place() must return two finite numbers; it returned 3"),
+        ("(1, np.float32(2.5))", "(1.0, 2.0, 3.0)", "place() must return two finite numbers"),
+        ("(1, np.float32(2.5))", "(1.0, float('nan'))", "two finite numbers; it returned (1.0, nan)"),
+        ("(1, np.float32(2.5))", "(1.0, '2')", "place() must return two finite numbers"),
+        ("(1, np.float32(2.5))", "1 / 0", "place() failed: ZeroDivisionError"),
+        ("[np.zeros((3, 2))]", "np.zeros((3, 2))", "outlines() must return a list of lines; it returned ndarray"),
+        ("[np.zeros((3, 2))]", "[np.zeros((3, 2), int)]", "lines float64[N, 2]; it holds int64[3, 2]"),
+        ("[np.zeros((3, 2))]", "[np.zeros((3, 3))]", "lines float64[N, 2]; it holds float64[3, 3]"),
+        ("[np.zeros((3, 2))]", "[np.zeros(())]", "lines float64[N, 2]; it holds float64[]"),
+        ("[np.zeros((3, 2))]", "[[0.0, 0.0]]", "lines float64[N, 2]; it holds list"),
+        ("[np.zeros((3, 2))]", "[np.full((3, 2), np.inf)]", "outlines() must hold finite numbers alone"),
+        ("[np.zeros((3, 2))]", "1 / 0", "outlines() failed: ZeroDivisionError"),
+    ],
+)
+def test_what_a_package_shows_from_above_is_checked(install: Install, old: str, new: str, told: str) -> None:
+    install(mapped(old, new))
+    trial = make_task("counting").start(5)
+    assert isinstance(trial, Mapped)
+    assert told in refusal(TaskError, trial.place if "place()" in told or "two" in told else trial.outlines)
 
 
 def test_a_package_cannot_take_the_name_of_a_built_in_task(installer: Installer) -> None:
