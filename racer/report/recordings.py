@@ -133,7 +133,7 @@ def read_evaluations(folder: Path, amendments: tuple[Amendment, ...] = (), versi
             settings = settings_of(sitting.info, known)
             reason = _reason_to_exclude(sitting, people, first or settings, known)
             if not reason and version is not None and not _is_of(sitting, known, version):
-                reason = f"not recorded after {version} amendments"
+                reason = f"recorded under another version of the study file than version {version}"
             if not reason:
                 person = _read_person(sitting)
                 if person.episodes:

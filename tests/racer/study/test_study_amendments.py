@@ -76,7 +76,9 @@ def test_the_report_shows_the_amendment_and_splits_by_it(amended: Study, tmp_pat
     ]
     assert any("See Amendments" in caveat for caveat in caveats(report))
     for version, people in ((0, ("p01", "p02")), (1, ("p03", "p04"))):
-        assert report_study(amended.recordings, amendments=amendments, version=version).participants == people
+        report = report_study(amended.recordings, amendments=amendments, version=version)
+        assert report.participants == people
+        assert ["another version" in reason for reason in report.excluded.values()] == [True, True]
     page = write_report(amended.recordings, tmp_path / "r.html", amendments=amendments).page.read_text()
     assert "episodes.steps 8 -&gt; 9" in page and "Rounds were too short." in page and "2026-03-01" in page
 
